@@ -1,0 +1,20 @@
+"""Shared helpers of the tests."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """Folder of real recorded speech; tests that need it skip where it is not present."""
+    if not SHARED.is_dir():
+        pytest.skip("the folder of real recorded speech (../shared/data) is not here")
+    return SHARED

@@ -1,0 +1,1 @@
+"""VoiceKiln's library: everything the rules do, importable and tested without Snakemake."""
