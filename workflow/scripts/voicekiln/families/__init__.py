@@ -1,0 +1,21 @@
+"""Model families. A family is a module with the interface that `families.f5` documents."""
+
+from types import ModuleType
+
+from voicekiln.errors import UserError
+
+NAMES = ("f5",)
+
+
+def get(name: str) -> ModuleType:
+    """The module of a family.
+
+    Raises:
+        UserError: there is no such family.
+    """
+    # Plain import statements, so that the digest of a step's code sees what it may load.
+    if name == "f5":
+        from voicekiln.families import f5
+
+        return f5
+    raise UserError(f"family: expected one of {', '.join(NAMES)}, got {name!r}")

@@ -1,0 +1,197 @@
+"""Checkpoint files: read tensors-only, written atomically, compared by hashes of their tensors.
+
+Nothing in a file that came from elsewhere is executed: pickles are read with `weights_only=True`,
+and one that asks for more than tensors and plain containers is refused with the names of what it
+asked for.
+"""
+
+import hashlib
+import os
+import pickletools
+import secrets
+import socket
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from voicekiln.errors import UserError
+
+PICKLE_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
+# What DataParallel, DistributedDataParallel and ema_pytorch put before a tensor's name.
+LEGACY_PREFIXES = ("module.", "ema_model.")
+
+
+def read(path: Path) -> dict:
+    """Content of a checkpoint file: tensors (on the CPU), numbers, strings, containers of these.
+
+    `.pt` files are memory-mapped, so an optimiser's state that nobody looks at costs no memory.
+
+    Raises:
+        UserError: no such file, unknown suffix, damaged file, or a pickle that wants to run code.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such checkpoint file")
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise damaged(path, error) from error
+    if path.suffix in PICKLE_SUFFIXES:
+        return read_pickle(path)
+    known = ", ".join((".safetensors", *PICKLE_SUFFIXES))
+    raise UserError(f"{path}: expected a checkpoint file ({known})")
+
+
+def read_pickle(path: Path) -> dict:
+    """Content of a file written by `torch.save`; see `read`."""
+    is_zip = zipfile.is_zipfile(path)
+    try:
+        # Files of torch < 1.6 are no zip archives and cannot be mapped.
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+    except Exception as error:
+        # torch raises UnpicklingError, RuntimeError, EOFError, ValueError, ... for a bad file.
+        unsafe = unsafe_globals(path)
+        if unsafe:
+            raise UserError(
+                f"{path}: refused, the file wants to load {', '.join(unsafe)}; only tensors and"
+                " plain containers are read. Ask its author for the weights as .safetensors, or,"
+                " if you trust it, save its tensors to a new file"
+            ) from error
+        raise damaged(path, error) from error
+    if not isinstance(content, Mapping):
+        raise UserError(f"{path}: expected a dictionary of tensors, got {type(content).__name__}")
+    return dict(content)
+
+
+def damaged(path: Path, error: Exception) -> UserError:
+    """The error for a file that cannot be read to its end."""
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    n_bytes = path.stat().st_size
+    return UserError(
+        f"{path}: not a readable checkpoint, truncated or damaged ({n_bytes} bytes; {reason});"
+        " copy or download it again"
+    )
+
+
+def unsafe_globals(path: Path) -> list[str]:
+    """Names of the functions and classes that a pickle asks for beyond what is allowed, sorted.
+
+    Reads the pickle's opcodes only. Empty for a file that is no pickle.
+    """
+    if zipfile.is_zipfile(path):
+        try:
+            return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+        except Exception:
+            # Opcodes that torch's own scanner does not know; scanned below.
+            with zipfile.ZipFile(path) as archive:
+                pickles = [n for n in archive.namelist() if n.endswith("data.pkl")]
+                data = b"".join(archive.read(name) for name in pickles)
+    else:
+        data = path.read_bytes()
+    names, strings = set(), []
+    try:
+        for opcode, argument, _ in pickletools.genops(data):
+            if opcode.name in ("GLOBAL", "INST"):
+                names.add(argument.replace(" ", "."))
+            elif opcode.name == "STACK_GLOBAL" and len(strings) >= 2:
+                names.add(f"{strings[-2]}.{strings[-1]}")
+            elif isinstance(argument, str):
+                strings.append(argument)
+    except Exception:
+        # The end of a truncated pickle, or no pickle at all: what was seen until here counts.
+        pass
+    return sorted(name for name in names if not is_harmless(name))
+
+
+def is_harmless(name: str) -> bool:
+    """Whether `weights_only` allows this global, or a plain tensor file holds it."""
+    return name.startswith(("torch.", "collections.OrderedDict"))
+
+
+def without_prefixes(state: Mapping, prefixes: tuple[str, ...] = LEGACY_PREFIXES) -> dict:
+    """The same values under names without wrapper prefixes, in any order and number.
+
+    Raises:
+        UserError: two names become one.
+    """
+    stripped = {}
+    for name, value in state.items():
+        short = name
+        while short.startswith(prefixes):
+            short = short[len(next(p for p in prefixes if short.startswith(p))) :]
+        if short in stripped:
+            raise UserError(f"tensor {short!r} is in the checkpoint twice, once as {name!r}")
+        stripped[short] = value
+    return stripped
+
+
+def tensor_sha256(tensor: torch.Tensor) -> str:
+    """Hash of dtype, shape and bytes."""
+    digest = hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    digest.update(flat.view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def state_sha256(state: Mapping[str, torch.Tensor]) -> str:
+    """Hash of all names and tensors; independent of their order."""
+    lines = (f"{name} {tensor_sha256(state[name])}\n" for name in sorted(state))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`; what was written there is synced and renamed at the end.
+
+    After an error, or a kill, `path` is as it was before.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Host, process and a random part: two writers on a shared disk do not meet.
+    mark = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    temporary = path.with_name(f".{path.name}.{mark}.part")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def write_atomic(path: Path, content: Mapping) -> None:
+    """Writes `.safetensors` (a flat dictionary of tensors) or `.pt` (nested) in one step.
+
+    The bytes depend on the content alone, not on the path, the time or the order of the names.
+    """
+    path = Path(path)
+    with atomic(path) as temporary:
+        if path.suffix == ".safetensors":
+            save_file({name: content[name].contiguous() for name in sorted(content)}, temporary)
+        elif path.suffix in PICKLE_SUFFIXES:
+            # Through a file object: given a path, torch.save writes the file's name into the file.
+            with open(temporary, "wb") as file:
+                torch.save(own_storage(content), file)
+        else:
+            raise ValueError(f"{path}: expected .safetensors or one of {PICKLE_SUFFIXES}")
+
+
+def own_storage(value):
+    """The same content, names sorted, each tensor with a storage of its own size."""
+    if isinstance(value, Mapping):
+        return {name: own_storage(value[name]) for name in sorted(value, key=str)}
+    if isinstance(value, torch.Tensor):
+        # A view would take its whole storage along into the file.
+        return value.detach().clone(memory_format=torch.contiguous_format)
+    return value

@@ -1,0 +1,50 @@
+"""F5-TTS (f5-tts's CFM around a DiT). This module is the family interface; others follow it.
+
+Names and signatures that the steps and the training engine use, and nothing beyond them:
+
+    RATE_HZ, HOP, N_MELS         samples a second, samples a frame, values a frame
+    VERSION                      of the features; raised when they change for the same clip
+    architecture(model)          all constructor values, from a released name or explicit values
+    build(arch, vocab_size)      model with random weights
+    read_base(path)              Base(weights, source, training_state) of any checkpoint
+    read_weights(path)           its weights alone, `{name: tensor}`
+    load(model, weights)         strictly
+    vocabulary_tensors(weights)  names of the tensors with a row per token
+    split(texts)                 tokens (strings) of each text
+    tokens(texts, vocab, ids)    token ids of each text, `[n_tokens]` int64
+    n_frames(n_samples)          frames of a clip at RATE_HZ
+    clip_features(samples, ...)  `[T, N_MELS]` float32
+"""
+
+from voicekiln.families.f5.architecture import architecture, build
+from voicekiln.families.f5.mel import HOP, N_MELS, RATE_HZ, clip_features, n_frames
+from voicekiln.families.f5.text import split, tokens
+from voicekiln.families.f5.weights import (
+    Base,
+    load,
+    n_tokens,
+    read_base,
+    read_weights,
+    vocabulary_tensors,
+)
+
+VERSION = 1
+
+__all__ = [
+    "HOP",
+    "N_MELS",
+    "RATE_HZ",
+    "VERSION",
+    "Base",
+    "architecture",
+    "build",
+    "clip_features",
+    "load",
+    "n_frames",
+    "n_tokens",
+    "read_base",
+    "read_weights",
+    "split",
+    "tokens",
+    "vocabulary_tensors",
+]

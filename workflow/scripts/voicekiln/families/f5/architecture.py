@@ -1,0 +1,96 @@
+"""F5-TTS architectures: the released ones by name, others by their values; and the model itself."""
+
+import torch
+
+import voicekiln.upstream  # noqa: F401  (f5_tts can be imported after it)
+from voicekiln.errors import UserError
+from voicekiln.families.f5.mel import MEL_SPEC, N_MELS
+
+# Arguments of f5_tts.model.DiT with upstream's defaults; None in `dim`: has to be given.
+# `text_num_embeds` and `mel_dim` are not here: they follow from the vocabulary and the features.
+DIT = {
+    "dim": None,
+    "depth": 8,
+    "heads": 8,
+    "dim_head": 64,
+    "dropout": 0.1,
+    "ff_mult": 4,
+    "text_dim": None,
+    "text_mask_padding": True,
+    "text_embedding_average_upsampling": False,
+    "qk_norm": None,
+    "conv_layers": 0,
+    "pe_attn_head": None,
+    "attn_backend": "torch",
+    "attn_mask_enabled": False,
+    "long_skip_connection": False,
+    "checkpoint_activations": False,
+}
+
+BASE = {"dim": 1024, "depth": 22, "heads": 16, "ff_mult": 2, "text_dim": 512, "conv_layers": 4}
+SMALL = {"dim": 768, "depth": 18, "heads": 12, "ff_mult": 2, "text_dim": 512, "conv_layers": 4}
+# The first releases let padding through the text blocks and rotate one attention head only. Their
+# tensors have the shapes of v1: a wrong choice loads without an error and speaks badly.
+FIRST = {"text_mask_padding": False, "pe_attn_head": 1}
+V1 = {"text_mask_padding": True, "pe_attn_head": None}
+
+RELEASED = {
+    "F5TTS_Base": BASE | FIRST,
+    "F5TTS_Small": SMALL | FIRST,
+    "F5TTS_v1_Base": BASE | V1,
+    "F5TTS_v1_Small": SMALL | V1,
+}
+
+
+def architecture(model: str | dict) -> dict:
+    """All values of the transformer, with `backbone`, for a released name or for explicit values.
+
+    Raises:
+        UserError: unknown name, backbone or value name; `dim` missing; values that exclude each
+            other.
+    """
+    if isinstance(model, str):
+        if model not in RELEASED:
+            raise UserError(
+                f"base.model: {model!r} is no released F5-TTS configuration; expected one of"
+                f" {', '.join(RELEASED)}, or the architecture's values"
+            )
+        given = RELEASED[model]
+    else:
+        given = dict(model)
+        backbone = given.pop("backbone", "DiT")
+        if backbone != "DiT":
+            raise UserError(f"base.model.backbone: expected DiT, got {backbone!r}")
+    unknown = sorted(set(given) - set(DIT))
+    if unknown:
+        raise UserError(f"base.model: unknown {', '.join(unknown)}; known are {', '.join(DIT)}")
+    values = DIT | given
+    if values["dim"] is None:
+        raise UserError("base.model.dim: the width of the transformer is missing")
+    if values["text_embedding_average_upsampling"] and not values["text_mask_padding"]:
+        raise UserError(
+            "base.model: text_embedding_average_upsampling needs text_mask_padding: true"
+        )
+    return {"backbone": "DiT"} | values
+
+
+def build(arch: dict, vocab_size: int) -> torch.nn.Module:
+    """A CFM around a DiT with random weights, as f5_tts builds it.
+
+    Args:
+        arch: what `architecture` returned.
+        vocab_size: number of tokens in vocab.txt; the embedding has one row more, for the filler.
+    """
+    # Here and not above: seconds of imports that only those pay who need a model.
+    from f5_tts.model import CFM, DiT
+
+    values = {name: value for name, value in arch.items() if name != "backbone"}
+    transformer = DiT(**values, text_num_embeds=vocab_size, mel_dim=N_MELS)
+    return CFM(transformer=transformer, mel_spec_kwargs=MEL_SPEC)
+
+
+def shapes(arch: dict, vocab_size: int) -> dict[str, tuple[int, ...]]:
+    """Shape of every tensor of such a model, by name, without the memory for them."""
+    with torch.device("meta"):
+        model = build(arch, vocab_size)
+    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}

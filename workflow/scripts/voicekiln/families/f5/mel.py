@@ -1,0 +1,80 @@
+"""The mel spectrogram of F5-TTS (24 kHz, for the Vocos vocoder), in torch alone.
+
+`T` frames, `F` = 513 frequency bins, `M` = 100 mel bands.
+"""
+
+import functools
+import math
+
+import numpy as np
+import torch
+
+from voicekiln.errors import UserError
+
+RATE_HZ = 24000
+HOP = 256  # 10.7 ms a frame, 93.75 frames a second
+N_FFT = 1024
+N_MELS = 100
+FLOOR = 1e-5  # log(1e-5) = -11.5 is silence
+
+MEL_SPEC = {
+    "target_sample_rate": RATE_HZ,
+    "n_mel_channels": N_MELS,
+    "hop_length": HOP,
+    "win_length": N_FFT,
+    "n_fft": N_FFT,
+    "mel_spec_type": "vocos",
+}
+
+
+@functools.cache
+def filterbank() -> torch.Tensor:
+    """Triangles of height 1 on the HTK mel scale, 0 to 12 kHz. `[F, M]` float32."""
+    frequencies_hz = torch.linspace(0, RATE_HZ // 2, N_FFT // 2 + 1)
+    top_mel = 2595.0 * math.log10(1.0 + RATE_HZ / 2 / 700.0)
+    corners_hz = 700.0 * (10.0 ** (torch.linspace(0.0, top_mel, N_MELS + 2) / 2595.0) - 1.0)
+    distances_hz = corners_hz[None, :] - frequencies_hz[:, None]  # [F, M + 2]
+    widths_hz = corners_hz.diff()
+    rising = -distances_hz[:, :-2] / widths_hz[:-1]
+    falling = distances_hz[:, 2:] / widths_hz[1:]
+    return torch.minimum(rising, falling).clamp(min=0.0)
+
+
+@functools.cache
+def window() -> torch.Tensor:
+    """Periodic Hann window. `[N_FFT]` float32."""
+    return torch.hann_window(N_FFT)
+
+
+def n_frames(n_samples: int) -> int:
+    """Frames of a clip of so many samples at 24 kHz."""
+    return n_samples // HOP + 1
+
+
+def clip_features(samples: np.ndarray | torch.Tensor, settings: dict | None = None) -> torch.Tensor:
+    """Natural logarithm of the mel magnitudes, as `f5_tts.model.modules.MelSpec` has it.
+
+    Args:
+        samples: `[n_samples]` mono at 24 kHz, full scale 1.
+        settings: none are known for F5; there for the families whose features have some.
+
+    Returns:
+        `[T, M]` float32, T = n_samples // 256 + 1.
+
+    Raises:
+        UserError: fewer samples than the reflected edge needs (513), or settings that do not exist.
+    """
+    if settings:
+        raise UserError(f"features: F5 has no settings, got {', '.join(sorted(settings))}")
+    samples = torch.as_tensor(samples, dtype=torch.float32)
+    assert samples.ndim == 1, samples.shape
+    if len(samples) <= N_FFT // 2:
+        raise UserError(
+            f"clip of {len(samples)} samples: a mel spectrogram needs at least {N_FFT // 2 + 1}"
+            " samples (21 ms at 24 kHz)"
+        )
+    spectrum = torch.stft(
+        samples, N_FFT, hop_length=HOP, window=window(), pad_mode="reflect", return_complex=True
+    )  # [F, T]
+    mel = spectrum.abs().T @ filterbank()  # [T, M]
+    return mel.clamp(min=FLOOR).log()

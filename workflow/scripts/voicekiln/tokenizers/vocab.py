@@ -1,0 +1,185 @@
+"""vocab.txt: one token a line, the line's number is its id.
+
+The reader of f5_tts sets the rules: line 0 is a space (id 0 is also what it reads unknown tokens
+as), every line ends in a newline (it cuts the last character off each line), no token twice (it
+takes the number of different tokens for the size of the embedding).
+"""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from voicekiln.checkpoints import atomic
+from voicekiln.errors import UserError
+
+LISTED_SEGMENTS = 5  # ids named per token in an error message; coverage.json has them all
+
+
+def read_vocab(path: Path) -> list[str]:
+    """Tokens in the order of their ids.
+
+    Raises:
+        UserError: names the line that breaks a rule.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such vocabulary file")
+    try:
+        text = path.read_text(encoding="utf-8")  # universal newlines, as f5_tts reads it
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 at byte {error.start}") from error
+    if not text:
+        raise UserError(f"{path}: empty; expected one token a line, the first a space")
+    if not text.endswith("\n"):
+        n_lines = text.count("\n") + 1
+        raise UserError(
+            f"{path}: line {n_lines} has no newline at its end, so f5_tts would cut its token"
+            " short; end the file with a newline"
+        )
+    tokens = text[:-1].split("\n")
+    check(tokens, str(path))
+    return tokens
+
+
+def write_vocab(path: Path, tokens: Sequence[str]) -> None:
+    """Writes the file in one step; the same bytes for the same tokens everywhere."""
+    check(tokens, str(path))
+    with atomic(path) as temporary:
+        temporary.write_bytes("".join(f"{token}\n" for token in tokens).encode("utf-8"))
+
+
+def check(tokens: Sequence[str], name: str) -> None:
+    """Raises a UserError that names the first line of `name` that breaks a rule."""
+    if not tokens or tokens[0] != " ":
+        first = repr(tokens[0]) if tokens else "nothing"
+        raise UserError(f"{name}: line 1: expected a single space, got {first}")
+    seen = {}
+    for line, token in enumerate(tokens, start=1):
+        if "\n" in token or "\r" in token:
+            raise UserError(f"{name}: line {line}: token {token!r} holds a line break")
+        if token in seen:
+            raise UserError(
+                f"{name}: line {line}: {token!r} is already on line {seen[token]}; f5_tts needs"
+                " each token once"
+            )
+        seen[token] = line
+
+
+def index(tokens: Sequence[str]) -> dict[str, int]:
+    """Id of each token."""
+    return {token: i for i, token in enumerate(tokens)}
+
+
+def count(tokens_by_id: Mapping[str, Iterable[str]]) -> Counter:
+    """How often each token occurs."""
+    return Counter(token for tokens in tokens_by_id.values() for token in tokens)
+
+
+def extend(base_tokens: Sequence[str], counts: Mapping[str, int], min_count: int) -> list[str]:
+    """The base's tokens as they are, then the missing ones: most frequent first, then by codepoint.
+
+    Args:
+        base_tokens: tokens of the base, in the order of their ids.
+        counts: occurrences of each token in the training text.
+        min_count: tokens that occur less often stay unknown.
+    """
+    known = set(base_tokens)
+    new = [token for token, n in counts.items() if token not in known and n >= min_count]
+    tokens = [*base_tokens, *sorted(new, key=lambda token: (-counts[token], token))]
+    check(tokens, "extended vocabulary")
+    return tokens
+
+
+def coverage(
+    tokens_by_id: Mapping[str, Sequence[str]], base_tokens: Sequence[str], tokens: Sequence[str]
+) -> dict:
+    """What the vocabulary knows of a corpus, as coverage.json holds it.
+
+    Args:
+        tokens_by_id: tokens of each segment's text, by segment id.
+        base_tokens: tokens of the base.
+        tokens: tokens of the vocabulary in use, an extension of the base or the base itself.
+
+    Returns:
+        counts; `added` and `unknown` list tokens with codepoints, names and occurrences, most
+        frequent first; `unknown` with the ids of the segments that hold them.
+    """
+    counts = count(tokens_by_id)
+    known, base = set(tokens), set(base_tokens)
+    total = sum(counts.values())
+    n_texts = len(tokens_by_id)
+    missing = unknown(tokens_by_id, known)
+    return {
+        "base_tokens": len(base_tokens),
+        "tokens": len(tokens),
+        "texts": n_texts,
+        "text_tokens": total,
+        "tokens_per_text": round(total / n_texts, 2) if n_texts else 0.0,
+        "used_base_tokens": sum(token in base for token in counts),
+        "base_coverage": share(sum(n for t, n in counts.items() if t in base), total),
+        "coverage": share(sum(n for t, n in counts.items() if t in known), total),
+        "added": [
+            describe(token) | {"id": i, "count": counts[token]}
+            for i, token in enumerate(tokens[len(base_tokens) :], start=len(base_tokens))
+        ],
+        "unknown": missing,
+    }
+
+
+def share(part: int, total: int) -> float:
+    """part / total, 1 for nothing."""
+    return round(part / total, 6) if total else 1.0
+
+
+def unknown(tokens_by_id: Mapping[str, Iterable[str]], known: Iterable[str]) -> list[dict]:
+    """Tokens outside `known`, most frequent first: description, occurrences, segment ids."""
+    known = set(known)
+    counts, segments = Counter(), {}
+    for name, tokens in tokens_by_id.items():
+        for token in tokens:
+            if token not in known:
+                counts[token] += 1
+                segments.setdefault(token, set()).add(name)
+    order = sorted(counts, key=lambda token: (-counts[token], token))
+    return [
+        describe(token) | {"count": counts[token], "segments": sorted(segments[token])}
+        for token in order
+    ]
+
+
+def require_known(tokens_by_id: Mapping[str, Iterable[str]], known: Iterable[str]) -> None:
+    """Stops on the first unknown token with the list of all of them.
+
+    Raises:
+        UserError: each unknown token with codepoint, name, occurrences and segments.
+    """
+    missing = unknown(tokens_by_id, known)
+    if missing:
+        raise UserError(unknown_message(missing))
+
+
+def unknown_message(missing: list[dict]) -> str:
+    """One line for all entries of `unknown`."""
+    parts = []
+    for entry in missing:
+        segments = entry["segments"]
+        more = len(segments) - LISTED_SEGMENTS
+        listed = ", ".join(segments[:LISTED_SEGMENTS]) + (f" and {more} more" if more > 0 else "")
+        parts.append(
+            f"{entry['token']!r} ({entry['codepoint']} {entry['name']}), {entry['count']} times,"
+            f" in {listed}"
+        )
+    return (
+        f"{len(missing)} characters are not in the vocabulary: {'; '.join(parts)}. Correct these"
+        " texts, let the vocabulary be extended, or pin one that holds them"
+    )
+
+
+def describe(token: str) -> dict:
+    """Token, its codepoints (`U+1230`) and their Unicode names."""
+    return {
+        "token": token,
+        "codepoint": " ".join(f"U+{ord(c):04X}" for c in token),
+        "name": ", ".join(unicodedata.name(c, "unnamed") for c in token),
+    }
