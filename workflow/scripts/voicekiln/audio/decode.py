@@ -1,0 +1,154 @@
+"""Samples of any audio file, block by block."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+import soundfile
+
+from voicekiln.audio.probe import (
+    AudioError,
+    open_ffmpeg,
+    open_soundfile,
+    stated_duration_s,
+    stated_samples,
+)
+
+# A recording may end this much before its header says: encoders round up to whole packets.
+MISSING_S, MISSING_SHARE = 0.5, 0.01
+MAX_BAD_PACKETS_SHARE = 0.01
+STEP_16_BIT = 2.0**-15
+# 8-bit codes; those of telephony step by 1/32 near full scale
+COARSE_STEPS = {"pcm_u8": 2.0**-7, "pcm_s8": 2.0**-7} | dict.fromkeys(
+    ["ulaw", "alaw", "pcm_mulaw", "pcm_alaw"], 2.0**-5
+)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Samples of one file, to be read once, in order."""
+
+    rate_hz: int
+    channels: int
+    resolution: float  # one quantisation step, full scale 1
+    blocks: Iterator[
+        np.ndarray
+    ]  # `[n, channels]` float32, full scale 1; n is fixed but for the last
+
+
+@contextmanager
+def stream(path: Path, block_s: float = 10.0) -> Iterator[Stream]:
+    """Samples of `path` in blocks of `block_s`; only one block is in memory at a time.
+
+    Raises:
+        AudioError: on entry as `probe`; while reading: damaged, shorter than its header says, or
+            with samples that are no numbers.
+    """
+    with ExitStack() as opened:
+        try:
+            sound = opened.enter_context(open_soundfile(path))
+        except soundfile.LibsndfileError as refusal:
+            container = opened.enter_context(open_ffmpeg(path, refusal))
+            codec = container.streams.audio[0].codec_context
+            rate_hz, channels = codec.sample_rate, codec.channels
+            resolution = COARSE_STEPS.get(codec.name, STEP_16_BIT)
+            blocks = _ffmpeg_blocks(path, container, round(block_s * rate_hz))
+        else:
+            rate_hz, channels = sound.samplerate, sound.channels
+            resolution = COARSE_STEPS.get(sound.subtype.lower(), STEP_16_BIT)
+            blocks = _soundfile_blocks(path, sound, round(block_s * rate_hz))
+        yield Stream(rate_hz, channels, resolution, _finite(path, rate_hz, blocks))
+
+
+def _soundfile_blocks(path, sound, block_samples):
+    n_read = 0
+    while True:
+        try:
+            block = sound.read(block_samples, dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            at_s = n_read / sound.samplerate
+            raise AudioError(
+                f"{path}: damaged after {at_s:.1f} s ({error.error_string.rstrip('.')})"
+            ) from error
+        n_read += len(block)
+        if len(block):
+            yield block
+        if len(block) < block_samples:
+            break
+    promised = stated_samples(sound)
+    if promised is not None:
+        _check_complete(path, n_read / sound.samplerate, promised / sound.samplerate)
+
+
+def _ffmpeg_blocks(path, container, block_samples):
+    stream = container.streams.audio[0]
+    rate_hz, channels = stream.codec_context.sample_rate, stream.codec_context.channels
+    # Gathering frames in FFmpeg's own queue costs a tenth of turning each into an array.
+    queue = av.AudioFifo()
+    n_read = n_packets = n_bad = 0
+    for packet in _packets(path, container):
+        n_packets += 1
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:
+            n_bad += 1
+            continue
+        for frame in frames:
+            if (frame.sample_rate, frame.layout.nb_channels) != (rate_hz, channels):
+                raise AudioError(
+                    f"{path}: {rate_hz} Hz x {channels} turns into {frame.sample_rate} Hz x"
+                    f" {frame.layout.nb_channels} after {n_read / rate_hz:.1f} s; split it there"
+                )
+            n_read += frame.samples
+            frame.pts = None
+            queue.write(frame)
+        while queue.samples >= block_samples:
+            yield _as_float(queue.read(block_samples))
+    if queue.samples:
+        yield _as_float(queue.read())
+    if n_read == 0 or n_bad > MAX_BAD_PACKETS_SHARE * n_packets:
+        raise AudioError(f"{path}: damaged: {n_bad} of {n_packets} packets cannot be decoded")
+    if promised_s := stated_duration_s(container):
+        _check_complete(path, n_read / rate_hz, promised_s)
+
+
+def _packets(path, container):
+    try:
+        yield from container.demux(container.streams.audio[0])
+    except av.FFmpegError as error:
+        raise AudioError(f"{path}: damaged ({error.strerror})") from error
+
+
+def _as_float(frame):
+    """`[n, channels]` float32, full scale 1, of any of FFmpeg's sample formats."""
+    samples = frame.to_ndarray()
+    samples = samples.T if frame.format.is_planar else samples.reshape(frame.samples, -1)
+    if samples.dtype.kind == "u":
+        return (samples.astype(np.float32) - 128) / 128
+    if samples.dtype.kind == "i":
+        return samples.astype(np.float32) / -float(np.iinfo(samples.dtype).min)
+    return samples.astype(np.float32, copy=False)
+
+
+def _finite(path, rate_hz, blocks):
+    """`blocks`, refusing NaN and Inf."""
+    n_before = 0
+    for block in blocks:
+        flat = block.reshape(-1)
+        # one pass without a temporary array; overflow of huge finite samples is sorted out below
+        if not np.isfinite(np.dot(flat, flat)) and not np.isfinite(block).all():
+            at = n_before + int(np.argmin(np.isfinite(block).all(axis=1)))
+            raise AudioError(f"{path}: sample {at} ({at / rate_hz:.2f} s) is NaN or infinite")
+        n_before += len(block)
+        yield block
+
+
+def _check_complete(path, read_s, promised_s):
+    if promised_s - read_s > max(MISSING_S, MISSING_SHARE * promised_s):
+        raise AudioError(
+            f"{path}: cut off: its header promises {promised_s:.1f} s, {read_s:.1f} s are there;"
+            " copy or export it again"
+        )

@@ -1,0 +1,208 @@
+"""Any audio file -> mono FLAC at one rate, without DC offset, at one loudness.
+
+One pass decodes, mixes down and resamples into an unnamed file of float32 samples beside the target
+(340 MB per hour at 24 kHz); the measuring pass and the writing pass read that. Decoding a second
+time instead would cost several times as much CPU for everything but WAV.
+"""
+
+import hashlib
+import math
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from voicekiln.audio import decode
+from voicekiln.audio.clipping import ClippingDetector
+from voicekiln.audio.loudness import LoudnessMeter, TruePeakMeter
+from voicekiln.audio.probe import AudioError
+
+VERSION = 1
+BLOCK_S = 10.0
+# soxr's VHQ costs 10 % more than HQ and keeps 1 % more of the band; beside the decoder it is nothing.
+QUALITY = "VHQ"
+# Measured values are rounded to what matters, so that a last bit in which two machines' libraries
+# differ does not change every sample: gain and levels to 0.01 dB, the offset far below 16 bits.
+DB_DIGITS = 2
+OFFSET_DIGITS = 7
+FULL_SCALE = 32768
+ENDS_SAMPLES = 8192  # far beyond the reach of soxr's filter, in samples of the lower rate
+
+
+@dataclass(frozen=True)
+class NormalizeSettings:
+    """Section `normalize` of a corpus."""
+
+    rate_hz: int
+    loudness_lufs: float  # target
+    true_peak_dbtp: float  # ceiling; louder peaks limit the gain, nothing is compressed
+    max_gain_db: float  # a nearly silent recording is not blown up to its noise
+
+
+@dataclass(frozen=True)
+class NormalizeResult:
+    """What was found in a recording and done to it."""
+
+    n_samples: int  # of the result
+    rate_hz: int
+    source_rate_hz: int
+    source_channels: int
+    source_samples: int  # per channel, as decoded
+    dc_offset: float  # removed, of the mono mix, full scale 1
+    loudness_lufs_in: float | None  # of the mono mix; None: silence
+    gain_db: float
+    true_peak_dbtp: float | None  # of the result; None: digital silence
+    clipped: list[list[int]]  # [first, n] runs of 10 ms frames in which the source was clipped
+    audio_sha256: str  # of the result's samples as little-endian int16
+
+
+def normalize(source: Path, target: Path, settings: NormalizeSettings) -> NormalizeResult:
+    """Writes `source` to `target` as mono 16-bit FLAC at `settings.rate_hz`.
+
+    Raises:
+        AudioError: `source` is not usable; nothing is left at `target`.
+    """
+    with tempfile.TemporaryFile(dir=target.parent, prefix=".normalize-") as spool:
+        mix = _spool(source, spool, settings.rate_hz)
+        loudness, peak = LoudnessMeter(settings.rate_hz), TruePeakMeter()
+        for block in _centred(spool, mix, settings.rate_hz):
+            loudness.update(block)
+            peak.update(block)
+        loudness_lufs = loudness.loudness_lufs()
+        peak_dbtp = 20 * math.log10(peak.true_peak()) if peak.true_peak() > 0 else None
+        gain_db = choose_gain_db(loudness_lufs, peak_dbtp, settings)
+        try:
+            n_samples, audio_sha256 = _write(
+                _centred(spool, mix, settings.rate_hz), target, settings.rate_hz, gain_db
+            )
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
+    return NormalizeResult(
+        n_samples=n_samples,
+        rate_hz=settings.rate_hz,
+        source_rate_hz=mix.rate_hz,
+        source_channels=mix.channels,
+        source_samples=mix.n_samples,
+        dc_offset=mix.offset,
+        loudness_lufs_in=None if loudness_lufs is None else round(loudness_lufs, DB_DIGITS),
+        gain_db=gain_db,
+        true_peak_dbtp=None if peak_dbtp is None else round(peak_dbtp + gain_db, DB_DIGITS),
+        clipped=mix.clipped,
+        audio_sha256=audio_sha256,
+    )
+
+
+def choose_gain_db(
+    loudness_lufs: float | None, peak_dbtp: float | None, settings: NormalizeSettings
+) -> float:
+    """Gain that brings `loudness_lufs` to the target as far as ceiling and limit allow; silence 0."""
+    if loudness_lufs is None or peak_dbtp is None:
+        return 0.0
+    wanted_db = min(settings.loudness_lufs - loudness_lufs, settings.max_gain_db)
+    room_db = settings.true_peak_dbtp - peak_dbtp
+    if wanted_db <= room_db:
+        return round(wanted_db, DB_DIGITS)
+    return math.floor(room_db * 10**DB_DIGITS) / 10**DB_DIGITS
+
+
+@dataclass(frozen=True)
+class _Mix:
+    """What the decoding pass found; the spool holds the mono mix at the target's rate."""
+
+    rate_hz: int
+    channels: int
+    n_samples: int
+    offset: float
+    clipped: list[list[int]]
+
+
+def _spool(source, spool, rate_hz):
+    with decode.stream(source, BLOCK_S) as audio:
+        clipping = ClippingDetector(audio.rate_hz, audio.channels, audio.resolution)
+        resampler = None
+        if audio.rate_hz != rate_hz:
+            resampler = soxr.ResampleStream(
+                audio.rate_hz, rate_hz, 1, dtype="float32", quality=QUALITY
+            )
+        n_samples, total = 0, 0.0
+        for block in audio.blocks:
+            clipping.update(block)
+            mono = _downmix(block)
+            n_samples += len(mono)
+            total += float(mono.sum(dtype=np.float64))
+            (mono if resampler is None else resampler.resample_chunk(mono)).tofile(spool)
+        if n_samples == 0:
+            raise AudioError(f"{source}: not a single sample could be decoded")
+        if resampler is not None:
+            resampler.resample_chunk(np.zeros(0, np.float32), last=True).tofile(spool)
+    offset = round(total / n_samples, OFFSET_DIGITS)
+    return _Mix(audio.rate_hz, audio.channels, n_samples, offset, clipping.runs())
+
+
+def _downmix(block):
+    mono = block[:, 0].copy()
+    for channel in range(1, block.shape[1]):
+        mono += block[:, channel]
+    return mono / block.shape[1] if block.shape[1] > 1 else mono
+
+
+def _centred(spool, mix, rate_hz) -> Iterator[np.ndarray]:
+    """Blocks of the spooled mix as if its offset had been removed before resampling.
+
+    The mean is known only at the end, and resampling is linear: what the offset alone would have
+    become is taken off. That is the offset itself, except within the filter's reach of both ends.
+    """
+    n_total = spool.seek(0, os.SEEK_END) // np.dtype(np.float32).itemsize
+    spool.seek(0)
+    head, tail = _resampled_ends(mix.rate_hz, rate_hz, mix.n_samples)
+    start = 0
+    while len(block := np.fromfile(spool, np.float32, round(BLOCK_S * rate_hz))):
+        end = start + len(block)
+        if mix.offset:
+            ones = np.ones(len(block), np.float32)
+            if start < len(head):
+                ones[: len(head) - start] = head[start:end]
+            if end > n_total - len(tail):
+                reach = max(start, n_total - len(tail))
+                ones[reach - start :] = tail[
+                    reach - n_total + len(tail) : end - n_total + len(tail)
+                ]
+            block -= np.float32(mix.offset) * ones
+        yield block
+        start = end
+
+
+def _resampled_ends(source_hz, rate_hz, n_samples):
+    """First and last part of what `n_samples` ones become; all between stays 1."""
+    if source_hz == rate_hz:
+        return np.ones(0, np.float32), np.ones(0, np.float32)
+    reach = ENDS_SAMPLES * max(1, math.ceil(source_hz / rate_hz))
+    # leaving out whole periods of the two rates keeps the phase at the end
+    period = source_hz // math.gcd(source_hz, rate_hz)
+    left_out = max(0, n_samples - reach) // period * period
+    ones = soxr.resample(np.ones(n_samples - left_out, np.float32), source_hz, rate_hz, QUALITY)
+    middle = len(ones) // 2
+    return ones[:middle], ones[middle:]
+
+
+def _write(blocks, target, rate_hz, gain_db):
+    scale = np.float32(FULL_SCALE * 10 ** (gain_db / 20))
+    digest = hashlib.sha256()
+    n_samples = 0
+    with soundfile.SoundFile(
+        target, "w", samplerate=rate_hz, channels=1, format="FLAC", subtype="PCM_16"
+    ) as flac:
+        for block in blocks:
+            block *= scale
+            np.rint(block, out=block)
+            pcm = np.clip(block, -FULL_SCALE, FULL_SCALE - 1, out=block).astype("<i2")
+            digest.update(pcm)
+            flac.write(pcm)
+            n_samples += len(pcm)
+    return n_samples, digest.hexdigest()
