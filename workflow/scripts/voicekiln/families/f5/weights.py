@@ -1,4 +1,4 @@
-"""F5-TTS weights: read from any checkpoint, loaded strictly, and reset to a base for fine-tuning.
+"""F5-TTS weights: read from any checkpoint, and loaded strictly.
 
 A released checkpoint is often the last state of a training: counters, optimiser, scheduler and two
 copies of the weights. f5_tts continues from such counters (at update 380000 of 380000 it ends at
@@ -19,8 +19,6 @@ EMA_PREFIX = "ema_model."
 EMA_COUNTERS = ("initted", "step", "update")
 # Constants that old checkpoints hold as tensors; upstream deletes them when it loads.
 OLD_CONSTANTS = ("mel_spec.mel_stft.mel_scale.fb", "mel_spec.mel_stft.spectrogram.window")
-# New rows differ from each other by this share of the spread of the base's rows.
-NEW_ROW_NOISE = 0.1
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,213 @@
+"""Checkpoint -> base for fine-tuning: the weights and nothing else, with rows for new tokens.
+
+Written as upstream's Trainer takes a `pretrained_*.safetensors`: the entries of its EMA, flat, with
+`initted` and `step` as a new EMA has them. Its training, and ours, starts from it at update 0.
+"""
+
+import logging
+import math
+import random
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from voicekiln import checkpoints
+from voicekiln.errors import UserError
+from voicekiln.families.f5.architecture import shapes
+from voicekiln.families.f5.weights import (
+    EMA_PREFIX,
+    EMBEDDING,
+    n_tokens,
+    read_base,
+    require_shapes,
+)
+from voicekiln.provenance import sha256_file
+from voicekiln.tokenizers.vocab import describe
+
+log = logging.getLogger(__name__)
+
+# New rows differ from what they start from by this share of the spread of the base's rows.
+NOISE = 0.1
+
+
+def fresh_counters() -> dict[str, torch.Tensor]:
+    """`initted` and `step` of an EMA that has seen no update; upstream's strict load wants them."""
+    return {"initted": torch.tensor(False), "step": torch.tensor(0)}
+
+
+def relative(token: str, known: set[str]) -> str | None:
+    """The known character that a new one is a form of: other case, or without its accent."""
+    if len(token) != 1:
+        return None
+    plain = unicodedata.normalize("NFKD", token)[0]
+    for form in (token.lower(), token.upper(), plain, plain.lower(), plain.upper()):
+        if form != token and form in known:
+            return form
+    return None
+
+
+def new_rows(
+    embedding: torch.Tensor, base_tokens: Sequence[str], added: Sequence[str], seed: int
+) -> tuple[torch.Tensor, list[str | None]]:
+    """Embedding rows for new tokens.
+
+    A new token starts at the row of a known form of it (`É` at `E`), otherwise at the mean of the
+    base's tokens, plus a little noise, so that no two new tokens are the same to the network.
+    Upstream draws them from a normal distribution of variance 1: directions that the trained
+    text blocks have never seen, at a scale that is not the trained rows'. The mean is a token that
+    the network already takes for "some character".
+
+    The sums are exact and the noise is uniform, so the rows are the same bits on every machine.
+
+    Args:
+        embedding: `[1 + n_base, D]` row 0 is the filler and counts for nothing here.
+        base_tokens: tokens of the base.
+        added: tokens to add.
+        seed: of the noise.
+
+    Returns:
+        `[n_added, D]` of the embedding's dtype, and for each the token it starts from (None: mean).
+    """
+    columns = embedding[1:].double().T.tolist()  # D lists of n_base numbers
+    means = [math.fsum(column) / len(column) for column in columns]
+    spreads = [
+        math.sqrt(math.fsum((x - mean) ** 2 for x in column) / len(column))
+        for column, mean in zip(columns, means, strict=True)
+    ]
+    known, row_of = set(base_tokens), {token: i for i, token in enumerate(base_tokens)}
+    rows, origins = [], []
+    for token in added:
+        origin = relative(token, known)
+        start = means if origin is None else [column[row_of[origin]] for column in columns]
+        draw = random.Random(f"{seed}:{token}")
+        # Uniform on [-sqrt 3, sqrt 3) has variance 1.
+        noise = [math.sqrt(3) * (2 * draw.random() - 1) for _ in columns]
+        rows.append([s + NOISE * w * n for s, w, n in zip(start, spreads, noise, strict=True)])
+        origins.append(origin)
+    width = embedding.shape[1]
+    return torch.tensor(rows, dtype=torch.float64).reshape(-1, width).to(embedding.dtype), origins
+
+
+def reset(
+    base: Path,
+    vocab_base: Sequence[str],
+    vocab_new: Sequence[str],
+    out: Path,
+    seed: int,
+    arch: dict,
+) -> dict:
+    """Writes the reset base and says what was done, as reset.json holds it.
+
+    Args:
+        base: a checkpoint of upstream's Trainer, a file of weights, or another run's export.
+        vocab_base: the tokens that `base` was trained with.
+        vocab_new: the same tokens and what follows them.
+        out: the file to write, `.safetensors`.
+        seed: of the new rows' noise.
+        arch: what `architecture` returned for the run.
+
+    Raises:
+        UserError: no weights in the file, weights that do not fit architecture or vocabulary, or
+            values that are not finite.
+    """
+    name = Path(base).name
+    found = read_base(base)
+    require_vocabulary(name, n_tokens(found.weights), vocab_base, vocab_new)
+    for tensor_name, tensor in found.weights.items():
+        if not torch.isfinite(tensor).all():
+            raise UserError(f"{base}: tensor {tensor_name} holds NaN or infinite values")
+    if found.training_state:
+        log.info("%s: taken away: %s", name, "; ".join(found.training_state))
+    else:
+        log.info("%s: holds weights alone, there is nothing to take away", name)
+
+    added = list(vocab_new[len(vocab_base) :])
+    old = found.weights[EMBEDDING]
+    rows, origins = new_rows(old, vocab_base, added, seed) if added else (old[:0], [])
+    weights = found.weights | {EMBEDDING: torch.cat([old, rows])}
+    require_shapes(weights, shapes(arch, len(vocab_new)), str(base))
+    entries = {EMA_PREFIX + key: tensor for key, tensor in weights.items()}
+    checkpoints.write_atomic(out, entries | fresh_counters())
+
+    return {
+        "family": "f5",
+        "base": {
+            "file": name,
+            "bytes": Path(base).stat().st_size,
+            "sha256": sha256_file(base),
+            "weights_from": found.source,
+            "weights_sha256": checkpoints.state_sha256(found.weights),
+        },
+        "stripped": found.training_state,
+        "counters": {"initted": False, "step": 0},
+        "vocabulary": {
+            "tensor": EMBEDDING,
+            "base_tokens": len(vocab_base),
+            "tokens": len(vocab_new),
+            "noise": NOISE,
+            "seed": seed,
+            "added": [
+                describe(token) | {"row": len(vocab_base) + 1 + i, "starts_from": origin or "mean"}
+                for i, (token, origin) in enumerate(zip(added, origins, strict=True))
+            ],
+        },
+        "tensors": verify(out, found.weights),
+        "parameters": sum(t.numel() for t in weights.values() if t.is_floating_point()),
+        "weights_sha256": checkpoints.state_sha256(weights),
+        "file": {
+            "name": Path(out).name,
+            "bytes": Path(out).stat().st_size,
+            "sha256": sha256_file(out),
+        },
+    }
+
+
+def require_vocabulary(
+    name: str, n_rows: int, vocab_base: Sequence[str], vocab_new: Sequence[str]
+) -> None:
+    """Stops where a vocabulary is not the checkpoint's, or the new one not an extension of it."""
+    if n_rows != len(vocab_base):
+        hint = ""
+        if n_rows == len(vocab_new):
+            hint = "; it is as large as the extended vocabulary, so it may be reset already"
+        raise UserError(
+            f"{name}: has embedding rows for {n_rows} tokens, but base.vocab holds"
+            f" {len(vocab_base)}; give the vocab.txt that this checkpoint was trained with{hint}"
+        )
+    for i, token in enumerate(vocab_base):
+        if i >= len(vocab_new) or vocab_new[i] != token:
+            there = repr(vocab_new[i]) if i < len(vocab_new) else "nothing"
+            raise UserError(
+                f"vocabulary: token {i} is {there}, but {token!r} in base.vocab; a vocabulary for"
+                " this base must begin with all its tokens in their order"
+            )
+
+
+def verify(out: Path, before: dict[str, torch.Tensor]) -> dict:
+    """Reads the written file back and compares it with the base's weights, bit for bit.
+
+    Raises:
+        RuntimeError: a tensor or an old row changed, or a training state is still there.
+    """
+    written = read_base(out)
+    after = written.weights
+    if written.training_state or set(after) != set(before):
+        raise RuntimeError(f"{out}: not a clean base: {written.training_state}")
+    equal = [
+        name
+        for name in before
+        if checkpoints.tensor_sha256(after[name]) == checkpoints.tensor_sha256(before[name])
+    ]
+    grown = sorted(set(before) - set(equal))
+    n_old = before[EMBEDDING].shape[0]
+    old_rows = checkpoints.tensor_sha256(after[EMBEDDING][:n_old])
+    if grown not in ([], [EMBEDDING]) or old_rows != checkpoints.tensor_sha256(before[EMBEDDING]):
+        raise RuntimeError(f"{out}: changed while it was written: {grown}")
+    return {
+        "total": len(before),
+        "bit_equal": len(equal),
+        "grown": grown,
+        "grown_rows_bit_equal": n_old if grown else 0,
+    }
