@@ -132,7 +132,7 @@ def open_soundfile(path: Path) -> Iterator[soundfile.SoundFile]:
 
 
 def _check_chunk(path, header_log):
-    """libsndfile shortens a chunk that claims more than the file holds, and notes that in its log."""
+    """libsndfile cuts a chunk that claims more than there is, and says so only in its log."""
     note = re.search(r"^ ?(?:data|SSND) : (\d+) \(should be (\d+)\)", header_log, re.MULTILINE)
     if note is None:
         return
@@ -154,7 +154,7 @@ def open_ffmpeg(
         refusal: why libsndfile did not take the file, for the message.
 
     Raises:
-        AudioError: no file, no container that FFmpeg knows, no audio in it, or an implausible header.
+        AudioError: no file, no known container, no audio in it, or an implausible header.
     """
 
     def refuse(*_):

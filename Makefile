@@ -1,0 +1,42 @@
+# Shortcuts; afterwards plain Snakemake (.venv/bin/snakemake) is the interface.
+PYTHON ?= python3
+BIN := .venv/bin
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help setup demo test test-fast check bench clean
+
+help:  ## list what make can do
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+setup: .venv/.installed  ## create .venv with every pinned package
+
+.venv/.installed: envs/requirements.lock envs/requirements-dev.lock
+	@$(PYTHON) -c 'import sys; sys.exit("VoiceKiln needs Python 3.11 or newer; call make with PYTHON=python3.11") if sys.version_info < (3, 11) else None'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing the pinned packages into .venv (about 2 GB; a few minutes)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' envs/requirements.lock)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r envs/requirements.lock -r envs/requirements-dev.lock
+	@touch $@
+
+demo: setup  ## run the whole pipeline on the shipped demo (under 8 minutes on 2 cores)
+	$(BIN)/snakemake
+	@$(BIN)/python workflow/scripts/show_results.py
+
+test: setup  ## run all tests
+	$(BIN)/python -m pytest
+
+test-fast: setup  ## run the tests that take seconds
+	$(BIN)/python -m pytest -m "not slow and not gpu"
+
+check: setup  ## lint and format checks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/snakemake --lint
+
+bench: setup  ## time our steps beside the bare libraries and the peer's trainer
+	$(BIN)/python benchmarks/data_steps.py
+	$(BIN)/python benchmarks/training.py
+
+clean:  ## remove what runs produced (not .venv, not your recordings)
+	rm -rf results/corpora results/runs results/store results/models logs .snakemake

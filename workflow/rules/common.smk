@@ -1,0 +1,137 @@
+"""Shared by all rules: the resolved configuration, params that follow content, inputs to choose."""
+
+import sys
+from functools import lru_cache
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+ROOT = Path(workflow.basedir)
+SCRIPTS = ROOT / "workflow" / "scripts"
+sys.path.insert(0, str(SCRIPTS))
+
+from voicekiln import config as configuration
+from voicekiln.corpus import listing
+from voicekiln.config import is_file
+from voicekiln.errors import UserError
+from voicekiln.provenance import canonical, code_digest
+from voicekiln.store.items import identity
+
+STORE = Path("results", "store")
+
+
+def or_stop(function):
+    """`function` with the user's mistakes as Snakemake's own one-line errors."""
+
+    def wrapped(*args):
+        try:
+            return function(*args)
+        except UserError as error:
+            raise WorkflowError(str(error)) from None
+
+    return wrapped
+
+
+SETTINGS = or_stop(configuration.resolve)(config, ROOT / "workflow/schemas/config.schema.yaml")
+CORPORA = SETTINGS["corpora"]
+RUNS = SETTINGS["runs"]
+
+
+wildcard_constraints:
+    corpus="[A-Za-z0-9][A-Za-z0-9_-]*",
+    run="[A-Za-z0-9][A-Za-z0-9_-]*",
+    shard=r"\d{3}",
+
+
+def located(path):
+    """A path of the configuration, found beside the workflow where the project ships it."""
+    return configuration.locate(path, ROOT)
+
+
+def shards(corpus):
+    """The names of a corpus's shards."""
+    return [f"{i:03d}" for i in range(CORPORA[corpus]["shards"])]
+
+
+def code(script, *modules):
+    """Digest of a rule's script and of the library it imports, for its params."""
+    return code_digest(SCRIPTS / script, *modules)
+
+
+def corpus_settings(*sections):
+    """Params function: these sections of the corpus's configuration."""
+
+    def settings(wildcards):
+        corpus = CORPORA[wildcards.corpus]
+        return canonical({section: corpus[section] for section in sections})
+
+    return settings
+
+
+def sources(corpus):
+    """Where a corpus's recordings and known texts come from, with located paths."""
+    section = CORPORA[corpus]
+    audio = [section["audio"]] if isinstance(section["audio"], str) else section["audio"]
+    transcripts = section["transcripts"]
+    if transcripts not in (None, "sidecar"):
+        transcripts = located(transcripts)
+    keys = ("language", "speaker", "transcript_column", "shards")
+    return canonical(
+        {key: section[key] for key in keys}
+        | {"audio": [located(path) for path in audio], "transcripts": transcripts}
+    )
+
+
+def listed(wildcards):
+    """Params: the corpus's sources, which the inventory lists again."""
+    return sources(wildcards.corpus)
+
+
+@lru_cache(maxsize=None)
+def dealt(corpus):
+    """The corpus's files as they are now, by shard."""
+    rows = or_stop(listing.list_recordings)(sources(corpus), corpus)
+    return listing.deal(rows, CORPORA[corpus]["shards"])
+
+
+def shard_listing(wildcards):
+    """Params: digest of the shard's files, so that only a changed shard is listed again."""
+    return listing.listing_digest(dealt(wildcards.corpus)[int(wildcards.shard)])
+
+
+def shard_tables(step):
+    """Input function: the tables of one step from all shards of the corpus."""
+
+    def tables(wildcards):
+        return expand(
+            "results/corpora/{corpus}/shards/{shard}/{step}.parquet",
+            corpus=wildcards.corpus,
+            shard=shards(wildcards.corpus),
+            step=step,
+        )
+
+    return tables
+
+
+def whisper_model(wildcards):
+    """Input: the corpus's Whisper checkpoint, a file of the user's or one to be fetched."""
+    model = CORPORA[wildcards.corpus]["transcribe"]["model"]
+    if model is None:
+        return []
+    return located(model) if is_file(model) else f"results/models/whisper/{model}.pt"
+
+
+def gpus_to_transcribe(wildcards):
+    """Resource: a GPU where there is anything for a recogniser to do."""
+    return int(CORPORA[wildcards.corpus]["transcribe"]["model"] is not None)
+
+
+def corrections(wildcards):
+    """Input: the user's corrections, where there are any."""
+    path = CORPORA[wildcards.corpus]["corrections"]
+    return [path] if path and Path(path).exists() else []
+
+
+def store(step):
+    """Params: which store the step's items are in, and which of them are known to be bad."""
+    return identity(STORE, step)

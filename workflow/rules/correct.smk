@@ -1,0 +1,24 @@
+"""All shards of a corpus -> one table, with the user's corrections."""
+
+
+# a checkpoint: behind it an unchanged table stops the chain, whatever shard jobs ran
+checkpoint correct:
+    """Merge the shards and apply the corrections."""
+    input:
+        recordings=shard_tables("normalize"),
+        segments=shard_tables("transcribe"),
+        corrections=corrections,
+    output:
+        digest="results/corpora/{corpus}/tables/correct/DIGEST.json",
+    log:
+        "logs/correct/{corpus}.log",
+    conda:
+        "../../envs/audio.yaml"
+    resources:
+        mem_mb=4000,
+        runtime="1h",
+    params:
+        code=code("correct.py"),
+        settings=corpus_settings("max_bad_recordings"),
+    script:
+        "../scripts/correct.py"

@@ -1,0 +1,21 @@
+"""Segments with text -> exact and near duplicates, listed and dropped."""
+
+
+rule deduplicate:
+    """Find repeated audio and text of a corpus."""
+    input:
+        digest="results/corpora/{corpus}/tables/correct/DIGEST.json",
+    output:
+        digest="results/corpora/{corpus}/tables/deduplicate/DIGEST.json",
+    log:
+        "logs/deduplicate/{corpus}.log",
+    conda:
+        "../../envs/audio.yaml"
+    resources:
+        mem_mb=4000,
+        runtime="1h",
+    params:
+        code=code("deduplicate.py"),
+        settings=corpus_settings("deduplicate"),
+    script:
+        "../scripts/deduplicate.py"

@@ -1,0 +1,25 @@
+"""Recordings -> mono FLAC of one rate and loudness, in the store."""
+
+
+rule normalize:
+    """Normalise the recordings of one shard."""
+    input:
+        table="results/corpora/{corpus}/shards/{shard}/inventory.parquet",
+    output:
+        table="results/corpora/{corpus}/shards/{shard}/normalize.parquet",
+    log:
+        "logs/normalize/{corpus}/{shard}.log",
+    benchmark:
+        "benchmarks/normalize/{corpus}/{shard}.tsv"
+    conda:
+        "../../envs/audio.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime="8h",
+    params:
+        code=code("normalize.py"),
+        settings=corpus_settings("normalize"),
+        store=store("normalize"),
+    script:
+        "../scripts/normalize.py"

@@ -1,0 +1,25 @@
+"""Normalised recordings -> speech segments: views in samples, cut at pauses."""
+
+
+rule segment:
+    """Cut the recordings of one shard at their pauses."""
+    input:
+        table="results/corpora/{corpus}/shards/{shard}/normalize.parquet",
+    output:
+        table="results/corpora/{corpus}/shards/{shard}/segment.parquet",
+    log:
+        "logs/segment/{corpus}/{shard}.log",
+    benchmark:
+        "benchmarks/segment/{corpus}/{shard}.tsv"
+    conda:
+        "../../envs/audio.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime="4h",
+    params:
+        code=code("segment.py"),
+        settings=corpus_settings("normalize", "segment"),
+        store=store("segment"),
+    script:
+        "../scripts/segment.py"

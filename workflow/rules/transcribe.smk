@@ -1,0 +1,45 @@
+"""Segments -> text with scores, by Whisper or from the texts that are known."""
+
+
+rule transcribe:
+    """Transcribe the segments of one shard, batched, with one model load."""
+    input:
+        table="results/corpora/{corpus}/shards/{shard}/segment.parquet",
+        model=whisper_model,
+    output:
+        table="results/corpora/{corpus}/shards/{shard}/transcribe.parquet",
+    log:
+        "logs/transcribe/{corpus}/{shard}.log",
+    benchmark:
+        "benchmarks/transcribe/{corpus}/{shard}.tsv"
+    conda:
+        "../../envs/asr.yaml"
+    threads: 2
+    resources:
+        gpu=gpus_to_transcribe,
+        mem_mb=12000,
+        runtime="12h",
+    params:
+        code=code("transcribe.py"),
+        settings=corpus_settings("language", "transcribe"),
+        store=store("transcribe"),
+    script:
+        "../scripts/transcribe.py"
+
+
+rule fetch_model:
+    """Download a released Whisper checkpoint and check its SHA-256."""
+    output:
+        model="results/models/whisper/{model}.pt",
+    log:
+        "logs/fetch_model/{model}.log",
+    conda:
+        "../../envs/asr.yaml"
+    params:
+        code=code("fetch_model.py"),
+    script:
+        "../scripts/fetch_model.py"
+
+
+localrules:
+    fetch_model,

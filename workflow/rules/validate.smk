@@ -1,0 +1,21 @@
+"""Segments -> keep or drop, with the rule, the value and the limit of every drop."""
+
+
+rule validate_segments:
+    """Hold every segment of a corpus against the rules."""
+    input:
+        digest="results/corpora/{corpus}/tables/deduplicate/DIGEST.json",
+    output:
+        digest="results/corpora/{corpus}/tables/validate/DIGEST.json",
+    log:
+        "logs/validate_segments/{corpus}.log",
+    conda:
+        "../../envs/audio.yaml"
+    resources:
+        mem_mb=4000,
+        runtime="1h",
+    params:
+        code=code("validate_segments.py"),
+        settings=corpus_settings("validate"),
+    script:
+        "../scripts/validate_segments.py"

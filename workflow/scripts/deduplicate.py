@@ -1,0 +1,27 @@
+"""Find repeated audio and text of a corpus; keep the most trustworthy, list every pair."""
+
+import logging
+from pathlib import Path
+
+from voicekiln import job, tables
+from voicekiln.corpus.deduplicate import DeduplicateSettings, deduplicate
+from voicekiln.store.items import write_atomic
+
+log = logging.getLogger("deduplicate")
+
+
+def main(smk):
+    job.start(smk)
+    segments = tables.read_checked(Path(smk.input.digest), "segments.parquet")
+    settings = DeduplicateSettings(**smk.params.settings["deduplicate"])
+    table, pairs = deduplicate(segments, settings)
+    log.info("%d pairs found, %d segments dropped", len(pairs), int(pairs["dropped"].sum()))
+    digest = Path(smk.output.digest)
+    files = [digest.parent / "segments.parquet", digest.parent / "duplicates.jsonl"]
+    tables.write(table, files[0], tables.SEGMENTS)
+    write_atomic(files[1], pairs.to_json(orient="records", lines=True, force_ascii=False))
+    tables.write_digest(digest, files)
+
+
+if "snakemake" in globals():
+    main(snakemake)

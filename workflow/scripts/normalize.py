@@ -1,0 +1,65 @@
+"""Normalise the recordings of one shard into the store."""
+
+import logging
+from dataclasses import asdict
+from pathlib import Path
+
+from voicekiln import job, tables
+from voicekiln.audio import normalize as audio
+from voicekiln.corpus.inventory import refuse
+from voicekiln.errors import UserError
+from voicekiln.store.items import Store
+
+log = logging.getLogger("normalize")
+STORE = Path("results", "store")
+
+
+def main(smk):
+    job.start(smk)
+    config = smk.params.settings["normalize"]
+    settings = audio.NormalizeSettings(**config)
+    store = Store(STORE, "normalize", {"settings": config, "version": audio.VERSION})
+    table = tables.read(Path(smk.input.table))
+    rows, computed = [], 0
+    for row in job.track(table.to_dict("records"), len(table), "recordings normalised"):
+        if row["status"] == "ok":
+            key = store.key(content=row["content_sha256"])
+            record = store.get(key)
+            try:
+                if record is None:
+                    computed += 1
+                    record = make(store, key, Path(row["root"], row["path"]), settings)
+                row |= {
+                    "item": key,
+                    "rate_hz": record["rate_hz"],
+                    "n_samples": record["n_samples"],
+                    "dc_offset": record["dc_offset"],
+                    "loudness_lufs": record["loudness_lufs_in"],
+                    "gain_db": record["gain_db"],
+                    "true_peak_dbtp": record["true_peak_dbtp"],
+                    # where the header tells no duration, the decoder does
+                    "duration_s": record["source_samples"] / record["source_rate_hz"]
+                    if tables.missing(row["duration_s"])
+                    else row["duration_s"],
+                }
+            except (UserError, OSError) as error:
+                row = refuse(row, "normalize", str(error))
+                log.warning("%s: not used: %s", row["path"], row["reason"])
+        rows.append(row)
+    log.info("%d recordings, %d items computed", len(rows), computed)
+    tables.write(tables.frame(rows, tables.RECORDINGS), Path(smk.output.table), tables.RECORDINGS)
+
+
+def make(store, key, source, settings):
+    """Normalise one recording into the store; its record."""
+    part = store.workfile(key, "flac")
+    try:
+        record = asdict(audio.normalize(source, part, settings))
+        store.put(key, record, flac=part)
+    finally:
+        part.unlink(missing_ok=True)
+    return record
+
+
+if "snakemake" in globals():
+    main(snakemake)

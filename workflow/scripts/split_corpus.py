@@ -1,0 +1,52 @@
+"""Split a corpus without leaks, write its manifests and final tables, account for every sample."""
+
+import json
+import logging
+from pathlib import Path
+
+from voicekiln import job, tables
+from voicekiln.corpus.manifest import write_manifests
+from voicekiln.corpus.split import SplitSettings, split
+from voicekiln.errors import UserError
+from voicekiln.ledger import ledger
+from voicekiln.store.items import write_atomic
+
+log = logging.getLogger("split")
+
+
+def main(smk):
+    job.start(smk)
+    segments = tables.read_checked(Path(smk.input.digest), "segments.parquet")
+    recordings = tables.read_checked(Path(smk.input.recordings), "recordings.parquet")
+    table, leaks = split(segments, SplitSettings(**smk.params.settings["split"]))
+    account = ledger(recordings, table)
+    digest = Path(smk.output.digest)
+    folder = digest.parent
+    files = [folder / name for name in ("recordings.parquet", "segments.parquet")]
+    tables.write(recordings, files[0], tables.RECORDINGS)
+    tables.write(table, files[1], tables.SEGMENTS)
+    for name, content in (("ledger.json", account), ("leaks.json", leaks)):
+        files.append(folder / name)
+        write_atomic(files[-1], json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    files += write_manifests(table, folder / "dataset", Path("results", "store"))
+    train, val = account["kept"]["train"], account["kept"]["val"]
+    if not train["segments"] or not val["segments"]:
+        lost = "\n  ".join(
+            f"{line['step']}: {line['reason']}: {line.get('segments', '-')} segments"
+            for line in account["lost"]
+        )
+        raise UserError(
+            f"corpus {smk.wildcards.corpus}: {train['segments']} training and {val['segments']} "
+            f"validation segments are left; both need some. What was lost, and where:\n  {lost}\n"
+            f"See {folder}/segments.parquet for every segment with its reason."
+        )
+    job.say(
+        f"{train['segments']} training and {val['segments']} validation segments, "
+        f"{(train['samples'] + val['samples']) / account['rate_hz'] / 60:.1f} of "
+        f"{account['samples_in'] / account['rate_hz'] / 60:.1f} minutes kept"
+    )
+    tables.write_digest(digest, files)
+
+
+if "snakemake" in globals():
+    main(snakemake)

@@ -1,0 +1,135 @@
+"""The configuration: checked against its schema, filled with defaults, paths found."""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.validators import extend
+
+from voicekiln.errors import UserError
+
+
+def _fill(validate_properties):
+    def properties(validator, schema, instance, parent):
+        if validator.is_type(instance, "object"):
+            for key, sub in schema.items():
+                if "default" in sub and key not in instance:
+                    instance[key] = deepcopy(sub["default"])
+        yield from validate_properties(validator, schema, instance, parent)
+
+    return properties
+
+
+_Filling = extend(
+    Draft202012Validator, {"properties": _fill(Draft202012Validator.VALIDATORS["properties"])}
+)
+
+
+def resolve(config: Mapping[str, Any], schema: Path) -> dict[str, Any]:
+    """`config` with every default filled in.
+
+    Raises:
+        UserError: naming each wrong key with its path and what is allowed there.
+    """
+    filled = deepcopy(dict(config))
+    rules = yaml.safe_load(Path(schema).read_text(encoding="utf-8"))
+    problems = [line for error in _Filling(rules).iter_errors(filled) for line in _explain(error)]
+    if not problems:
+        problems = list(_cross_checks(filled))
+    if problems:
+        raise UserError("the configuration cannot be used:\n  " + "\n  ".join(problems))
+    return filled
+
+
+def _dotted(parts) -> str:
+    return ".".join(str(part) for part in parts)
+
+
+def _explain(error) -> Iterator[str]:
+    """One line per mistake: path of the key, what is there, what is allowed."""
+    where = _dotted(error.absolute_path)
+    prefix = f"{where}: " if where else ""
+    if error.validator == "additionalProperties":
+        known = list(error.schema.get("properties", ()))
+        patterns = list(error.schema.get("patternProperties", ()))
+        for key in error.instance:
+            if key in known or any(re.search(p, str(key)) for p in patterns):
+                continue
+            path = f"{where}.{key}" if where else str(key)
+            if patterns:
+                yield f"{path}: a name may hold letters, digits, _ and - and begins with no sign"
+                continue
+            close = difflib.get_close_matches(str(key), known, 1)
+            hint = f"did you mean {close[0]}? " if close else ""
+            yield f"{path}: unknown key; {hint}allowed here: {', '.join(sorted(known))}"
+        return
+    if error.validator == "required":
+        missing = [key for key in error.validator_value if key not in error.instance]
+        for key in missing:
+            about = error.schema.get("properties", {}).get(key, {}).get("description", "")
+            yield f"{prefix}{key} is missing" + (f" ({about})" if about else "")
+        return
+    text = f"{prefix}{error.message}"
+    if error.validator == "type" and isinstance(error.instance, str):
+        if re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", error.instance):
+            text += " (YAML reads 1e-4 as text: write 1.0e-4)"
+    about = error.schema.get("description")
+    yield text + (f" ({about})" if about else "")
+
+
+def _cross_checks(config: Mapping[str, Any]) -> Iterator[str]:
+    for name, corpus in config["corpora"].items():
+        segment = corpus["segment"]
+        if segment["min_s"] >= segment["max_s"]:
+            yield (
+                f"corpora.{name}.segment.min_s ({segment['min_s']}) must be below "
+                f"corpora.{name}.segment.max_s ({segment['max_s']})"
+            )
+        rules = corpus["validate"]
+        if rules["min_chars_per_s"] >= rules["max_chars_per_s"]:
+            yield f"corpora.{name}.validate: min_chars_per_s must be below max_chars_per_s"
+        if corpus["transcripts"] is None and corpus["transcribe"]["model"] is None:
+            yield (
+                f"corpora.{name}: neither transcripts nor transcribe.model is set, so there would "
+                "be no text; give the transcripts' file or a Whisper model"
+            )
+    for name, run in config["runs"].items():
+        for corpus in corpora_of(run):
+            if corpus not in config["corpora"]:
+                known = ", ".join(config["corpora"]) or "none"
+                yield f"runs.{name}.corpus: no corpus {corpus} is configured (there is: {known})"
+        base = run["base"]
+        if "run" in base:
+            if base["run"] not in config["runs"]:
+                yield f"runs.{name}.base.run: no run {base['run']} is configured"
+            elif base["run"] == name:
+                yield f"runs.{name}.base.run: a run cannot start from itself"
+
+
+def corpora_of(run: Mapping[str, Any]) -> list[str]:
+    """The corpora that a run joins, as a list."""
+    return [run["corpus"]] if isinstance(run["corpus"], str) else list(run["corpus"])
+
+
+def locate(path: str, basedir: Path) -> str:
+    """Where a path of the configuration lies.
+
+    Relative paths belong to the working directory; what the project ships (`resources/...`) is
+    found beside the workflow when the working directory has no such file.
+    """
+    if Path(path).is_absolute() or Path(path).exists():
+        return path
+    shipped = Path(basedir) / path
+    if Path(path).parts[:1] == ("resources",) and shipped.exists():
+        return str(shipped)
+    return path
+
+
+def is_file(model: str) -> bool:
+    """Whether `transcribe.model` is a path and not the name of a released model."""
+    return Path(model).name != model or Path(model).suffix == ".pt"

@@ -1,0 +1,1 @@
+"""Segments of one recording: where they are and how they sound."""

@@ -1,0 +1,83 @@
+"""The seam between a rule and the library: log file, terminal, errors.
+
+The only module that sees Snakemake's `snakemake` object.
+"""
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from voicekiln.errors import UserError
+
+log = logging.getLogger("voicekiln")
+Item = TypeVar("Item")
+
+_terminal = None  # the terminal's descriptor, kept when 1 and 2 go to the log
+_label = ""
+
+
+def start(smk) -> None:
+    """Send everything this job prints, also from C code, to the rule's log file."""
+    global _terminal, _label
+    _label = " ".join([smk.rule, *(str(value) for value in smk.wildcards)])
+    path = Path(smk.log[0])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _terminal = os.fdopen(os.dup(2), "w", buffering=1, errors="replace")
+    target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    os.dup2(target, 1)
+    os.dup2(target, 2)
+    os.close(target)
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s"
+    )
+    logging.captureWarnings(True)
+    sys.excepthook = _explain
+
+
+def _explain(kind, error, trace) -> None:
+    if isinstance(error, UserError):
+        print(f"Error: {error}", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+def say(text: str) -> None:
+    """One line to the terminal (or to standard error outside a job)."""
+    out = _terminal or sys.stderr
+    out.write(f"[{_label}] {text}\n" if _label else text + "\n")
+    out.flush()
+
+
+class Progress:
+    """Says at most every `every_s` seconds how far the work is.
+
+    Args:
+        total: number of things to do.
+        what: what they are, as in "12/40 recordings normalised".
+    """
+
+    def __init__(self, total: int, what: str, every_s: float = 10.0):
+        self.total, self.what, self.every_s = total, what, every_s
+        self.done = 0
+        self.began = self.last = time.monotonic()
+
+    def __call__(self, n: int = 1) -> None:
+        """Note that `n` more are done."""
+        self.done += n
+        now = time.monotonic()
+        if now - self.last >= self.every_s:
+            left_s = (now - self.began) / self.done * (self.total - self.done)
+            say(f"{self.done}/{self.total} {self.what}, {left_s:.0f} s left")
+            self.last = now
+
+
+def track(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
+    """Pass `items` on and say now and then how far it is."""
+    progress = Progress(total, what)
+    for item in items:
+        yield item
+        progress()

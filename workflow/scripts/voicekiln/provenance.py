@@ -1,0 +1,112 @@
+"""What a result depends on, as digests: configuration, code, files."""
+
+import ast
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+BLOCK_BYTES = 1 << 20
+
+
+def canonical(value: Any) -> Any:
+    """`value` as builtin types with sorted keys, so that equal settings compare equal.
+
+    Snakemake compares params by `repr`, where the order of keys counts.
+    """
+    if isinstance(value, Mapping):
+        return {str(key): canonical(value[key]) for key in sorted(value, key=str)}
+    if isinstance(value, (list, tuple)):
+        return [canonical(item) for item in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return value
+
+
+def to_json(value: Any) -> str:
+    """The one JSON text of `value`: sorted keys, no spaces, no NaN."""
+    return json.dumps(
+        canonical(value),
+        sort_keys=True,
+        ensure_ascii=False,
+        separators=(",", ":"),
+        allow_nan=False,
+    )
+
+
+def sha256_json(value: Any) -> str:
+    """SHA-256 (hex) of `to_json(value)`."""
+    return hashlib.sha256(to_json(value).encode()).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 (hex) of a file's bytes, read in blocks."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _imported(tree: ast.Module, root: Path) -> Iterable[Path]:
+    """Library files that a module imports, wherever in it the import stands."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for name in names:
+            parts = name.split(".")
+            if parts[0] != "voicekiln":
+                continue
+            # importing a.b.c runs a/__init__ and a/b/__init__ too
+            for n in range(1, len(parts) + 1):
+                base = root.joinpath(*parts[:n])
+                for file in (base.with_suffix(".py"), base / "__init__.py"):
+                    if file.is_file():
+                        yield file
+
+
+@lru_cache(maxsize=None)
+def _module(path: Path, root: Path) -> tuple[str, tuple[Path, ...]]:
+    """Digest of a module's meaning (comments, docstrings, layout left out), and what it imports."""
+    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    imported = tuple(sorted(set(_imported(tree, root))))
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            first = node.body[0] if node.body else None
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                if isinstance(first.value.value, str):
+                    node.body[0] = ast.Pass()
+    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest(), imported
+
+
+def code_digest(script: Path, *modules: str) -> str:
+    """Digest of a script and of every library module it reaches by imports.
+
+    Args:
+        script: the rule's script; the library lies beside it in `voicekiln/`.
+        modules: library modules that the script finds at run time, by dotted name.
+
+    Snakemake compares scripts by modification time and does not look at imports; as a param
+    this digest reruns a rule when its code changes in meaning, and only then.
+    """
+    script = Path(script).resolve()
+    root = script.parent
+    named = [root.joinpath(*name.split(".")) for name in modules]
+    queue = [script]
+    for base in named:
+        queue += [f for f in (base.with_suffix(".py"), base / "__init__.py") if f.is_file()]
+    digests: dict[str, str] = {}
+    while queue:
+        path = queue.pop()
+        name = path.relative_to(root).as_posix()
+        if name not in digests:
+            digests[name], imported = _module(path, root)
+            queue += imported
+    return sha256_json(digests)[:16]

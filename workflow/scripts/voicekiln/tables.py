@@ -1,0 +1,154 @@
+"""The tables of a corpus: schemas, and Parquet files with a digest beside them.
+
+A table's declared output is its small DIGEST.json, written last; the Parquet file beside it is
+replaced by rename, so a failed job never loses the table that was there.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from voicekiln.errors import UserError
+from voicekiln.provenance import sha256_file
+from voicekiln.store.items import temporary, write_atomic
+
+S, I, F, B = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+
+LISTING = {"root": S, "path": S, "bytes": I, "mtime_ns": I}
+
+# one row per input file, good or bad
+RECORDINGS = {
+    "recording_id": S,  # first digits of content_sha256; "" where the file could not be read
+    "root": S,  # the folder or manifest of the config that lists it
+    "path": S,  # relative to root
+    "content_sha256": S,
+    "bytes": I,
+    "container": S,
+    "codec": S,
+    "source_rate_hz": I,
+    "channels": I,
+    "duration_s": F,  # as the container says
+    "speaker": S,
+    "language": S,
+    "known": S,  # JSON list of {start_s, end_s, text}; null: to be transcribed
+    "status": S,  # ok | bad | copy
+    "step": S,  # step that refused it
+    "reason": S,
+    "item": S,  # key of the normalised audio
+    "rate_hz": I,
+    "n_samples": I,  # of the normalised audio
+    "dc_offset": F,  # share of full scale
+    "loudness_lufs": F,  # before the gain
+    "gain_db": F,
+    "true_peak_dbtp": F,  # after the gain
+}
+
+# one row per segment of the current settings
+SEGMENTS = {
+    "segment_id": S,
+    "recording_id": S,
+    "root": S,
+    "path": S,
+    "item": S,
+    "start": I,  # samples at rate_hz
+    "end": I,  # exclusive
+    "rate_hz": I,
+    "speaker": S,
+    "language": S,
+    "text": S,
+    "text_source": S,  # whisper | known | corrected
+    "raw_text": S,  # as it was before cleaning and corrections
+    "avg_logprob": F,
+    "no_speech_prob": F,
+    "compression_ratio": F,
+    "level_db": F,  # RMS, dB re full scale
+    "silence_share": F,
+    "clipped_share": F,
+    "audio_sha256": S,  # of the segment's PCM
+    "status": S,  # keep | drop
+    "step": S,  # step that dropped it
+    "reason": S,  # rule
+    "value": F,  # what the rule measured
+    "limit": F,  # and its limit
+    "split": S,  # train | val, null when dropped
+}
+
+
+def frame(rows: list[dict], schema: dict[str, pa.DataType]) -> pd.DataFrame:
+    """A DataFrame with exactly the columns of `schema`; missing values are null."""
+    columns = {
+        name: pa.array([None if missing(row.get(name)) else row[name] for row in rows], kind)
+        for name, kind in schema.items()
+    }
+    return pa.table(columns).to_pandas(types_mapper=_pandas_type)
+
+
+def missing(value) -> bool:
+    """Whether a table's cell is null."""
+    return value is None or value is pd.NA or value != value
+
+
+def _pandas_type(kind: pa.DataType):
+    return {I: pd.Int64Dtype(), B: pd.BooleanDtype(), S: pd.StringDtype()}.get(kind)
+
+
+def write(table: pd.DataFrame, path: Path, schema: dict[str, pa.DataType]) -> None:
+    """Write `table` as Parquet with `schema`; equal rows give equal bytes."""
+    arrow = pa.Table.from_pandas(
+        table[list(schema)], schema=pa.schema(list(schema.items())), preserve_index=False
+    ).replace_schema_metadata(None)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = temporary(path)
+    pq.write_table(arrow, part, compression="zstd")
+    os.replace(part, path)
+
+
+def read(path: Path) -> pd.DataFrame:
+    """The table of a Parquet file."""
+    return pq.read_table(path).to_pandas(types_mapper=_pandas_type)
+
+
+def concat(paths: list[Path], schema: dict[str, pa.DataType], order: list[str]) -> pd.DataFrame:
+    """The rows of several files as one table in the order of the columns `order`."""
+    whole = pd.concat([read(path) for path in paths], ignore_index=True)
+    return whole[list(schema)].sort_values(order, kind="stable", ignore_index=True)
+
+
+def write_digest(digest: Path, files: list[Path]) -> None:
+    """Write the record that stands for `files`: names, sizes, SHA-256."""
+    rows = [
+        {
+            "path": os.path.relpath(file, digest.parent),
+            "bytes": file.stat().st_size,
+            "sha256": sha256_file(file),
+        }
+        for file in files
+    ]
+    write_atomic(digest, json.dumps({"files": rows}, indent=1) + "\n")
+
+
+def check_digest(digest: Path) -> None:
+    """Stop unless the files that `digest` stands for are there in their recorded size.
+
+    Raises:
+        UserError: one is missing or has another size. The record is removed, so that the next run
+            makes the table again.
+    """
+    for row in json.loads(digest.read_text())["files"]:
+        path = digest.parent / row["path"]
+        if not path.is_file() or path.stat().st_size != row["bytes"]:
+            digest.unlink()
+            raise UserError(
+                f"{path}: missing or changed since it was made. It will be made again: "
+                "run snakemake again."
+            )
+
+
+def read_checked(digest: Path, name: str) -> pd.DataFrame:
+    """The table `name` beside `digest`, after `check_digest`."""
+    check_digest(digest)
+    return read(digest.parent / name)

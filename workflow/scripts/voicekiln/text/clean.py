@@ -1,0 +1,36 @@
+"""Transcripts as they enter the data set, and as they are compared."""
+
+import unicodedata
+
+
+def clean(text: str) -> str:
+    """`text` in Unicode NFC, on one line, with single spaces; control characters removed."""
+    text = unicodedata.normalize("NFC", text)
+    text = "".join(
+        c if c.isspace() or unicodedata.category(c) not in ("Cc", "Cs", "Co", "Cn") else ""
+        for c in text
+    )
+    return " ".join(text.split())
+
+
+def comparable(text: str) -> str:
+    """`text` for comparison: NFKC, case folded, letters, digits and marks only."""
+    text = unicodedata.normalize("NFKC", text).casefold()
+    kept = "".join(c if unicodedata.category(c)[0] in "LNM" else " " for c in text)
+    return " ".join(kept.split())
+
+
+def script_share(text: str, script: str) -> float:
+    """Share of the letters of `text` that belong to a script, by Unicode character names.
+
+    Args:
+        text: any text.
+        script: as Unicode names begin, `LATIN`, `ETHIOPIC`, `ARABIC`, `CYRILLIC`, ...
+
+    Returns:
+        0 ... 1; 1 for text without letters.
+    """
+    letters = [c for c in text if unicodedata.category(c)[0] == "L"]
+    if not letters:
+        return 1.0
+    return sum(unicodedata.name(c, "").startswith(script) for c in letters) / len(letters)

@@ -1,0 +1,153 @@
+"""Rows of a data set, and batches made from them by loader processes."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch.utils.data import DataLoader, Dataset
+
+from voicekiln.errors import UserError
+
+
+@dataclass(frozen=True)
+class Row:
+    """A clip of a run's data set: a line of train_rows or val_rows.
+
+    Attributes:
+        id: segment id, unique in the run.
+        text, speaker, language: as in the corpus.
+        n_frames: length of its features.
+        feature: its key in the pack.
+        pack: file that holds its features.
+        audio_sha256: of its samples.
+    """
+
+    id: str
+    text: str
+    speaker: str
+    language: str
+    n_frames: int
+    feature: str
+    pack: str
+    audio_sha256: str
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Rows of a JSONL file, by id.
+
+    Raises:
+        UserError: a field is missing, or an id comes twice.
+    """
+    names = [field.name for field in fields(Row)]
+    rows = {}
+    for n, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
+        values = json.loads(line)
+        if missing := [name for name in names if name not in values]:
+            raise UserError(f"{path}, line {n}: {', '.join(missing)} missing")
+        if values["id"] in rows:
+            raise UserError(f"{path}, line {n}: id {values['id']!r} comes twice")
+        rows[values["id"]] = Row(**{name: values[name] for name in names})
+    return [rows[name] for name in sorted(rows)]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One batch to make: the clips' indices, and what their draws depend on."""
+
+    clips: tuple[int, ...]
+    update: int | str
+
+
+class Clips(Dataset):
+    """Batches by request.
+
+    Args:
+        family: the family module.
+        rows: the clips.
+        tokens: token ids of each clip.
+        read: features of a row.
+        seed: of the draws.
+        drops: whether conditions may be dropped.
+    """
+
+    def __init__(
+        self,
+        family: ModuleType,
+        rows: Sequence[Row],
+        tokens: Sequence[torch.Tensor],
+        read: Callable[[Row], torch.Tensor],
+        seed: int,
+        drops: bool,
+    ):
+        self.family, self.rows, self.tokens = family, rows, tokens
+        self.read, self.seed, self.drops = read, seed, drops
+
+    def __getitem__(self, request: Request) -> "dict | UserError":
+        # Returned and not raised: a loader process would wrap it into a traceback.
+        try:
+            return self.batch(request)
+        except UserError as error:
+            return error
+
+    def batch(self, request: Request) -> dict:
+        """The batch that a request asks for."""
+        samples = []
+        for i in request.clips:
+            features = self.read(self.rows[i])
+            if len(features) != self.rows[i].n_frames:
+                raise UserError(
+                    f"{self.rows[i].pack}: {self.rows[i].feature} has {len(features)} frames, the"
+                    f" data set says {self.rows[i].n_frames}; run snakemake again"
+                )
+            samples.append(self.family.Sample(self.rows[i].id, features, self.tokens[i]))
+        draws = [self.family.draw(s, self.seed, request.update, self.drops) for s in samples]
+        return self.family.collate(samples, draws)
+
+
+def load(clips: Clips, requests: Iterable[Request], workers: int, pin: bool) -> Iterator[dict]:
+    """Batches in the order of the requests, made ahead by `workers` processes.
+
+    Raises:
+        UserError: features are missing or are not what the data set says.
+    """
+    batches = DataLoader(
+        clips,
+        sampler=requests,
+        batch_size=None,
+        collate_fn=_as_it_is,
+        num_workers=workers,
+        pin_memory=pin,
+    )
+    for batch in batches:
+        if isinstance(batch, UserError):
+            raise batch
+        yield batch
+
+
+def _as_it_is(batch: dict) -> dict:
+    return batch
+
+
+class PackedFeatures:
+    """Reads the features of rows out of their packs, which stay open."""
+
+    def __init__(self):
+        self._packs = {}
+
+    def __call__(self, row: Row) -> torch.Tensor:
+        try:
+            if row.pack not in self._packs:
+                self._packs[row.pack] = safe_open(row.pack, framework="pt")
+            return self._packs[row.pack].get_tensor(row.feature)
+        except (OSError, SafetensorError) as error:
+            raise UserError(
+                f"{row.pack}: features of {row.id} ({row.feature}) cannot be read ({error}); run"
+                " snakemake again"
+            ) from error
+
+    def __getstate__(self):
+        return {"_packs": {}}  # each loader process opens its own

@@ -1,0 +1,193 @@
+"""What defines a run, and what happens when it is not what it was when the run began.
+
+fingerprint.json lies beside the checkpoints. A run goes on from its state only as the same run:
+
+| what changed                                        | what happens                                |
+| ---------------------------------------------------- | ------------------------------------------- |
+| nothing                                              | resume; a finished run is finished          |
+| epochs, intervals, keep, workers, time limit         | continue                                    |
+| learning rate, below 5x                              | continue with a notice                      |
+| learning rate, 5x or more                            | stop and ask (`on_rate_change`)             |
+| code only                                            | continue with a notice (`on_code_change`)   |
+| anything else: data, vocabulary, base, model, loss,  | old state moved aside, start at update 0    |
+| optimiser, schedule, batches, precision, seed        |                                             |
+"""
+
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from voicekiln.errors import UserError
+from voicekiln.provenance import canonical, sha256_json
+from voicekiln.training import state
+from voicekiln.training.data import Row
+from voicekiln.training.settings import TrainSettings
+from voicekiln.training.status import read_json, write_json
+
+log = logging.getLogger("train")
+
+FILE = "fingerprint.json"
+PREVIOUS = "previous"
+MOVED = ("checkpoints", "tensorboard", "metrics.jsonl", "status.json", "progress.json")
+RATE_FACTOR = 5.0
+# Settings that may change from one start to the next. All others make another run.
+FREE = {
+    "epochs",
+    "save_every",
+    "validate_every",
+    "keep",
+    "log_every",
+    "workers",
+    "stop_after_minutes",
+    "on_code_change",
+    "on_rate_change",
+    "learning_rate",  # by its own rule
+    "accumulate",  # counts in batches_per_update
+}
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do with the state that is there.
+
+    Attributes:
+        action: `fresh` (none there), `resume`, or `restart` (move it aside first).
+        notices: what the user should know, one sentence each.
+    """
+
+    action: str
+    notices: tuple[str, ...]
+
+
+def fingerprint(
+    train: Sequence[Row],
+    val: Sequence[Row],
+    tokens: Sequence[str],
+    base_sha256: str,
+    family: str,
+    loss_version: int,
+    architecture: dict[str, Any],
+    settings: TrainSettings,
+    processes: int,
+    code: str,
+) -> dict:
+    """What defines the run, with what may change beside it."""
+    values = asdict(settings)
+    identity = {
+        "train data": sha256_json(_data(train)),
+        "validation data": sha256_json(_data(val)),
+        "vocabulary": sha256_json(list(tokens)),
+        "base tensors": base_sha256,
+        "family": family,
+        "loss version": loss_version,
+        "architecture": architecture,
+        "batches per update": settings.accumulate * processes,
+        **{name: value for name, value in values.items() if name not in FREE},
+    }
+    return canonical(
+        {
+            "identity": identity,
+            "sha256": sha256_json(identity),
+            "learning_rate": settings.learning_rate,
+            "epochs": settings.epochs,
+            "code": code,
+        }
+    )
+
+
+def _data(rows: Sequence[Row]) -> list[list]:
+    return sorted([r.id, r.text, r.speaker, r.language, r.n_frames, r.audio_sha256] for r in rows)
+
+
+def decide(old: dict | None, new: dict, has_state: bool, settings: TrainSettings) -> Decision:
+    """What the difference between two fingerprints asks for.
+
+    Args:
+        old: of the state that is there, or None.
+        new: of this start.
+        has_state: whether there are checkpoints.
+        settings: section `train`.
+
+    Raises:
+        UserError: the rate or the code changed and the user has to choose.
+    """
+    if not has_state:
+        return Decision("fresh", ())
+    if old is None:
+        return Decision("restart", (f"checkpoints without a {FILE} are moved aside",))
+    if changed := differences(old["identity"], new["identity"]):
+        what = ", ".join(changed)
+        return Decision("restart", (f"not the run it was ({what}): its state is moved aside",))
+    notices = []
+    before, now = old["learning_rate"], new["learning_rate"]
+    if before != now:
+        factor = max(before, now) / min(before, now) if min(before, now) > 0 else float("inf")
+        text = f"train.learning_rate went from {before:g} to {now:g} ({factor:.3g}x)"
+        if factor >= RATE_FACTOR and settings.on_rate_change == "stop":
+            raise UserError(
+                f"{text}, and training has begun with the old one. Set train.on_rate_change:"
+                " continue to go on from the state that is there, restart to begin at update 0"
+                " (the old state is moved aside), or put the old rate back"
+            )
+        if factor >= RATE_FACTOR and settings.on_rate_change == "restart":
+            return Decision("restart", (f"{text}: begins again, the old state is moved aside",))
+        notices.append(f"{text}: continues with it")
+    if old["epochs"] != new["epochs"]:
+        notices.append(f"train.epochs went from {old['epochs']} to {new['epochs']}")
+    if old["code"] != new["code"]:
+        if settings.on_code_change == "stop":
+            raise UserError(
+                "the code of VoiceKiln changed since this training began and train.on_code_change is"
+                " stop: set it to continue, or go back to the code it began with"
+            )
+        notices.append("the code of VoiceKiln changed since this training began; it goes on")
+    return Decision("resume", tuple(notices))
+
+
+def differences(old: dict, new: dict) -> list[str]:
+    """Names of the parts that are not equal, with the values where they are short."""
+    changed = []
+    for name in sorted(set(old) | set(new)):
+        a, b = old.get(name), new.get(name)
+        if a != b:
+            long = isinstance(a, dict) or len(str(a)) > 20
+            changed.append(name if long else f"{name} {a} -> {b}")
+    return changed
+
+
+def move_aside(directory: Path) -> None:
+    """Moves the state that is there to `previous/`, where its best and last checkpoint stay.
+
+    Cut off at any point, the next call completes it: the fingerprint goes last.
+    """
+    new = directory / f"{PREVIOUS}.part"
+    finish_moving(directory)
+    new.mkdir(exist_ok=True)
+    for name in (*MOVED, FILE):
+        if (directory / name).exists():
+            (directory / name).rename(new / name)
+    finish_moving(directory)
+
+
+def finish_moving(directory: Path) -> None:
+    """Completes a `move_aside` that was cut off after its last file."""
+    new, previous = directory / f"{PREVIOUS}.part", directory / PREVIOUS
+    if not new.exists() or (directory / FILE).exists() or (directory / "checkpoints").exists():
+        return
+    if (new / "checkpoints").exists():
+        state.prune(new / "checkpoints", keep=0)
+    shutil.rmtree(previous, ignore_errors=True)
+    new.rename(previous)
+
+
+def read(directory: Path) -> dict | None:
+    """The fingerprint of the state in a training folder."""
+    return read_json(directory / FILE)
+
+
+def write(directory: Path, content: dict) -> None:
+    """Writes fingerprint.json."""
+    write_json(directory / FILE, content)

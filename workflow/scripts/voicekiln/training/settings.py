@@ -1,0 +1,97 @@
+"""What a training is told: the file that the worker gets, and the `train` section in it."""
+
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from voicekiln.errors import UserError
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Section `train` of a run; the schema holds defaults and bounds."""
+
+    epochs: int
+    learning_rate: float  # the highest one
+    warmup_updates: int
+    schedule: str  # linear | cosine | constant, after the warm-up
+    min_learning_rate: float  # at the end of the run
+    weight_decay: float
+    betas: tuple[float, float]
+    max_grad_norm: float  # 0: no clipping
+    ema_decay: float
+    ema_every: int  # updates between two steps of the average
+    ema_follow_updates: int  # updates in which the average is a copy of the weights
+    ema_power: float
+    batch_frames: int  # most frames in a batch, with padding
+    batch_clips: int  # most clips in a batch; 0: no limit
+    accumulate: int  # batches an update, on each process
+    precision: str  # fp32 | bf16 | fp16
+    seed: int
+    save_every: int  # updates
+    validate_every: int  # updates
+    keep: int  # checkpoints beside best and last: -1 all, 0 none
+    log_every: int  # updates
+    workers: int  # processes that load batches; 0: none
+    stop_after_minutes: float | None
+    on_code_change: str  # continue | stop
+    on_rate_change: str  # stop | continue | restart
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Everything the worker needs.
+
+    Attributes:
+        family: name in `voicekiln.families`.
+        checkpoint: the reset base.
+        architecture: what the family's `architecture` returned.
+        vocab: vocabulary file.
+        train_rows, val_rows: JSONL files, see `data.Row`.
+        directory: where the training lives.
+        train: section `train`.
+        threads: of the CPU, for each process.
+        code: digest of the code, or an empty text.
+    """
+
+    family: str
+    checkpoint: Path
+    architecture: dict[str, Any]
+    vocab: Path
+    train_rows: Path
+    val_rows: Path
+    directory: Path
+    train: TrainSettings
+    threads: int
+    code: str
+
+
+def from_json(content: dict[str, Any]) -> RunSettings:
+    """Settings from what the script wrote.
+
+    Raises:
+        UserError: a key is missing or unknown.
+    """
+    train = dict(content["settings"])
+    known = {field.name for field in fields(TrainSettings)}
+    if wrong := sorted(known ^ set(train)):
+        raise UserError(f"train: expected exactly the keys {sorted(known)}; these differ: {wrong}")
+    train["betas"] = tuple(train["betas"])
+    return RunSettings(
+        family=content["family"],
+        checkpoint=Path(content["base"]["checkpoint"]),
+        architecture=content["base"]["architecture"],
+        vocab=Path(content["vocab"]),
+        train_rows=Path(content["train_rows"]),
+        val_rows=Path(content["val_rows"]),
+        directory=Path(content["directory"]),
+        train=TrainSettings(**train),
+        threads=content["threads"],
+        code=content.get("fingerprint_parts", {}).get("code", ""),
+    )
+
+
+def read(path: Path) -> RunSettings:
+    """Settings from a file."""
+    return from_json(json.loads(Path(path).read_text(encoding="utf-8")))

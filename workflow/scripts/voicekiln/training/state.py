@@ -1,0 +1,144 @@
+"""Checkpoints: whole or not there, checked when read, pruned when there are too many.
+
+A checkpoint is a folder `checkpoint_<update>` with
+
+    ema.safetensors  the averaged weights by the model's names: what is exported
+    state.pt         model, optimiser, scaler, counters: what training goes on from
+    meta.json        update, position, fingerprint, losses, sha256 of the two files; written last
+
+made under a temporary name, synced and renamed. `best.json` and `last.json` beside the folders
+point to one by name; files and not links, because they carry hash and loss, and links are not
+everywhere.
+"""
+
+import logging
+import os
+import secrets
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from voicekiln.errors import UserError
+from voicekiln.provenance import sha256_file
+from voicekiln.training.status import read_json, write_json
+
+log = logging.getLogger("train")
+
+WEIGHTS, STATE, META = "ema.safetensors", "state.pt", "meta.json"
+PREFIX = "checkpoint_"
+
+
+def save(folder: Path, ema: dict[str, torch.Tensor], state: dict, meta: dict[str, Any]) -> Path:
+    """Writes `checkpoint_<meta["update"]>`; returns its path once it is safely on disk.
+
+    Raises:
+        UserError: the disk is full or cannot be written; what was there before is untouched.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{PREFIX}{meta['update']}"
+    mark = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    part = folder / f".{target.name}.{mark}.part"
+    try:
+        part.mkdir()
+        save_file({k: v.detach().cpu().contiguous() for k, v in ema.items()}, part / WEIGHTS)
+        torch.save(state, part / STATE)
+        sync(part / WEIGHTS)
+        sync(part / STATE)
+        files = {name: sha256_file(part / name) for name in (WEIGHTS, STATE)}
+        write_json(part / META, meta | {"sha256": files})
+        sync(part)
+        if target.exists():
+            # Only a damaged one: a good one of this update would have been resumed from.
+            target.rename(folder / f".{target.name}.{mark}.old")
+        part.rename(target)
+        sync(folder)
+    except OSError as error:
+        shutil.rmtree(part, ignore_errors=True)
+        raise UserError(
+            f"{target}: cannot be written ({error.strerror or error}); the checkpoints before it"
+            " are intact. Make room or lower train.keep, then run again"
+        ) from error
+    return target
+
+
+def sync(path: Path) -> None:
+    """Waits until a file or folder is on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def found(folder: Path) -> list[Path]:
+    """Checkpoint folders, newest first; unchecked."""
+    if not folder.is_dir():
+        return []
+    named = [p for p in folder.iterdir() if p.name.removeprefix(PREFIX).isdecimal() and p.is_dir()]
+    return sorted(named, key=update_of, reverse=True)
+
+
+def update_of(checkpoint: Path) -> int:
+    """The update in a checkpoint's name."""
+    return int(checkpoint.name.removeprefix(PREFIX))
+
+
+def good(folder: Path) -> Iterator[tuple[Path, dict]]:
+    """Checkpoints whose files are as they were written, newest first, each with its meta."""
+    for checkpoint in found(folder):
+        meta = read_json(checkpoint / META)
+        try:
+            files = meta["sha256"] if meta else {}
+            wrong = [n for n in (WEIGHTS, STATE) if files.get(n) != sha256_file(checkpoint / n)]
+        except OSError as error:
+            wrong = [str(error)]
+        if wrong:
+            log.warning("%s: damaged (%s), skipped", checkpoint, ", ".join(wrong))
+        else:
+            yield checkpoint, meta
+
+
+def load(checkpoint: Path) -> tuple[dict[str, torch.Tensor], dict]:
+    """Averaged weights and state of a checkpoint, on the CPU."""
+    state = torch.load(checkpoint / STATE, map_location="cpu", weights_only=True, mmap=True)
+    return load_file(checkpoint / WEIGHTS), state
+
+
+def point(folder: Path, name: str, checkpoint: Path) -> None:
+    """Makes `<name>.json` (best or last) name a checkpoint."""
+    meta = read_json(checkpoint / META)
+    record = {key: meta[key] for key in ("update", "epoch", "validation_loss")}
+    record |= {"checkpoint": checkpoint.name, "sha256": meta["sha256"][WEIGHTS]}
+    write_json(folder / f"{name}.json", record)
+
+
+def pointed(folder: Path, name: str) -> dict | None:
+    """What `best.json` or `last.json` says; None where there is none."""
+    return read_json(folder / f"{name}.json")
+
+
+def prune(folder: Path, keep: int) -> None:
+    """Removes all but the newest `keep` checkpoints (-1: none removed), the best and the last.
+
+    Leftovers of writers that were killed go too; there is one writer at a time.
+    """
+    names = {record["checkpoint"] for n in ("best", "last") if (record := pointed(folder, n))}
+    if keep >= 0:
+        for checkpoint in found(folder)[keep:]:
+            if checkpoint.name not in names:
+                remove(checkpoint)
+    for leftover in [*folder.glob(".*.part"), *folder.glob(".*.old")]:
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def remove(checkpoint: Path) -> None:
+    """Removes a checkpoint; cut off in between, no half one is left under its name."""
+    gone = checkpoint.with_name(f".{checkpoint.name}.old")
+    shutil.rmtree(gone, ignore_errors=True)
+    checkpoint.rename(gone)
+    shutil.rmtree(gone)

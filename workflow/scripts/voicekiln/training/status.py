@@ -1,0 +1,114 @@
+"""What training leaves to be read while it runs and when it has ended.
+
+status.json    how training stands or ended, and why
+progress.json  the progress line and the numbers in it, renewed about once a second
+metrics.jsonl  one object per logged update and per validation; grows, and is cut back on resume
+"""
+
+import json
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+from voicekiln import checkpoints
+
+# What the worker's exit code says. 75 is EX_TEMPFAIL of sysexits.h: come back later.
+EXIT_FINISHED, EXIT_ERROR, EXIT_USER_ERROR, EXIT_STOPPED = 0, 1, 2, 75
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a small record so that a reader sees the old or the new one, never a part."""
+    with checkpoints.atomic(path) as temporary:
+        temporary.write_text(
+            json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True) + "\n",
+            encoding="utf-8",
+        )
+
+
+def read_json(path: Path) -> dict | None:
+    """A record, or None where there is none or it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def write_status(directory: Path, state: str, reason: str, **more: Any) -> None:
+    """Writes status.json.
+
+    Args:
+        directory: of the training.
+        state: running | finished | stopped | failed.
+        reason: one sentence.
+        more: update, epoch, exit_code, ...
+    """
+    record = {"state": state, "reason": reason, "time": round(time.time(), 1)} | more
+    record |= {"host": socket.gethostname(), "pid": os.getpid()}
+    write_json(directory / "status.json", record)
+
+
+def progress_line(
+    epoch: int, epochs: int, done: int, per_epoch: int, elapsed_s: float, update_s: float, **shown: Any
+) -> str:
+    """One line: `Epoch 1/10: 11% | 50/452 [33:12<4:08:02, 37.02s/update, loss=0.401, update=50]`.
+
+    Args:
+        epoch: from 0.
+        epochs: in the run.
+        done: updates of this epoch.
+        per_epoch: updates in an epoch.
+        elapsed_s: time in this epoch (since the start of the process, where that was later).
+        update_s: seconds an update takes; the time left is of this epoch.
+        shown: at the end, as given.
+    """
+    left = clock((per_epoch - done) * update_s)
+    end = "".join(f", {name}={value}" for name, value in shown.items())
+    return (
+        f"Epoch {epoch + 1}/{epochs}: {done * 100 // per_epoch}% | {done}/{per_epoch}"
+        f" [{clock(elapsed_s)}<{left}, {update_s:.2f}s/update{end}]"
+    )
+
+
+def clock(seconds: float) -> str:
+    """Duration as `MM:SS`, or `H:MM:SS` from an hour on."""
+    minutes, s = divmod(int(seconds + 0.5), 60)
+    h, m = divmod(minutes, 60)
+    return f"{h}:{m:02d}:{s:02d}" if h else f"{m:02d}:{s:02d}"
+
+
+class Metrics:
+    """The growing file metrics.jsonl."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def write(self, kind: str, **values: Any) -> None:
+        """Appends one object; `kind` is train or validation."""
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"kind": kind} | values) + "\n")
+
+    def read(self) -> list[dict]:
+        """All whole lines; the last may be a torn one after a kill."""
+        if not self.path.exists():
+            return []
+        rows = []
+        for line in self.path.read_text(encoding="utf-8").splitlines():
+            try:
+                rows.append(json.loads(line))
+            except ValueError:
+                break
+        return rows
+
+    def cut_back(self, update: int, validated: int | None) -> None:
+        """Drops what was logged after the state that training goes on from.
+
+        Args:
+            update: of that state.
+            validated: update of its last validation.
+        """
+        last = {"train": update, "validation": -1 if validated is None else validated}
+        kept = [row for row in self.read() if row["update"] <= last[row["kind"]]]
+        with checkpoints.atomic(self.path) as temporary:
+            temporary.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
