@@ -17,9 +17,9 @@ import speech
 HERE = Path(__file__).resolve().parent
 SEED = "demo"
 PAUSE_S = (0.7, 1.4)
-GRID_SAMPLES = (
-    1323  # 60 ms at speech.RATE_HZ: whole frames of every VAD, whole samples at 16 and 24 kHz
-)
+# Sentences' pauses end on this grid: 60 ms at speech.RATE_HZ, which are whole VAD frames and whole
+# samples at 16 and 24 kHz, so that a copied stretch is still an exact copy after resampling.
+GRID_SAMPLES = 1323
 
 
 @dataclass(frozen=True)
@@ -98,13 +98,11 @@ def read_aloud(plan: Recording, told: list[str]) -> tuple[np.ndarray, list[tuple
         at += len(said)
         silence(rng.uniform(*PAUSE_S))
     voiced = np.concatenate(pieces)
-    seed = np.random.default_rng([len(told), plan.rate_hz, plan.channels])
-    samples = voiced + speech.background(len(voiced), plan.noise_db, seed)
+    noise_rng = np.random.default_rng([len(told), plan.rate_hz, plan.channels])
+    samples = voiced + speech.background(len(voiced), plan.noise_db, noise_rng)
     if plan.repeats is not None:
         start, end, text = spans[plan.repeats]
-        margin = (
-            7 * GRID_SAMPLES
-        )  # 0.42 s: with the noise around it, the copy is exact as a segment
+        margin = 7 * GRID_SAMPLES  # 0.42 s: the noise around it is copied, too
         first = start // GRID_SAMPLES * GRID_SAMPLES - margin
         spans.append((len(samples) + start - first, len(samples) + end - first, text))
         samples = np.concatenate([samples, samples[first : end + margin], samples[:GRID_SAMPLES]])
@@ -122,13 +120,10 @@ def write(target: Path, samples: np.ndarray, rate_hz: int) -> None:
     """The file in the container that its name says."""
     if target.suffix in LIBSNDFILE:
         container, codec = LIBSNDFILE[target.suffix]
-        with soundfile.SoundFile(
-            target, "w", rate_hz, samples.shape[1], codec, None, container
-        ) as f:
-            for at in range(
-                0, len(samples), rate_hz
-            ):  # libsndfile crashes on a minute of Vorbis at once
-                f.write(samples[at : at + rate_hz])
+        n_channels = samples.shape[1]
+        with soundfile.SoundFile(target, "w", rate_hz, n_channels, codec, None, container) as file:
+            for at in range(0, len(samples), rate_hz):  # a minute of Vorbis at once crashes it
+                file.write(samples[at : at + rate_hz])
     else:
         encode(target, samples, rate_hz, FFMPEG[target.suffix])
 

@@ -1,4 +1,4 @@
-"""Sentences and the espeak-ng voices that speak them: the ground that all demo resources stand on."""
+"""Sentences, and the espeak-ng voices that speak them: what all the demo's resources stand on."""
 
 import random
 import re
@@ -11,8 +11,8 @@ import soxr
 
 RATE_HZ = 22050  # what espeak-ng gives
 
-# Every word is one token of GPT-2's vocabulary (with its leading space or at the start of a sentence),
-# and no text holds a comma, so that espeak-ng makes no pause inside a sentence.
+# Every word is one token of GPT-2's vocabulary, with its leading space or opening a sentence.
+# No text holds a comma, so that espeak-ng makes no pause inside a sentence.
 WORDS = {
     "adjective": "old young quiet dark brown white tall heavy empty broken golden small",
     "animal": "dog cat horse bird fox rabbit farmer teacher sailor queen",
@@ -111,7 +111,7 @@ def _espeak(manner: Manner) -> list[str]:
 
 
 def background(n: int, level_db: float, rng: np.random.Generator) -> np.ndarray:
-    """`[n]` float32 room noise (falling 3 dB an octave) with an RMS of `level_db` dB re full scale."""
+    """`[n]` float32 room noise, falling 3 dB an octave, of RMS `level_db` dB re full scale."""
     spectrum = rng.standard_normal(n // 2 + 1) + 1j * rng.standard_normal(n // 2 + 1)
     spectrum /= np.sqrt(np.maximum(np.arange(n // 2 + 1), 20 * n / RATE_HZ))
     noise = np.fft.irfft(spectrum, n)
