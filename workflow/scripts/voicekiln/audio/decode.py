@@ -138,8 +138,11 @@ def _finite(path, rate_hz, blocks):
     n_before = 0
     for block in blocks:
         flat = block.reshape(-1)
-        # one pass without a temporary array; overflow of huge finite samples is sorted out below
-        if not np.isfinite(np.dot(flat, flat)) and not np.isfinite(block).all():
+        # The sum of squares takes one pass and no temporary array; that of huge finite samples
+        # overflows too, hence the second look.
+        with np.errstate(over="ignore"):
+            suspicious = not np.isfinite(np.dot(flat, flat))
+        if suspicious and not np.isfinite(block).all():
             at = n_before + int(np.argmin(np.isfinite(block).all(axis=1)))
             raise AudioError(f"{path}: sample {at} ({at / rate_hz:.2f} s) is NaN or infinite")
         n_before += len(block)

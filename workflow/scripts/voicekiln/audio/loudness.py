@@ -57,6 +57,8 @@ class LoudnessMeter:
 
     def update(self, samples: np.ndarray) -> None:
         """Adds `[n]` samples, full scale 1."""
+        if len(samples) == 0:
+            return
         weighted, self._state = signal.sosfilt(
             self._sections, samples.astype(np.float64), zi=self._state
         )

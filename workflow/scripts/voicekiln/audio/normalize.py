@@ -24,7 +24,7 @@ from voicekiln.audio.probe import AudioError
 
 VERSION = 1
 BLOCK_S = 10.0
-# Aliases 28 bits down instead of HQ's 20, for 10 % more of what is a fraction of the decoder's cost.
+# Aliases 28 bits down instead of HQ's 20, for a tenth more of the cheapest step there is.
 QUALITY = "VHQ"
 # Measured values are rounded to what matters, so that a last bit in which two machines' libraries
 # differ does not change every sample: gain and levels to 0.01 dB, the offset far below 16 bits.

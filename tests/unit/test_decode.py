@@ -1,0 +1,123 @@
+"""Samples of every format, block by block, and damage found while reading."""
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_probe import RATE_HZ, tone, write_with_ffmpeg
+from voicekiln.audio.decode import stream
+from voicekiln.audio.probe import AudioError
+
+
+def read(path, block_s=10.0):
+    with stream(path, block_s) as audio:
+        return np.concatenate(list(audio.blocks)), audio.rate_hz
+
+
+@pytest.mark.parametrize(
+    ("subtype", "step"),
+    [("PCM_U8", 2**-7), ("PCM_16", 2**-15), ("PCM_24", 2**-23), ("FLOAT", 1e-7), ("DOUBLE", 1e-7)],
+)
+def test_wav_of_every_depth(tmp_path, subtype, step):
+    samples = tone(channels=2)
+    soundfile.write(tmp_path / "a.wav", samples, RATE_HZ, subtype=subtype)
+    decoded, rate_hz = read(tmp_path / "a.wav")
+    assert rate_hz == RATE_HZ
+    assert decoded.dtype == np.float32
+    np.testing.assert_allclose(decoded, samples, atol=1.01 * step)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "worst"),
+    [
+        ("a.m4a", "alac", 1e-4),
+        ("a.mkv", "pcm_u8", 0.01),
+        ("a.mkv", "pcm_s32le", 1e-4),
+        ("a.mkv", "pcm_f64le", 1e-4),
+        ("a.m4a", "aac", 0.05),
+        ("a.webm", "libopus", 0.05),
+        ("a.wma", "wmav2", 0.05),
+    ],
+)
+def test_ffmpeg_gives_full_scale_one(tmp_path, name, codec, worst):
+    samples = tone(2.0, 48_000)
+    write_with_ffmpeg(tmp_path / name, codec, samples, 48_000)
+    decoded, _ = read(tmp_path / name)
+    assert abs(len(decoded) - len(samples)) < 4096
+    middle = slice(20_000, 60_000)
+    shifts = range(-3000, 3001) if worst > 0.02 else [0]  # coders that start with a delay
+    best = min(
+        np.abs(decoded[middle.start + s : middle.stop + s, 0] - samples[middle, 0]).max()
+        for s in shifts
+    )
+    assert best < worst
+
+
+@settings(max_examples=25, deadline=None)
+@given(block_s=st.floats(0.01, 3.0))
+@pytest.mark.parametrize("name", ["a.flac", "a.m4a"])
+def test_block_size_does_not_matter(name, block_s, tmp_path_factory):
+    path = tmp_path_factory.getbasetemp() / f"blocks-{name}"
+    if not path.exists():
+        noise = np.random.default_rng(1).uniform(-0.5, 0.5, (30_000, 1))
+        if name == "a.flac":
+            soundfile.write(path, noise, 48_000)
+        else:
+            write_with_ffmpeg(path, "aac", noise, 48_000)
+    whole, _ = read(path, 100.0)
+    with stream(path, block_s) as audio:
+        blocks = list(audio.blocks)
+    assert {len(block) for block in blocks[:-1]} <= {round(block_s * 48_000)}
+    np.testing.assert_array_equal(np.concatenate(blocks), whole)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_samples_that_are_no_numbers(tmp_path, wrong):
+    samples = tone().astype(np.float32)
+    samples[12_000] = wrong
+    soundfile.write(tmp_path / "a.wav", samples, RATE_HZ, subtype="FLOAT")
+    with pytest.raises(AudioError, match=r"sample 12000 \(0\.75 s\) is NaN or infinite"):
+        read(tmp_path / "a.wav", 0.1)
+
+
+def test_huge_finite_samples_are_read(tmp_path):
+    samples = np.full((100, 1), 3e30, np.float32)
+    soundfile.write(tmp_path / "a.wav", samples, RATE_HZ, subtype="FLOAT")
+    np.testing.assert_array_equal(read(tmp_path / "a.wav")[0], samples)
+
+
+@pytest.mark.parametrize("name", ["a.flac", "a.mp3", "a.webm", "a.aac"])
+def test_cut_off_files(tmp_path, name):
+    noise = np.random.default_rng(2).uniform(-0.5, 0.5, (5 * 48_000, 1))
+    path = tmp_path / name
+    if name in ("a.flac", "a.mp3"):
+        soundfile.write(path, noise, 48_000)
+    else:
+        write_with_ffmpeg(path, "libopus" if name == "a.webm" else "aac", noise, 48_000)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    if name == "a.aac":  # a raw stream states no length: what is there is the recording
+        assert 100_000 < len(read(path)[0]) < 140_000
+    else:
+        with pytest.raises(AudioError, match="cut off|damaged"):
+            read(path)
+
+
+def test_damaged_packets_are_refused(tmp_path):
+    path = tmp_path / "a.m4a"
+    write_with_ffmpeg(path, "aac", tone(5.0, 48_000), 48_000)
+    content = bytearray(path.read_bytes())
+    start = content.index(b"mdat") + 1000
+    content[start : start + 20_000] = np.random.default_rng(3).bytes(20_000)
+    path.write_bytes(content)
+    with pytest.raises(AudioError, match="packets cannot be decoded"):
+        read(path)
+
+
+def test_errors_of_the_reader_pass_through(tmp_path):
+    """An error in the code that uses the stream is not taken for one of the file."""
+    soundfile.write(tmp_path / "a.wav", tone(), RATE_HZ)
+    with pytest.raises(soundfile.LibsndfileError):
+        with stream(tmp_path / "a.wav") as audio:
+            next(audio.blocks)
+            soundfile.SoundFile(tmp_path / "none.wav")
