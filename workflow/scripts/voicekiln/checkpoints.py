@@ -6,6 +6,7 @@ asked for.
 """
 
 import hashlib
+import logging
 import os
 import pickletools
 import secrets
@@ -14,12 +15,15 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from voicekiln.errors import UserError
+
+log = logging.getLogger(__name__)
 
 PICKLE_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
 # What DataParallel, DistributedDataParallel and ema_pytorch put before a tensor's name.
@@ -80,38 +84,41 @@ def damaged(path: Path, error: Exception) -> UserError:
 
 
 def unsafe_globals(path: Path) -> list[str]:
-    """Names of the functions and classes that a pickle asks for beyond what is allowed, sorted.
+    """Names of the functions and classes that a file asks for beyond what is allowed, sorted.
 
-    Reads the pickle's opcodes only. Empty for a file that is no pickle.
+    Its pickles are scanned, not loaded. Empty for files that are no pickles.
     """
     if zipfile.is_zipfile(path):
         try:
             return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
-        except Exception:
-            # Opcodes that torch's own scanner does not know; scanned below.
-            with zipfile.ZipFile(path) as archive:
-                pickles = [n for n in archive.namelist() if n.endswith("data.pkl")]
-                data = b"".join(archive.read(name) for name in pickles)
-    else:
-        data = path.read_bytes()
-    names, strings = set(), []
-    try:
-        for opcode, argument, _ in pickletools.genops(data):
-            if opcode.name in ("GLOBAL", "INST"):
-                names.add(argument.replace(" ", "."))
-            elif opcode.name == "STACK_GLOBAL" and len(strings) >= 2:
-                names.add(f"{strings[-2]}.{strings[-1]}")
-            elif isinstance(argument, str):
-                strings.append(argument)
-    except Exception:
-        # The end of a truncated pickle, or no pickle at all: what was seen until here counts.
-        pass
-    return sorted(name for name in names if not is_harmless(name))
+        except Exception as error:
+            log.debug("%s: not scanned for globals (%s)", path, error)
+            return []
+    # torch scans archives only; older files are a row of pickles with the tensors after them.
+    names = set()
+    with open(path, "rb") as file:
+        try:
+            while True:
+                names.update(pickled_globals(file))
+        except Exception as error:
+            log.debug("%s: end of its pickles (%s)", path, error)
+    return sorted(n for n in names if not n.startswith(("torch.", "collections.OrderedDict")))
 
 
-def is_harmless(name: str) -> bool:
-    """Whether `weights_only` allows this global, or a plain tensor file holds it."""
-    return name.startswith(("torch.", "collections.OrderedDict"))
+def pickled_globals(file: BinaryIO) -> Iterator[str]:
+    """Names of the globals in one pickle, by its opcodes; leaves the file behind the pickle."""
+    memo, strings = {}, []
+    for opcode, argument, _ in pickletools.genops(file):
+        if opcode.name in ("GLOBAL", "INST"):
+            yield argument.replace(" ", ".")
+        elif opcode.name == "STACK_GLOBAL":
+            yield ".".join(strings[-2:])
+        elif opcode.name == "MEMOIZE":
+            memo[len(memo)] = strings[-1] if strings else ""
+        elif opcode.name.endswith("BINGET"):
+            strings.append(memo.get(argument, ""))
+        elif isinstance(argument, str):
+            strings.append(argument)
 
 
 def without_prefixes(state: Mapping, prefixes: tuple[str, ...] = LEGACY_PREFIXES) -> dict:

@@ -10,6 +10,7 @@ Names and signatures that the steps and the training engine use, and nothing bey
     read_weights(path)           its weights alone, `{name: tensor}`
     load(model, weights)         strictly
     vocabulary_tensors(weights)  names of the tensors with a row per token
+    reset(base, vocab_base, vocab_new, out, seed, arch)   writes the reset base; dict for reset.json
     split(texts)                 tokens (strings) of each text
     tokens(texts, vocab, ids)    token ids of each text, `[n_tokens]` int64
     n_frames(n_samples)          frames of a clip at RATE_HZ
@@ -18,6 +19,7 @@ Names and signatures that the steps and the training engine use, and nothing bey
 
 from voicekiln.families.f5.architecture import architecture, build
 from voicekiln.families.f5.mel import HOP, N_MELS, RATE_HZ, clip_features, n_frames
+from voicekiln.families.f5.reset import reset
 from voicekiln.families.f5.text import split, tokens
 from voicekiln.families.f5.weights import (
     Base,
@@ -44,6 +46,7 @@ __all__ = [
     "n_tokens",
     "read_base",
     "read_weights",
+    "reset",
     "split",
     "tokens",
     "vocabulary_tensors",

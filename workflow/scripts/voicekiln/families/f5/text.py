@@ -5,7 +5,6 @@ from collections.abc import Iterable
 import torch
 
 import voicekiln.upstream  # noqa: F401  (f5_tts can be imported after it)
-from voicekiln.errors import UserError
 from voicekiln.tokenizers import vocab as vocabularies
 
 
@@ -15,19 +14,10 @@ def split(texts: Iterable[str]) -> list[list[str]]:
     This is upstream's `convert_char_to_pinyin`, quirks included (a space may appear inside a word
     with accents), because the released models were trained on its output.
     """
+    # Here and not above: seconds of imports that only those pay who need tokens.
     from f5_tts.model.utils import convert_char_to_pinyin
 
-    tokens = []
-    for text in texts:
-        try:
-            tokens.append(convert_char_to_pinyin([text])[0])
-        except IndexError as error:
-            # Upstream expects one syllable per character of an East Asian run.
-            raise UserError(
-                f"text {text!r}: f5_tts cannot split it into tokens (a run of East Asian characters"
-                " that its pinyin conversion joins); rewrite it or leave the segment out"
-            ) from error
-    return tokens
+    return convert_char_to_pinyin(list(texts))
 
 
 def tokens(
