@@ -135,3 +135,76 @@ def corrections(wildcards):
 def store(step):
     """Params: which store the step's items are in, and which of them are known to be bad."""
     return identity(STORE, step)
+
+
+def run_settings(*sections):
+    """Params function: these sections of the run's configuration."""
+
+    def settings(wildcards):
+        run = RUNS[wildcards.run]
+        return canonical({section: run[section] for section in sections})
+
+    return settings
+
+
+def family_code(script, *modules):
+    """Params function: digest of a script and of the run's family, which it finds by name."""
+
+    def digest(wildcards):
+        return code(script, "voicekiln.families." + RUNS[wildcards.run]["family"], *modules)
+
+    return digest
+
+
+def run_datasets(wildcards):
+    """Input: the data sets of all corpora that a run joins."""
+    joined = configuration.corpora_of(RUNS[wildcards.run])
+    return expand("results/corpora/{corpus}/DIGEST.json", corpus=joined)
+
+
+def run_features(wildcards):
+    """Input: the feature indices of all shards of these corpora."""
+    return [
+        f"results/runs/{wildcards.run}/features/{corpus}/{shard}.parquet"
+        for corpus in configuration.corpora_of(RUNS[wildcards.run])
+        for shard in shards(corpus)
+    ]
+
+
+def shard_count(wildcards):
+    """Params: into how many shards the corpus is dealt."""
+    return CORPORA[wildcards.corpus]["shards"]
+
+
+def base_file(key, exported):
+    """Input function: a file of the run's base, or of the run whose voice is the base."""
+
+    def path(wildcards):
+        base = RUNS[wildcards.run]["base"]
+        return f"results/runs/{base['run']}/{exported}" if "run" in base else located(base[key])
+
+    return path
+
+
+base_checkpoint = base_file("checkpoint", "export/MANIFEST.json")
+base_vocabulary = base_file("vocab", "tokenizer/vocab.txt")
+
+
+def pinned_vocabulary(wildcards):
+    """Input: the vocabulary that the configuration pins, where it does."""
+    vocab = RUNS[wildcards.run]["tokenizer"]["vocab"]
+    return [] if vocab is None else [located(vocab)]
+
+
+def architecture(wildcards):
+    """Params: the model's released name or its values, followed along a chain of runs."""
+    base = RUNS[wildcards.run]["base"]
+    while "run" in base:
+        base = RUNS[base["run"]]["base"]
+    return canonical(base["model"])
+
+
+def vocoder(wildcards):
+    """Params: folder of the vocoder's weights, or None for Griffin-Lim."""
+    path = RUNS[wildcards.run]["vocoder"]
+    return None if path is None else located(path)

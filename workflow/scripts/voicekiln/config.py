@@ -104,7 +104,13 @@ def _cross_checks(config: Mapping[str, Any]) -> Iterator[str]:
                 known = ", ".join(config["corpora"]) or "none"
                 yield f"runs.{name}.corpus: no corpus {corpus} is configured (there is: {known})"
         base = run["base"]
-        if "run" in base:
+        whole = {"checkpoint", "vocab", "model"}
+        if set(base) not in ({"run"}, whole):
+            yield (
+                f"runs.{name}.base: expected either run alone, or checkpoint, vocab and model; "
+                f"there is {', '.join(base) or 'nothing'}"
+            )
+        elif "run" in base:
             if base["run"] not in config["runs"]:
                 yield f"runs.{name}.base.run: no run {base['run']} is configured"
             elif base["run"] == name:

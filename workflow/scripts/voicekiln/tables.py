@@ -77,6 +77,15 @@ SEGMENTS = {
     "split": S,  # train | val, null when dropped
 }
 
+# where the features of each segment of a run are
+FEATURES = {
+    "segment_id": S,
+    "feature": S,  # key in the pack
+    "pack": S,  # path
+    "pack_bytes": I,
+    "n_frames": I,
+}
+
 
 def frame(rows: list[dict], schema: dict[str, pa.DataType]) -> pd.DataFrame:
     """A DataFrame with exactly the columns of `schema`; missing values are null."""

@@ -1,0 +1,29 @@
+"""Kept checkpoints -> validation losses, spoken test sentences, and the one that is exported."""
+
+
+rule evaluate_run:
+    """Choose the checkpoint and let it speak the test sentences."""
+    input:
+        datasets=run_datasets,
+        finished="results/runs/{run}/training/finished.json",
+        vocab="results/runs/{run}/tokenizer/vocab.txt",
+    output:
+        choice="results/runs/{run}/choice.json",
+    log:
+        "logs/evaluate_run/{run}.log",
+    benchmark:
+        "benchmarks/evaluate_run/{run}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: 2
+    resources:
+        gpu=1,
+        mem_mb=16000,
+        runtime="2h",
+    params:
+        code=family_code("evaluate_run.py"),
+        settings=run_settings("corpus", "family", "evaluate"),
+        architecture=architecture,
+        vocoder=vocoder,
+    script:
+        "../scripts/evaluate_run.py"

@@ -1,0 +1,24 @@
+"""The chosen checkpoint -> a folder that the upstream project's own inference loads."""
+
+
+rule export_run:
+    """Write the voice."""
+    input:
+        datasets=run_datasets,
+        choice="results/runs/{run}/choice.json",
+        vocab="results/runs/{run}/tokenizer/vocab.txt",
+    output:
+        manifest="results/runs/{run}/export/MANIFEST.json",
+    log:
+        "logs/export_run/{run}.log",
+    conda:
+        "../../envs/train.yaml"
+    resources:
+        mem_mb=16000,
+        runtime="1h",
+    params:
+        code=family_code("export_run.py"),
+        settings=run_settings("family", "export"),
+        architecture=architecture,
+    script:
+        "../scripts/export_run.py"

@@ -1,0 +1,26 @@
+"""Segments of the data set -> the model's features, in packs of the store."""
+
+
+rule extract_features:
+    """Compute the features of one shard of a corpus."""
+    input:
+        dataset="results/corpora/{corpus}/DIGEST.json",
+    output:
+        index="results/runs/{run}/features/{corpus}/{shard}.parquet",
+    log:
+        "logs/extract_features/{run}/{corpus}/{shard}.log",
+    benchmark:
+        "benchmarks/extract_features/{run}/{corpus}/{shard}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime="4h",
+    params:
+        code=family_code("extract_features.py"),
+        settings=run_settings("family", "features"),
+        shards=shard_count,
+        store=store("features"),
+    script:
+        "../scripts/extract_features.py"

@@ -1,0 +1,25 @@
+"""Base checkpoint + vocabulary -> weights alone, with rows for the new tokens."""
+
+
+# a checkpoint: behind it an unchanged base stops the chain
+checkpoint reset_base:
+    """Strip the training state of the base and grow its vocabulary."""
+    input:
+        checkpoint=base_checkpoint,
+        base_vocab=base_vocabulary,
+        vocab="results/runs/{run}/tokenizer/vocab.txt",
+    output:
+        record="results/runs/{run}/base/reset.json",
+    log:
+        "logs/reset_base/{run}.log",
+    conda:
+        "../../envs/train.yaml"
+    resources:
+        mem_mb=16000,
+        runtime="1h",
+    params:
+        code=family_code("reset_base.py"),
+        settings=run_settings("family", "reset"),
+        architecture=architecture,
+    script:
+        "../scripts/reset_base.py"

@@ -1,0 +1,25 @@
+"""Texts of the data set + the base's vocabulary -> the run's vocabulary and its coverage."""
+
+
+# a checkpoint: behind it an unchanged vocabulary stops the chain
+checkpoint extend_vocabulary:
+    """Extend the base's vocabulary with the characters of the data set."""
+    input:
+        datasets=run_datasets,
+        base=base_vocabulary,
+        pinned=pinned_vocabulary,
+    output:
+        vocab="results/runs/{run}/tokenizer/vocab.txt",
+        coverage="results/runs/{run}/tokenizer/coverage.json",
+    log:
+        "logs/extend_vocabulary/{run}.log",
+    conda:
+        "../../envs/train.yaml"
+    resources:
+        mem_mb=4000,
+        runtime="1h",
+    params:
+        code=family_code("extend_vocabulary.py"),
+        settings=run_settings("corpus", "family", "tokenizer"),
+    script:
+        "../scripts/extend_vocabulary.py"

@@ -1,0 +1,30 @@
+"""Features + reset base -> checkpoints, metrics, the best model; resumed where it stopped."""
+
+
+rule train_run:
+    """Fine-tune the base on the data set."""
+    input:
+        datasets=run_datasets,
+        features=run_features,
+        vocab="results/runs/{run}/tokenizer/vocab.txt",
+        reset="results/runs/{run}/base/reset.json",
+    output:
+        # the state beside it is undeclared: Snakemake deletes declared outputs of a failed job
+        finished="results/runs/{run}/training/finished.json",
+    log:
+        "logs/train_run/{run}.log",
+    benchmark:
+        "benchmarks/train_run/{run}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: 2
+    resources:
+        gpu=1,
+        mem_mb=24000,
+        runtime="3d",
+    params:
+        code=family_code("train_run.py", "voicekiln.training.worker"),
+        settings=run_settings("corpus", "family", "train"),
+        architecture=architecture,
+    script:
+        "../scripts/train_run.py"

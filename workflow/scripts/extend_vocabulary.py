@@ -1,0 +1,37 @@
+"""Extend the base's vocabulary with the characters of the data set, and say what it covers."""
+
+import json
+import logging
+from pathlib import Path
+
+from voicekiln import families, job
+from voicekiln.corpus.dataset import load
+from voicekiln.store.items import write_atomic
+from voicekiln.tokenizers import vocab
+
+log = logging.getLogger("tokenizer")
+
+
+def main(smk):
+    job.start(smk)
+    settings = smk.params.settings["tokenizer"]
+    family = families.get(smk.params.settings["family"])
+    segments = load(smk.input.datasets)
+    base = vocab.read_vocab(smk.input.base)
+    tokens = dict(zip(segments["segment_id"], family.split(segments["text"]), strict=True))
+    if settings["vocab"] is not None:
+        extended = vocab.read_vocab(next(iter(smk.input.pinned)))
+    elif settings["extend"]:
+        extended = vocab.extend(base, vocab.count(tokens), settings["min_count"])
+    else:
+        extended = base
+    vocab.require_known(tokens, extended)
+    report = vocab.coverage(tokens, base, extended)
+    log.info("%d tokens of the base, %d added", len(base), len(extended) - len(base))
+    vocab.write_vocab(Path(smk.output.vocab), extended)
+    text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
+    write_atomic(Path(smk.output.coverage), text)
+
+
+if "snakemake" in globals():
+    main(snakemake)

@@ -1,0 +1,49 @@
+"""Compute the features of one shard of a corpus, as far as no pack holds them yet."""
+
+import logging
+from pathlib import Path
+
+import torch
+
+from voicekiln import families, job, tables
+from voicekiln.corpus.dataset import load
+from voicekiln.corpus.listing import shard_of
+from voicekiln.corpus.transcribe import load_span
+from voicekiln.features.packs import PackStore
+from voicekiln.store.items import Store
+
+log = logging.getLogger("features")
+STORE = Path("results", "store")
+
+
+def main(smk):
+    job.start(smk)
+    torch.set_num_threads(smk.threads)
+    settings = smk.params.settings
+    family = families.get(settings["family"])
+    segments = load([smk.input.dataset])
+    shard = int(smk.wildcards.shard)
+    mine = segments[[shard_of(path, smk.params.shards) == shard for path in segments["path"]]]
+    basis = {
+        "family": settings["family"],
+        "version": family.VERSION,
+        "settings": settings["features"],
+    }
+    packs = PackStore(STORE, basis)
+    audio = Store(STORE, "normalize")
+    keys = [packs.key(audio=digest) for digest in mine["audio_sha256"]]
+    missing = [(key, row) for key, row in zip(keys, mine.itertuples()) if key not in packs]
+    for key, row in job.track(missing, len(missing), "clips"):
+        samples = load_span(audio, row.item, row.start, row.end, family.RATE_HZ)
+        packs.add(key, family.clip_features(samples, settings["features"]))
+    packs.close()
+    log.info("%d clips, %d items computed", len(mine), len(missing))
+    rows = [
+        {"segment_id": row.segment_id, **packs.find(key)}
+        for key, row in zip(keys, mine.itertuples(), strict=True)
+    ]
+    tables.write(tables.frame(rows, tables.FEATURES), Path(smk.output.index), tables.FEATURES)
+
+
+if "snakemake" in globals():
+    main(snakemake)
