@@ -108,7 +108,9 @@ def plan(
         UserError: no clips, or clips that fit no batch, with their ids.
     """
     if not frames:
-        raise UserError("there are no clips to train on; see the corpus's ledger.json for the reasons")
+        raise UserError(
+            "there are no clips to train on; see the corpus's ledger.json for the reasons"
+        )
     _refuse(
         [(f, i) for f, i in zip(frames, ids, strict=True) if f > batch_frames],
         f"are longer than train.batch_frames ({batch_frames} frames) and fit no batch: raise it, or"

@@ -41,7 +41,8 @@ class Lease:
         self.path = directory / FILE
         self.times = times
         self.token = secrets.token_hex(8)
-        self.lost = False
+        self.held = False
+        self.lost = False  # taken over by another while we were silent
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -69,6 +70,7 @@ class Lease:
             else:
                 first = first or holder
                 time.sleep(min(1.0, self.times.beat_s / 2))
+        self.held = True
         self._thread = threading.Thread(target=self._renew, daemon=True)
         self._thread.start()
 
@@ -80,6 +82,7 @@ class Lease:
         holder = self._read()
         if holder and holder["token"] == self.token:
             self.path.unlink(missing_ok=True)
+        self.held = False
 
     def _renew(self) -> None:
         beat = 0
@@ -87,7 +90,7 @@ class Lease:
             beat += 1
             holder = self._read()
             if holder is None or holder["token"] != self.token:
-                self.lost = True
+                self.lost, self.held = True, False
                 return
             temporary = self._write(beat)
             os.replace(temporary, self.path)

@@ -1,66 +1,53 @@
-"""The training loop, for every family: data -> model -> optimiser -> updates.
+"""The training loop, for every family: batches -> loss -> update -> average, until the last epoch.
 
-What an update does is a function of the state before it and its number: order, draws and dropout
-come from seeds, the rate from the schedule. So a state is the tensors and a position, and training
-that was cut off anywhere repeats what the uninterrupted one does.
+What an update does is a function of the state before it and of its number: order, draws and dropout
+come from seeds, the rate from the schedule. So a state is tensors and a position, and a training
+that was cut off anywhere does again what the uninterrupted one does.
 """
 
 import hashlib
-import json
 import logging
 import math
-import random
 import time
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import send_to_device
+from accelerate.utils import reduce, send_to_device
 from torch.utils.tensorboard import SummaryWriter
 
 from voicekiln.errors import UserError
-from voicekiln.training import batches as batching
 from voicekiln.training import state as states
-from voicekiln.training.batches import Batches, Position
+from voicekiln.training.batches import Position, in_order, plan
 from voicekiln.training.data import Clips, PackedFeatures, Request, Row, load
 from voicekiln.training.ema import Ema
+from voicekiln.training.lease import Lease
+from voicekiln.training.progress import Progress
 from voicekiln.training.schedule import learning_rate
 from voicekiln.training.settings import TrainSettings
-from voicekiln.training.status import Metrics, progress_line, write_json, write_status
+from voicekiln.training.status import Metrics, write_status
 from voicekiln.training.stop import Stop
 
 log = logging.getLogger("train")
 
-PROGRESS_EVERY_S = 1.0
-RATE_OVER_UPDATES = 20  # updates that the shown time of an update is averaged over
 PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
+VALIDATION = (
+    "validation"  # stands where an update's number stands, so its draws are always the same
+)
 
 
 @dataclass(frozen=True)
 class Data:
-    """What is trained and validated on.
-
-    Attributes:
-        train, val: rows.
-        train_tokens, val_tokens: token ids of each row.
-    """
+    """Rows to train and to validate on, each with its token ids."""
 
     train: list[Row]
-    val: list[Row]
     train_tokens: list[torch.Tensor]
+    val: list[Row]
     val_tokens: list[torch.Tensor]
-
-
-@dataclass(frozen=True)
-class Result:
-    """How a training ended: `reason` is None when it reached its last epoch."""
-
-    update: int
-    reason: str | None
 
 
 class Objective(torch.nn.Module):
@@ -68,25 +55,37 @@ class Objective(torch.nn.Module):
 
     def __init__(self, model: torch.nn.Module, family: ModuleType):
         super().__init__()
-        self.model = model
-        self.family = family
+        self.model, self.family = model, family
 
     def forward(self, batch: dict, totals: dict[str, int]) -> dict[str, torch.Tensor]:
         return self.family.loss(self.model, batch, totals)
 
 
+def accelerator_for(precision: str) -> Accelerator:
+    """An Accelerator on the GPU where there is one.
+
+    Raises:
+        UserError: fp16 without a GPU.
+    """
+    cpu = not torch.cuda.is_available()
+    if cpu and precision == "fp16":
+        raise UserError("train.precision: fp16 needs a GPU; on a CPU use fp32 or bf16")
+    return Accelerator(cpu=cpu, mixed_precision=PRECISION[precision])
+
+
 class Training:
-    """One training: what it is made of, what it has reached, and the loop.
+    """A training and what it has reached.
 
     Args:
         family: the family module.
         model: with the base's weights.
-        data: to train and validate on.
+        data: to train and to validate on.
         settings: section `train`.
         directory: where checkpoints and records go.
-        identity: sha256 of the fingerprint, written into each checkpoint.
-        stop: asked between batches.
+        identity: sha256 of the fingerprint, kept in every checkpoint.
         accelerator: of `accelerator_for`.
+        stop: asked between batches.
+        lease: of the process that writes.
     """
 
     def __init__(
@@ -97,86 +96,123 @@ class Training:
         settings: TrainSettings,
         directory: Path,
         identity: str,
-        stop: Stop,
         accelerator: Accelerator,
+        stop: Stop,
+        lease: Lease | None,
     ):
-        self.settings, self.directory, self.identity, self.stop = settings, directory, identity, stop
-        self.accelerator, self.data, self.family = accelerator, data, family
+        s = self.settings = settings
+        self.family, self.model, self.data = family, model, data
+        self.directory, self.identity = directory, identity
+        self.accelerator, self.stop, self.lease = accelerator, stop, lease
         self.checkpoints = directory / "checkpoints"
         self.metrics = Metrics(directory / "metrics.jsonl")
-        self.batches = plan_batches(data.train, settings, accelerator.num_processes)
-        self.total = self.batches.updates_per_epoch * settings.epochs
+        self.writer: SummaryWriter | None = None
 
-        optimizer = torch.optim.AdamW(
-            (p for p in model.parameters() if p.requires_grad),
-            lr=settings.learning_rate,
-            betas=settings.betas,
-            weight_decay=settings.weight_decay,
-            fused=True,
-        )
-        objective, self.optimizer = accelerator.prepare(Objective(model, family), optimizer)
-        self.objective = objective
-        self.model = model
-        self.ema = Ema(
-            model,
-            settings.ema_decay,
-            settings.ema_every,
-            settings.ema_follow_updates,
-            settings.ema_power,
+        self.batches = plan(
+            [row.n_frames for row in data.train],
+            [row.id for row in data.train],
+            s.batch_frames,
+            s.batch_clips,
+            s.accumulate * accelerator.num_processes,
+            s.seed,
         )
         read = PackedFeatures()
-        self.train_clips = Clips(family, data.train, data.train_tokens, read, settings.seed, True)
-        self.val_clips = Clips(family, data.val, data.val_tokens, read, settings.seed, False)
+        self.train_clips = Clips(family, data.train, data.train_tokens, read, s.seed, drops=True)
+        self.val_clips = Clips(family, data.val, data.val_tokens, read, s.seed, drops=False)
+
+        optimizer = torch.optim.AdamW(
+            [p for p in model.parameters() if p.requires_grad],
+            lr=s.learning_rate,
+            betas=s.betas,
+            weight_decay=s.weight_decay,
+            fused=True,
+        )
+        self.objective, self.optimizer = accelerator.prepare(Objective(model, family), optimizer)
+        self.ema = Ema(model, s.ema_decay, s.ema_every, s.ema_follow_updates, s.ema_power)
 
         self.position = Position(0, 0)
         self.validated: int | None = None  # update of the last validation
-        self.validation_loss: float | None = None
-        self.best: float | None = None  # lowest validation loss after an update
-        self.pending: list[dict] = []  # updates whose losses have not been looked at
-        self.shown_loss: float | None = None
-        self.writer: SummaryWriter | None = None
+        self.validation_loss: float | None = None  # of that validation
+        self.best: dict | None = None  # {"update", "loss"} of the best validation after an update
+        self.saved: tuple | None = None  # (update, validated) that the newest checkpoint holds
+        self.unseen: list[dict] = []  # updates whose losses are still on the device
+        self.loss: float | None = None
+        self.looked_s = time.monotonic()
 
     @property
     def update(self) -> int:
         """Updates done."""
         return self.batches.update(self.position)
 
-    def train(self) -> Result:
-        """Trains from the state it is in to the end of the last epoch, or until it is to stop."""
-        s = self.settings
-        if self.accelerator.is_main_process:
-            log.info(self.describe())
-            self.writer = SummaryWriter(self.directory / "tensorboard", purge_step=self.update + 1)
-        progress = Progress(self)
-        groups = self.load_updates()
-        self.objective.train()
-        if self.validation_due() and not self.validate():
-            return self.leave()
-        while self.position.epoch < s.epochs:
-            if self.to_stop():
-                return self.leave()
-            self.step(next(groups))
-            update = self.update
-            last = update == self.total
-            if last or update % s.log_every == 0:
-                self.look()
-            if (last or update % s.validate_every == 0) and not self.validate():
-                return self.leave()
-            if last or update % s.save_every == 0:
-                self.save()
-            progress.tick()
-        self.close()
-        return Result(self.update, None)
+    @property
+    def updates(self) -> int:
+        """Updates of the whole run."""
+        return self.batches.updates_per_epoch * self.settings.epochs
 
-    def step(self, group: list[dict | None]) -> None:
-        """One update from this process's batches of it; None stands for a batch that is not there.
+    @property
+    def finished(self) -> bool:
+        """Whether the last epoch is done."""
+        return self.position.epoch >= self.settings.epochs
 
-        Every process has equally many, so that all take part in what they do together.
+    @property
+    def writes(self) -> bool:
+        """Whether this process writes files."""
+        return self.accelerator.is_main_process
+
+    def train(self) -> str | None:
+        """Trains on, to the end of the last epoch or until it is to stop.
+
+        Returns:
+            why it stopped early, with its state saved; None at the end of the last epoch.
+
+        Raises:
+            UserError: a loss is not finite, features cannot be read, the disk is full, ...
         """
-        s, update = self.settings, self.update
+        s = self.settings
+        if self.writes:
+            # Whatever a killed process logged after the state that goes on is hidden.
+            self.writer = SummaryWriter(self.directory / "tensorboard", purge_step=self.update + 1)
+        per_epoch = self.batches.updates_per_epoch
+        progress = Progress(self.directory, s.epochs, per_epoch, self.update)
+        groups = self.load_updates()
+        while True:
+            if self.validation_due():
+                improved = self.validate()
+                if improved is None:
+                    break
+                if improved:
+                    self.save()
+                progress.pause()
+            if self.save_due():
+                self.save()
+                progress.pause()
+            if self.finished or self.to_stop():
+                break
+            self.step(next(groups))
+            if self.finished or self.update % s.log_every == 0:
+                self.look()
+            if self.writes:
+                progress.tick(self.update, self.loss)
+        groups.close()
+        if self.update and self.saved != (self.update, self.validated):
+            self.save()
+        if self.writer:
+            self.writer.close()
+        if self.finished and not self.validation_due():
+            return None
+        return self.stop.reason() or "another process of this training was asked to stop"
+
+    def step(self, group: list[tuple[dict, int]]) -> None:
+        """One update.
+
+        Args:
+            group: this process's batches of it, each with weight 1; or 0 where other processes have
+                a batch more and this one goes through the motions with them.
+        """
+        s, n_processes = self.settings, self.accelerator.num_processes
         rate = learning_rate(
-            update,
-            self.total,
+            self.update,
+            self.updates,
             schedule=s.schedule,
             peak=s.learning_rate,
             floor=s.min_learning_rate,
@@ -184,36 +220,274 @@ class Training:
         )
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = rate
-        totals = self.add_up([batch["totals"] for batch, weight in group if weight])
-        n_processes = self.accelerator.num_processes
+        totals = self.add_up([(batch["totals"], weight) for batch, weight in group])
         losses: dict[str, torch.Tensor] = {}
         for i, (batch, weight) in enumerate(group):
             batch = send_to_device(batch, self.accelerator.device, non_blocking=True)
-            self.seed(update, i)
-            if i < len(group) - 1:
-                with self.accelerator.no_sync(self.objective):
-                    parts = self.backward(batch, totals, weight * n_processes)
-            else:
-                parts = self.backward(batch, totals, weight * n_processes)
-            for name, value in parts.items():
-                losses[name] = losses.get(name, 0) + weight * value.detach()
+            # For dropout. By number and not by process, so that processes may come and go.
+            nth = i * n_processes + self.accelerator.process_index
+            torch.manual_seed(number(s.seed, self.update, nth))
+            waits = i < len(group) - 1  # the last batch sends the gradients of all
+            with self.accelerator.no_sync(self.objective) if waits else nullcontext():
+                parts = self.objective(batch, totals)
+                # Gradients are averaged over processes, but the loss is a sum over them.
+                self.accelerator.backward(sum(parts.values()) * (weight * n_processes))
+            for name, part in parts.items():
+                losses[name] = losses.get(name, 0) + weight * part.detach()
         norm = None
         if s.max_grad_norm > 0:
             norm = self.accelerator.clip_grad_norm_(self.model.parameters(), s.max_grad_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.ema.update()
-        self.pending.append(
-            {"update": update + 1, "losses": losses, "norm": norm, "lr": rate, "at": self.position}
-        )
+        self.unseen.append({"position": self.position, "losses": losses, "norm": norm, "lr": rate})
         self.position = self.batches.next(self.position)
-        if not self.accelerator.device.type == "cpu":
-            return
-        self.look(write=False)  # costs nothing here; elsewhere it would wait for the device
 
-    def backward(self, batch: dict, totals: dict[str, int], weight: int) -> dict[str, torch.Tensor]:
-        """Gradients of a batch's share of the update's loss; returns its named parts."""
-        parts = self.objective(batch, totals)
-        # The wrapper for several processes averages gradients; the loss is a sum over them.
-        self.accelerator.backward(sum(parts.values()) * weight)
-        return parts
+    def look(self) -> None:
+        """Fetches the losses of the updates since the last look, checks and logs them.
+
+        Raises:
+            UserError: one is not finite.
+        """
+        if not self.unseen:
+            return
+        names = sorted(self.unseen[0]["losses"])
+        stacked = torch.stack([torch.stack([u["losses"][n] for n in names]) for u in self.unseen])
+        losses = reduce(stacked.double(), "sum")  # [updates, parts]
+        norms = [float(u["norm"]) for u in self.unseen if u["norm"] is not None]
+        for update, values in zip(self.unseen, losses.tolist(), strict=True):
+            if not all(map(math.isfinite, values)):
+                raise UserError(self.not_finite(update, dict(zip(names, values, strict=True))))
+        parts = dict(zip(names, losses.mean(0).tolist(), strict=True))
+        self.loss = sum(parts.values())
+        last, now = self.unseen[-1], time.monotonic()
+        row = {
+            "update": self.batches.update(last["position"]) + 1,
+            "epoch": last["position"].epoch + 1,
+            "loss": self.loss,
+            "lr": last["lr"],
+            "grad_norm": max(norms) if norms else None,
+            "updates": len(self.unseen),
+            "frames": sum(self.frames_of(u["position"]) for u in self.unseen),
+            "seconds": round(now - self.looked_s, 4),
+        }
+        if len(parts) > 1:
+            row |= {f"loss_{name}": value for name, value in parts.items()}
+        if self.accelerator.device.type == "cuda":
+            row["memory_mb"] = torch.cuda.max_memory_allocated() >> 20
+        self.unseen, self.looked_s = [], now
+        self.record("train", row)
+
+    def record(self, kind: str, row: dict) -> None:
+        """Writes a row to metrics.jsonl and its numbers to TensorBoard."""
+        if not self.writes:
+            return
+        self.metrics.write(kind, **row)
+        for name, value in row.items():
+            if name not in ("update", "epoch", "updates", "seconds") and value is not None:
+                self.writer.add_scalar(f"{kind}/{name}", value, row["update"])
+
+    def not_finite(self, update: dict, values: dict[str, float]) -> str:
+        """The message for a loss that is no number."""
+        ids = [self.data.train[i].id for batch in self.members(update["position"]) for i in batch]
+        return (
+            f"loss is not finite at update {self.batches.update(update['position']) + 1}:"
+            f" {', '.join(f'{n} {v}' for n, v in values.items())}, learning rate {update['lr']:.3g},"
+            f" clips {', '.join(ids)}. The last checkpoint is intact; lower train.learning_rate,"
+            " choose another train.precision, or look at these clips"
+        )
+
+    def members(self, position: Position) -> list[tuple[int, ...]]:
+        """The batches of the update at a position, over all processes."""
+        return next(self.batches.updates_from(position, position.epoch + 1))
+
+    def frames_of(self, position: Position) -> int:
+        """Frames of the clips of an update."""
+        return sum(self.batches.frames[i] for batch in self.members(position) for i in batch)
+
+    def load_updates(self) -> Iterator[list[tuple[dict, int]]]:
+        """This process's batches of each update to come, with their weights; see `step`."""
+        requests = (request for share in self.shares() for request, _ in share)
+        pin = self.accelerator.device.type == "cuda"
+        batches = load(self.train_clips, requests, self.settings.workers, pin)
+        for share in self.shares():
+            yield [(next(batches), weight) for _, weight in share]
+
+    def shares(self) -> Iterator[list[tuple[Request, int]]]:
+        """What `load_updates` asks for."""
+        position = self.position
+        for group in self.batches.updates_from(position, self.settings.epochs):
+            update = self.batches.update(position)
+            position = self.batches.next(position)
+            yield self.share(group, update)
+
+    def share(self, groups: Sequence, update: int | str) -> list[tuple[Request, int]]:
+        """This process's part of some batches, with weights; see `step`."""
+        n, rank = self.accelerator.num_processes, self.accelerator.process_index
+        mine = [(Request(clips, update), 1) for clips in groups[rank::n]]
+        if len(mine) < -(-len(groups) // n):
+            mine.append((Request(groups[0], update), 0))
+        return mine
+
+    def validation_due(self) -> bool:
+        """Whether this state is to be validated and was not."""
+        due = self.finished or self.update % self.settings.validate_every == 0
+        return due and self.validated != self.update
+
+    def validate(self) -> bool | None:
+        """Loss of the averaged weights on fixed draws, dropout and condition drops off.
+
+        Returns:
+            whether it is the best so far, update 0 left out; None when it was to stop.
+        """
+        self.look()
+        s, rows = self.settings, self.data.val
+        groups = in_order([r.n_frames for r in rows], [r.id for r in rows], s.batch_frames)
+        share = self.share(groups, VALIDATION)
+        batches = load(self.val_clips, [request for request, _ in share], s.workers, False)
+        sums: dict[str, float] = {}
+        counted = []
+        began = time.monotonic()
+        self.objective.eval()
+        with torch.no_grad(), self.ema.in_place():
+            for _, weight in share:
+                if self.to_stop():
+                    self.objective.train()
+                    return None
+                batch = send_to_device(next(batches), self.accelerator.device)
+                with self.accelerator.autocast():
+                    parts = self.family.loss(self.model, batch, batch["totals"])
+                for name, part in parts.items():
+                    value = float(part) * batch["totals"][name] * weight
+                    sums[name] = sums.get(name, 0.0) + value
+                counted.append((batch["totals"], weight))
+        self.objective.train()
+        totals = self.add_up(counted)
+        parts = {name: self.sum_over_processes(sums[name]) / totals[name] for name in sorted(sums)}
+        loss = sum(parts.values())
+        row = {"update": self.update, "epoch": self.position.epoch, "loss": loss}
+        if len(parts) > 1:
+            row |= {f"loss_{name}": value for name, value in parts.items()}
+        self.record(VALIDATION, row | {"seconds": round(time.monotonic() - began, 3)})
+        self.validated, self.validation_loss = self.update, loss
+        if not math.isfinite(loss):
+            raise UserError(f"validation loss at update {self.update} is {loss}")
+        improved = self.update > 0 and (self.best is None or loss < self.best["loss"])
+        if improved:
+            self.best = {"update": self.update, "loss": loss}
+        best = ", the best so far" if improved else ""
+        log.info("validation loss %.5f at update %d%s", loss, self.update, best)
+        self.looked_s = time.monotonic()
+        return improved
+
+    def save_due(self) -> bool:
+        """Whether this state is to be saved and was not."""
+        due = self.finished or self.update % self.settings.save_every == 0
+        return due and self.update > 0 and self.saved != (self.update, self.validated)
+
+    def save(self) -> None:
+        """Writes a checkpoint of this state, points to best and last, removes what is too many.
+
+        Raises:
+            UserError: not finite, not possible, or no longer ours to write.
+        """
+        self.look()
+        self.saved = (self.update, self.validated)
+        if self.writes:
+            if self.lease and self.lease.lost:
+                raise UserError(f"{self.directory}: another process has taken over this training")
+            began = time.monotonic()
+            scaler = self.accelerator.scaler
+            tensors = {
+                "model": self.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "scaler": scaler.state_dict() if scaler else None,
+                "ema_updates": self.ema.updates,
+            }
+            meta = {
+                "update": self.update,
+                "epoch": self.position.epoch,
+                "batch": self.position.batch,
+                "validated": self.validated,
+                "validation_loss": self.validation_loss if self.validated == self.update else None,
+                "best": self.best,
+                "fingerprint": self.identity,
+                "torch": torch.__version__,
+            }
+            checkpoint = states.save(self.checkpoints, self.ema.state(), tensors, meta)
+            self.point(checkpoint)
+            states.prune(self.checkpoints, self.settings.keep)
+            log.info("saved %s in %.2f s", checkpoint.name, time.monotonic() - began)
+            self.report("running", "training")
+        self.accelerator.wait_for_everyone()
+
+    def point(self, checkpoint: Path) -> None:
+        """Lets last.json and best.json name the right checkpoints."""
+        states.point(self.checkpoints, "last", checkpoint)
+        if self.best:
+            best = self.checkpoints / f"{states.PREFIX}{self.best['update']}"
+            if best.is_dir():
+                states.point(self.checkpoints, "best", best)
+
+    def resume(self) -> bool:
+        """Takes over the newest good checkpoint; False where there is none of this run."""
+        for checkpoint, meta in states.good(self.checkpoints):
+            if meta["fingerprint"] == self.identity:
+                break
+            log.warning("%s: of another run, skipped", checkpoint)
+        else:
+            return False
+        weights, tensors = states.load(checkpoint)
+        self.model.load_state_dict(tensors["model"])
+        self.optimizer.load_state_dict(tensors["optimizer"])
+        if self.accelerator.scaler and tensors["scaler"]:
+            self.accelerator.scaler.load_state_dict(tensors["scaler"])
+        self.ema.load(weights, tensors["ema_updates"])
+        self.position = Position(meta["epoch"], meta["batch"])
+        self.validated, self.best = meta["validated"], meta["best"]
+        self.validation_loss = meta["validation_loss"]
+        self.saved = (self.update, self.validated)
+        if self.writes:
+            self.point(checkpoint)
+            self.metrics.cut_back(self.update, self.validated)
+        log.info("resumed from %s", checkpoint.name)
+        return True
+
+    def report(self, status: str, reason: str, exit_code: int | None = None) -> None:
+        """Writes status.json."""
+        if self.writes:
+            write_status(
+                self.directory,
+                status,
+                reason,
+                exit_code=exit_code,
+                update=self.update,
+                updates=self.updates,
+                epoch=self.position.epoch,
+                epochs=self.settings.epochs,
+                best=self.best,
+                loss=self.loss,
+            )
+
+    def to_stop(self) -> bool:
+        """Whether any process was asked to stop."""
+        return bool(self.sum_over_processes(float(self.stop.reason() is not None)))
+
+    def sum_over_processes(self, value: float) -> float:
+        """The sum; costs nothing with one process."""
+        if self.accelerator.num_processes == 1:
+            return value
+        device = self.accelerator.device
+        return float(reduce(torch.tensor(value, dtype=torch.float64, device=device), "sum"))
+
+    def add_up(self, totals: list[tuple[dict[str, int], int]]) -> dict[str, int]:
+        """Weighted sums by name, over the list and over processes."""
+        names = sorted({name for each, _ in totals for name in each})
+        sums = {name: sum(each[name] * weight for each, weight in totals) for name in names}
+        return {name: int(self.sum_over_processes(float(n))) for name, n in sums.items()}
+
+
+def number(*parts: object) -> int:
+    """A seed of 63 bits from any parts, the same on every machine."""
+    digest = hashlib.blake2b(":".join(map(str, parts)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1

@@ -53,7 +53,7 @@ def save(folder: Path, ema: dict[str, torch.Tensor], state: dict, meta: dict[str
         write_json(part / META, meta | {"sha256": files})
         sync(part)
         if target.exists():
-            # Only a damaged one: a good one of this update would have been resumed from.
+            # A damaged one, or the same state before its validation.
             target.rename(folder / f".{target.name}.{mark}.old")
         part.rename(target)
         sync(folder)
@@ -105,7 +105,7 @@ def good(folder: Path) -> Iterator[tuple[Path, dict]]:
 
 def load(checkpoint: Path) -> tuple[dict[str, torch.Tensor], dict]:
     """Averaged weights and state of a checkpoint, on the CPU."""
-    state = torch.load(checkpoint / STATE, map_location="cpu", weights_only=True, mmap=True)
+    state = torch.load(checkpoint / STATE, map_location="cpu", weights_only=True)
     return load_file(checkpoint / WEIGHTS), state
 
 

@@ -19,7 +19,7 @@ EXIT_FINISHED, EXIT_ERROR, EXIT_USER_ERROR, EXIT_STOPPED = 0, 1, 2, 75
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes a small record so that a reader sees the old or the new one, never a part."""
+    """Writes a small record so that a reader, or a power cut, finds the old or the new one."""
     with checkpoints.atomic(path) as temporary:
         temporary.write_text(
             json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True) + "\n",
@@ -47,35 +47,6 @@ def write_status(directory: Path, state: str, reason: str, **more: Any) -> None:
     record = {"state": state, "reason": reason, "time": round(time.time(), 1)} | more
     record |= {"host": socket.gethostname(), "pid": os.getpid()}
     write_json(directory / "status.json", record)
-
-
-def progress_line(
-    epoch: int, epochs: int, done: int, per_epoch: int, elapsed_s: float, update_s: float, **shown: Any
-) -> str:
-    """One line: `Epoch 1/10: 11% | 50/452 [33:12<4:08:02, 37.02s/update, loss=0.401, update=50]`.
-
-    Args:
-        epoch: from 0.
-        epochs: in the run.
-        done: updates of this epoch.
-        per_epoch: updates in an epoch.
-        elapsed_s: time in this epoch (since the start of the process, where that was later).
-        update_s: seconds an update takes; the time left is of this epoch.
-        shown: at the end, as given.
-    """
-    left = clock((per_epoch - done) * update_s)
-    end = "".join(f", {name}={value}" for name, value in shown.items())
-    return (
-        f"Epoch {epoch + 1}/{epochs}: {done * 100 // per_epoch}% | {done}/{per_epoch}"
-        f" [{clock(elapsed_s)}<{left}, {update_s:.2f}s/update{end}]"
-    )
-
-
-def clock(seconds: float) -> str:
-    """Duration as `MM:SS`, or `H:MM:SS` from an hour on."""
-    minutes, s = divmod(int(seconds + 0.5), 60)
-    h, m = divmod(minutes, 60)
-    return f"{h}:{m:02d}:{s:02d}" if h else f"{m:02d}:{s:02d}"
 
 
 class Metrics:

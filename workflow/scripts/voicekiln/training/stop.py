@@ -9,8 +9,9 @@ import signal
 import time
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else []))
-# The launcher's process id; without its launcher a worker would train on unseen.
-LAUNCHER = "VOICEKILN_LAUNCHER"
+# The environment in which a launcher tells the worker its process id (without its launcher a worker
+# would train on unseen), and the file that it reads the outcome from: exit_code, state, reason.
+LAUNCHER, OUTCOME = "VOICEKILN_LAUNCHER", "VOICEKILN_OUTCOME"
 
 
 class Stop:
@@ -41,7 +42,9 @@ class Stop:
     def reason(self) -> str | None:
         """Why to stop now, or None."""
         if self._reason is None and self._deadline and time.monotonic() > self._deadline:
-            self.request(f"time limit of {self._after_minutes:g} minutes (train.stop_after_minutes)")
+            self.request(
+                f"time limit of {self._after_minutes:g} minutes (train.stop_after_minutes)"
+            )
         if self._reason is None and self._launcher and not _alive(self._launcher):
             self.request("the process that started the training is gone")
         return self._reason

@@ -1,0 +1,204 @@
+"""The process that trains: `python -m torch.distributed.run … --module voicekiln.training.worker FILE`.
+
+Needs no Snakemake. Exit codes: 0 the last epoch is done, 1 an error, 2 something the user can mend,
+75 asked to stop, with the state saved: start again and it goes on.
+"""
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+
+from voicekiln import checkpoints, families
+from voicekiln.errors import UserError
+from voicekiln.tokenizers.vocab import index, read_vocab
+from voicekiln.training import fingerprint as prints
+from voicekiln.training import state as states
+from voicekiln.training.data import read_rows
+from voicekiln.training.lease import Lease
+from voicekiln.training.loop import Data, Training, accelerator_for
+from voicekiln.training.settings import RunSettings, read
+from voicekiln.training.status import (
+    EXIT_ERROR,
+    EXIT_FINISHED,
+    EXIT_STOPPED,
+    EXIT_USER_ERROR,
+    Metrics,
+    write_json,
+    write_status,
+)
+from voicekiln.training.stop import OUTCOME, Stop
+
+log = logging.getLogger("train")
+
+# torch.distributed.run sets these for one process too, and accelerate would wrap the model for them.
+DISTRIBUTED = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK")
+
+
+def main(path: Path) -> int:
+    """Trains as a settings file says; returns the exit code."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s"
+    )
+    if os.environ.get("WORLD_SIZE") == "1":
+        for name in DISTRIBUTED:
+            os.environ.pop(name, None)
+    settings = read(path)
+    stop = Stop(settings.train.stop_after_minutes)
+    stop.on_signals()
+    torch.set_num_threads(settings.threads)
+    return run(settings, stop)
+
+
+def run(settings: RunSettings, stop: Stop) -> int:
+    """Trains to the end, or to a stop; returns the exit code and leaves the reason in status.json."""
+    code, state, reason = EXIT_ERROR, "failed", ""
+    lease = None
+    try:
+        accelerator = accelerator_for(settings.train.precision)
+        if accelerator.is_main_process:
+            lease = Lease(settings.directory)
+            lease.acquire()
+        reason = train(settings, stop, accelerator, lease)
+        if reason is None:
+            code, state, reason = EXIT_FINISHED, "finished", "the last epoch is done"
+        else:
+            code, state = EXIT_STOPPED, "stopped"
+            log.warning("stopped: %s; run again to go on from here", reason)
+    except UserError as error:
+        code, reason = EXIT_USER_ERROR, str(error)
+        log.error("%s", error)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        log.exception("training failed")
+    finally:
+        if lease is not None:
+            record(settings, lease, state, reason, code)
+            lease.release()
+    return code
+
+
+def record(settings: RunSettings, lease: Lease, state: str, reason: str, code: int) -> None:
+    """Writes how it ended: for the launcher, and to status.json if the training is ours."""
+    if outcome := os.environ.get(OUTCOME):
+        write_json(Path(outcome), {"exit_code": code, "state": state, "reason": reason})
+    if lease.held:
+        directory = settings.directory / "checkpoints"
+        last, best = states.pointed(directory, "last"), states.pointed(directory, "best")
+        more = {"update": last["update"] if last else 0, "last": last, "best": best}
+        write_status(settings.directory, state, reason, exit_code=code, **more)
+
+
+def train(
+    settings: RunSettings, stop: Stop, accelerator: Accelerator, lease: Lease | None
+) -> str | None:
+    """Finds out what there is to go on from, and trains.
+
+    Returns:
+        why it stopped early; None at the end of the last epoch.
+    """
+    s, directory = settings.train, settings.directory
+    family = families.get(settings.family)
+    vocab = read_vocab(settings.vocab)
+    train_rows, val_rows = read_rows(settings.train_rows), read_rows(settings.val_rows)
+    if not val_rows:
+        raise UserError(f"{settings.val_rows}: no clips to validate on; see split in the config")
+    weights = family.read_weights(settings.checkpoint)
+    new = prints.fingerprint(
+        train_rows,
+        val_rows,
+        vocab,
+        checkpoints.state_sha256(weights),
+        settings.family,
+        family.LOSS_VERSION,
+        settings.architecture,
+        s,
+        accelerator.num_processes,
+        settings.code,
+    )
+    if accelerator.is_main_process:
+        prepare_directory(directory, new, settings)
+    accelerator.wait_for_everyone()
+    if is_finished(directory, new["sha256"], s.epochs):
+        log.info("already trained for %d epochs: nothing to do", s.epochs)
+        return None
+
+    known = index(vocab)
+    data = Data(
+        train_rows,
+        family.tokens([r.text for r in train_rows], known, [r.id for r in train_rows]),
+        val_rows,
+        family.tokens([r.text for r in val_rows], known, [r.id for r in val_rows]),
+    )
+    torch.manual_seed(s.seed)
+    model = family.build(settings.architecture, len(vocab))
+    family.load(model, weights)
+    del weights
+    training = Training(family, model, data, s, directory, new["sha256"], accelerator, stop, lease)
+    if not training.resume() and accelerator.is_main_process:
+        Metrics(directory / "metrics.jsonl").cut_back(0, None)
+    describe(training)
+    training.report("running", "training")
+    return training.train()
+
+
+def prepare_directory(directory: Path, new: dict, settings: RunSettings) -> None:
+    """Makes the folder fit for this run: another run's state goes aside, the fingerprint is there."""
+    prints.finish_moving(directory)
+    old = prints.read(directory)
+    has_state = bool(states.found(directory / "checkpoints"))
+    decision = prints.decide(old, new, has_state, settings.train)
+    for notice in decision.notices:
+        log.warning("%s", notice)
+    if decision.action == "restart":
+        prints.move_aside(directory)
+    prints.write(directory, new)
+
+
+def is_finished(directory: Path, identity: str, epochs: int) -> bool:
+    """Whether the newest checkpoint is of this run, through all epochs and validated."""
+    for _, meta in states.good(directory / "checkpoints"):
+        same = meta["fingerprint"] == identity
+        return same and meta["epoch"] >= epochs and meta["validated"] == meta["update"]
+    return False
+
+
+def describe(training: Training) -> None:
+    """What is going to happen, in the log."""
+    s, batches, family = training.settings, training.batches, training.family
+    parameters = list(training.model.parameters())
+    trained = sum(p.numel() for p in parameters if p.requires_grad)
+    hours = sum(batches.frames) * family.HOP / family.RATE_HZ / 3600
+    log.info(
+        "%s parameters, %s of them trained; %d clips, %.2f h; validation %d clips",
+        f"{sum(p.numel() for p in parameters):,}",
+        f"{trained:,}",
+        len(batches.frames),
+        hours,
+        len(training.data.val),
+    )
+    log.info(
+        "%d batches and %d updates an epoch, %d updates in %d epochs; %.1f %% padding; %s, %s",
+        batches.per_epoch,
+        batches.updates_per_epoch,
+        training.updates,
+        s.epochs,
+        100 * batches.padding_share,
+        training.accelerator.device,
+        s.precision,
+    )
+    if s.warmup_updates >= training.updates:
+        log.warning(
+            "train.warmup_updates (%d) is not below the %d updates of the run: the learning rate"
+            " ends at %.0f %% of train.learning_rate",
+            s.warmup_updates,
+            training.updates,
+            100 * training.updates / s.warmup_updates,
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
