@@ -1,0 +1,56 @@
+from pathlib import Path
+
+from voicekiln.provenance import canonical, code_digest, sha256_json
+
+
+def library(root: Path, helper: str) -> Path:
+    """A script that imports one library module, which imports another."""
+    package = root / "voicekiln"
+    package.mkdir(parents=True, exist_ok=True)
+    (package / "__init__.py").write_text("")
+    (package / "a.py").write_text("from voicekiln.b import helper\n")
+    (package / "b.py").write_text(helper)
+    (package / "unused.py").write_text("VALUE = 1\n")
+    (root / "step.py").write_text("from voicekiln import a\n\nprint(a.helper(1))\n")
+    return root / "step.py"
+
+
+HELPER = '"""Doc."""\n\n\ndef helper(x):\n    """Says."""\n    return x + 1  # one more\n'
+
+
+def digest(root, helper):
+    return code_digest(library(root, helper))
+
+
+def test_comments_docstrings_and_layout_are_not_code(tmp_path):
+    other = "def helper(x):\n\n    return (x + 1)\n"
+    documented = HELPER.replace("Says.", "Says it.").replace("one more", "more")
+    assert digest(tmp_path / "1", HELPER) == digest(tmp_path / "2", documented)
+    # without any docstring a `pass` is missing, nothing else
+    assert digest(tmp_path / "3", HELPER) != digest(tmp_path / "4", other)
+
+
+def test_a_change_in_an_imported_module_counts(tmp_path):
+    assert digest(tmp_path / "1", HELPER) != digest(
+        tmp_path / "2", HELPER.replace("x + 1", "x + 2")
+    )
+
+
+def test_a_module_that_is_not_imported_does_not_count(tmp_path):
+    script = library(tmp_path / "1", HELPER)
+    before = code_digest(script)
+    (tmp_path / "2" / "voicekiln").mkdir(parents=True)
+    script = library(tmp_path / "2", HELPER)
+    (tmp_path / "2" / "voicekiln" / "unused.py").write_text("VALUE = 2\n")
+    assert code_digest(script) == before
+
+
+def test_a_module_found_by_name_counts_when_it_is_named(tmp_path):
+    script = library(tmp_path, HELPER)
+    assert code_digest(script) != code_digest(script, "voicekiln.unused")
+
+
+def test_order_of_keys_does_not_count():
+    a, b = {"x": 1, "y": {"b": (1, 2), "a": Path("p")}}, {"y": {"a": "p", "b": [1, 2]}, "x": 1}
+    assert repr(canonical(a)) == repr(canonical(b))
+    assert sha256_json(a) == sha256_json(b)
