@@ -1,0 +1,273 @@
+"""A normalised recording -> stretches of speech that a model can be trained on.
+
+Nothing is copied: a segment is a span of samples of the recording. Everything is decided on frames
+of 10 ms, so that a 12-hour recording comes down to a few million numbers.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+from scipy import ndimage
+
+from voicekiln.audio import vad
+from voicekiln.audio.vad import FRAMES_PER_S
+
+VERSION = 1
+BLOCK_S = 10  # a whole number, see vad.levels_db
+MIN_DIP_FRAMES = 3
+QUIET_FRAMES = 5  # the quietest 50 ms are looked for, not a single zero crossing
+
+# regions of speech found; joins of two; cuts of a stretch longer than max_s, and those of them that
+# found no pause; segments made longer, those that stay shorter than min_s, and pieces left out
+EVENTS = ("regions", "merged", "split", "split_without_pause", "extended", "short", "dropped")
+
+Span = tuple[int, int]  # start, end; end exclusive
+
+
+@dataclass(frozen=True)
+class SegmentSettings:
+    """Section `segment` of a corpus."""
+
+    min_s: float  # a shorter segment is extended into the silence around it
+    max_s: float  # a longer stretch is split at its best pause
+    merge_gap_s: float  # speech across a shorter pause belongs together
+    pad_s: float  # silence kept at both ends, as far as there is some
+    drop_below_s: float  # less speech than this between two pauses is a click or a cough
+    aggressiveness: int  # of webrtcvad, 0 to 3
+    frame_ms: int  # of webrtcvad, 10, 20 or 30
+    energy_share: float  # speech is louder than this share of the way from noise to loud speech, dB
+    min_pause_s: float  # a shorter dip inside speech is no pause
+    min_sound_s: float  # a shorter sound is no speech
+
+
+@dataclass(frozen=True)
+class SegmentResult:
+    """Where a recording is cut. Spans are [start, end] in samples, sorted, disjoint."""
+
+    rate_hz: int
+    n_samples: int
+    spans: list[list[int]]
+    measures: list[dict[str, float]]  # one for each span, see `_measure`
+    speech: list[list[int]]  # speech within the spans
+    dropped: list[list[int]]  # speech that is in no span, being shorter than drop_below_s
+    events: dict[str, int]  # how often what was done
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A recording as 10 ms frames."""
+
+    levels: np.ndarray  # `[n_frames]` float32, dB re full scale
+    flags: np.ndarray  # `[n_frames]` bool: speech
+    rate_hz: int
+    n_samples: int
+
+
+def segment(flac: Path, settings: SegmentSettings, clipped: Iterable[list[int]]) -> SegmentResult:
+    """Segments of a normalised recording.
+
+    Args:
+        clipped: [first, n] runs of clipped 10 ms frames, as `normalize` found them.
+    """
+    frames = read_frames(flac, settings)
+    regions = speech_regions(frames, settings)
+    spans, dropped, events = plan(regions, frames, settings)
+    return _result(frames, spans, regions, dropped, events, clipped)
+
+
+def whole(
+    flac: Path, settings: SegmentSettings, clipped: Iterable[list[int]], trim: bool
+) -> SegmentResult:
+    """One segment for a recording whose text is known.
+
+    Args:
+        trim: leave out the silence at both ends but for `pad_s`. A recording in which no speech is
+            found stays as it is, for later steps to judge.
+    """
+    frames = read_frames(flac, settings)
+    regions = speech_regions(frames, settings)
+    span = (0, len(frames.levels))
+    if trim and regions:
+        pad = _frames(settings.pad_s)
+        span = (max(span[0], regions[0][0] - pad), min(span[1], regions[-1][1] + pad))
+    events = Counter(regions=len(regions), trimmed=int(span != (0, len(frames.levels))))
+    return _result(frames, [span], regions, [], events, clipped)
+
+
+def read_frames(flac: Path, settings: SegmentSettings) -> Frames:
+    """Levels and speech flags of a normalised recording, read in blocks."""
+    detector = vad.WebRtcVad(settings.aggressiveness, settings.frame_ms)
+    levels, flags = [], []
+    with soundfile.SoundFile(flac) as sound:
+        rate_hz, n_samples = sound.samplerate, sound.frames
+        resampler = soxr.ResampleStream(rate_hz, detector.rate_hz, 1, dtype="float32")
+        for block in sound.blocks(BLOCK_S * rate_hz, dtype="int16"):
+            levels.append(vad.levels_db(block, rate_hz))
+            flags.append(detector.update(_int16(resampler.resample_chunk(block.astype("f4")))))
+        flags.append(
+            detector.update(_int16(resampler.resample_chunk(np.zeros(0, "f4"), last=True)))
+        )
+    flags.append(detector.finish())
+    levels, flags = np.concatenate(levels), np.concatenate(flags)
+    speech = np.zeros(len(levels), bool)
+    n_common = min(len(levels), len(flags))  # the last frames of the two need not end alike
+    speech[:n_common] = flags[:n_common]
+    speech &= levels > vad.threshold_db(levels, settings.energy_share)
+    return Frames(levels, speech, rate_hz, n_samples)
+
+
+def _int16(samples):
+    return np.clip(np.rint(samples), -32768, 32767).astype(np.int16)
+
+
+def speech_regions(frames: Frames, settings: SegmentSettings) -> list[Span]:
+    """Stretches of speech between pauses, in frames."""
+    return vad.speech_regions(
+        frames.flags, _frames(settings.min_pause_s), _frames(settings.min_sound_s)
+    )
+
+
+def plan(
+    regions: list[Span], frames: Frames, settings: SegmentSettings
+) -> tuple[list[Span], list[Span], Counter]:
+    """Spans of the segments, speech that is left out, and how often what was done; in frames."""
+    quiet = ndimage.uniform_filter1d(frames.levels, QUIET_FRAMES, mode="nearest")
+    events = Counter(dict.fromkeys(EVENTS, 0), regions=len(regions))
+    pieces = []
+    for chain in _chains(regions, _frames(settings.merge_gap_s)):
+        parts = _split(chain, frames.flags, quiet, settings, events)
+        events["merged"] += sum(len(part) - 1 for part in parts)
+        pieces.extend(parts)
+    bounds = [(part[0][0], part[-1][1]) for part in pieces]
+    enough = _frames(settings.drop_below_s)
+    kept = [sum(end - start for start, end in part) >= enough for part in pieces]
+    events["dropped"] = kept.count(False)
+    # what is dropped was heard all the same: it bounds its neighbours, and is in none of them
+    spans = [_widen(i, bounds, quiet, settings, events) for i in range(len(bounds)) if kept[i]]
+    dropped = [
+        region for part, keep in zip(pieces, kept, strict=True) if not keep for region in part
+    ]
+    return spans, dropped, events
+
+
+def _chains(regions, gap_frames):
+    """Regions in groups between which there are pauses of at least `gap_frames`."""
+    chains = []
+    for region in regions:
+        if chains and region[0] - chains[-1][-1][1] < gap_frames:
+            chains[-1].append(region)
+        else:
+            chains.append([region])
+    return chains
+
+
+def _split(chain, flags, quiet, settings, events):
+    """`chain` in parts that fit max_s with their padding, cut at the longest pauses first."""
+    start, end = chain[0][0], chain[-1][1]
+    if end - start <= _frames(settings.max_s) - 2 * _frames(settings.pad_s):
+        return [chain]
+    events["split"] += 1
+    margin = min(_frames(settings.min_s), (end - start) // 4)
+    inside = range(start + margin, end - margin)
+    pauses = [
+        i for i in range(1, len(chain)) if chain[i - 1][1] in inside and chain[i][0] in inside
+    ]
+    if len(chain) > 1:
+        at = max(pauses or range(1, len(chain)), key=lambda i: (chain[i][0] - chain[i - 1][1], -i))
+        left, right = chain[:at], chain[at:]
+    else:
+        cut = _cut_inside(inside, flags, quiet, events)
+        left, right = [(start, cut)], [(cut, end)]
+    return [
+        *_split(left, flags, quiet, settings, events),
+        *_split(right, flags, quiet, settings, events),
+    ]
+
+
+def _cut_inside(inside, flags, quiet, events):
+    """Where to cut speech without a pause: in its longest dip, or else where it is quietest."""
+    dips = [
+        (start + inside.start, end + inside.start)
+        for start, end in vad.runs(~flags[inside.start : inside.stop])
+        if end - start >= MIN_DIP_FRAMES
+    ]
+    if dips:
+        return _quietest(quiet, *max(dips, key=lambda dip: (dip[1] - dip[0], -dip[0])))
+    events["split_without_pause"] += 1
+    return _quietest(quiet, inside.start, inside.stop)
+
+
+def _quietest(quiet, start, end):
+    return start + int(np.argmin(quiet[start:end]))
+
+
+def _widen(i, bounds, quiet, settings, events):
+    """Piece `i` with silence at both ends: `pad_s`, more where it is shorter than `min_s`; never
+    past the middle of the pause to the next speech."""
+    start, end = bounds[i]
+    first = (bounds[i - 1][1] + start + 1) // 2 if i else 0
+    last = (end + bounds[i + 1][0]) // 2 if i + 1 < len(bounds) else len(quiet)
+    pad = _frames(settings.pad_s)
+    # the edge itself: the quietest point of the padding's outer half
+    lo, hi = max(first, start - pad), max(first, start - pad // 2)
+    wide_start = _quietest(quiet, lo, hi + 1) if hi > lo else lo
+    lo, hi = min(last, end + pad // 2), min(last, end + pad)
+    wide_end = _quietest(quiet, lo, hi) + 1 if hi > lo else hi
+    missing = _frames(settings.min_s) - (wide_end - wide_start)
+    if missing <= 0:
+        return wide_start, wide_end
+    # one frame stays free to the middle, so that two extended neighbours do not touch
+    before = max(0, wide_start - first - (i > 0))
+    after = max(0, last - wide_end - (i + 1 < len(bounds)))
+    left = min(before, max(missing // 2, missing - after))
+    right = min(after, missing - left)
+    events["extended"] += left + right > 0
+    events["short"] += left + right < missing
+    return wide_start - left, wide_end + right
+
+
+def _frames(seconds):
+    return round(seconds * FRAMES_PER_S)
+
+
+def _result(frames, spans, regions, dropped, events, clipped):
+    speech, clipping = np.zeros((2, len(frames.levels)), bool)
+    for start, end in regions:
+        speech[start:end] = True
+    for first, n in clipped:
+        clipping[first : first + n] = True
+    left_out = set(dropped)
+
+    def in_samples(stretches):
+        return [
+            [min(edge * frames.rate_hz // FRAMES_PER_S, frames.n_samples) for edge in stretch]
+            for stretch in stretches
+        ]
+
+    return SegmentResult(
+        rate_hz=frames.rate_hz,
+        n_samples=frames.n_samples,
+        spans=in_samples(spans),
+        measures=[_measure(frames.levels, speech, clipping, span) for span in spans],
+        speech=in_samples([region for region in regions if region not in left_out]),
+        dropped=in_samples(dropped),
+        events=dict(sorted(events.items())),
+    )
+
+
+def _measure(levels, speech, clipping, span):
+    """Level of the speech (of everything, where there is none), dB re full scale, and the shares of
+    frames without speech and of clipped frames."""
+    here = slice(*span)
+    heard = levels[here][speech[here]] if speech[here].any() else levels[here]
+    power = np.mean(10 ** (heard.astype(np.float64) / 10))
+    return {
+        "level_db": round(10 * float(np.log10(power)), 2),
+        "silence_share": round(1 - float(speech[here].mean()), 4),
+        "clipped_share": round(float(clipping[here].mean()), 4),
+    }
