@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-
 from voicekiln import families
 from voicekiln.training import settings as train_settings
 from voicekiln.training.settings import RunSettings
@@ -72,7 +71,7 @@ def write_run(
     torch.manual_seed(base_seed)
     net = family.build(architecture, len(LETTERS))
     for parameter in net.parameters():
-        # The released classes begin with zeros in many places; then half of the model is not tested.
+        # Upstream begins with zeros in many places, and half of the model would do nothing.
         torch.nn.init.normal_(parameter, std=0.1)
     base = folder / "base.safetensors"
     save_file(net.state_dict(), base)

@@ -8,6 +8,7 @@ import hashlib
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from voicekiln.errors import UserError
 
@@ -25,7 +26,7 @@ class Position:
     batch: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # compared by identity: its tuples are long
 class Batches:
     """All batches of an epoch and their order in each epoch.
 
@@ -57,9 +58,10 @@ class Batches:
         computed = sum(len(m) * max(self.frames[i] for i in m) for m in self.members)
         return 1 - sum(self.frames) / computed
 
+    @lru_cache(maxsize=2)  # noqa: B019 (two lists; `at` asks for the same epoch again and again)
     def epoch(self, epoch: int) -> list[tuple[int, ...]]:
         """The batches of an epoch in their order; every clip is in exactly one of them."""
-        rng = random.Random(_number(self.seed, epoch))
+        rng = random.Random(number(self.seed, epoch))
         place = _traded(self.frames, rng)
         batches = [tuple(place[i] for i in members) for members in self.members]
         rng.shuffle(batches)
@@ -75,6 +77,14 @@ class Batches:
     def update(self, position: Position) -> int:
         """Number of updates done before `position`."""
         return position.epoch * self.updates_per_epoch + position.batch // self.per_update
+
+    def at(self, position: Position) -> list[tuple[int, ...]]:
+        """The batches of the update that begins at a position."""
+        return next(self.updates_from(position, position.epoch + 1))
+
+    def frames_of(self, position: Position) -> int:
+        """Frames of the clips of that update, without padding."""
+        return sum(self.frames[i] for batch in self.at(position) for i in batch)
 
     def updates_from(self, position: Position, epochs: int) -> Iterator[list[tuple[int, ...]]]:
         """The batches of each update from `position` to the end of epoch `epochs - 1`."""
@@ -175,7 +185,7 @@ def _refuse(clips: list[tuple[int, str]], why: str) -> None:
         raise UserError(f"{len(clips)} clips {why}. They are {listed}{more}")
 
 
-def _number(*parts: object) -> int:
+def number(*parts: object) -> int:
     """A seed of 63 bits from any parts, the same on every machine."""
     text = ":".join(map(str, parts)).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1

@@ -2,15 +2,15 @@
 
 fingerprint.json lies beside the checkpoints. A run goes on from its state only as the same run:
 
-| what changed                                        | what happens                                |
-| ---------------------------------------------------- | ------------------------------------------- |
-| nothing                                              | resume; a finished run is finished          |
-| epochs, intervals, keep, workers, time limit         | continue                                    |
-| learning rate, below 5x                              | continue with a notice                      |
-| learning rate, 5x or more                            | stop and ask (`on_rate_change`)             |
-| code only                                            | continue with a notice (`on_code_change`)   |
-| anything else: data, vocabulary, base, model, loss,  | old state moved aside, start at update 0    |
-| optimiser, schedule, batches, precision, seed        |                                             |
+| what changed                                        | what happens                              |
+| --------------------------------------------------- | ----------------------------------------- |
+| nothing                                             | resume; a finished run is finished        |
+| epochs, intervals, keep, workers, time limit        | continue                                  |
+| learning rate, below 5x                             | continue with a notice                    |
+| learning rate, 5x or more                           | stop and ask (`on_rate_change`)           |
+| code only                                           | continue with a notice (`on_code_change`) |
+| anything else: data, vocabulary, base, model, loss, | old state moved aside, start at update 0  |
+| optimiser, schedule, batches, precision, seed       |                                           |
 """
 
 import logging
@@ -140,8 +140,8 @@ def decide(old: dict | None, new: dict, has_state: bool, settings: TrainSettings
     if old["code"] != new["code"]:
         if settings.on_code_change == "stop":
             raise UserError(
-                "the code of VoiceKiln changed since this training began and train.on_code_change is"
-                " stop: set it to continue, or go back to the code it began with"
+                "the code of VoiceKiln changed since this training began and train.on_code_change"
+                " is stop: set it to continue, or go back to the code it began with"
             )
         notices.append("the code of VoiceKiln changed since this training began; it goes on")
     return Decision("resume", tuple(notices))

@@ -92,8 +92,10 @@ class Lease:
             if holder is None or holder["token"] != self.token:
                 self.lost, self.held = True, False
                 return
-            temporary = self._write(beat)
-            os.replace(temporary, self.path)
+            try:
+                os.replace(self._write(beat), self.path)
+            except OSError as error:  # a full disk or a network share that is away for a moment
+                log.warning("%s: cannot be renewed now (%s)", self.path, error)
 
     def _create(self) -> bool:
         temporary = self._write(0)

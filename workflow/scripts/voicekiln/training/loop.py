@@ -5,11 +5,10 @@ come from seeds, the rate from the schedule. So a state is tensors and a positio
 that was cut off anywhere does again what the uninterrupted one does.
 """
 
-import hashlib
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,20 +16,21 @@ from types import ModuleType
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import reduce, send_to_device
-from torch.utils.tensorboard import SummaryWriter
+from accelerate.utils import send_to_device
 
 from voicekiln.errors import UserError
 from voicekiln.training import state as states
-from voicekiln.training.batches import Position, in_order, plan
+from voicekiln.training.batches import Position, in_order, number, plan
 from voicekiln.training.data import Clips, PackedFeatures, Request, Row, load
 from voicekiln.training.ema import Ema
 from voicekiln.training.lease import Lease
+from voicekiln.training.processes import add_up, share, sum_over
 from voicekiln.training.progress import Progress
 from voicekiln.training.schedule import learning_rate
 from voicekiln.training.settings import TrainSettings
-from voicekiln.training.status import Metrics, write_status
+from voicekiln.training.status import write_status
 from voicekiln.training.stop import Stop
+from voicekiln.training.watch import Done, Watch
 
 log = logging.getLogger("train")
 
@@ -105,8 +105,6 @@ class Training:
         self.directory, self.identity = directory, identity
         self.accelerator, self.stop, self.lease = accelerator, stop, lease
         self.checkpoints = directory / "checkpoints"
-        self.metrics = Metrics(directory / "metrics.jsonl")
-        self.writer: SummaryWriter | None = None
 
         self.batches = plan(
             [row.n_frames for row in data.train],
@@ -135,9 +133,7 @@ class Training:
         self.validation_loss: float | None = None  # of that validation
         self.best: dict | None = None  # {"update", "loss"} of the best validation after an update
         self.saved: tuple | None = None  # (update, validated) that the newest checkpoint holds
-        self.unseen: list[dict] = []  # updates whose losses are still on the device
-        self.loss: float | None = None
-        self.looked_s = time.monotonic()
+        self.watch = Watch(directory, self.batches, lambda i: data.train[i].id, accelerator)
 
     @property
     def update(self) -> int:
@@ -168,10 +164,18 @@ class Training:
         Raises:
             UserError: a loss is not finite, features cannot be read, the disk is full, ...
         """
+        self.watch.open(self.update)
+        try:
+            self.go_on()
+        finally:
+            self.watch.close()
+        if self.finished and not self.validation_due():
+            return None
+        return self.stop.reason() or "another process of this training was asked to stop"
+
+    def go_on(self) -> None:
+        """The loop."""
         s = self.settings
-        if self.writes:
-            # Whatever a killed process logged after the state that goes on is hidden.
-            self.writer = SummaryWriter(self.directory / "tensorboard", purge_step=self.update + 1)
         per_epoch = self.batches.updates_per_epoch
         progress = Progress(self.directory, s.epochs, per_epoch, self.update)
         groups = self.load_updates()
@@ -190,24 +194,17 @@ class Training:
                 break
             self.step(next(groups))
             if self.finished or self.update % s.log_every == 0:
-                self.look()
+                self.watch.look()
             if self.writes:
-                progress.tick(self.update, self.loss)
-        groups.close()
+                progress.tick(self.update, self.watch.loss)
         if self.update and self.saved != (self.update, self.validated):
             self.save()
-        if self.writer:
-            self.writer.close()
-        if self.finished and not self.validation_due():
-            return None
-        return self.stop.reason() or "another process of this training was asked to stop"
 
     def step(self, group: list[tuple[dict, int]]) -> None:
         """One update.
 
         Args:
-            group: this process's batches of it, each with weight 1; or 0 where other processes have
-                a batch more and this one goes through the motions with them.
+            group: this process's batches of it, with their weights; see `processes.share`.
         """
         s, n_processes = self.settings, self.accelerator.num_processes
         rate = learning_rate(
@@ -220,7 +217,7 @@ class Training:
         )
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = rate
-        totals = self.add_up([(batch["totals"], weight) for batch, weight in group])
+        totals = add_up([(batch["totals"], weight) for batch, weight in group], self.accelerator)
         losses: dict[str, torch.Tensor] = {}
         for i, (batch, weight) in enumerate(group):
             batch = send_to_device(batch, self.accelerator.device, non_blocking=True)
@@ -240,78 +237,16 @@ class Training:
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.ema.update()
-        self.unseen.append({"position": self.position, "losses": losses, "norm": norm, "lr": rate})
+        self.watch.add(Done(self.position, losses, norm, rate))
         self.position = self.batches.next(self.position)
 
-    def look(self) -> None:
-        """Fetches the losses of the updates since the last look, checks and logs them.
-
-        Raises:
-            UserError: one is not finite.
-        """
-        if not self.unseen:
-            return
-        names = sorted(self.unseen[0]["losses"])
-        stacked = torch.stack([torch.stack([u["losses"][n] for n in names]) for u in self.unseen])
-        losses = reduce(stacked.double(), "sum")  # [updates, parts]
-        norms = [float(u["norm"]) for u in self.unseen if u["norm"] is not None]
-        for update, values in zip(self.unseen, losses.tolist(), strict=True):
-            if not all(map(math.isfinite, values)):
-                raise UserError(self.not_finite(update, dict(zip(names, values, strict=True))))
-        parts = dict(zip(names, losses.mean(0).tolist(), strict=True))
-        self.loss = sum(parts.values())
-        last, now = self.unseen[-1], time.monotonic()
-        row = {
-            "update": self.batches.update(last["position"]) + 1,
-            "epoch": last["position"].epoch + 1,
-            "loss": self.loss,
-            "lr": last["lr"],
-            "grad_norm": max(norms) if norms else None,
-            "updates": len(self.unseen),
-            "frames": sum(self.frames_of(u["position"]) for u in self.unseen),
-            "seconds": round(now - self.looked_s, 4),
-        }
-        if len(parts) > 1:
-            row |= {f"loss_{name}": value for name, value in parts.items()}
-        if self.accelerator.device.type == "cuda":
-            row["memory_mb"] = torch.cuda.max_memory_allocated() >> 20
-        self.unseen, self.looked_s = [], now
-        self.record("train", row)
-
-    def record(self, kind: str, row: dict) -> None:
-        """Writes a row to metrics.jsonl and its numbers to TensorBoard."""
-        if not self.writes:
-            return
-        self.metrics.write(kind, **row)
-        for name, value in row.items():
-            if name not in ("update", "epoch", "updates", "seconds") and value is not None:
-                self.writer.add_scalar(f"{kind}/{name}", value, row["update"])
-
-    def not_finite(self, update: dict, values: dict[str, float]) -> str:
-        """The message for a loss that is no number."""
-        ids = [self.data.train[i].id for batch in self.members(update["position"]) for i in batch]
-        return (
-            f"loss is not finite at update {self.batches.update(update['position']) + 1}:"
-            f" {', '.join(f'{n} {v}' for n, v in values.items())}, learning rate {update['lr']:.3g},"
-            f" clips {', '.join(ids)}. The last checkpoint is intact; lower train.learning_rate,"
-            " choose another train.precision, or look at these clips"
-        )
-
-    def members(self, position: Position) -> list[tuple[int, ...]]:
-        """The batches of the update at a position, over all processes."""
-        return next(self.batches.updates_from(position, position.epoch + 1))
-
-    def frames_of(self, position: Position) -> int:
-        """Frames of the clips of an update."""
-        return sum(self.batches.frames[i] for batch in self.members(position) for i in batch)
-
     def load_updates(self) -> Iterator[list[tuple[dict, int]]]:
-        """This process's batches of each update to come, with their weights; see `step`."""
-        requests = (request for share in self.shares() for request, _ in share)
+        """This process's batches of each update to come, with their weights."""
+        requests = (request for group in self.shares() for request, _ in group)
         pin = self.accelerator.device.type == "cuda"
         batches = load(self.train_clips, requests, self.settings.workers, pin)
-        for share in self.shares():
-            yield [(next(batches), weight) for _, weight in share]
+        for group in self.shares():
+            yield [(next(batches), weight) for _, weight in group]
 
     def shares(self) -> Iterator[list[tuple[Request, int]]]:
         """What `load_updates` asks for."""
@@ -319,15 +254,8 @@ class Training:
         for group in self.batches.updates_from(position, self.settings.epochs):
             update = self.batches.update(position)
             position = self.batches.next(position)
-            yield self.share(group, update)
-
-    def share(self, groups: Sequence, update: int | str) -> list[tuple[Request, int]]:
-        """This process's part of some batches, with weights; see `step`."""
-        n, rank = self.accelerator.num_processes, self.accelerator.process_index
-        mine = [(Request(clips, update), 1) for clips in groups[rank::n]]
-        if len(mine) < -(-len(groups) // n):
-            mine.append((Request(groups[0], update), 0))
-        return mine
+            requests = [Request(clips, update) for clips in group]
+            yield share(requests, self.accelerator)
 
     def validation_due(self) -> bool:
         """Whether this state is to be validated and was not."""
@@ -340,17 +268,17 @@ class Training:
         Returns:
             whether it is the best so far, update 0 left out; None when it was to stop.
         """
-        self.look()
+        self.watch.look()
         s, rows = self.settings, self.data.val
         groups = in_order([r.n_frames for r in rows], [r.id for r in rows], s.batch_frames)
-        share = self.share(groups, VALIDATION)
-        batches = load(self.val_clips, [request for request, _ in share], s.workers, False)
+        requests = share([Request(group, VALIDATION) for group in groups], self.accelerator)
+        batches = load(self.val_clips, [request for request, _ in requests], s.workers, False)
         sums: dict[str, float] = {}
         counted = []
         began = time.monotonic()
         self.objective.eval()
         with torch.no_grad(), self.ema.in_place():
-            for _, weight in share:
+            for _, weight in requests:
                 if self.to_stop():
                     self.objective.train()
                     return None
@@ -362,13 +290,12 @@ class Training:
                     sums[name] = sums.get(name, 0.0) + value
                 counted.append((batch["totals"], weight))
         self.objective.train()
-        totals = self.add_up(counted)
-        parts = {name: self.sum_over_processes(sums[name]) / totals[name] for name in sorted(sums)}
+        totals = add_up(counted, self.accelerator)
+        parts = {n: sum_over(sums[n], self.accelerator) / totals[n] for n in sorted(sums)}
         loss = sum(parts.values())
         row = {"update": self.update, "epoch": self.position.epoch, "loss": loss}
-        if len(parts) > 1:
-            row |= {f"loss_{name}": value for name, value in parts.items()}
-        self.record(VALIDATION, row | {"seconds": round(time.monotonic() - began, 3)})
+        row["seconds"] = round(time.monotonic() - began, 3)
+        self.watch.write("validation", row, parts)
         self.validated, self.validation_loss = self.update, loss
         if not math.isfinite(loss):
             raise UserError(f"validation loss at update {self.update} is {loss}")
@@ -377,7 +304,7 @@ class Training:
             self.best = {"update": self.update, "loss": loss}
         best = ", the best so far" if improved else ""
         log.info("validation loss %.5f at update %d%s", loss, self.update, best)
-        self.looked_s = time.monotonic()
+        self.watch.skip_time()
         return improved
 
     def save_due(self) -> bool:
@@ -391,7 +318,7 @@ class Training:
         Raises:
             UserError: not finite, not possible, or no longer ours to write.
         """
-        self.look()
+        self.watch.look()
         self.saved = (self.update, self.validated)
         if self.writes:
             if self.lease and self.lease.lost:
@@ -426,8 +353,7 @@ class Training:
         states.point(self.checkpoints, "last", checkpoint)
         if self.best:
             best = self.checkpoints / f"{states.PREFIX}{self.best['update']}"
-            if best.is_dir():
-                states.point(self.checkpoints, "best", best)
+            states.point(self.checkpoints, "best", best)
 
     def resume(self) -> bool:
         """Takes over the newest good checkpoint; False where there is none of this run."""
@@ -449,7 +375,7 @@ class Training:
         self.saved = (self.update, self.validated)
         if self.writes:
             self.point(checkpoint)
-            self.metrics.cut_back(self.update, self.validated)
+            self.watch.metrics.cut_back(self.update, self.validated)
         log.info("resumed from %s", checkpoint.name)
         return True
 
@@ -466,28 +392,9 @@ class Training:
                 epoch=self.position.epoch,
                 epochs=self.settings.epochs,
                 best=self.best,
-                loss=self.loss,
+                loss=self.watch.loss,
             )
 
     def to_stop(self) -> bool:
         """Whether any process was asked to stop."""
-        return bool(self.sum_over_processes(float(self.stop.reason() is not None)))
-
-    def sum_over_processes(self, value: float) -> float:
-        """The sum; costs nothing with one process."""
-        if self.accelerator.num_processes == 1:
-            return value
-        device = self.accelerator.device
-        return float(reduce(torch.tensor(value, dtype=torch.float64, device=device), "sum"))
-
-    def add_up(self, totals: list[tuple[dict[str, int], int]]) -> dict[str, int]:
-        """Weighted sums by name, over the list and over processes."""
-        names = sorted({name for each, _ in totals for name in each})
-        sums = {name: sum(each[name] * weight for each, weight in totals) for name in names}
-        return {name: int(self.sum_over_processes(float(n))) for name, n in sums.items()}
-
-
-def number(*parts: object) -> int:
-    """A seed of 63 bits from any parts, the same on every machine."""
-    digest = hashlib.blake2b(":".join(map(str, parts)).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1
+        return bool(sum_over(float(self.stop.reason() is not None), self.accelerator))

@@ -1,4 +1,4 @@
-"""The learning rate as a function of (update, total updates): nothing to save, nothing to resume."""
+"""The learning rate as a function of (update, total updates): there is nothing to save."""
 
 import math
 
@@ -12,8 +12,8 @@ def learning_rate(
 ) -> float:
     """The rate of the update that follows `update` finished ones.
 
-    `linear` with floor 0 is what f5_tts's Trainer uses: up from 0 to the peak over the warm-up, then
-    down to 0 at the end (upstream starts and ends at 1e-8 of the peak instead of 0).
+    `linear` with floor 0 is what f5_tts's Trainer uses: up from 0 to the peak over the warm-up,
+    then down to 0 at the end (upstream starts and ends at 1e-8 of the peak instead of 0).
 
     Args:
         update: updates done, from 0.

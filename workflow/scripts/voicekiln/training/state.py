@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from voicekiln.errors import UserError
@@ -46,7 +47,8 @@ def save(folder: Path, ema: dict[str, torch.Tensor], state: dict, meta: dict[str
     try:
         part.mkdir()
         save_file({k: v.detach().cpu().contiguous() for k, v in ema.items()}, part / WEIGHTS)
-        torch.save(state, part / STATE)
+        with open(part / STATE, "wb") as file:
+            torch.save(state, file)
         sync(part / WEIGHTS)
         sync(part / STATE)
         files = {name: sha256_file(part / name) for name in (WEIGHTS, STATE)}
@@ -57,10 +59,11 @@ def save(folder: Path, ema: dict[str, torch.Tensor], state: dict, meta: dict[str
             target.rename(folder / f".{target.name}.{mark}.old")
         part.rename(target)
         sync(folder)
-    except OSError as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
+        # A full disk: which of the three depends on who was writing.
         shutil.rmtree(part, ignore_errors=True)
         raise UserError(
-            f"{target}: cannot be written ({error.strerror or error}); the checkpoints before it"
+            f"{target}: cannot be written ({str(error).splitlines()[0]}); the checkpoints before it"
             " are intact. Make room or lower train.keep, then run again"
         ) from error
     return target
@@ -110,8 +113,10 @@ def load(checkpoint: Path) -> tuple[dict[str, torch.Tensor], dict]:
 
 
 def point(folder: Path, name: str, checkpoint: Path) -> None:
-    """Makes `<name>.json` (best or last) name a checkpoint."""
+    """Makes `<name>.json` (best or last) name a checkpoint; not one that is not there or damaged."""
     meta = read_json(checkpoint / META)
+    if meta is None:
+        return
     record = {key: meta[key] for key in ("update", "epoch", "validation_loss")}
     record |= {"checkpoint": checkpoint.name, "sha256": meta["sha256"][WEIGHTS]}
     write_json(folder / f"{name}.json", record)

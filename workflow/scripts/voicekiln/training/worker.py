@@ -1,4 +1,4 @@
-"""The process that trains: `python -m torch.distributed.run … --module voicekiln.training.worker FILE`.
+"""The process that trains; `launch` starts it under `torch.distributed.run`.
 
 Needs no Snakemake. Exit codes: 0 the last epoch is done, 1 an error, 2 something the user can mend,
 75 asked to stop, with the state saved: start again and it goes on.
@@ -34,7 +34,7 @@ from voicekiln.training.stop import OUTCOME, Stop
 
 log = logging.getLogger("train")
 
-# torch.distributed.run sets these for one process too, and accelerate would wrap the model for them.
+# torch.distributed.run sets these for one process too; accelerate would wrap the model for them.
 DISTRIBUTED = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK")
 
 
@@ -54,7 +54,7 @@ def main(path: Path) -> int:
 
 
 def run(settings: RunSettings, stop: Stop) -> int:
-    """Trains to the end, or to a stop; returns the exit code and leaves the reason in status.json."""
+    """Trains to the end or to a stop; returns the exit code, the reason is in status.json."""
     code, state, reason = EXIT_ERROR, "failed", ""
     lease = None
     try:
@@ -146,7 +146,7 @@ def train(
 
 
 def prepare_directory(directory: Path, new: dict, settings: RunSettings) -> None:
-    """Makes the folder fit for this run: another run's state goes aside, the fingerprint is there."""
+    """Makes the folder fit for this run: what is of another run goes aside."""
     prints.finish_moving(directory)
     old = prints.read(directory)
     has_state = bool(states.found(directory / "checkpoints"))

@@ -1,11 +1,11 @@
 """The flow-matching loss of F5-TTS, with draws that belong to samples and not to batches.
 
-The value is that of `f5_tts.model.CFM.forward` for the same draws. Two things are different on purpose:
+The value is that of `f5_tts.model.CFM.forward` for the same draws. Two things differ on purpose:
 
-* upstream draws from the process's generator for a whole batch, so the loss of a clip depends on what
-  it is batched with and on everything drawn before. Here noise, time, masked span and condition drops
-  of a sample come from (seed, update, sample id) alone. Upstream drops the conditions of a whole
-  batch at once; here each sample is dropped by its own draw, with the same probabilities.
+* upstream draws from the process's generator for a whole batch, so the loss of a clip depends on
+  what it is batched with and on everything drawn before. Here noise, time, masked span and dropped
+  conditions of a sample come from (seed, update, sample id) alone. Upstream drops the conditions of
+  a whole batch at once; here each sample is dropped by its own draw, with the same probabilities.
 * upstream returns the mean over the masked frames of a batch, so a batch with few of them counts as
   much as one with many. Here a batch returns its sum divided by the masked frames of the whole
   update; the losses of an update's batches add up to the mean over the update.
@@ -102,8 +102,8 @@ def collate(samples: Sequence[Sample], draws: Sequence[Draws], pad_to: int | Non
         pad_to: frames to pad to; None for the longest clip.
 
     Returns:
-        dict of tensors with B first; `totals`: what the loss is divided by, values of masked frames;
-        `longest`: frames of the longest clip.
+        dict of tensors with B first; `totals`: what the loss is divided by, the values in
+        masked frames; `longest`: frames of the longest clip.
     """
     lengths = [len(sample.features) for sample in samples]
     longest = max(lengths)

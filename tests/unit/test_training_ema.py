@@ -1,0 +1,70 @@
+"""The average against ema_pytorch's, with the arguments that f5_tts's Trainer gives it."""
+
+import pytest
+import torch
+from ema_pytorch import EMA
+from voicekiln.training.ema import Ema
+
+
+def model():
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(5, 7), torch.nn.BatchNorm1d(7), torch.nn.Linear(7, 3))
+    return net.double()
+
+
+def change(net, n):
+    generator = torch.Generator().manual_seed(n)
+    with torch.no_grad():
+        for p in net.parameters():
+            p += 0.1 * torch.randn(p.shape, generator=generator, dtype=p.dtype)
+        net[1].running_mean += 0.01
+
+
+@pytest.mark.parametrize(
+    ("every", "follow", "updates"), [(10, 100, 260), (1, 0, 40), (3, 7, 50), (10, 100, 57)]
+)
+def test_bit_equal_to_ema_pytorch(every, follow, updates):
+    net = model()
+    upstream = EMA(
+        net, include_online_model=False, update_every=every, update_after_step=follow, beta=0.99
+    )
+    ours = Ema(net, decay=0.99, every=every, follow=follow, power=2 / 3)
+    for n in range(updates):
+        change(net, n)
+        upstream.update()
+        ours.update()
+    expected = upstream.ema_model.state_dict()
+    for name, tensor in ours.state().items():
+        assert torch.equal(tensor, expected[name]), name
+    assert set(expected) - set(ours.state()) == {"1.num_batches_tracked"}  # an integer
+    assert not torch.equal(ours.state()["0.weight"], net[0].weight)
+
+
+def test_a_loaded_average_goes_on_like_the_old_one():
+    net = model()
+    whole = Ema(net, 0.999, every=2, follow=3, power=2 / 3)
+    for n in range(9):
+        change(net, n)
+        whole.update()
+    resumed = Ema(net, 0.999, every=2, follow=3, power=2 / 3)
+    resumed.load({k: v.clone() for k, v in whole.state().items()}, whole.updates)
+    for n in range(9, 20):
+        change(net, n)
+        whole.update()
+        resumed.update()
+    assert all(torch.equal(v, resumed.state()[k]) for k, v in whole.state().items())
+
+
+def test_the_model_has_the_average_inside_and_its_weights_again_after_it():
+    net = model()
+    ema = Ema(net, 0.9, every=1, follow=0, power=2 / 3)
+    for n in range(5):
+        change(net, n)
+        ema.update()
+    live = {k: v.clone() for k, v in net.state_dict().items()}
+    mean = {k: v.clone() for k, v in ema.state().items()}
+    with pytest.raises(RuntimeError), ema.in_place():
+        assert all(torch.equal(net.state_dict()[k], v) for k, v in mean.items())
+        raise RuntimeError
+    assert all(torch.equal(v, live[k]) for k, v in net.state_dict().items())
+    assert all(torch.equal(v, mean[k]) for k, v in ema.state().items())

@@ -1,0 +1,364 @@
+"""Killed anywhere and started again, training ends with the weights of the uninterrupted run."""
+
+import json
+import os
+import random
+import signal
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from training_setup import tiny_run
+from voicekiln import families
+from voicekiln.training import loop, state, worker
+from voicekiln.training.ema import Ema
+from voicekiln.training.settings import RunSettings
+from voicekiln.training.status import EXIT_FINISHED, EXIT_STOPPED, EXIT_USER_ERROR
+from voicekiln.training.stop import Stop
+
+# 4 updates of 2 batches an epoch, 12 updates; saved every 3, validated every 4; dropout 0.1.
+RUN = {"clips": 25, "epochs": 3}
+UPDATES = 12
+
+
+@pytest.fixture(scope="module", autouse=True)
+def imported():
+    """Children are forked; what they would import first is imported once, here."""
+    family = families.get("f5")
+    family.build(family.architecture({"dim": 32, "depth": 1, "heads": 1, "dim_head": 8}), 5)
+
+
+def in_child(settings: RunSettings, prepare=lambda: None, kill_after_s: float | None = None) -> int:
+    """Trains in a forked process; returns its exit code, or minus the signal that ended it."""
+    pid = os.fork()
+    if pid == 0:
+        code = 99
+        try:
+            torch.set_num_threads(1)
+            stop = Stop(settings.train.stop_after_minutes)
+            stop.on_signals()
+            prepare()
+            code = worker.run(settings, stop)
+        finally:
+            os._exit(code)
+    if kill_after_s is not None:
+        time.sleep(kill_after_s)
+        os.kill(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+def die(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def at_call(owner, name: str, n: int, what=die):
+    """Preparation of a child: the n-th call (from 1) of `owner.name` becomes `what`."""
+
+    def prepare():
+        calls = 0
+        original = getattr(owner, name)
+
+        def replaced(*args, **kwargs):
+            nonlocal calls
+            calls += 1
+            return (what if calls == n else original)(*args, **kwargs)
+
+        setattr(owner, name, replaced)
+
+    return prepare
+
+
+def kill_in_torch_save(n: int):
+    """Preparation: killed inside the n-th state.pt, half of it written."""
+
+    def prepare():
+        original, calls = torch.save, 0
+
+        def replaced(content, file):
+            nonlocal calls
+            calls += 1
+            original(content, file)
+            if calls == n:
+                file.truncate(1000)
+                die()
+
+        state.torch.save = replaced
+
+    return prepare
+
+
+def kill_in_validation(n: int):
+    def prepare():
+        original, calls = Ema.in_place, 0
+
+        @contextmanager
+        def replaced(self):
+            nonlocal calls
+            calls += 1
+            with original(self):
+                if calls == n:
+                    die()
+                yield
+
+        Ema.in_place = replaced
+
+    return prepare
+
+
+def final(settings: RunSettings) -> dict:
+    """All that a finished training has in its last state: weights, average, optimiser."""
+    last = state.pointed(settings.directory / "checkpoints", "last")
+    folder = settings.directory / "checkpoints" / last["checkpoint"]
+    tensors = torch.load(folder / state.STATE, weights_only=True)
+    found = {f"ema {k}": v for k, v in load_file(folder / state.WEIGHTS).items()}
+    found |= {f"model {k}": v for k, v in tensors["model"].items()}
+    for i, values in tensors["optimizer"]["state"].items():
+        found |= {f"optimizer {i} {k}": v for k, v in values.items()}
+    return found | {"ema_updates": tensors["ema_updates"], "update": last["update"]}
+
+
+def same(a: dict, b: dict) -> None:
+    assert set(a) == set(b)
+    for name, value in a.items():
+        equal = torch.equal(value, b[name]) if torch.is_tensor(value) else value == b[name]
+        assert equal, name
+
+
+def metrics(settings: RunSettings, kind: str) -> dict[int, float]:
+    lines = (settings.directory / "metrics.jsonl").read_text().splitlines()
+    rows = [row for row in map(json.loads, lines) if row["kind"] == kind]
+    assert len({row["update"] for row in rows}) == len(rows), "an update is logged twice"
+    return {row["update"]: row["loss"] for row in rows}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory) -> RunSettings:
+    settings = tiny_run(tmp_path_factory.mktemp("whole"), **RUN)
+    assert in_child(settings) == EXIT_FINISHED
+    assert final(settings)["update"] == UPDATES
+    return settings
+
+
+@pytest.mark.parametrize(
+    "kills",
+    [
+        pytest.param(
+            [at_call(loop.Objective, "forward", 2)], id="between accumulated batches, 1st"
+        ),
+        pytest.param([at_call(loop.Objective, "forward", 12)], id="between accumulated batches"),
+        pytest.param([at_call(Ema, "update", 8)], id="after the optimiser, before the average"),
+        pytest.param([at_call(state, "save", 3)], id="before a checkpoint"),
+        pytest.param([kill_in_torch_save(2)], id="while a checkpoint is written"),
+        pytest.param([at_call(state, "write_json", 2)], id="before meta.json"),
+        pytest.param([at_call(Path, "rename", 2)], id="before a checkpoint's rename"),
+        pytest.param([at_call(state, "point", 3)], id="after a checkpoint's rename"),
+        pytest.param([at_call(state, "prune", 3)], id="before old ones are removed"),
+        pytest.param([kill_in_validation(1)], id="in the validation of the base"),
+        pytest.param([kill_in_validation(2)], id="in a validation"),
+        pytest.param([kill_in_validation(4)], id="in the last validation"),
+        pytest.param(
+            [
+                at_call(loop.Objective, "forward", 9),
+                kill_in_torch_save(1),
+                at_call(loop.Objective, "forward", 3),
+                at_call(state, "point", 2),
+                kill_in_validation(1),
+            ],
+            id="five times in a row",
+        ),
+    ],
+)
+def test_killed_and_started_again_ends_bit_equal(kills, uninterrupted, tmp_path):
+    settings = tiny_run(tmp_path, **RUN, keep=1)
+    for kill in kills:
+        assert in_child(settings, kill) == -signal.SIGKILL
+    assert in_child(settings) == EXIT_FINISHED
+    same(final(settings), final(uninterrupted))
+    assert metrics(settings, "validation") == metrics(uninterrupted, "validation")
+    assert metrics(settings, "train") == metrics(uninterrupted, "train")
+
+
+@pytest.mark.slow
+def test_killed_at_random_instants_ends_bit_equal(uninterrupted, tmp_path):
+    settings = tiny_run(tmp_path, **RUN, keep=2)
+    rng = random.Random(0)
+    kills = sum(
+        in_child(settings, kill_after_s=rng.uniform(0.02, 0.6)) == -signal.SIGKILL
+        for _ in range(25)
+    )
+    assert kills > 3
+    assert in_child(settings) == EXIT_FINISHED
+    same(final(settings), final(uninterrupted))
+
+
+def test_with_loader_processes_bit_equal(uninterrupted, tmp_path):
+    settings = tiny_run(tmp_path, **RUN, workers=2)
+    assert in_child(settings, at_call(loop.Objective, "forward", 9)) == -signal.SIGKILL
+    assert in_child(settings) == EXIT_FINISHED
+    same(final(settings), final(uninterrupted))
+
+
+@pytest.mark.parametrize("name", [state.WEIGHTS, state.STATE, state.META])
+def test_a_damaged_checkpoint_is_skipped(name, uninterrupted, tmp_path):
+    settings = tiny_run(tmp_path, **RUN)
+    assert in_child(settings, at_call(loop.Objective, "forward", 21)) == -signal.SIGKILL
+    newest = state.found(settings.directory / "checkpoints")[0] / name
+    data = bytearray(newest.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    newest.write_bytes(data if name != state.META else data[:10])
+    assert in_child(settings) == EXIT_FINISHED
+    same(final(settings), final(uninterrupted))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_a_signal_saves_and_the_rest_is_bit_equal(number, uninterrupted, tmp_path):
+    """The signal comes three times, as at the end of a SLURM job."""
+    settings = tiny_run(tmp_path, **RUN)
+
+    def signal_in_forward():
+        original, calls = loop.Objective.forward, 0
+
+        def replaced(self, batch, totals):
+            nonlocal calls
+            calls += 1
+            if 9 <= calls <= 11:
+                os.kill(os.getpid(), number)
+            return original(self, batch, totals)
+
+        loop.Objective.forward = replaced
+
+    assert in_child(settings, signal_in_forward) == EXIT_STOPPED
+    status = json.loads((settings.directory / "status.json").read_text())
+    assert status["state"] == "stopped" and signal.Signals(number).name in status["reason"]
+    assert status["update"] == 5 and status["exit_code"] == EXIT_STOPPED
+    assert not (settings.directory / "lease.json").exists()
+    assert in_child(settings) == EXIT_FINISHED
+    same(final(settings), final(uninterrupted))
+
+
+def test_a_signal_in_a_validation_ends_it_and_it_is_made_later(uninterrupted, tmp_path):
+    settings = tiny_run(tmp_path, **RUN)
+
+    def signal_in_second():
+        original, calls = Ema.in_place, 0
+
+        @contextmanager
+        def replaced(self):
+            nonlocal calls
+            calls += 1
+            if calls == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+            with original(self):
+                yield
+
+        Ema.in_place = replaced
+
+    assert in_child(settings, signal_in_second) == EXIT_STOPPED
+    assert 4 not in metrics(settings, "validation")
+    assert in_child(settings) == EXIT_FINISHED
+    same(final(settings), final(uninterrupted))
+    assert metrics(settings, "validation") == metrics(uninterrupted, "validation")
+
+
+def test_the_time_limit_stops_and_says_so(tmp_path):
+    settings = tiny_run(tmp_path, **RUN, stop_after_minutes=1e-6)
+    assert in_child(settings) == EXIT_STOPPED
+    status = json.loads((settings.directory / "status.json").read_text())
+    assert "train.stop_after_minutes" in status["reason"]
+
+
+def test_finished_is_left_alone_and_more_epochs_go_on(uninterrupted, tmp_path):
+    settings = tiny_run(tmp_path, clips=25, epochs=2)
+    assert in_child(settings) == EXIT_FINISHED
+    before = {p: p.stat().st_mtime_ns for p in settings.directory.rglob("checkpoint_*/*")}
+    assert in_child(settings) == EXIT_FINISHED
+    assert before == {p: p.stat().st_mtime_ns for p in settings.directory.rglob("checkpoint_*/*")}
+    assert in_child(tiny_run(tmp_path, clips=25, epochs=1)) == EXIT_FINISHED
+    assert before == {p: p.stat().st_mtime_ns for p in settings.directory.rglob("checkpoint_*/*")}
+    longer = tiny_run(tmp_path, clips=25, epochs=3)
+    assert in_child(longer) == EXIT_FINISHED
+    assert final(longer)["update"] == UPDATES
+    assert set(before) <= set(longer.directory.rglob("checkpoint_*/*"))
+    assert sorted(metrics(longer, "validation")) == [0, 4, 8, 12]
+
+
+def test_another_seed_is_another_run_and_the_old_state_is_kept_aside(tmp_path):
+    settings = tiny_run(tmp_path, **RUN)
+    assert in_child(settings) == EXIT_FINISHED
+    old = final(settings)
+    other = tiny_run(tmp_path, **RUN, seed=8)
+    assert in_child(other) == EXIT_FINISHED
+    name = next(iter(old))
+    assert not torch.equal(final(other)[name], old[name])
+    previous = settings.directory / "previous" / "checkpoints"
+    assert state.pointed(previous, "last")["update"] == UPDATES
+    kept = {p.name for p in state.found(previous)}
+    assert kept == {state.pointed(previous, n)["checkpoint"] for n in ("best", "last")}
+
+
+def test_a_loss_that_is_not_finite_stops_and_names_update_rate_and_clips(tmp_path):
+    settings = tiny_run(tmp_path, **RUN, log_every=1)
+
+    def poison():
+        original, calls = loop.Objective.forward, 0
+
+        def replaced(self, batch, totals):
+            nonlocal calls
+            calls += 1
+            parts = original(self, batch, totals)
+            return {k: v * (float("nan") if calls == 10 else 1) for k, v in parts.items()}
+
+        loop.Objective.forward = replaced
+
+    assert in_child(settings, poison) == EXIT_USER_ERROR
+    status = json.loads((settings.directory / "status.json").read_text())
+    assert status["state"] == "failed"
+    assert "update 5 " in status["reason"] and "train-0" in status["reason"]
+    assert "learning rate" in status["reason"]
+    assert [state.update_of(p) for p in state.found(settings.directory / "checkpoints")] == [4, 3]
+
+
+def test_a_full_disk_ends_with_the_last_good_state(uninterrupted, tmp_path):
+    settings = tiny_run(tmp_path, **RUN)
+
+    def small_files():
+        import resource
+
+        original, calls = state.save, 0
+
+        def replaced(*args):
+            nonlocal calls
+            calls += 1
+            if calls == 3:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, resource.RLIM_INFINITY))
+            try:
+                return original(*args)
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))
+
+        state.save = replaced
+
+    assert in_child(settings, small_files) == EXIT_USER_ERROR
+    status = json.loads((settings.directory / "status.json").read_text())
+    assert "cannot be written" in status["reason"] and "train.keep" in status["reason"]
+    assert not list((settings.directory / "checkpoints").glob(".*"))
+    assert in_child(settings) == EXIT_FINISHED
+    same(final(settings), final(uninterrupted))
+
+
+def test_metrics_and_pointers_say_what_was_reached(uninterrupted):
+    validation = metrics(uninterrupted, "validation")
+    assert sorted(validation) == [0, 4, 8, 12]  # the reset base first
+    folder = uninterrupted.directory / "checkpoints"
+    best = state.pointed(folder, "best")
+    after = {u: v for u, v in validation.items() if u}
+    assert best["update"] == min(after, key=after.get)
+    assert best["validation_loss"] == after[best["update"]] < validation[0]
+    assert sorted(metrics(uninterrupted, "train"))[-1] == UPDATES
+    assert list((uninterrupted.directory / "tensorboard").iterdir())
+    progress = json.loads((uninterrupted.directory / "progress.json").read_text())
+    assert progress["line"].startswith("Epoch 3/3: 100% | 4/4 [") and progress["update"] == UPDATES

@@ -1,0 +1,133 @@
+"""Losses on their way from the device into metrics.jsonl and TensorBoard."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import reduce
+from torch.utils.tensorboard import SummaryWriter
+
+from voicekiln.errors import UserError
+from voicekiln.training.batches import Batches, Position
+from voicekiln.training.status import Metrics
+
+NO_CURVE = ("update", "epoch", "updates", "seconds")
+
+
+@dataclass(frozen=True)
+class Done:
+    """An update that was done and not yet looked at.
+
+    Attributes:
+        position: where it began.
+        losses: this process's part of its loss, by name, on the device.
+        norm: of its gradients before clipping, on the device; None without clipping.
+        rate: learning rate.
+    """
+
+    position: Position
+    losses: dict[str, torch.Tensor]
+    norm: torch.Tensor | None
+    rate: float
+
+
+class Watch:
+    """Collects updates, and looks at them together, because each look waits for the device.
+
+    Args:
+        directory: of the training.
+        batches: to tell frames and clips of an update.
+        clip_id: id of a clip by its index.
+        accelerator: its main process writes.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        batches: Batches,
+        clip_id: Callable[[int], str],
+        accelerator: Accelerator,
+    ):
+        self.metrics = Metrics(directory / "metrics.jsonl")
+        self.loss: float | None = None  # of the last look
+        self._batches, self._clip_id, self._accelerator = batches, clip_id, accelerator
+        self._curves = directory / "tensorboard"
+        self._writer: SummaryWriter | None = None
+        self._unseen: list[Done] = []
+        self._since_s = time.monotonic()
+
+    def open(self, update: int) -> None:
+        """Curves go on after `update`; what a killed process drew beyond it is hidden."""
+        if self._accelerator.is_main_process:
+            self._writer = SummaryWriter(self._curves, purge_step=update + 1)
+
+    def close(self) -> None:
+        """Writes the curves out."""
+        if self._writer:
+            self._writer.close()
+
+    def add(self, done: Done) -> None:
+        """One update more."""
+        self._unseen.append(done)
+
+    def skip_time(self) -> None:
+        """Time until here counts for no update."""
+        self._since_s = time.monotonic()
+
+    def look(self) -> None:
+        """Fetches the losses of the updates since the last look, checks and logs their mean.
+
+        Raises:
+            UserError: one is not finite.
+        """
+        if not self._unseen:
+            return
+        done, self._unseen = self._unseen, []
+        names = sorted(done[0].losses)
+        stacked = torch.stack([torch.stack([d.losses[n] for n in names]) for d in done])
+        losses = reduce(stacked.double(), "sum")  # [updates, names]
+        for one, values in zip(done, losses.tolist(), strict=True):
+            if not all(map(math.isfinite, values)):
+                raise UserError(self._not_finite(one, dict(zip(names, values, strict=True))))
+        parts = dict(zip(names, losses.mean(0).tolist(), strict=True))
+        self.loss = sum(parts.values())
+        now = time.monotonic()
+        row = {
+            "update": self._batches.update(done[-1].position) + 1,
+            "epoch": done[-1].position.epoch + 1,
+            "loss": self.loss,
+            "lr": done[-1].rate,
+            "updates": len(done),
+            "frames": sum(self._batches.frames_of(d.position) for d in done),
+            "seconds": round(now - self._since_s, 4),
+        }
+        if norms := [float(d.norm) for d in done if d.norm is not None]:
+            row["grad_norm"] = max(norms)
+        if self._accelerator.device.type == "cuda":
+            row["memory_mb"] = torch.cuda.max_memory_allocated() >> 20
+        self._since_s = now
+        self.write("train", row, parts)
+
+    def write(self, kind: str, row: dict, parts: dict[str, float]) -> None:
+        """One row of metrics, with the parts of the loss where there are several."""
+        if not self._writer:
+            return
+        if len(parts) > 1:
+            row = row | {f"loss_{name}": value for name, value in parts.items()}
+        self.metrics.write(kind, **row)
+        for name, value in row.items():
+            if name not in NO_CURVE:
+                self._writer.add_scalar(f"{kind}/{name}", value, row["update"])
+
+    def _not_finite(self, done: Done, values: dict[str, float]) -> str:
+        clips = [self._clip_id(i) for batch in self._batches.at(done.position) for i in batch]
+        return (
+            f"the loss is not finite at update {self._batches.update(done.position) + 1}"
+            f" ({', '.join(f'{name} {value}' for name, value in values.items())}; learning rate"
+            f" {done.rate:.3g}; clips {', '.join(clips)}). The last checkpoint is intact. Lower"
+            " train.learning_rate, choose another train.precision, or look at these clips"
+        )
