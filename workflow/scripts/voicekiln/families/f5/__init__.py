@@ -14,13 +14,25 @@ Names and signatures that the steps and the training engine use, and nothing bey
     split(texts)                 tokens (strings) of each text
     tokens(texts, vocab, ids)    token ids of each text, `[n_tokens]` int64
     n_frames(n_samples)          frames of a clip at RATE_HZ
+    LOSS_VERSION                 raised when the same draws give another loss
+    Sample(id, features, tokens) a clip as the model takes it
+    draw(sample, seed, update, drops)   what is random about it in an update
+    collate(samples, draws, pad_to)     a batch; `totals`: what its loss is divided by, by name
+    loss(model, batch, totals)   a batch's share of the update's loss, by name
     clip_features(samples, ...)  `[T, N_MELS]` float32
+    load_vocoder(folder)         mel -> samples; None: Griffin-Lim
+    speak(model, vocab, ...)     float32 samples at RATE_HZ
+    export(folder, ...)          writes the voice and its MANIFEST.json
 """
 
 from voicekiln.families.f5.architecture import architecture, build
+from voicekiln.families.f5.export import export
+from voicekiln.families.f5.loss import LOSS_VERSION, Sample, collate, draw, loss
 from voicekiln.families.f5.mel import HOP, N_MELS, RATE_HZ, clip_features, n_frames
 from voicekiln.families.f5.reset import reset
+from voicekiln.families.f5.speak import speak
 from voicekiln.families.f5.text import split, tokens
+from voicekiln.families.f5.vocoder import load_vocoder
 from voicekiln.families.f5.weights import (
     Base,
     load,
@@ -34,19 +46,27 @@ VERSION = 1
 
 __all__ = [
     "HOP",
+    "LOSS_VERSION",
     "N_MELS",
     "RATE_HZ",
     "VERSION",
     "Base",
+    "Sample",
     "architecture",
     "build",
     "clip_features",
+    "collate",
+    "draw",
+    "export",
     "load",
+    "load_vocoder",
+    "loss",
     "n_frames",
     "n_tokens",
     "read_base",
     "read_weights",
     "reset",
+    "speak",
     "split",
     "tokens",
     "vocabulary_tensors",

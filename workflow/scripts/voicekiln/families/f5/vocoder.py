@@ -1,0 +1,112 @@
+"""Mel spectrogram -> waveform: librosa's Griffin-Lim, or Vocos from a folder."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import librosa
+import numpy as np
+import torch
+import yaml
+
+import voicekiln.upstream  # noqa: F401  (vocos can be imported after it)
+from voicekiln import checkpoints
+from voicekiln.errors import UserError
+from voicekiln.families.f5.mel import FLOOR, HOP, N_FFT, N_MELS, RATE_HZ, filterbank
+
+Vocoder = Callable[[torch.Tensor], np.ndarray]
+
+GRIFFIN_LIM_STEPS = 60
+MEL_INVERSION_STEPS = 100
+TINY = 1e-10  # keeps a division by zero away where no band holds a frequency
+# Vocos' own configuration names the classes to make; these and no others are made.
+VOCOS_FEATURES = "vocos.feature_extractors.MelSpectrogramFeatures"
+VOCOS_PARTS = {"backbone": "vocos.models.", "head": "vocos.heads."}
+
+
+def load_vocoder(folder: Path | None, device: str = "cpu") -> Vocoder:
+    """A function from a log-mel `[T, N_MELS]` to samples `[(T - 1) * HOP]`, float32, 24 kHz.
+
+    Args:
+        folder: Vocos' `config.yaml` and `pytorch_model.bin`; None: Griffin-Lim.
+        device: where Vocos runs.
+
+    Raises:
+        UserError: the folder does not hold a Vocos for this mel.
+    """
+    return griffin_lim if folder is None else load_vocos(Path(folder), device)
+
+
+def griffin_lim(mel: torch.Tensor) -> np.ndarray:
+    """Samples for a log-mel `[T, N_MELS]`, by Griffin-Lim: no weights, audible phase artefacts."""
+    return librosa.griffinlim(
+        linear_magnitudes(mel.detach().cpu().float().exp().numpy().T),
+        n_iter=GRIFFIN_LIM_STEPS,
+        hop_length=HOP,
+        n_fft=N_FFT,
+        random_state=0,  # of the first phases; a mel always gives the same samples
+    ).astype(np.float32)
+
+
+def linear_magnitudes(mel: np.ndarray) -> np.ndarray:
+    """Non-negative spectrum `[F, T]` whose mel magnitudes are nearest to `mel` `[N_MELS, T]`.
+
+    Multiplicative updates (Lee and Seung 2000) from the clipped pseudo-inverse. librosa's solver
+    takes minutes for a mel that no sound has, as a model makes them early in its training.
+    """
+    bank = filterbank().numpy().T  # [N_MELS, F]
+    spectrum = np.maximum(np.linalg.pinv(bank) @ mel, FLOOR)
+    target, gram = bank.T @ mel, bank.T @ bank
+    for _ in range(MEL_INVERSION_STEPS):
+        spectrum *= target / np.maximum(gram @ spectrum, TINY)
+    return spectrum
+
+
+def load_vocos(folder: Path, device: str) -> Vocoder:
+    """Vocos with the weights of a folder; nothing is fetched."""
+    config_path, weights_path = folder / "config.yaml", folder / "pytorch_model.bin"
+    for path in (config_path, weights_path):
+        if not path.is_file():
+            raise UserError(
+                f"{path}: not there; a Vocos folder holds config.yaml and pytorch_model.bin"
+            )
+    check_vocos(config_path)
+
+    from vocos import Vocos
+
+    model = Vocos.from_hparams(str(config_path))
+    try:
+        model.load_state_dict(checkpoints.read(weights_path))
+    except RuntimeError as error:
+        raise UserError(f"{weights_path}: does not fit config.yaml beside it ({error})") from error
+    model = model.eval().to(device)
+
+    def vocos(mel: torch.Tensor) -> np.ndarray:
+        features = mel.detach().float().T[None].to(device)  # [1, N_MELS, T]
+        return model.decode(features)[0].cpu().numpy().astype(np.float32)
+
+    return vocos
+
+
+def check_vocos(path: Path) -> None:
+    """Stops where the configuration names foreign classes or features that F5 does not make."""
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        names = {part: config[part]["class_path"] for part in ("feature_extractor", *VOCOS_PARTS)}
+        features = config["feature_extractor"].get("init_args", {})
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not a configuration of Vocos ({error!r})") from error
+    if names["feature_extractor"] != VOCOS_FEATURES:
+        raise UserError(
+            f"{path}: expected the feature extractor {VOCOS_FEATURES}, got"
+            f" {names['feature_extractor']}; F5-TTS speaks through mel features"
+        )
+    for part, prefix in VOCOS_PARTS.items():
+        if not names[part].startswith(prefix):
+            raise UserError(f"{path}: {part}: expected a class of {prefix[:-1]}, got {names[part]}")
+    expected = {"sample_rate": RATE_HZ, "n_fft": N_FFT, "hop_length": HOP, "n_mels": N_MELS}
+    for key, value in expected.items():
+        # Vocos' own defaults are the expected values.
+        if features.get(key, value) != value:
+            raise UserError(
+                f"{path}: {key} is {features[key]}, but the features of F5 have {value}"
+            )
