@@ -25,6 +25,22 @@ include: "workflow/rules/correct.smk"
 include: "workflow/rules/deduplicate.smk"
 include: "workflow/rules/validate.smk"
 include: "workflow/rules/split.smk"
+include: "workflow/rules/tokenizer.smk"
+include: "workflow/rules/reset.smk"
+include: "workflow/rules/features.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/export.smk"
+# include: "workflow/rules/report.smk"
+
+
+rule all:
+    """Every data set, and of every run the voice and the report."""
+    default_target: True
+    input:
+        expand("results/corpora/{corpus}/DIGEST.json", corpus=CORPORA),
+        expand("results/runs/{run}/export/MANIFEST.json", run=RUNS),
+#        expand("results/runs/{run}/report.html", run=RUNS),
 
 
 rule dataset:
@@ -33,5 +49,27 @@ rule dataset:
         expand("results/corpora/{corpus}/DIGEST.json", corpus=CORPORA),
 
 
+rule train:
+    """All runs trained."""
+    input:
+        expand("results/runs/{run}/training/finished.json", run=RUNS),
+
+
+rule evaluate:
+    """The checkpoint of every run chosen, its samples spoken."""
+    input:
+        expand("results/runs/{run}/choice.json", run=RUNS),
+
+
+rule export:
+    """The voices of all runs."""
+    input:
+        expand("results/runs/{run}/export/MANIFEST.json", run=RUNS),
+
+
 localrules:
+    all,
     dataset,
+    train,
+    evaluate,
+    export,

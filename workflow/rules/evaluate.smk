@@ -22,7 +22,7 @@ rule evaluate_run:
         runtime="2h",
     params:
         code=family_code("evaluate_run.py"),
-        settings=run_settings("corpus", "family", "evaluate"),
+        settings=run_settings("family", "evaluate"),
         architecture=architecture,
         vocoder=vocoder,
     script:

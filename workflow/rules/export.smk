@@ -7,6 +7,7 @@ rule export_run:
         datasets=run_datasets,
         choice="results/runs/{run}/choice.json",
         vocab="results/runs/{run}/tokenizer/vocab.txt",
+        reset="results/runs/{run}/base/reset.json",
     output:
         manifest="results/runs/{run}/export/MANIFEST.json",
     log:

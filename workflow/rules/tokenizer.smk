@@ -20,6 +20,6 @@ checkpoint extend_vocabulary:
         runtime="1h",
     params:
         code=family_code("extend_vocabulary.py"),
-        settings=run_settings("corpus", "family", "tokenizer"),
+        settings=run_settings("family", "tokenizer", "evaluate"),
     script:
         "../scripts/extend_vocabulary.py"

@@ -24,7 +24,7 @@ rule train_run:
         runtime="3d",
     params:
         code=family_code("train_run.py", "voicekiln.training.worker"),
-        settings=run_settings("corpus", "family", "train"),
+        settings=run_settings("family", "train"),
         architecture=architecture,
     script:
         "../scripts/train_run.py"

@@ -25,7 +25,10 @@ def main(smk):
         extended = vocab.extend(base, vocab.count(tokens), settings["min_count"])
     else:
         extended = base
-    vocab.require_known(tokens, extended)
+    # after days of training it would be late to learn that a test sentence cannot be spoken
+    sentences = smk.params.settings["evaluate"]["sentences"]
+    tested = dict(zip(map("evaluate.sentences[{}]".format, range(len(sentences))), family.split(sentences), strict=True))
+    vocab.require_known(tokens | tested, extended)
     report = vocab.coverage(tokens, base, extended)
     log.info("%d tokens of the base, %d added", len(base), len(extended) - len(base))
     vocab.write_vocab(Path(smk.output.vocab), extended)

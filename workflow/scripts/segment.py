@@ -1,73 +1,71 @@
-"""Cut the recordings of one shard into segments; known texts bring their own."""
+"""Cut the recordings of one shard into segments; known texts bring their own spans."""
 
 import json
 import logging
-from dataclasses import asdict
+from collections import Counter
 from pathlib import Path
 
 from voicekiln import job, tables
-from voicekiln.audio import segment as audio
-from voicekiln.corpus.segments import known_spans, measure
+from voicekiln.audio import segment as cutting
+from voicekiln.corpus.segments import cut, given, start_of
 from voicekiln.store.items import Store
 
 log = logging.getLogger("segment")
 STORE = Path("results", "store")
+INHERITED = ("recording_id", "root", "path", "item", "rate_hz", "speaker", "language")
 
 
 def main(smk):
     job.start(smk)
     config = smk.params.settings["segment"]
-    settings = audio.SegmentSettings(**config)
-    normalised = Store(STORE, "normalize")
-    store = Store(STORE, "segment", {"settings": config, "version": audio.VERSION})
+    settings = cutting.SegmentSettings(**config)
+    audio = Store(STORE, "normalize")
+    store = Store(STORE, "segment", {"settings": config, "version": cutting.VERSION})
     recordings = tables.read(Path(smk.input.table))
-    recordings = recordings[recordings["status"] == "ok"]
-    rows, computed, events = [], 0, {}
-    for recording in job.track(
-        recordings.to_dict("records"), len(recordings), "recordings segmented"
-    ):
-        known = (
-            None if tables.missing(recording["known"]) else json.loads(recording["known"])
-        )
+    recordings = recordings[recordings["status"] == "ok"].to_dict("records")
+    rows, computed, events = [], 0, Counter()
+    for recording in job.track(recordings, len(recordings), "recordings segmented"):
+        known = None if tables.missing(recording["known"]) else json.loads(recording["known"])
+        spans = given(known, recording["rate_hz"], recording["n_samples"])
         item = recording["item"]
-        given = known_spans(known, recording["rate_hz"], recording["n_samples"])
-        key = store.key(item=item, given=given)
+        key = store.key(item=item, given=None if spans is None else spans.spans)
         record = store.get(key)
         if record is None:
             computed += 1
-            clipped = normalised.require(item)["clipped"]
-            record = measure(normalised, item, given, clipped, settings)
+            clipped = audio.require(item)["clipped"]
+            record = cut(audio, item, spans, clipped, settings)
             store.put(key, record)
-        for event, count in record["events"].items():
-            events[event] = events.get(event, 0) + count
-        texts = [entry["text"] for entry in known] if known else [None] * len(record["spans"])
-        for text, span in zip(texts, record["spans"], strict=True):
-            start, end = span["start"], span["end"]
-            rows.append(
-                {
-                    "segment_id": f"{recording['recording_id']}_{start}_{end}",
-                    **{
-                        name: recording[name]
-                        for name in (
-                            "recording_id",
-                            "root",
-                            "path",
-                            "item",
-                            "rate_hz",
-                            "speaker",
-                            "language",
-                        )
-                    },
-                    **span,
-                    "text": text,
-                    "raw_text": text,
-                    "text_source": None if text is None else "known",
-                    "status": "keep",
-                }
-            )
+        events.update(record["events"])
+        rows += segment_rows(recording, known, spans, record["segments"])
+        rows += [
+            row_of(recording, {"start": start, "end": end})
+            | {"status": "drop", "step": "segment", "reason": "too little speech"}
+            for start, end in record["dropped"]
+        ]
     log.info("%d recordings, %d segments, %d items computed", len(recordings), len(rows), computed)
-    log.info("events: %s", ", ".join(f"{n} {name}" for name, n in sorted(events.items())))
+    for event, count in sorted(events.items()):
+        log.info("%s: %d", event, count)
     tables.write(tables.frame(rows, tables.SEGMENTS), Path(smk.output.table), tables.SEGMENTS)
+
+
+def segment_rows(recording, known, spans, segments):
+    """The table's rows of one recording."""
+    texts = [e["text"] for e in sorted(known, key=start_of)] if known else [None] * len(segments)
+    overlapping = spans.overlapping if spans else []
+    for i, (text, segment) in enumerate(zip(texts, segments, strict=True)):
+        row = row_of(recording, segment)
+        row |= {"text": text, "raw_text": text, "status": "keep"}
+        row["text_source"] = None if text is None else "known"
+        if i in overlapping:
+            row |= {"status": "drop", "step": "segment", "reason": "overlaps the one before"}
+        yield row
+
+
+def row_of(recording, stretch):
+    """What every stretch of a recording has in the table."""
+    segment_id = f"{recording['recording_id']}_{stretch['start']}_{stretch['end']}"
+    inherited = {name: recording[name] for name in INHERITED}
+    return inherited | stretch | {"segment_id": segment_id}
 
 
 if "snakemake" in globals():

@@ -67,7 +67,7 @@ def normalize(source: Path, target: Path, settings: NormalizeSettings) -> Normal
     Raises:
         AudioError: `source` is not usable; nothing is left at `target`.
     """
-    with tempfile.TemporaryFile(dir=target.parent, prefix=".normalize-") as spool:
+    with tempfile.TemporaryFile(dir=target.parent, buffering=0) as spool:
         mix = _spool(source, spool, settings.rate_hz)
         loudness, peak = LoudnessMeter(settings.rate_hz), TruePeakMeter()
         for block in _centred(spool, mix, settings.rate_hz):
@@ -136,11 +136,11 @@ def _spool(source, spool, rate_hz):
             mono = _downmix(block)
             n_samples += len(mono)
             total += float(mono.sum(dtype=np.float64))
-            (mono if resampler is None else resampler.resample_chunk(mono)).tofile(spool)
+            spool.write(mono if resampler is None else resampler.resample_chunk(mono))
         if n_samples == 0:
             raise AudioError(f"{source}: not a single sample could be decoded")
         if resampler is not None:
-            resampler.resample_chunk(np.zeros(0, np.float32), last=True).tofile(spool)
+            spool.write(resampler.resample_chunk(np.zeros(0, np.float32), last=True))
     offset = round(total / n_samples, OFFSET_DIGITS)
     return _Mix(audio.rate_hz, audio.channels, n_samples, offset, clipping.runs())
 
@@ -158,11 +158,13 @@ def _centred(spool, mix, rate_hz) -> Iterator[np.ndarray]:
     The mean is known only at the end, and resampling is linear: what the offset alone would have
     become is taken off. That is the offset itself, except within the filter's reach of both ends.
     """
-    n_total = spool.seek(0, os.SEEK_END) // np.dtype(np.float32).itemsize
+    item = np.dtype(np.float32).itemsize
+    n_total = spool.seek(0, os.SEEK_END) // item
     spool.seek(0)
     head, tail = _resampled_ends(mix.rate_hz, rate_hz, mix.n_samples)
     start = 0
-    while len(block := np.fromfile(spool, np.float32, round(BLOCK_S * rate_hz))):
+    while content := spool.read(round(BLOCK_S * rate_hz) * item):
+        block = np.frombuffer(content, np.float32)
         end = start + len(block)
         if mix.offset:
             ones = np.ones(len(block), np.float32)
@@ -173,7 +175,7 @@ def _centred(spool, mix, rate_hz) -> Iterator[np.ndarray]:
                 ones[reach - start :] = tail[
                     reach - n_total + len(tail) : end - n_total + len(tail)
                 ]
-            block -= np.float32(mix.offset) * ones
+            block = block - np.float32(mix.offset) * ones
         yield block
         start = end
 
@@ -199,9 +201,9 @@ def _write(blocks, target, rate_hz, gain_db):
         target, "w", samplerate=rate_hz, channels=1, format="FLAC", subtype="PCM_16"
     ) as flac:
         for block in blocks:
-            block *= scale
-            np.rint(block, out=block)
-            pcm = np.clip(block, -FULL_SCALE, FULL_SCALE - 1, out=block).astype("<i2")
+            scaled = np.multiply(block, scale)
+            np.rint(scaled, out=scaled)
+            pcm = np.clip(scaled, -FULL_SCALE, FULL_SCALE - 1, out=scaled).astype("<i2")
             digest.update(pcm)
             flac.write(pcm)
             n_samples += len(pcm)

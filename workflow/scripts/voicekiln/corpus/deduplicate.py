@@ -36,7 +36,6 @@ def deduplicate(
 
     def drop(index, kept, kind, similarity=1.0):
         table.loc[index, ["status", "step", "reason"]] = ["drop", "deduplicate", kind]
-        table.loc[index, ["value", "limit"]] = [similarity, settings.near_similarity]
         note(index, kept, kind, similarity, True)
 
     def note(index, kept, kind, similarity, dropped):
@@ -62,6 +61,7 @@ def deduplicate(
             a, b = sorted((first.index[i], first.index[j]), key=rank.__getitem__)
             if settings.drop_near and (table.loc[[a, b], "status"] == "keep").all():
                 drop(b, a, "near-duplicate text", share)
+                table.loc[b, ["value", "limit"]] = [share, settings.near_similarity]
             else:
                 note(b, a, "near-duplicate text", share, False)
     return table, pd.DataFrame(pairs, columns=PAIRS).sort_values(PAIRS[:3], ignore_index=True)

@@ -1,1 +1,106 @@
-"""Segments of one recording: where they are and how they sound."""
+"""Segments of one recording: where they are, how they sound, what is known to be said."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import soundfile
+
+from voicekiln.audio import segment as cutting
+from voicekiln.store.items import Store
+
+
+@dataclass(frozen=True)
+class Given:
+    """Spans that come with a recording's known texts.
+
+    Attributes:
+        spans: [start, end] in samples, disjoint, one for each text; empty: the whole recording.
+        overlapping: which of them began inside the one before, and begin at its end now.
+    """
+
+    spans: list[list[int]]
+    overlapping: list[int]
+
+
+def given(known: Sequence[dict] | None, rate_hz: int, n_samples: int) -> Given | None:
+    """The spans that the known texts of a recording give; None where there are none to be had.
+
+    Args:
+        known: `{"start_s", "end_s", "text"}` each, or None.
+        rate_hz: of the normalised recording.
+        n_samples: its length.
+    """
+    if not known:
+        return None
+    if len(known) == 1 and known[0]["start_s"] is None:
+        return Given([], [])
+    spans, overlapping, last = [], [], 0
+    for i, entry in enumerate(sorted(known, key=start_of)):
+        start = round(start_of(entry) * rate_hz)
+        end = n_samples if entry["end_s"] is None else round(entry["end_s"] * rate_hz)
+        if start < last:
+            overlapping.append(i)
+        start = min(max(start, last), n_samples)
+        last = min(max(end, start), n_samples)
+        spans.append([start, last])
+    return Given(spans, overlapping)
+
+
+def start_of(entry: dict) -> float:
+    """Where a known text begins, in seconds; the recording's begin where it does not say."""
+    return entry["start_s"] or 0.0
+
+
+def cut(
+    audio: Store,
+    item: str,
+    spans: Given | None,
+    clipped: Sequence[list[int]],
+    settings: cutting.SegmentSettings,
+) -> dict:
+    """The record of a recording's segments: `segments`, speech `dropped` by the cutting, `events`.
+
+    Args:
+        audio: the store of normalised audio.
+        item: the recording's key in it.
+        spans: what `given` says.
+        clipped: runs of clipped frames, from the recording's record.
+        settings: section `segment`.
+    """
+    flac = audio.path(item, ".flac")
+    try:
+        if spans is None:
+            result = cutting.segment(flac, settings, clipped)
+        elif not spans.spans:
+            result = cutting.whole(flac, settings, clipped)
+        else:
+            result = cutting.measured(flac, settings, spans.spans, clipped)
+        hashes = pcm_hashes(flac, result.spans)
+    except (soundfile.LibsndfileError, EOFError) as error:
+        audio.report(item, f"cannot be read ({error})")
+    segments = [
+        {"start": start, "end": end, **measures, "audio_sha256": digest}
+        for (start, end), measures, digest in zip(
+            result.spans, result.measures, hashes, strict=True
+        )
+    ]
+    return {"segments": segments, "events": dict(result.events), "dropped": result.dropped}
+
+
+def pcm_hashes(flac, spans: Sequence[Sequence[int]]) -> list[str]:
+    """SHA-256 of each span's 16-bit samples.
+
+    Raises:
+        EOFError: the file ends before a span does.
+    """
+    hashes = []
+    with soundfile.SoundFile(flac) as file:
+        for start, end in spans:
+            file.seek(start)
+            samples = file.read(end - start, dtype="int16")
+            if len(samples) != end - start:
+                raise EOFError(f"ends before sample {end}")
+            hashes.append(hashlib.sha256(np.ascontiguousarray(samples, "<i2")).hexdigest())
+    return hashes

@@ -1,0 +1,87 @@
+"""Fine-tune the base: gather rows and settings, start the worker, pass on its outcome."""
+
+import json
+import logging
+import sys
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from voicekiln import families, job, tables
+from voicekiln.corpus.dataset import load
+from voicekiln.features.store import check_packs
+from voicekiln.store.items import write_atomic
+from voicekiln.training.launch import finished_record, launch
+
+log = logging.getLogger("train")
+STORE = Path("results", "store")
+
+
+def main(smk):
+    job.start(smk)
+    finished = Path(smk.output.finished)
+    directory = finished.parent
+    settings = smk.params.settings
+    family = families.get(settings["family"])
+    rows = write_rows(smk, directory)
+    content = {
+        "family": settings["family"],
+        "base": {
+            "checkpoint": str(Path(smk.input.reset).parent / "model.safetensors"),
+            "architecture": family.architecture(smk.params.architecture),
+        },
+        "vocab": str(smk.input.vocab),
+        "train_rows": str(rows["train"]),
+        "val_rows": str(rows["val"]),
+        "directory": str(directory),
+        "settings": settings["train"],
+        "threads": smk.threads,
+        "fingerprint_parts": {"code": smk.params.code},
+    }
+    path = directory / "settings.json"
+    write_atomic(path, json.dumps(content, indent=1) + "\n")
+    processes = max(1, min(smk.resources.gpu, torch.cuda.device_count()))
+    outcome = launch(path, directory, processes, smk.threads, job.say)
+    log.info("%s: %s", outcome.state, outcome.reason)
+    if outcome.exit_code:
+        job.say(f"training {outcome.state}: {outcome.reason}; see {directory}/status.json")
+        sys.exit(outcome.exit_code)
+    write_atomic(finished, json.dumps(finished_record(directory), indent=1) + "\n")
+
+
+def write_rows(smk, directory):
+    """Write what is trained and validated on, one clip a line; the files by side."""
+    segments = load(smk.input.datasets)
+    index = pd.concat([tables.read(Path(path)) for path in smk.input.features])
+    index = index.drop_duplicates("segment_id")
+    check_packs(STORE, dict(zip(index["pack"], index["pack_bytes"], strict=True)))
+    table = segments.merge(index, on="segment_id", how="inner", validate="one_to_one")
+    if len(table) != len(segments):
+        lost = set(segments["segment_id"]) - set(table["segment_id"])
+        raise RuntimeError(f"no features for {len(lost)} segments, such as {min(lost)}")
+    files = {}
+    for side in ("train", "val"):
+        lines = [
+            json.dumps(
+                {
+                    "id": row.segment_id,
+                    "text": row.text,
+                    "speaker": row.speaker,
+                    "language": row.language,
+                    "n_frames": row.n_frames,
+                    "feature": row.feature,
+                    "pack": row.pack,
+                    "audio_sha256": row.audio_sha256,
+                },
+                ensure_ascii=False,
+            )
+            for row in table[table["split"] == side].itertuples()
+        ]
+        files[side] = directory / f"{side}_rows.jsonl"
+        write_atomic(files[side], "\n".join(lines) + "\n")
+    return files
+
+
+if "snakemake" in globals():
+    main(snakemake)

@@ -1,0 +1,94 @@
+"""Which checkpoint becomes the voice, and which clip it speaks after."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from voicekiln.errors import UserError
+from voicekiln.training import state as states
+from voicekiln.training.status import Metrics
+
+REFERENCE_S = 6.0  # upstream's inference is at its best with references of 3 to 12 s
+
+
+def candidates(folder: Path) -> list[dict[str, Any]]:
+    """The undamaged checkpoints in a training's `checkpoints` folder, by update.
+
+    Each with `update`, `epoch`, `validation_loss` (None where it was not validated) and `checkpoint`,
+    its name.
+    """
+    rows = [
+        {
+            "checkpoint": path.name,
+            "update": meta["update"],
+            "epoch": meta["epoch"],
+            "validation_loss": meta["validation_loss"],
+        }
+        for path, meta in states.good(folder)
+    ]
+    return sorted(rows, key=lambda row: row["update"])
+
+
+def choose(folder: Path, wanted: str | int) -> tuple[dict[str, Any], str]:
+    """The checkpoint that is exported, and why it is this one.
+
+    Args:
+        folder: a training's `checkpoints`.
+        wanted: `best` (lowest validation loss), `last`, or an update's number.
+
+    Raises:
+        UserError: there is no such checkpoint.
+    """
+    rows = candidates(folder)
+    if wanted == "best":
+        validated = [row for row in rows if row["validation_loss"] is not None]
+        if validated:
+            best = min(validated, key=lambda row: (row["validation_loss"], row["update"]))
+            return best, f"lowest validation loss of the {len(validated)} validated checkpoints"
+    elif wanted == "last" and rows:
+        return rows[-1], "the last checkpoint, as evaluate.checkpoint asks"
+    for row in rows:
+        if row["update"] == wanted:
+            return row, f"update {wanted}, as evaluate.checkpoint asks"
+    there = ", ".join(str(row["update"]) for row in rows) or "none"
+    raise UserError(
+        f"evaluate.checkpoint: no checkpoint {wanted!r} in {folder}; there are updates {there} "
+        "(train.keep says how many are kept)"
+    )
+
+
+def base_loss(training: Path) -> float | None:
+    """Validation loss of the base before the first update."""
+    for row in metrics(training):
+        if row["kind"] == "validation" and row["update"] == 0:
+            return row["loss"]
+    return None
+
+
+def metrics(training: Path) -> list[dict[str, Any]]:
+    """The rows of a training's metrics.jsonl."""
+    return Metrics(training / "metrics.jsonl").read()
+
+
+def reference(segments: pd.DataFrame, wanted: str | None) -> pd.Series:
+    """The segment whose audio and text a voice is given as its reference.
+
+    Args:
+        segments: the data set (`corpus.dataset.load`).
+        wanted: its id; None takes the training segment nearest to `REFERENCE_S` seconds of the
+            speaker with most audio, the surest transcripts first.
+    """
+    if wanted is not None:
+        rows = segments[segments["segment_id"] == wanted]
+        if rows.empty:
+            raise UserError(f"evaluate.reference: no kept segment has the id {wanted}")
+        return rows.iloc[0]
+    rows = segments[segments["split"] == "train"].copy()
+    rows["length_s"] = (rows["end"] - rows["start"]) / rows["rate_hz"]
+    totals = rows.groupby("speaker")["length_s"].sum()
+    rows = rows[rows["speaker"] == min(totals.index, key=lambda name: (-totals[name], name))]
+    away = (rows["length_s"] - REFERENCE_S).abs().round(3)
+    order = rows.assign(away=away).sort_values(["away", "segment_id"])
+    return order.iloc[0]
+
