@@ -1,5 +1,6 @@
 """Recordings of any kind become mono FLAC at one rate and loudness."""
 
+import hashlib
 import json
 import tempfile
 from dataclasses import asdict
@@ -54,8 +55,6 @@ def test_what_is_written(tmp_path):
 
 
 def test_the_digest_is_that_of_the_samples(tmp_path):
-    import hashlib
-
     result, _ = normalized(tmp_path, noise(50_000), 48_000)
     pcm = soundfile.read(tmp_path / "a.flac", dtype="int16")[0]
     assert result.audio_sha256 == hashlib.sha256(pcm.astype("<i2").tobytes()).hexdigest()
@@ -172,6 +171,29 @@ def test_a_bad_file_leaves_nothing(tmp_path):
     with pytest.raises(AudioError, match="NaN"):
         normalized(tmp_path, samples, 24_000)
     assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
+
+
+@pytest.mark.parametrize(
+    ("rate_hz", "subtype", "n_samples", "clipped", "measured"),
+    [
+        (44_100, "PCM_16", 38_095, [[45, 1]], (0.0503072, -19.68, -3.32, -3.86)),
+        (16_000, "PCM_U8", 105_000, [[125, 1]], (0.0466698, -17.45, -5.55, -5.62)),
+        (24_000, "FLOAT", 70_000, [[83, 1]], (0.0503215, -16.93, -6.07, -6.35)),
+    ],
+)
+def test_golden(tmp_path, rate_hz, subtype, n_samples, clipped, measured):
+    """Fails when a result changes: then raise VERSION and put the new numbers here."""
+    samples = noise(70_000, seed=5, channels=2) + 0.05
+    samples[20_000:20_030] = 0.9
+    result, _ = normalized(tmp_path, samples, rate_hz, subtype=subtype)
+    assert module.VERSION == 1
+    assert (result.n_samples, result.clipped) == (n_samples, clipped)
+    assert (
+        result.dc_offset,
+        result.loudness_lufs_in,
+        result.gain_db,
+        result.true_peak_dbtp,
+    ) == pytest.approx(measured, abs=0.011)
 
 
 def clipped_frames(samples, rate_hz=48_000, resolution=2**-15, block_samples=480_000):

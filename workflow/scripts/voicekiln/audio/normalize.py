@@ -67,7 +67,7 @@ def normalize(source: Path, target: Path, settings: NormalizeSettings) -> Normal
     Raises:
         AudioError: `source` is not usable; nothing is left at `target`.
     """
-    with tempfile.TemporaryFile(dir=target.parent, buffering=0) as spool:
+    with tempfile.TemporaryFile(dir=target.parent) as spool:
         mix = _spool(source, spool, settings.rate_hz)
         loudness, peak = LoudnessMeter(settings.rate_hz), TruePeakMeter()
         for block in _centred(spool, mix, settings.rate_hz):

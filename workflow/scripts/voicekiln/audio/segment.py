@@ -16,10 +16,12 @@ from scipy import ndimage
 
 from voicekiln.audio import vad
 from voicekiln.audio.vad import FRAMES_PER_S
+from voicekiln.errors import UserError
 
 VERSION = 1
 BLOCK_S = 10  # a whole number, see vad.levels_db
 MIN_DIP_FRAMES = 3
+MIN_UNPADDED_S = 0.2
 QUIET_FRAMES = 5  # the quietest 50 ms are looked for, not a single zero crossing
 
 # regions of speech found; joins of two; cuts of a stretch longer than max_s, and those of them that
@@ -43,6 +45,14 @@ class SegmentSettings:
     energy_share: float  # speech is louder than this share of the way from noise to loud speech, dB
     min_pause_s: float  # a shorter dip inside speech is no pause
     min_sound_s: float  # a shorter sound is no speech
+
+    def __post_init__(self):
+        least_s = 2 * self.pad_s + max(2 * self.min_s, MIN_UNPADDED_S)
+        if self.max_s < least_s:
+            raise UserError(
+                f"segment.max_s: expected at least {least_s:g} (2 x pad_s + 2 x min_s), found"
+                f" {self.max_s:g}: no cut could leave two usable halves"
+            )
 
 
 @dataclass(frozen=True)
@@ -172,16 +182,11 @@ def _split(chain, flags, quiet, settings, events):
     if end - start <= _frames(settings.max_s) - 2 * _frames(settings.pad_s):
         return [chain]
     events["split"] += 1
-    margin = min(_frames(settings.min_s), (end - start) // 4)
-    inside = range(start + margin, end - margin)
-    pauses = [
-        i for i in range(1, len(chain)) if chain[i - 1][1] in inside and chain[i][0] in inside
-    ]
     if len(chain) > 1:
-        at = max(pauses or range(1, len(chain)), key=lambda i: (chain[i][0] - chain[i - 1][1], -i))
+        at = _longest_pause(chain, _frames(settings.min_s))
         left, right = chain[:at], chain[at:]
     else:
-        cut = _cut_inside(inside, flags, quiet, events)
+        cut = _cut_inside(start, end, flags, quiet, events)
         left, right = [(start, cut)], [(cut, end)]
     return [
         *_split(left, flags, quiet, settings, events),
@@ -189,17 +194,36 @@ def _split(chain, flags, quiet, settings, events):
     ]
 
 
-def _cut_inside(inside, flags, quiet, events):
-    """Where to cut speech without a pause: in its longest dip, or else where it is quietest."""
+def _longest_pause(chain, min_frames):
+    """Index of the region after the longest pause, one that leaves no scrap if there is such."""
+
+    def pause(i):
+        return chain[i][0] - chain[i - 1][1], -i
+
+    start, end = chain[0][0], chain[-1][1]
+    pauses = range(1, len(chain))
+    good = [
+        i
+        for i in pauses
+        if chain[i - 1][1] - start >= min_frames and end - chain[i][0] >= min_frames
+    ]
+    return max(good or pauses, key=pause)
+
+
+def _cut_inside(start, end, flags, quiet, events):
+    """Where to cut speech without a pause, between its first and last quarter: in its longest dip,
+    or else where it is quietest."""
+    margin = (end - start) // 4
+    start, end = start + margin, end - margin
     dips = [
-        (start + inside.start, end + inside.start)
-        for start, end in vad.runs(~flags[inside.start : inside.stop])
-        if end - start >= MIN_DIP_FRAMES
+        (start + first, start + last)
+        for first, last in vad.runs(~flags[start:end])
+        if last - first >= MIN_DIP_FRAMES
     ]
     if dips:
         return _quietest(quiet, *max(dips, key=lambda dip: (dip[1] - dip[0], -dip[0])))
     events["split_without_pause"] += 1
-    return _quietest(quiet, inside.start, inside.stop)
+    return _quietest(quiet, start, end)
 
 
 def _quietest(quiet, start, end):

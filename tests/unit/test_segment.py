@@ -1,0 +1,460 @@
+"""Where recordings are cut.
+
+In the pictures a character is 50 ms: `#` speech, `+` quiet speech, `:` a dip, `.` silence.
+"""
+
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import signal
+from voicekiln.audio import segment as module
+from voicekiln.audio import vad
+from voicekiln.audio.normalize import NormalizeSettings, normalize
+from voicekiln.audio.segment import Frames, SegmentSettings, plan, segment, speech_regions, whole
+from voicekiln.errors import UserError
+
+RATE_HZ = 24_000
+NORMALIZE = NormalizeSettings(
+    rate_hz=RATE_HZ, loudness_lufs=-23.0, true_peak_dbtp=-1.0, max_gain_db=30.0
+)
+DEFAULTS = SegmentSettings(
+    min_s=1.0,
+    max_s=15.0,
+    merge_gap_s=0.7,
+    pad_s=0.15,
+    drop_below_s=0.3,
+    aggressiveness=2,
+    frame_ms=20,
+    energy_share=0.2,
+    min_pause_s=0.1,
+    min_sound_s=0.06,
+)
+SMALL = replace(
+    DEFAULTS, min_s=0.0, max_s=10.0, merge_gap_s=0.15, pad_s=0.0, drop_below_s=0.0, min_pause_s=0.06
+)
+WIDTH = 5  # frames of a character
+LEVELS_DB = {"#": -20.0, "+": -40.0, ":": -60.0, ".": -70.0}
+
+
+def pictured(picture):
+    levels = np.repeat([LEVELS_DB[c] for c in picture], WIDTH).astype(np.float32)
+    flags = np.repeat([c in "#+" for c in picture], WIDTH)
+    return Frames(levels, flags, RATE_HZ, len(levels) * RATE_HZ // 100)
+
+
+def planned(picture, **changes):
+    """Spans in characters, and how often what was done."""
+    frames, choice = pictured(picture), replace(SMALL, **changes)
+    spans, dropped, events = plan(speech_regions(frames, choice), frames, choice)
+    return [(start / WIDTH, end / WIDTH) for start, end in spans], events
+
+
+def cuts(picture, **changes):
+    return planned(picture, **changes)[0]
+
+
+def test_speech_across_a_short_pause_belongs_together():
+    assert cuts("..####..###...") == [(2, 11)]
+    assert cuts("..####...###..") == [(2, 6), (9, 12)]
+    assert planned("..##..##..##..")[1]["merged"] == 2
+
+
+def test_a_dip_is_no_pause_and_a_tick_no_speech():
+    assert cuts("..###:###..") == [(2, 9)]
+    assert cuts("..###....#....###.", min_sound_s=0.06) == [(2, 5), (14, 17)]
+
+
+def test_a_burst_before_its_vowel_is_kept():
+    assert cuts(".....#:###..", min_sound_s=0.06) == [(5, 10)]
+
+
+def test_merging_stops_at_the_longest_segment():
+    picture = "####.####..####.####"
+    assert cuts(picture, min_pause_s=0.01) == [(0, 20)]
+    assert cuts(picture, min_pause_s=0.01, max_s=0.6) == [(0, 9), (11, 20)]
+    assert planned(picture, min_pause_s=0.01, max_s=0.6)[1]["split"] == 1
+
+
+def test_the_longest_pause_is_cut_first():
+    assert cuts("##..########..##.######", max_s=1.0, min_pause_s=0.01)[0] == (0, 2)
+    assert cuts("########.########..########.########", max_s=1.0, min_pause_s=0.01) == [
+        (0, 17),
+        (19, 36),
+    ]
+
+
+def test_a_cut_that_leaves_a_scrap_is_avoided():
+    picture = "##..########.########"
+    assert cuts(picture, max_s=1.0, min_pause_s=0.01, min_s=0.2)[-1] == (13, 21)
+
+
+def test_speech_without_pause_is_cut_in_its_longest_dip():
+    spans, events = planned("######:####+####:#####", max_s=0.9, min_pause_s=0.11)
+    assert len(spans) == 2
+    assert spans[0][1] == spans[1][0]
+    assert "######:####+####:#####"[int(spans[0][1])] == ":"
+    assert (events["split"], events["split_without_pause"]) == (1, 0)
+
+
+def test_speech_without_any_dip_is_cut_where_it_is_quietest():
+    spans, events = planned("########+#######", max_s=0.6)
+    assert len(spans) == 2
+    assert "########+#######"[int(spans[0][1])] == "+"
+    assert events["split_without_pause"] == 1
+
+
+def test_no_clock_cuts():
+    """Moving the only quiet spot moves the cut with it."""
+    for quiet in range(5, 15):
+        picture = "#" * quiet + "+" + "#" * (20 - quiet)
+        assert int(cuts(picture, max_s=0.8)[0][1]) == quiet
+
+
+def test_padding_reaches_into_silence_up_to_the_middle_of_a_pause():
+    spans = cuts("....####...####....", pad_s=0.1)
+    (a, b), (c, d) = spans
+    assert 2 <= a <= 3 and 16 <= d <= 17
+    assert b <= 9.5 <= c
+    assert 8 < b and c < 11
+
+
+def test_padding_ends_at_the_quietest_point():
+    frames = pictured("....####........")
+    levels = frames.levels.copy()
+    levels[8 * WIDTH : 12 * WIDTH] = -50.0  # an echo behind the speech ...
+    levels[47:50] = -80.0  # ... that has died down here
+    frames = replace(frames, levels=levels)
+    choice = replace(SMALL, pad_s=0.2)
+    [(_, end)], *_ = plan(speech_regions(frames, choice), frames, choice)
+    assert end in range(47, 52)
+
+
+def test_short_segments_are_extended_into_the_silence_around():
+    assert cuts("........##........", min_s=0.4) == [(5, 13)]
+    assert cuts("##................", min_s=0.4) == [(0, 8)]
+    assert cuts("................##", min_s=0.4) == [(10, 18)]
+    assert planned("........##........", min_s=0.4)[1]["extended"] == 1
+
+
+def test_extension_does_not_touch_a_neighbour():
+    spans, events = planned("..###########...##...###########..", min_s=0.5)
+    (_, before), (start, end), (after, _) = spans
+    assert before < start < 16 and 18 < end < after
+    assert start >= 14.5 and end <= 19.5
+    assert (events["extended"], events["short"]) == (1, 1)
+
+
+def test_two_extended_neighbours_do_not_touch():
+    (_, end), (start, _) = cuts("##....##", min_s=1.0)
+    assert end < start
+
+
+def test_clicks_are_left_out_but_bound_their_neighbours():
+    frames = pictured("..####......#......")
+    choice = replace(SMALL, drop_below_s=0.1, min_sound_s=0.01, min_s=2.0)
+    spans, dropped, events = plan(speech_regions(frames, choice), frames, choice)
+    assert events["dropped"] == 1
+    assert dropped == [(12 * WIDTH, 13 * WIDTH)]
+    assert len(spans) == 1 and spans[0][1] < 9 * WIDTH
+
+
+def test_tiny_recordings():
+    assert cuts(".") == []
+    assert cuts("....") == []
+    assert cuts("##", min_s=1.0, pad_s=0.2) == [(0, 2)]
+    assert planned("##", min_s=1.0)[1]["short"] == 1
+
+
+def test_limits_that_leave_no_room_for_a_cut_are_refused():
+    with pytest.raises(UserError, match=r"segment\.max_s: expected at least 2\.3 .* found 2:"):
+        replace(DEFAULTS, max_s=2.0)
+
+
+runs_of_frames = st.lists(
+    st.tuples(st.integers(1, 200), st.integers(1, 120)), min_size=0, max_size=25
+)
+choices = st.builds(
+    lambda least, most, gap, pad, drop: replace(
+        SMALL,
+        min_s=least,
+        max_s=2 * least + 2 * pad + most,
+        merge_gap_s=gap,
+        pad_s=pad,
+        drop_below_s=drop,
+    ),
+    *(st.floats(0, 1.0), st.floats(0.21, 2), st.floats(0, 1), st.floats(0, 0.5), st.floats(0, 0.3)),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(runs=runs_of_frames, tail=st.integers(0, 100), choice=choices, seed=st.integers(0, 1000))
+def test_what_holds_for_every_plan(runs, tail, choice, seed):
+    flags = np.concatenate(
+        [np.zeros(0, bool), *([False] * gap + [True] * n for gap, n in runs), np.zeros(tail, bool)]
+    ).astype(bool)
+    levels = np.where(flags, -25, -65) + np.random.default_rng(seed).normal(0, 5, len(flags))
+    frames = Frames(levels.astype(np.float32), flags, RATE_HZ, len(flags) * RATE_HZ // 100)
+    if not len(flags):
+        return
+    regions = speech_regions(frames, choice)
+    spans, dropped, events = plan(regions, frames, choice)
+
+    assert spans == sorted(spans)
+    assert all(start < end for start, end in spans)
+    assert all(a[1] <= b[0] for a, b in zip(spans, spans[1:], strict=False))
+    assert not spans or (spans[0][0] >= 0 and spans[-1][1] <= len(flags))
+
+    # all speech is in a segment or among what was dropped, never both
+    covered, left_out = np.zeros((2, len(flags)), int)
+    for start, end in spans:
+        covered[start:end] += 1
+    for start, end in dropped:
+        left_out[start:end] += 1
+    for start, end in regions:
+        assert np.all(covered[start:end] + left_out[start:end] == 1)
+
+    most, least = round(choice.max_s * 100), round(choice.min_s * 100)
+    assert all(end - start <= max(most, least) for start, end in spans)
+    assert sum(end - start < least for start, end in spans) == events["short"]
+
+    # no edge goes past the middle of the pause to the next speech, kept or not
+    bounds = sorted({*regions})
+    for start, end in spans:
+        before = [e for _, e in bounds if e <= start]
+        after = [s for s, _ in bounds if s >= end]
+        inside = [r for r in bounds if r[0] < end and r[1] > start]
+        if before and inside and inside[0][0] >= start:
+            assert start - before[-1] >= inside[0][0] - start - 1
+        if after and inside and inside[-1][1] <= end:
+            assert after[0] - end >= end - inside[-1][1] - 1
+
+
+def voice(seconds, seed=0):
+    """Something with the pitch, formants and syllables of speech."""
+    rng = np.random.default_rng(seed)
+    n = round(seconds * RATE_HZ)
+    pitch_hz = 120 + 15 * np.sin(2 * np.pi * 0.7 * np.arange(n) / RATE_HZ)
+    phase = np.cumsum(pitch_hz) / RATE_HZ
+    source = np.diff(np.floor(phase), prepend=0) + 0.01 * rng.standard_normal(n)
+    for hz, width_hz in ((600, 80), (1300, 100), (2500, 150)):
+        radius = np.exp(-np.pi * width_hz / RATE_HZ)
+        angle = 2 * np.pi * hz / RATE_HZ
+        source = signal.lfilter([1 - radius], [1, -2 * radius * np.cos(angle), radius**2], source)
+    syllables = 0.6 + 0.4 * np.sin(2 * np.pi * 4 * np.arange(n) / RATE_HZ)
+    return 0.3 * syllables * source / np.abs(source).max()
+
+
+def spoken(*stretches, noise_db=-65.0, seed=1):
+    """`(pause_s, speech_s)` pairs, and a pause of 1 s at the end, in room noise."""
+    parts = []
+    for i, (pause_s, speech_s) in enumerate(stretches):
+        parts += [np.zeros(round(pause_s * RATE_HZ)), voice(speech_s, i)]
+    clean = np.concatenate([*parts, np.zeros(RATE_HZ)])
+    noise = np.random.default_rng(seed).standard_normal(len(clean))
+    return clean + 10 ** (noise_db / 20) * noise
+
+
+def segmented(folder, samples, choice=DEFAULTS, clipped=()):
+    soundfile.write(folder / "a.flac", samples, RATE_HZ, subtype="PCM_16")
+    return segment(folder / "a.flac", choice, clipped)
+
+
+def test_a_recording_from_end_to_end(tmp_path):
+    result = segmented(tmp_path, spoken((1.0, 2.0), (1.2, 0.6), (0.3, 1.5), (2.0, 0.4)))
+    ends_s = np.array(result.spans) / RATE_HZ
+    expected_s = [(1.0, 3.0), (4.2, 6.6), (8.6, 9.0)]
+    assert len(ends_s) == 3
+    for (start, end), (first, last) in zip(ends_s, expected_s, strict=True):
+        assert first - 0.4 < start < first
+        assert last < end < last + 0.4
+    assert ends_s[2][1] - ends_s[2][0] == pytest.approx(1.0)  # extended
+    assert result.events["merged"] == 1 and result.events["extended"] == 1
+    for measure in result.measures[:2]:
+        assert -30 < measure["level_db"] < -10
+        assert 0 < measure["silence_share"] < 0.4
+    assert result.measures[2]["silence_share"] > 0.4
+
+
+def test_noise_alone_is_no_speech(tmp_path):
+    """Where webrtcvad alone hears some."""
+    noise = 0.1 * np.random.default_rng(0).standard_normal(20 * RATE_HZ)
+    noise = signal.lfilter([1], [1, -0.9], noise) * 0.3
+    result = segmented(tmp_path, noise)
+    assert result.spans == []
+    assert result.speech == []
+
+
+def test_speech_in_noise_that_changes(tmp_path):
+    """The floor follows the room: 20 dB more noise in the second half."""
+    quiet, loud = spoken((1, 3), (1, 3), seed=1), spoken((1, 3), (1, 3), noise_db=-45, seed=2)
+    steady = segmented(tmp_path, np.concatenate([quiet] * 8))
+    changing = segmented(tmp_path, np.concatenate([quiet] * 4 + [loud] * 4))
+    assert len(steady.spans) == len(changing.spans) == 16
+    offsets_s = np.abs(np.array(steady.spans) - np.array(changing.spans)) / RATE_HZ
+    assert np.median(offsets_s) < 0.1
+
+
+def test_digital_silence_and_one_sample(tmp_path):
+    assert segmented(tmp_path, np.zeros(RATE_HZ)).spans == []
+    assert segmented(tmp_path, np.zeros(1)).spans == []
+
+
+def test_clipped_share(tmp_path):
+    samples = spoken((1.0, 2.0))
+    [span] = segmented(tmp_path, samples).spans
+    first = span[0] // 240
+    n_frames = (span[1] - span[0]) // 240
+    result = segmented(tmp_path, samples, clipped=[[0, 5], [first + 10, 20]])
+    assert result.measures[0]["clipped_share"] == pytest.approx(20 / n_frames, abs=1e-3)
+
+
+def test_whole_recordings(tmp_path):
+    samples = spoken((1.0, 2.0), (1.5, 2.0))
+    soundfile.write(tmp_path / "a.flac", samples, RATE_HZ, subtype="PCM_16")
+    assert whole(tmp_path / "a.flac", DEFAULTS, [], trim=False).spans == [[0, len(samples)]]
+    [[start, end]] = whole(tmp_path / "a.flac", DEFAULTS, [], trim=True).spans
+    assert start / RATE_HZ == pytest.approx(0.85, abs=0.05)
+    assert end / RATE_HZ == pytest.approx(6.65, abs=0.15)
+    soundfile.write(tmp_path / "b.flac", np.zeros(5000), RATE_HZ, subtype="PCM_16")
+    assert whole(tmp_path / "b.flac", DEFAULTS, [], trim=True).spans == [[0, 5000]]
+
+
+@pytest.mark.parametrize("rate_hz", [16_000, 22_050, 24_000, 44_100])
+def test_any_corpus_rate(tmp_path, rate_hz):
+    samples = spoken((1.0, 2.0), (1.5, 2.0))
+    samples = soxr.resample(samples, RATE_HZ, rate_hz)
+    soundfile.write(tmp_path / "a.flac", samples, rate_hz, subtype="PCM_16")
+    result = segment(tmp_path / "a.flac", DEFAULTS, [])
+    starts_s = [start / rate_hz for start, _ in result.spans]
+    assert starts_s == pytest.approx([0.89, 4.39], abs=0.05)
+    assert result.spans[-1][1] <= result.n_samples == len(samples)
+
+
+def test_blocks_do_not_matter_and_are_all_that_is_in_memory(tmp_path, monkeypatch):
+    samples = spoken((1.0, 2.0), (1.2, 0.6), (2.0, 3.0))
+    whole_file = segmented(tmp_path, samples)
+    sizes, levels_db = [], vad.levels_db
+    monkeypatch.setattr(module, "BLOCK_S", 1)
+    monkeypatch.setattr(
+        vad, "levels_db", lambda x, rate: (sizes.append(len(x)), levels_db(x, rate))[1]
+    )
+    assert segmented(tmp_path, samples) == whole_file
+    assert max(sizes) == RATE_HZ
+
+
+def test_golden(tmp_path):
+    """Fails when a result changes: then raise VERSION and put the new numbers here."""
+    samples = spoken((0.5, 2.0), (0.9, 0.5), (0.3, 1.5), (1.0, 18.0), (1.0, 0.25))
+    result = segmented(tmp_path, samples, replace(DEFAULTS, max_s=10.0))
+    assert module.VERSION == 1
+    assert [[start // 240, end // 240] for start, end in result.spans] == [
+        *([42, 262], [330, 585], [656, 1338], [1338, 1938], [1938, 2485])
+    ]
+    assert result.dropped == [[616_800, 622_800]]
+    assert result.events == {
+        **{"regions": 5, "merged": 1, "split": 2, "split_without_pause": 2},
+        **{"extended": 0, "short": 0, "dropped": 1},
+    }
+    assert result.measures[1] == pytest.approx(
+        {"level_db": -25.85, "silence_share": 0.2157, "clipped_share": 0.0}, abs=0.02
+    )
+
+
+LABELLED = {
+    "am": "long/am_spk098_session",
+    "de": "long/de_kerstin_session",
+    "en": "long/en_lj_001-0019_0032",
+    "ami": "vad/ami_dev00",
+    "sb": "vad/sb_vad_train",
+}
+SESSIONS = ["am", "de", "en"]
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    """name -> (normalised FLAC, labelled speech in seconds), made when asked for."""
+    made = {}
+
+    def get(shared_data, name):
+        if name not in made:
+            [source] = [
+                path
+                for suffix in (".flac", ".wav")
+                if (path := shared_data / f"{LABELLED[name]}{suffix}").exists()
+            ]
+            target = tmp_path_factory.mktemp("labelled") / f"{name}.flac"
+            clipped = normalize(source, target, NORMALIZE).clipped
+            kind = "segments" if name in SESSIONS else "regions"
+            with open(shared_data / f"{LABELLED[name]}.{kind}.tsv", newline="") as file:
+                rows = [r for r in csv.DictReader(file, delimiter="\t") if r["label"] == "speech"]
+            takes = [(float(row["start_s"]), float(row["end_s"])) for row in rows]
+            made[name] = target, takes, segment(target, DEFAULTS, clipped)
+        return made[name]
+
+    return get
+
+
+def frame_scores(found, takes):
+    """F1 and share of missed speech over 10 ms frames; a pause inside a take counts neither way."""
+    labelled, counted = np.zeros(len(found), bool), np.ones(len(found), bool)
+    for start_s, end_s in takes:
+        take = slice(round(start_s * 100), round(end_s * 100))
+        labelled[take] = True
+        hits = np.flatnonzero(found[take])
+        if len(hits):
+            inner = slice(take.start + hits[0], take.start + hits[-1] + 1)
+            counted[inner] = found[inner]
+    hits = np.sum(found & labelled & counted)
+    missed, wrong = np.sum(~found & labelled & counted), np.sum(found & ~labelled)
+    return 2 * hits / (2 * hits + missed + wrong), missed / labelled.sum()
+
+
+def plain_webrtcvad(flac):
+    samples = soxr.resample(soundfile.read(flac, dtype="float32")[0], RATE_HZ, 16_000)
+    detector = vad.WebRtcVad(DEFAULTS.aggressiveness, DEFAULTS.frame_ms)
+    flags = detector.update(np.round(samples * 32767).astype(np.int16))
+    return np.concatenate([flags, detector.finish()])
+
+
+@pytest.mark.parametrize("name", LABELLED)
+def test_frames_beat_plain_webrtcvad_on_real_speech(shared_data, labelled, name):
+    flac, takes, result = labelled(shared_data, name)
+    plain = plain_webrtcvad(flac)
+    found = np.zeros(len(plain), bool)
+    for start, end in result.speech:
+        found[start // 240 : end // 240] = True
+    f1, missed = frame_scores(found, takes)
+    plain_f1, plain_missed = frame_scores(plain, takes)
+    print(
+        f"{name}: frame F1 {f1:.4f} (plain webrtcvad {plain_f1:.4f}),"
+        f" missed {100 * missed:.2f} % ({100 * plain_missed:.2f} %)"
+    )
+    assert f1 >= plain_f1
+    assert missed < (0.05 if name == "sb" else 0.01)
+
+
+@pytest.mark.parametrize("name", SESSIONS)
+def test_no_take_is_cut_inside_its_speech(shared_data, labelled, name):
+    _, takes, result = labelled(shared_data, name)
+    edges_s = [edge / RATE_HZ for span in result.spans for edge in span]
+    cut = [edge for edge in edges_s if any(start < edge < end for start, end in takes)]
+    speech_s = np.array(result.speech) / RATE_HZ
+    errors_s = []
+    for start, end in takes:
+        inside = speech_s[(speech_s[:, 0] < end) & (speech_s[:, 1] > start)]
+        assert len(inside), "a take is missed altogether"
+        errors_s += [abs(inside[0, 0] - start), abs(inside[-1, 1] - end)]
+    print(
+        f"{name}: {len(takes)} takes, {len(result.spans)} segments, cut takes {len(cut)},"
+        f" median boundary error {1000 * np.median(errors_s):.0f} ms"
+    )
+    assert cut == []
+    assert np.median(errors_s) < 0.05
+    lengths_s = [(end - start) / RATE_HZ for start, end in result.spans]
+    assert DEFAULTS.min_s <= min(lengths_s) and max(lengths_s) <= DEFAULTS.max_s
