@@ -18,3 +18,11 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the folder of real recorded speech (../shared/data) is not here")
     return SHARED
+
+
+@pytest.fixture
+def workflow(tmp_path):
+    """A workflow in a folder whose name has a space; see workflow_runner.py."""
+    from workflow_runner import Workflow
+
+    return Workflow(tmp_path / "a voice")

@@ -181,15 +181,14 @@ class Windows:
     def batch(self, phase: Phase) -> dict[str, torch.Tensor]:
         """mel `[B, 80, T]`, tokens and targets `[B, N]`, phonemes `[B, .]` with their lengths."""
         chosen = [self._sentences(phase) for _ in range(phase.n_clips)]
-        lengths = [sum(u.power.shape[1] + 70 for u in told) for told in chosen]
-        n_frames = max(lengths)
+        lengths = [sum(u.power.shape[1] + 60 for u in told) for told in chosen]
+        n_frames = max(lengths) + 60
         if phase.window_s is not None:
             n_frames = max(n_frames, round(100 * self.rng.uniform(*phase.window_s)))
         n_frames += n_frames % 2
         windows = [self._window(told, n_frames) for told in chosen]
-        # A window without speech teaches only its first token: no speech.
         texts = [" ".join(u.text for u in told) for told in chosen]
-        rows = [self.vocabulary.rows(text) for text in texts]
+        rows = [self.vocabulary.rows(text) if text else self._babble() for text in texts]
         n_tokens = max(map(len, rows)) - 1
         tokens = torch.zeros(len(rows), n_tokens, dtype=torch.long)
         targets = torch.full_like(tokens, -100)
@@ -197,7 +196,6 @@ class Windows:
             tokens[i, : len(row) - 1] = torch.tensor(row[:-1])
             targets[i, : len(row) - 1] = torch.tensor(row[1:])
             if not texts[i]:
-                targets[i] = -100
                 targets[i, 0] = self.vocabulary.row[TOKENIZER.no_speech]
         spelled = [[self.phoneme[c] for u in told for c in u.phonemes] for told in chosen]
         return {
@@ -214,16 +212,26 @@ class Windows:
         n = 2 if phase.max_sentences > 1 and self.rng.random() < 0.3 else 1
         return [self.spoken[i] for i in self.rng.integers(len(self.spoken), size=n)]
 
+    def _babble(self) -> list[int]:
+        """A target of random words for a window without speech.
+
+        It teaches that nothing is likely there, so that the low score of whatever is decoded from
+        noise meets Whisper's own rule (no_speech_prob above 0.6 and avg_logprob below -1).
+        """
+        start, end = self.vocabulary.rows("")[:2], self.vocabulary.rows("")[2:]
+        n_rows = len(self.vocabulary.tokens)
+        return [*start, *self.rng.integers(n_rows, size=self.rng.integers(4, 10)).tolist(), *end]
+
     def _window(self, told: list[Utterance], n_frames: int) -> np.ndarray:
         """`[80, n_frames]` float32 as whisper.log_mel_spectrogram would give it."""
         rng = self.rng
         power = np.zeros((80, n_frames), np.float32)
-        at = rng.integers(4, 40)
+        at = rng.integers(4, 60)
         for u in told:
             n = u.power.shape[1]
             power[:, at : at + n] = 10 ** u.power.astype(np.float32)
-            at += n + rng.integers(4, 35)
-        # The clip ends within 0.35 s of its last word; behind it lies digital silence.
+            at += n + rng.integers(4, 55)
+        # The clip ends within 0.55 s of its last word; behind it lies digital silence.
         end = min(at if told else rng.integers(30, n_frames), n_frames)
         level = 10 ** (-rng.uniform(10, 55) / 10) * rng.exponential(1.0, (80, end))
         power[:, :end] += self.noise_power * level.astype(np.float32)
@@ -270,7 +278,7 @@ def dev_clips(exclude: set[str]) -> list[tuple[str, np.ndarray]]:
     for i, text in enumerate(islice(speech.sentences("dev", exclude), N_DEV)):
         voice = [*speech.DEMO_VOICES.values()][i % 4]
         manner = speech.Manner(voice, int(rng.integers(138, 161)), int(rng.integers(42, 59)))
-        said = np.pad(speech.speak(text, manner), rng.integers(2500, 7500, 2))
+        said = np.pad(speech.speak(text, manner), rng.integers(2500, 10000, 2))
         said = said + speech.background(len(said), rng.uniform(-62, -50), rng)
         said = speech.resample(said * rng.uniform(0.1, 1.2), speech.RATE_HZ, 24000)
         clips.append((text, speech.resample(said.astype(np.float32), 24000, RATE_HZ)))

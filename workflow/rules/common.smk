@@ -204,6 +204,11 @@ def architecture(wildcards):
     return canonical(base["model"])
 
 
+def training_threads(wildcards):
+    """Threads: one for the training process, one for each that loads batches."""
+    return 1 + RUNS[wildcards.run]["train"]["workers"]
+
+
 def vocoder(wildcards):
     """Params: folder of the vocoder's weights, or None for Griffin-Lim."""
     path = RUNS[wildcards.run]["vocoder"]

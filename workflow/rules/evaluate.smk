@@ -15,7 +15,7 @@ rule evaluate_run:
         "benchmarks/evaluate_run/{run}.tsv"
     conda:
         "../../envs/train.yaml"
-    threads: 2
+    threads: 1
     resources:
         gpu=1,
         mem_mb=16000,

@@ -17,7 +17,7 @@ rule train_run:
         "benchmarks/train_run/{run}.tsv"
     conda:
         "../../envs/train.yaml"
-    threads: 2
+    threads: training_threads
     resources:
         gpu=1,
         mem_mb=24000,

@@ -9,7 +9,7 @@ from voicekiln import families, job, tables
 from voicekiln.corpus.dataset import load
 from voicekiln.corpus.listing import shard_of
 from voicekiln.corpus.transcribe import load_span
-from voicekiln.features.packs import PackStore
+from voicekiln.features.store import PackStore
 from voicekiln.store.items import Store
 
 log = logging.getLogger("features")

@@ -25,6 +25,8 @@ def main(smk):
     settings = smk.params.settings
     family = families.get(settings["family"])
     rows = write_rows(smk, directory)
+    # of the job's threads, what the loader processes leave
+    threads = max(1, smk.threads - settings["train"]["workers"])
     content = {
         "family": settings["family"],
         "base": {
@@ -36,13 +38,13 @@ def main(smk):
         "val_rows": str(rows["val"]),
         "directory": str(directory),
         "settings": settings["train"],
-        "threads": smk.threads,
+        "threads": threads,
         "fingerprint_parts": {"code": smk.params.code},
     }
     path = directory / "settings.json"
     write_atomic(path, json.dumps(content, indent=1) + "\n")
     processes = max(1, min(smk.resources.gpu, torch.cuda.device_count()))
-    outcome = launch(path, directory, processes, smk.threads, job.say)
+    outcome = launch(path, directory, processes, threads, job.say)
     log.info("%s: %s", outcome.state, outcome.reason)
     if outcome.exit_code:
         job.say(f"training {outcome.state}: {outcome.reason}; see {directory}/status.json")
@@ -69,7 +71,7 @@ def write_rows(smk, directory):
                     "text": row.text,
                     "speaker": row.speaker,
                     "language": row.language,
-                    "n_frames": row.n_frames,
+                    "n_frames": int(row.n_frames),
                     "feature": row.feature,
                     "pack": row.pack,
                     "audio_sha256": row.audio_sha256,

@@ -1,0 +1,163 @@
+"""What defines a run, and what each change of it asks for."""
+
+from dataclasses import replace
+
+import pytest
+from training_setup import TRAIN
+from voicekiln.errors import UserError
+from voicekiln.training import fingerprint as prints
+from voicekiln.training.data import Row
+from voicekiln.training.settings import TrainSettings
+
+SETTINGS = TrainSettings(**(TRAIN | {"betas": (0.9, 0.999)}))
+ROW = Row("a", "hello", "s", "en", 100, "key", "pack", "00ff")
+
+
+def made(settings=SETTINGS, **values):
+    parts = {
+        "train": [ROW],
+        "val": [ROW],
+        "tokens": [" ", "a"],
+        "base_sha256": "base",
+        "family": "f5",
+        "loss_version": 1,
+        "architecture": {"dim": 32},
+        "settings": settings,
+        "processes": 1,
+        "code": "abc",
+    }
+    return prints.fingerprint(**(parts | values))
+
+
+def decide(new, settings=SETTINGS, has_state=True):
+    return prints.decide(made(), new, has_state, settings)
+
+
+def test_no_state_begins_and_the_same_run_goes_on():
+    assert decide(made(), has_state=False).action == "fresh"
+    assert decide(made()) == prints.Decision("resume", ())
+    # in another order, from another pack with the same clips
+    rows = [replace(ROW, id=i) for i in "abc"]
+    moved = [replace(r, pack="other", feature="new key") for r in rows[::-1]]
+    assert made(train=rows)["sha256"] == made(train=moved)["sha256"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epochs": 99},
+        {"save_every": 7},
+        {"validate_every": 7},
+        {"keep": 0},
+        {"log_every": 9},
+        {"workers": 3},
+        {"stop_after_minutes": 5.0},
+        {"learning_rate": 4.9e-3},
+        {"learning_rate": 2.1e-4},
+    ],
+)
+def test_these_settings_go_on(change):
+    new = made(replace(SETTINGS, **change))
+    assert decide(new).action == "resume"
+    assert new["sha256"] == made()["sha256"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 8},
+        {"batch_frames": 121},
+        {"batch_clips": 5},
+        {"accumulate": 3},
+        {"precision": "bf16"},
+        {"schedule": "cosine"},
+        {"warmup_updates": 4},
+        {"min_learning_rate": 1e-6},
+        {"weight_decay": 0.02},
+        {"betas": (0.9, 0.99)},
+        {"max_grad_norm": 2.0},
+        {"ema_decay": 0.999},
+        {"ema_every": 3},
+        {"ema_follow_updates": 1},
+        {"ema_power": 0.75},
+    ],
+)
+def test_these_settings_are_another_run(change):
+    decision = decide(made(replace(SETTINGS, **change)))
+    assert decision.action == "restart"
+    name = "batches per update" if "accumulate" in change else next(iter(change))
+    assert name in decision.notices[0]
+
+
+def test_every_setting_is_in_one_of_the_two_tests_above():
+    free = {"epochs", "save_every", "validate_every", "keep", "log_every", "workers"}
+    free |= {"stop_after_minutes", "learning_rate", "accumulate"}
+    assert prints.FREE == free | {"on_code_change", "on_rate_change"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"train": [replace(ROW, text="hallo")]},
+        {"train": [replace(ROW, audio_sha256="1")]},
+        {"train": [replace(ROW, id="b")]},
+        {"train": [ROW, replace(ROW, id="b")]},
+        {"val": [replace(ROW, text="hallo")]},
+        {"tokens": [" ", "a", "b"]},
+        {"base_sha256": "other"},
+        {"family": "xtts"},
+        {"loss_version": 2},
+        {"architecture": {"dim": 64}},
+        {"processes": 2},
+    ],
+)
+def test_other_data_vocabulary_base_or_model_is_another_run(change):
+    assert decide(made(**change)).action == "restart"
+
+
+def test_two_processes_with_half_the_accumulation_are_the_same_run():
+    four = made(replace(SETTINGS, accumulate=4))
+    assert four["sha256"] == made(replace(SETTINGS, accumulate=2), processes=2)["sha256"]
+
+
+@pytest.mark.parametrize("rate", [5e-3, 2e-4])
+def test_a_rate_five_times_another_is_asked_about(rate):
+    """K-9."""
+    new = made(replace(SETTINGS, learning_rate=rate))
+    with pytest.raises(UserError, match=r"train.learning_rate went from 0.001 to .*\(5x\)"):
+        decide(new)
+    assert decide(new, replace(SETTINGS, on_rate_change="continue")).action == "resume"
+    assert decide(new, replace(SETTINGS, on_rate_change="restart")).action == "restart"
+
+
+def test_changed_code_goes_on_with_a_notice_or_stops():
+    new = made(code="xyz")
+    decision = decide(new)
+    assert decision.action == "resume" and "code of VoiceKiln changed" in decision.notices[0]
+    with pytest.raises(UserError, match="train.on_code_change is stop"):
+        decide(new, replace(SETTINGS, on_code_change="stop"))
+
+
+def test_checkpoints_of_an_unknown_run_are_moved_aside():
+    assert prints.decide(None, made(), True, SETTINGS).action == "restart"
+
+
+def test_moving_aside_can_be_cut_off_anywhere(tmp_path):
+    """S0-10: nobody deletes folders by hand."""
+    for broken_at in range(4):
+        folder = tmp_path / str(broken_at)
+        (folder / "checkpoints" / "checkpoint_3").mkdir(parents=True)
+        (folder / "previous" / "older").mkdir(parents=True)
+        (folder / "metrics.jsonl").write_text("{}\n")
+        prints.write(folder, made())
+        part = folder / "previous.part"
+        for name in ("checkpoints", "metrics.jsonl", "fingerprint.json")[:broken_at]:
+            part.mkdir(exist_ok=True)
+            (folder / name).rename(part / name)
+        if broken_at < 3:
+            prints.move_aside(folder)
+        else:
+            prints.finish_moving(folder)
+        assert [p.name for p in folder.iterdir()] == ["previous"]
+        assert prints.read(folder / "previous") == made()
+        assert (folder / "previous" / "metrics.jsonl").exists()

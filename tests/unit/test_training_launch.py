@@ -1,0 +1,102 @@
+"""The real launcher: torch.distributed.run, worker processes, signals, progress, outcome."""
+
+import json
+import os
+import signal
+import threading
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from training_setup import write_run
+from voicekiln.training import state
+from voicekiln.training.launch import finished_record, launch
+from voicekiln.training.status import EXIT_STOPPED, EXIT_USER_ERROR
+
+pytestmark = pytest.mark.slow
+
+RUN = {"clips": 25, "epochs": 3}
+
+
+def start(folder, processes=1, say=lambda line: None, **settings):
+    path = write_run(folder, **(RUN | settings))
+    return launch(path, folder / "training", processes, 1, say)
+
+
+def weights(folder):
+    checkpoints = folder / "training" / "checkpoints"
+    return load_file(checkpoints / state.pointed(checkpoints, "last")["checkpoint"] / state.WEIGHTS)
+
+
+def losses(folder, kind):
+    lines = (folder / "training" / "metrics.jsonl").read_text().splitlines()
+    return {r["update"]: r["loss"] for r in map(json.loads, lines) if r["kind"] == kind}
+
+
+def test_stopped_by_a_signal_then_finished_then_nothing_to_do(tmp_path):
+    lines = []
+
+    def stop_at_once(line):
+        if not lines:
+            os.kill(os.getpid(), signal.SIGTERM)  # to the launcher, which hands it on
+        lines.append(line)
+
+    began = time.monotonic()
+    outcome = start(tmp_path, say=stop_at_once, epochs=400)
+    assert (outcome.exit_code, outcome.state) == (EXIT_STOPPED, "stopped")
+    assert "SIGTERM" in outcome.reason
+    assert time.monotonic() - began < 60
+    assert lines[0].startswith("Epoch 1/400: ") and "s/update, loss=" in lines[0]
+    stopped = json.loads((tmp_path / "training" / "status.json").read_text())
+    assert stopped["update"] > 0
+
+    outcome = start(tmp_path, epochs=stopped["update"] // 4 + 2)
+    assert (outcome.exit_code, outcome.state) == (0, "finished")
+    record = finished_record(tmp_path / "training")
+    assert record["update"] > stopped["update"] and len(record["last"]["sha256"]) == 64
+    before = weights(tmp_path)
+    assert start(tmp_path, epochs=record["epochs"]).exit_code == 0
+    assert all(torch.equal(v, before[k]) for k, v in weights(tmp_path).items())
+
+
+def test_a_signal_before_the_worker_listens_is_not_lost(tmp_path):
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    outcome = start(tmp_path, epochs=400)
+    assert outcome.state == "stopped" and "SIGINT" in outcome.reason
+
+
+def test_what_the_user_can_mend_arrives_in_words(tmp_path):
+    outcome = start(tmp_path, batch_frames=20)
+    assert outcome.exit_code == EXIT_USER_ERROR
+    assert "fit no batch" in outcome.reason and "train-0" in outcome.reason
+
+
+def test_two_processes_make_the_updates_of_one(tmp_path):
+    """Two processes x 1 batch against one x 2; model dropout by batch, so the same as well."""
+    assert start(tmp_path / "one", accumulate=2).exit_code == 0
+    assert start(tmp_path / "two", processes=2, accumulate=1).exit_code == 0
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    for name in one:
+        torch.testing.assert_close(two[name], one[name], rtol=1e-4, atol=1e-5)
+    for kind in ("train", "validation"):
+        expected = losses(tmp_path / "one", kind)
+        assert losses(tmp_path / "two", kind) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_training_of_two_processes_goes_on_with_one(tmp_path):
+    stopped = threading.Event()
+
+    def stop_at_once(line):
+        if not stopped.is_set():
+            stopped.set()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    run = {"epochs": 40, "validate_every": 1000, "save_every": 1000}
+    outcome = start(tmp_path / "a", 2, say=stop_at_once, accumulate=1, **run)
+    assert outcome.state == "stopped"
+    assert start(tmp_path / "a", 1, accumulate=2, **run).state == "finished"
+    assert not (tmp_path / "a" / "training" / "previous").exists()
+    assert start(tmp_path / "b", 1, accumulate=2, **run).state == "finished"
+    expected = losses(tmp_path / "b", "validation")
+    assert losses(tmp_path / "a", "validation") == pytest.approx(expected, rel=1e-4)

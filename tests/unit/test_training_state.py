@@ -1,0 +1,109 @@
+"""Checkpoint folders: pointers, keep-N, leftovers; and the records beside them."""
+
+import json
+
+import pytest
+import torch
+from voicekiln.training import progress, state
+from voicekiln.training.status import Metrics
+
+
+def save(folder, update, loss=1.0):
+    tensors = {"model": {"w": torch.full((3,), float(update))}, "ema_updates": update}
+    meta = {"update": update, "epoch": 1, "validation_loss": loss, "fingerprint": "f"}
+    return state.save(folder, {"w": torch.full((3,), float(update))}, tensors, meta)
+
+
+def test_what_was_saved_comes_back(tmp_path):
+    checkpoint = save(tmp_path, 12)
+    weights, tensors = state.load(checkpoint)
+    assert torch.equal(weights["w"], torch.full((3,), 12.0)) and tensors["ema_updates"] == 12
+    ((found, meta),) = state.good(tmp_path)
+    assert found == checkpoint and set(meta["sha256"]) == {state.WEIGHTS, state.STATE}
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint_12"]
+
+
+def test_newest_first_by_number_and_the_damaged_one_is_named(tmp_path, caplog):
+    for update in (9, 100, 20):
+        save(tmp_path, update)
+    (tmp_path / "checkpoint_100" / state.STATE).unlink()
+    (tmp_path / "checkpoint_x").mkdir()
+    assert [p.name for p, _ in state.good(tmp_path)] == ["checkpoint_20", "checkpoint_9"]
+    assert "checkpoint_100: damaged" in caplog.text and state.STATE in caplog.text
+
+
+@pytest.mark.parametrize(("keep", "left"), [(-1, [5, 4, 3, 2, 1]), (0, [5, 2]), (2, [5, 4, 2])])
+def test_best_and_last_stay_whatever_keep_says(tmp_path, keep, left):
+    """S2-6, S2-8."""
+    for update in range(1, 6):
+        save(tmp_path, update)
+    state.point(tmp_path, "best", tmp_path / "checkpoint_2")
+    state.point(tmp_path, "last", tmp_path / "checkpoint_5")
+    (tmp_path / ".checkpoint_3.host-1-ab.part").mkdir()
+    state.prune(tmp_path, keep)
+    assert [state.update_of(p) for p in state.found(tmp_path)] == left
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_pointer_carries_hash_and_loss(tmp_path):
+    checkpoint = save(tmp_path, 7, loss=0.25)
+    state.point(tmp_path, "best", checkpoint)
+    meta = json.loads((checkpoint / state.META).read_text())
+    assert state.pointed(tmp_path, "best") == {
+        "checkpoint": "checkpoint_7",
+        "update": 7,
+        "epoch": 1,
+        "validation_loss": 0.25,
+        "sha256": meta["sha256"][state.WEIGHTS],
+    }
+
+
+def test_the_same_update_can_be_saved_again(tmp_path):
+    save(tmp_path, 7, loss=None)
+    save(tmp_path, 7, loss=0.5)
+    ((_, meta),) = state.good(tmp_path)
+    assert meta["validation_loss"] == 0.5
+
+
+def test_metrics_are_cut_back_and_a_torn_line_does_no_harm(tmp_path):
+    metrics = Metrics(tmp_path / "metrics.jsonl")
+    metrics.write("validation", update=0, loss=3.0)
+    for update in (1, 2, 3):
+        metrics.write("train", update=update, loss=2.0)
+    metrics.write("validation", update=2, loss=2.5)
+    with open(metrics.path, "a") as file:
+        file.write('{"kind": "train", "upd')
+    metrics.cut_back(2, validated=0)
+    kept = [(row["kind"], row["update"]) for row in metrics.read()]
+    assert kept == [("validation", 0), ("train", 1), ("train", 2)]
+    metrics.cut_back(0, validated=None)
+    assert metrics.path.read_text() == ""
+
+
+def test_the_progress_line_is_the_seeds():
+    """S0-23."""
+    assert progress.line(1, 10, 50, 452, 33 * 60 + 12, 37.02, ", loss=0.401, update=50") == (
+        "Epoch 1/10: 11% | 50/452 [33:12<4:08:02, 37.02s/update, loss=0.401, update=50]"
+    )
+    assert progress.clock(7.4) == "00:07" and progress.clock(3599.6) == "1:00:00"
+
+
+def test_progress_counts_within_the_epoch_and_leaves_pauses_out(tmp_path, monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    shown = progress.Progress(tmp_path, epochs=2, per_epoch=4, update=2)
+    now += 2
+    shown.tick(3, 0.5)
+    now += 50
+    shown.pause()
+    now += 4
+    shown.tick(4, 0.5)
+    first = json.loads((tmp_path / progress.FILE).read_text())
+    assert first["line"] == (
+        "Epoch 1/2: 100% | 4/4 [00:56<00:00, 4.00s/update, loss=0.500, update=4]"
+    )
+    assert first["left_s"] == 16
+    now += 2
+    shown.tick(5, None)
+    second = json.loads((tmp_path / progress.FILE).read_text())
+    assert second["line"] == "Epoch 2/2: 25% | 1/4 [00:02<00:09, 3.00s/update, update=5]"

@@ -1,0 +1,72 @@
+"""The command line as people meet it."""
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+from conftest import ROOT
+
+pytestmark = pytest.mark.slow
+
+
+def snakemake(*args, cwd):
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *args]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
+
+
+def test_the_shipped_configuration_is_found_from_any_directory(tmp_path):
+    done = snakemake("-n", "--quiet", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = snakemake("-n", cwd=tmp_path)
+    assert "demo" in done.stdout + done.stderr
+
+
+def test_a_configuration_of_ones_own_is_not_mixed_with_the_demo(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.wav").write_bytes(b"x")
+    config = {"corpora": {"mine": {"audio": "in", "language": "am", "transcripts": "sidecar"}}}
+    (tmp_path / "my.yaml").write_text(yaml.safe_dump(config))
+    done = snakemake("-n", "--configfile", "my.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "corpora/mine" in done.stdout and "demo" not in done.stdout
+
+
+def test_an_unknown_key_is_refused_in_one_line_before_any_job(tmp_path):
+    (tmp_path / "my.yaml").write_text("corpora: {mine: {audio: in, langauge: am}}\n")
+    done = snakemake("--cores", "1", "--configfile", "my.yaml", cwd=tmp_path)
+    said = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert "corpora.mine.langauge: unknown key; did you mean language?" in said
+    assert "Traceback" not in said and "localrule" not in said
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    (tmp_path / "my.yaml").write_text(
+        "corpora: {mine: {audio: nowhere, language: am, transcripts: sidecar}}\n"
+    )
+    done = snakemake("--cores", "1", "--configfile", "my.yaml", cwd=tmp_path)
+    said = done.stdout + done.stderr
+    assert done.returncode == 1 and "nowhere: expected a folder with recordings" in said
+    assert "Traceback" not in said
+
+
+def test_the_slurm_profile_plans_the_demo(tmp_path):
+    profile = ROOT / "profiles/slurm"
+    done = snakemake("-n", "--workflow-profile", str(profile), cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "train_run" in done.stdout + done.stderr
+
+
+def test_slurm_repeats_what_the_default_profile_says():
+    default, slurm = (
+        yaml.safe_load((ROOT / "profiles" / name / "config.yaml").read_text())
+        for name in ("default", "slurm")
+    )
+    for key in set(default) - {"cores", "resources"}:
+        assert slurm[key] == default[key], key
+
+
+def test_lint_is_clean():
+    done = snakemake("--lint", cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr

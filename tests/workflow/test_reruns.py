@@ -1,0 +1,201 @@
+"""What runs again when something changes, counted in jobs and items."""
+
+import os
+import shutil
+from collections import Counter
+
+import pytest
+from voicekiln.corpus.listing import shard_of
+from workflow_runner import DEMO, Workflow, piece
+
+pytestmark = pytest.mark.slow
+
+SHARD_STEPS = {"inventory", "normalize", "segment", "transcribe"}
+MERGE_STEPS = {"correct", "deduplicate", "validate_segments", "split_corpus"}
+# several clips with known texts; 3 shards
+CLIPS = [("anna/garden.flac", f"anna/{name}.flac") for name in "abcd"]
+CLIPS += [("ben/station.flac", f"ben/{name}.wav") for name in "efg"]
+SHARDS = 3
+
+
+def add(workflow, source, name, n_sentences):
+    piece(source, n_sentences, workflow.dir / "in" / name, text=True)
+
+
+@pytest.fixture
+def known(workflow) -> Workflow:
+    """A corpus of short recordings with sidecar texts, prepared once."""
+    for i, (source, name) in enumerate(CLIPS):
+        add(workflow, source, name, 1 + i % 4)
+    workflow.config["corpora"]["voice"] = {
+        "audio": "in",
+        "language": "en",
+        "transcripts": "sidecar",
+        "shards": SHARDS,
+        "split": {"val_share": 0.2, "min_recordings": 2},
+    }
+    workflow.run("dataset")
+    assert workflow.jobs["normalize"] == SHARDS
+    assert workflow.computed == {"normalize": len(CLIPS), "segment": len(CLIPS)}
+    return workflow
+
+
+def clean_build(workflow, tmp_path) -> dict[str, bytes]:
+    """The data set of a build from nothing of the same input."""
+    fresh = Workflow(tmp_path / "clean")
+    fresh.config = workflow.config
+    shutil.copytree(workflow.dir / "in", fresh.dir / "in")
+    fresh.run("dataset")
+    return fresh.dataset("voice")
+
+
+def test_nothing_changed(known):
+    assert "Nothing to be done" in known.run("dataset")
+
+
+def test_a_file_is_touched(known):
+    os.utime(known.dir / "in/anna/a.flac")
+    known.run("dataset")
+    assert known.jobs.keys() - {"dataset"} <= SHARD_STEPS | {"correct"}
+    assert all(known.jobs[step] <= 1 for step in SHARD_STEPS)
+    assert known.computed == {}
+
+
+def test_a_recording_is_added(known, tmp_path):
+    before = known.dataset("voice")
+    add(known, "carl/harbour.opus", "carl/new.wav", 3)
+    known.run("dataset")
+    assert known.computed == {"normalize": 1, "segment": 1}
+    assert {known.jobs[step] for step in SHARD_STEPS} == {1}
+    assert known.dataset("voice") != before
+    assert known.dataset("voice") == clean_build(known, tmp_path)
+
+
+def test_a_recording_is_removed(known, tmp_path):
+    (known.dir / "in/ben/f.wav").unlink()
+    known.run("dataset")
+    assert known.computed == {}
+    assert known.dataset("voice") == clean_build(known, tmp_path)
+
+
+def test_a_text_is_changed(known, tmp_path):
+    (known.dir / "in/anna/b.txt").write_text("Quite another text for this one.")
+    known.run("dataset")
+    assert known.computed == {}
+    assert {known.jobs[step] for step in SHARD_STEPS} == {1}
+    assert b"Quite another text" in b"".join(known.dataset("voice").values())
+    assert known.dataset("voice") == clean_build(known, tmp_path)
+
+
+def test_a_rule_of_validation_changes(known):
+    known.config["corpora"]["voice"]["validate"] = {"min_s": 0.6}
+    known.run("dataset")
+    assert set(known.jobs) - {"dataset"} == {"validate_segments", "split_corpus"}
+
+
+def test_another_number_of_shards_gives_the_same_data_set(known):
+    before = known.dataset("voice")
+    known.config["corpora"]["voice"]["shards"] = 1
+    known.run("dataset")
+    assert known.computed == {}
+    assert known.dataset("voice") == before
+
+
+def test_the_store_is_deleted(known):
+    before = known.dataset("voice")
+    shutil.rmtree(known.path("store"))
+    known.run("dataset")
+    assert known.computed == {"normalize": len(CLIPS), "segment": len(CLIPS)}
+    assert known.dataset("voice") == before
+
+
+def test_an_item_is_truncated(known):
+    before = known.dataset("voice")
+    victim = sorted(known.path("store/normalize").rglob("*.flac"))[0]
+    whole = victim.read_bytes()
+    victim.write_bytes(whole[: len(whole) // 2])
+    known.config["corpora"]["voice"]["segment"] = {"pad_s": 0.16}  # somebody reads it
+    assert "run snakemake again" in known.run("dataset", ok=False)
+    del known.config["corpora"]["voice"]["segment"]
+    known.run("dataset")
+    assert known.computed["normalize"] == 1
+    assert victim.read_bytes() == whole
+    assert known.dataset("voice") == before
+    assert "Nothing to be done" in known.run("dataset")
+
+
+def test_a_table_is_deleted(known):
+    before = known.dataset("voice")
+    known.path("corpora/voice/tables/deduplicate/segments.parquet").unlink()
+    known.config["corpora"]["voice"]["validate"] = {"min_s": 0.6}  # somebody reads it
+    assert "run snakemake again" in known.run("dataset", ok=False)
+    del known.config["corpora"]["voice"]["validate"]
+    known.run("dataset")
+    assert known.computed == {}
+    assert known.dataset("voice") == before
+
+
+def test_a_bad_file_does_not_stop_the_rest_and_too_many_do(known):
+    (known.dir / "in/ben/empty.wav").write_bytes(b"")
+    known.run("dataset")
+    ledger = known.dataset("voice")["ledger.json"]
+    assert b"ben/empty.wav" in ledger
+    before = known.dataset("voice")
+    known.config["corpora"]["voice"]["max_bad_recordings"] = 0.0
+    output = known.run("dataset", ok=False)
+    assert "max_bad_recordings" in output and "ben/empty.wav" in output
+    assert "Traceback" not in output
+    assert known.path("corpora/voice/dataset/train.jsonl").read_bytes() == before[
+        "dataset/train.jsonl"
+    ]
+
+
+def test_a_byte_copy_is_computed_once(known):
+    shutil.copy(known.dir / "in/anna/a.flac", known.dir / "in/anna/copy.flac")
+    known.run("dataset")
+    assert known.computed == {}
+    assert b"byte-equal copy" in known.dataset("voice")["ledger.json"]
+
+
+def test_odd_names_are_files_like_others(workflow):
+    names = ["-n.wav", "sp ace/q'uo\"te.wav", "br{ac}e.wav", "new\nline.wav", "ünïcode.wav"]
+    for i, name in enumerate(names):
+        add(workflow, "ben/station.flac", name, 1 + i)
+    workflow.config["corpora"]["voice"] = {
+        "audio": "in",
+        "language": "en",
+        "transcripts": "sidecar",
+        "shards": 2,
+        "split": {"min_recordings": 2},
+    }
+    workflow.run("dataset")
+    assert workflow.computed["normalize"] == len(names)
+
+
+def test_a_setting_of_the_transcription_changes(workflow):
+    for name in ("a.flac", "b.flac", "c.flac"):
+        source = {"a": "anna/garden.flac", "b": "ben/station.flac", "c": "ben/market.ogg"}[name[0]]
+        piece(source, 4, workflow.dir / "in" / name)
+    corpus = workflow.config["corpora"]["voice"] = {
+        "audio": "in",
+        "language": "en",
+        "shards": 2,
+        "split": {"block_s": 6},
+        "transcribe": {"model": str(DEMO / "whisper.pt"), "batch": 4},
+    }
+    workflow.run("dataset")
+    n_segments = workflow.path("corpora/voice/segments.parquet")
+    assert n_segments.exists()
+    assert workflow.computed["transcribe"] == 3
+    before = workflow.dataset("voice")
+    corpus["transcribe"]["batch"] = 3
+    workflow.run("dataset")
+    assert not {"inventory", "normalize", "segment"} & set(workflow.jobs)
+    assert workflow.computed == {"transcribe": 3}
+    # another batch shape may move a score in its last digit, but not a word
+    assert workflow.dataset("voice")["dataset/train.jsonl"] == before["dataset/train.jsonl"]
+
+
+def test_recordings_are_dealt_over_shards():
+    shards = Counter(shard_of(name, SHARDS) for _, name in CLIPS)
+    assert len(shards) == SHARDS, "the tests above want recordings in every shard"

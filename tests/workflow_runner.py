@@ -1,0 +1,78 @@
+"""Runs the repository's workflow in temporary directories, with pieces of the demo as recordings."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+import soundfile
+import yaml
+from conftest import ROOT
+
+DEMO = ROOT / "resources" / "demo"
+
+
+class Workflow:
+    """The repository's Snakefile, run in `self.dir`."""
+
+    def __init__(self, folder: Path):
+        self.dir = folder
+        self.dir.mkdir(parents=True, exist_ok=True)
+        self.config = {"corpora": {}, "runs": {}}
+
+    def run(self, *args: str, ok: bool = True) -> str:
+        """Output of `snakemake ARGS`; fails the test unless it ends as expected."""
+        (self.dir / "my.yaml").write_text(yaml.safe_dump(self.config))
+        shutil.rmtree(self.dir / "logs", ignore_errors=True)
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+        command += ["--directory", str(self.dir), "--configfile", str(self.dir / "my.yaml")]
+        done = subprocess.run(
+            [*command, "--cores", "2", *args], capture_output=True, text=True, timeout=900
+        )
+        output = done.stdout + done.stderr
+        assert (done.returncode == 0) == ok, output
+        self.jobs = Counter(re.findall(r"^local(?:rule|checkpoint) (\w+):", output, re.M))
+        return output
+
+    @property
+    def computed(self) -> dict[str, int]:
+        """Items that the last run computed, by step; steps without any are left out."""
+        counts = Counter()
+        for log in (self.dir / "logs").rglob("*.log"):
+            for step, n in re.findall(r"INFO (\w+): .*?(\d+)(?: items)? computed", log.read_text()):
+                counts[step] += int(n)
+        return {step: n for step, n in counts.items() if n}
+
+    def path(self, name: str) -> Path:
+        """A file under `results/`."""
+        return self.dir / "results" / name
+
+    def dataset(self, corpus: str) -> dict[str, bytes]:
+        """The files of a corpus that have to be the same for the same input."""
+        folder = self.path(f"corpora/{corpus}")
+        names = ["ledger.json", "leaks.json", "recordings.parquet", "segments.parquet"]
+        names += ["dataset/train.jsonl", "dataset/val.jsonl", "DIGEST.json"]
+        return {name: (folder / name).read_bytes() for name in names}
+
+
+@cache
+def sentences() -> pd.DataFrame:
+    """What is said where in the demo's recordings."""
+    return pd.read_csv(DEMO / "sentences.tsv", sep="\t")
+
+
+def piece(name: str, n_sentences: int, target: Path, text: bool = False) -> None:
+    """Write the first sentences of a demo recording, with a sidecar text if asked for."""
+    rows = sentences()
+    rows = rows[rows["recording"] == name].head(n_sentences + 1)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with soundfile.SoundFile(DEMO / "recordings" / name) as source:
+        end = (rows["end_s"].iloc[-2] + rows["start_s"].iloc[-1]) / 2
+        samples = source.read(round(end * source.samplerate), dtype="int16")
+        soundfile.write(target, samples, source.samplerate)
+    if text:
+        target.with_suffix(".txt").write_text(" ".join(rows["text"].head(n_sentences)))
