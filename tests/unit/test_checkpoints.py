@@ -3,6 +3,7 @@
 import argparse
 import os
 import pickle
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,16 @@ def test_hashes_see_values_types_shapes_and_names_but_not_the_order():
 def test_a_safetensors_file_of_others_is_read(tmp_path):
     save_file(STATE, tmp_path / "x.safetensors", metadata={"format": "pt"})
     assert torch.equal(checkpoints.read(tmp_path / "x.safetensors")["a"], STATE["a"])
+
+
+def test_a_checkpoint_that_was_deflated_reads_the_same(tmp_path):
+    tensors = {"w": torch.arange(1000.0), "b": torch.ones(7, 3)}
+    torch.save(tensors, tmp_path / "stored.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "stored.pt") as old,
+        zipfile.ZipFile(tmp_path / "deflated.pt", "w") as new,
+    ):
+        for entry in old.infolist():
+            new.writestr(entry.filename, old.read(entry), zipfile.ZIP_DEFLATED)
+    read = checkpoints.read(tmp_path / "deflated.pt")
+    assert all(torch.equal(read[name], tensor) for name, tensor in tensors.items())

@@ -52,12 +52,22 @@ def read(path: Path) -> dict:
     raise UserError(f"{path}: expected a checkpoint file ({known})")
 
 
+def can_be_mapped(path: Path) -> bool:
+    """Whether the tensors in a file of `torch.save` lie there as they are in memory.
+
+    Files of torch < 1.6 are no zip archives. One that was zipped again may hold deflated entries;
+    torch would map those without a word and give their compressed bytes as numbers.
+    """
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return all(entry.compress_type == zipfile.ZIP_STORED for entry in archive.infolist())
+
+
 def read_pickle(path: Path) -> dict:
     """Content of a file written by `torch.save`; see `read`."""
-    is_zip = zipfile.is_zipfile(path)
     try:
-        # Files of torch < 1.6 are no zip archives and cannot be mapped.
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=can_be_mapped(path))
     except Exception as error:
         # torch raises UnpicklingError, RuntimeError, EOFError, ValueError, ... for a bad file.
         unsafe = unsafe_globals(path)

@@ -6,7 +6,7 @@ of 10 ms, so that a 12-hour recording comes down to a few million numbers.
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +107,24 @@ def whole(
         span = (max(span[0], regions[0][0] - pad), min(span[1], regions[-1][1] + pad))
     events = Counter(regions=len(regions), trimmed=int(span != (0, len(frames.levels))))
     return _result(frames, [span], regions, [], events, clipped)
+
+
+def measured(
+    flac: Path, settings: SegmentSettings, clipped: Iterable[list[int]], spans: list[list[int]]
+) -> SegmentResult:
+    """Segments that are given, to the sample, with what is measured of them.
+
+    Args:
+        spans: [start, end] in samples, sorted and disjoint.
+    """
+    frames = read_frames(flac, settings)
+    regions = speech_regions(frames, settings)
+    in_frames = []
+    for start, end in spans:
+        first = min(start * FRAMES_PER_S // frames.rate_hz, len(frames.levels) - 1)
+        in_frames.append((first, max(first + 1, -(-end * FRAMES_PER_S // frames.rate_hz))))
+    result = _result(frames, in_frames, regions, [], Counter(regions=len(regions)), clipped)
+    return replace(result, spans=[list(span) for span in spans])
 
 
 def read_frames(flac: Path, settings: SegmentSettings) -> Frames:

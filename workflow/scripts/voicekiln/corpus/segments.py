@@ -74,9 +74,9 @@ def cut(
         if spans is None:
             result = cutting.segment(flac, settings, clipped)
         elif not spans.spans:
-            result = cutting.whole(flac, settings, clipped)
+            result = cutting.whole(flac, settings, clipped, trim=True)
         else:
-            result = cutting.measured(flac, settings, spans.spans, clipped)
+            result = cutting.measured(flac, settings, clipped, spans.spans)
         hashes = pcm_hashes(flac, result.spans)
     except (soundfile.LibsndfileError, EOFError) as error:
         audio.report(item, f"cannot be read ({error})")
