@@ -8,7 +8,10 @@ min_version("9.11")
 
 # without --configfile: the working directory's config/config.yaml, else the shipped one
 if not workflow.config_settings.configfiles:
-    CONFIGFILES = (Path("config/config.yaml"), Path(workflow.basedir, "config/config.yaml"))
+    CONFIGFILES = (
+        Path("config/config.yaml"),
+        Path(workflow.basedir, "config/config.yaml"),
+    )
 
     configfile: next(filter(Path.exists, CONFIGFILES))
 
@@ -31,6 +34,8 @@ include: "workflow/rules/features.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/export.smk"
+
+
 # include: "workflow/rules/report.smk"
 
 
@@ -40,6 +45,8 @@ rule all:
     input:
         expand("results/corpora/{corpus}/DIGEST.json", corpus=CORPORA),
         expand("results/runs/{run}/export/MANIFEST.json", run=RUNS),
+
+
 #        expand("results/runs/{run}/report.html", run=RUNS),
 
 

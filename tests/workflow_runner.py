@@ -1,4 +1,4 @@
-"""Runs the repository's workflow in temporary directories, with pieces of the demo as recordings."""
+"""The repository's workflow in temporary directories, with pieces of the demo as recordings."""
 
 import re
 import shutil

@@ -3,7 +3,6 @@ import copy
 import pytest
 import yaml
 from conftest import ROOT
-
 from voicekiln.config import is_file, locate, resolve
 from voicekiln.errors import UserError
 

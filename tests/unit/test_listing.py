@@ -4,7 +4,6 @@ import os
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from voicekiln.corpus.listing import deal, list_recordings, listing_digest, shard_of
 from voicekiln.errors import UserError
 

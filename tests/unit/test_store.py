@@ -1,5 +1,4 @@
 import pytest
-
 from voicekiln.errors import UserError
 from voicekiln.store.items import Store, identity
 

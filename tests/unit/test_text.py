@@ -3,7 +3,6 @@ import itertools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from voicekiln.text import minhash
 from voicekiln.text.clean import clean, comparable, script_share
 

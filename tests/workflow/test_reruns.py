@@ -145,9 +145,10 @@ def test_a_bad_file_does_not_stop_the_rest_and_too_many_do(known):
     output = known.run("dataset", ok=False)
     assert "max_bad_recordings" in output and "ben/empty.wav" in output
     assert "Traceback" not in output
-    assert known.path("corpora/voice/dataset/train.jsonl").read_bytes() == before[
-        "dataset/train.jsonl"
-    ]
+    assert (
+        known.path("corpora/voice/dataset/train.jsonl").read_bytes()
+        == before["dataset/train.jsonl"]
+    )
 
 
 def test_a_byte_copy_is_computed_once(known):

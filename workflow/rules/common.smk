@@ -1,7 +1,7 @@
 """Shared by all rules: the resolved configuration, params that follow content, inputs to choose."""
 
 import sys
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -32,7 +32,9 @@ def or_stop(function):
     return wrapped
 
 
-SETTINGS = or_stop(configuration.resolve)(config, ROOT / "workflow/schemas/config.schema.yaml")
+SETTINGS = or_stop(configuration.resolve)(
+    config, ROOT / "workflow/schemas/config.schema.yaml"
+)
 CORPORA = SETTINGS["corpora"]
 RUNS = SETTINGS["runs"]
 
@@ -71,7 +73,9 @@ def corpus_settings(*sections):
 def sources(corpus):
     """Where a corpus's recordings and known texts come from, with located paths."""
     section = CORPORA[corpus]
-    audio = [section["audio"]] if isinstance(section["audio"], str) else section["audio"]
+    audio = (
+        [section["audio"]] if isinstance(section["audio"], str) else section["audio"]
+    )
     transcripts = section["transcripts"]
     if transcripts not in (None, "sidecar"):
         transcripts = located(transcripts)
@@ -87,7 +91,7 @@ def listed(wildcards):
     return sources(wildcards.corpus)
 
 
-@lru_cache(maxsize=None)
+@cache
 def dealt(corpus):
     """The corpus's files as they are now, by shard."""
     rows = or_stop(listing.list_recordings)(sources(corpus), corpus)
@@ -151,7 +155,8 @@ def family_code(script, *modules):
     """Params function: digest of a script and of the run's family, which it finds by name."""
 
     def digest(wildcards):
-        return code(script, "voicekiln.families." + RUNS[wildcards.run]["family"], *modules)
+        family = RUNS[wildcards.run]["family"]
+        return code(script, f"voicekiln.families.{family}", *modules)
 
     return digest
 
@@ -181,7 +186,11 @@ def base_file(key, exported):
 
     def path(wildcards):
         base = RUNS[wildcards.run]["base"]
-        return f"results/runs/{base['run']}/{exported}" if "run" in base else located(base[key])
+        return (
+            f"results/runs/{base['run']}/{exported}"
+            if "run" in base
+            else located(base[key])
+        )
 
     return path
 

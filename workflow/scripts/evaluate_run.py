@@ -6,7 +6,6 @@ from pathlib import Path
 
 import soundfile
 import torch
-
 from voicekiln import evaluate, families, job
 from voicekiln.corpus.dataset import load
 from voicekiln.corpus.transcribe import load_span
@@ -58,7 +57,10 @@ def speak(smk, settings, segments, reference, checkpoints, chosen):
     model = model.to(device).eval()
     vocoder = family.load_vocoder(smk.params.vocoder, device)
     clip = load_span(
-        Store(STORE, "normalize"), reference["item"], reference["start"], reference["end"],
+        Store(STORE, "normalize"),
+        reference["item"],
+        reference["start"],
+        reference["end"],
         family.RATE_HZ,
     )
     folder = Path(smk.output.choice).parent / "samples"

@@ -27,7 +27,7 @@ def main(smk):
         extended = base
     # after days of training it would be late to learn that a test sentence cannot be spoken
     sentences = smk.params.settings["evaluate"]["sentences"]
-    tested = dict(zip(map("evaluate.sentences[{}]".format, range(len(sentences))), family.split(sentences), strict=True))
+    tested = {f"evaluate.sentences[{i}]": t for i, t in enumerate(family.split(sentences))}
     vocab.require_known(tokens | tested, extended)
     report = vocab.coverage(tokens, base, extended)
     log.info("%d tokens of the base, %d added", len(base), len(extended) - len(base))

@@ -4,7 +4,6 @@ import logging
 from pathlib import Path
 
 import torch
-
 from voicekiln import families, job, tables
 from voicekiln.corpus.dataset import load
 from voicekiln.corpus.listing import shard_of
@@ -32,17 +31,15 @@ def main(smk):
     packs = PackStore(STORE, basis)
     audio = Store(STORE, "normalize")
     keys = [packs.key(audio=digest) for digest in mine["audio_sha256"]]
-    missing = [(key, row) for key, row in zip(keys, mine.itertuples()) if key not in packs]
+    rows = list(zip(keys, mine.itertuples(), strict=True))
+    missing = [(key, row) for key, row in rows if key not in packs]
     for key, row in job.track(missing, len(missing), "clips"):
         samples = load_span(audio, row.item, row.start, row.end, family.RATE_HZ)
         packs.add(key, family.clip_features(samples, settings["features"]))
     packs.close()
     log.info("%d clips, %d items computed", len(mine), len(missing))
-    rows = [
-        {"segment_id": row.segment_id, **packs.find(key)}
-        for key, row in zip(keys, mine.itertuples(), strict=True)
-    ]
-    tables.write(tables.frame(rows, tables.FEATURES), Path(smk.output.index), tables.FEATURES)
+    found = [{"segment_id": row.segment_id, **packs.find(key)} for key, row in rows]
+    tables.write(tables.frame(found, tables.FEATURES), Path(smk.output.index), tables.FEATURES)
 
 
 if "snakemake" in globals():

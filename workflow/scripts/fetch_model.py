@@ -8,7 +8,6 @@ import urllib.request
 from pathlib import Path
 
 import whisper
-
 from voicekiln import job
 from voicekiln.errors import UserError
 from voicekiln.store.items import temporary

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-
 from voicekiln import families, job, tables
 from voicekiln.corpus.dataset import load
 from voicekiln.features.store import check_packs

@@ -4,7 +4,6 @@ import logging
 from pathlib import Path
 
 import torch
-
 from voicekiln import job, tables
 from voicekiln.asr import whisper
 from voicekiln.corpus.transcribe import block_key, blocks, transcribe
@@ -38,7 +37,7 @@ def recognise(smk, settings, table, silent):
     model = Path(smk.input.model)
     digest = sha256_file(model)
     if settings["sha256"] not in (None, digest):
-        raise UserError(f"{model}: SHA-256 is {digest}, the configuration says {settings['sha256']}")
+        raise UserError(f"{model}: SHA-256 is {digest}, not {settings['sha256']} as configured")
     language = settings["language"] or smk.params.settings["language"]
     language = None if language == "auto" else language
     device = "cuda" if torch.cuda.is_available() else "cpu"

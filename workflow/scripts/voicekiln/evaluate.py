@@ -15,8 +15,8 @@ REFERENCE_S = 6.0  # upstream's inference is at its best with references of 3 to
 def candidates(folder: Path) -> list[dict[str, Any]]:
     """The undamaged checkpoints in a training's `checkpoints` folder, by update.
 
-    Each with `update`, `epoch`, `validation_loss` (None where it was not validated) and `checkpoint`,
-    its name.
+    Each with its name as `checkpoint`, `update`, `epoch` and `validation_loss` (None where it was
+    not validated).
     """
     rows = [
         {
@@ -91,4 +91,3 @@ def reference(segments: pd.DataFrame, wanted: str | None) -> pd.Series:
     away = (rows["length_s"] - REFERENCE_S).abs().round(3)
     order = rows.assign(away=away).sort_values(["away", "segment_id"])
     return order.iloc[0]
-

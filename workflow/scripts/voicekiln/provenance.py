@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,7 @@ def _imported(tree: ast.Module, root: Path) -> Iterable[Path]:
                         yield file
 
 
-@lru_cache(maxsize=None)
+@cache
 def _module(path: Path, root: Path) -> tuple[str, tuple[Path, ...]]:
     """Digest of a module's meaning (comments, docstrings, layout left out), and what it imports."""
     tree = ast.parse(path.read_text(encoding="utf-8"), str(path))

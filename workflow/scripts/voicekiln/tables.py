@@ -16,9 +16,7 @@ from voicekiln.errors import UserError
 from voicekiln.provenance import sha256_file
 from voicekiln.store.items import temporary, write_atomic
 
-S, I, F, B = pa.string(), pa.int64(), pa.float64(), pa.bool_()
-
-LISTING = {"root": S, "path": S, "bytes": I, "mtime_ns": I}
+S, N, F = pa.string(), pa.int64(), pa.float64()  # text, whole number, number
 
 # one row per input file, good or bad
 RECORDINGS = {
@@ -26,11 +24,11 @@ RECORDINGS = {
     "root": S,  # the folder or manifest of the config that lists it
     "path": S,  # relative to root
     "content_sha256": S,
-    "bytes": I,
+    "bytes": N,
     "container": S,
     "codec": S,
-    "source_rate_hz": I,
-    "channels": I,
+    "source_rate_hz": N,
+    "channels": N,
     "duration_s": F,  # as the container says
     "speaker": S,
     "language": S,
@@ -39,8 +37,8 @@ RECORDINGS = {
     "step": S,  # step that refused it
     "reason": S,
     "item": S,  # key of the normalised audio
-    "rate_hz": I,
-    "n_samples": I,  # of the normalised audio
+    "rate_hz": N,
+    "n_samples": N,  # of the normalised audio
     "dc_offset": F,  # share of full scale
     "loudness_lufs": F,  # before the gain
     "gain_db": F,
@@ -54,9 +52,9 @@ SEGMENTS = {
     "root": S,
     "path": S,
     "item": S,
-    "start": I,  # samples at rate_hz
-    "end": I,  # exclusive
-    "rate_hz": I,
+    "start": N,  # samples at rate_hz
+    "end": N,  # exclusive
+    "rate_hz": N,
     "speaker": S,
     "language": S,
     "text": S,
@@ -82,8 +80,8 @@ FEATURES = {
     "segment_id": S,
     "feature": S,  # key in the pack
     "pack": S,  # path
-    "pack_bytes": I,
-    "n_frames": I,
+    "pack_bytes": N,
+    "n_frames": N,
 }
 
 
@@ -102,7 +100,7 @@ def missing(value) -> bool:
 
 
 def _pandas_type(kind: pa.DataType):
-    return {I: pd.Int64Dtype(), B: pd.BooleanDtype(), S: pd.StringDtype()}.get(kind)
+    return {N: pd.Int64Dtype(), S: pd.StringDtype()}.get(kind)
 
 
 def write(table: pd.DataFrame, path: Path, schema: dict[str, pa.DataType]) -> None:

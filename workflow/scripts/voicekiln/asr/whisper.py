@@ -77,9 +77,7 @@ class WhisperRecogniser:
             without_timestamps=True,
             fp16=self.device != "cpu",
         )
-        results = whisper.decode(
-            self.model, mels.half() if options.fp16 else mels, options
-        )
+        results = whisper.decode(self.model, mels.half() if options.fp16 else mels, options)
         return [
             Hypothesis(
                 text=result.text.strip(),

@@ -40,7 +40,8 @@ def deduplicate(
 
     def note(index, kept, kind, similarity, dropped):
         names = table["segment_id"]
-        pairs.append(dict(zip(PAIRS, (kind, names[kept], names[index], similarity, dropped))))
+        values = (kind, names[kept], names[index], similarity, dropped)
+        pairs.append(dict(zip(PAIRS, values, strict=True)))
 
     live = table[table["status"] == "keep"]
     for _, group in live.groupby("audio_sha256", sort=True):

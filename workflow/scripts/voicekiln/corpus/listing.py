@@ -1,8 +1,8 @@
 """The recordings of a corpus: found in folders or manifests, dealt into shards.
 
-A row is `{"root", "path", "bytes", "mtime_ns", "speaker", "language", "known"}`; `known` is the text
-that is given for the recording, a list of `{"start_s", "end_s", "text"}` (both times null: the text
-is that of the whole recording), or null.
+A row is `{"root", "path", "bytes", "mtime_ns", "speaker", "language", "known"}`; `known` is the
+text that is given for the recording, a list of `{"start_s", "end_s", "text"}` (both times null: the
+text is that of the whole recording), or null.
 """
 
 import csv

@@ -12,8 +12,8 @@ from voicekiln.store.items import Store, write_atomic
 def write_manifests(table: pd.DataFrame, folder: Path, store: Path) -> list[Path]:
     """Write `train.jsonl` and `val.jsonl` into `folder`; the files written.
 
-    `audio_filepath` is relative to the manifest's folder (as NeMo reads it), `offset` and `duration`
-    are seconds into the normalised recording; times a line's rate they are whole samples.
+    `audio_filepath` is relative to the manifest's folder (as NeMo reads it), `offset` and
+    `duration` are seconds of the normalised recording; times its rate they are whole samples.
     """
     audio = Store(store, "normalize")
     files = []

@@ -113,4 +113,3 @@ def transcribe(
                 flush()
     flush()
     return count
-

@@ -84,7 +84,7 @@ def check_packs(root: Path, packs: Mapping[str, int]) -> None:
     """Stop unless every pack (by path) is there in its recorded size.
 
     Raises:
-        UserError: naming the first bad pack, which is taken out so that the next run makes it again.
+        UserError: naming the first bad pack; it is taken out, so the next run makes it again.
     """
     for path, n_bytes in packs.items():
         pack = Path(path)

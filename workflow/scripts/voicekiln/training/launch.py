@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,10 +13,9 @@ from pathlib import Path
 from voicekiln.training import progress
 from voicekiln.training import state as states
 from voicekiln.training.status import EXIT_ERROR, read_json
-from voicekiln.training.stop import LAUNCHER, OUTCOME, SIGNALS
+from voicekiln.training.stop import EXCHANGE, LAUNCHER, OUTCOME_FILE, SIGNALS, STOP_FILE
 
 POLL_S = 0.2
-RESEND_S = 1.0
 SCRIPTS = Path(__file__).resolve().parents[2]
 
 
@@ -50,24 +48,21 @@ def launch(
     """
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc-per-node", str(processes)]
+    # Left to itself, torch's agent kills its workers 30 s after SIGTERM, saved or not. With no
+    # handler of its own it stays deaf to what `_ignore_signals` shuts out, and waits for them.
+    command += ["--signals-to-handle", "SIGHUP"]
     command += ["--module", "voicekiln.training.worker", str(settings)]
     with tempfile.TemporaryDirectory(prefix="voicekiln-") as scratch:
-        outcome = Path(scratch, "outcome.json")
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join(filter(None, [str(SCRIPTS), os.getenv("PYTHONPATH")])),
             "OMP_NUM_THREADS": str(threads),
             LAUNCHER: str(os.getpid()),
-            OUTCOME: str(outcome),
-            # Left to itself, torch's agent kills its workers 30 s after SIGTERM, saved or not. With
-            # no handler of its own it stays ignorant of signals and waits for the workers.
-            "TORCHELASTIC_SIGNALS_TO_HANDLE": "SIGHUP",
+            EXCHANGE: scratch,
         }
-        with _requests() as asked:
-            process = subprocess.Popen(
-                command, env=environment, start_new_session=True, preexec_fn=_ignore_signals
-            )
-            _wait(process, asked, directory / progress.FILE, say)
-        record = read_json(outcome)
+        with _stop_file(Path(scratch, STOP_FILE)):
+            process = subprocess.Popen(command, env=environment, preexec_fn=_ignore_signals)
+            _wait(process, directory / progress.FILE, say)
+        record = read_json(Path(scratch, OUTCOME_FILE))
     if record is None:
         code = process.returncode or EXIT_ERROR
         return Outcome(code, "failed", f"the worker ended without a word (exit code {code})")
@@ -88,15 +83,9 @@ def finished_record(directory: Path) -> dict:
     }
 
 
-def _wait(
-    process: subprocess.Popen, asked: list[int], path: Path, say: Callable[[str], None]
-) -> None:
-    sent_s, shown = 0.0, read_json(path)
+def _wait(process: subprocess.Popen, path: Path, say: Callable[[str], None]) -> None:
+    shown = read_json(path)
     while process.poll() is None:
-        # Again and again: a worker that is still importing ignores what comes too early.
-        if asked and time.monotonic() - sent_s > RESEND_S:
-            sent_s = time.monotonic()
-            _send(process, asked[0])
         record = read_json(path)
         if record and record != shown:
             shown = record
@@ -107,20 +96,22 @@ def _wait(
             pass
 
 
-def _send(process: subprocess.Popen, number: int) -> None:
-    try:
-        os.killpg(process.pid, number)
-    except ProcessLookupError:
-        pass
-
-
 @contextmanager
-def _requests() -> Iterator[list[int]]:
-    """Signals that came inside the `with`; they do nothing else."""
-    asked: list[int] = []
-    before = {s: signal.signal(s, lambda number, _: asked.append(number)) for s in SIGNALS}
+def _stop_file(path: Path) -> Iterator[None]:
+    """Inside the `with` a signal does nothing but write its name into a file.
+
+    The workers look for it between batches. They are in sessions of their own, out of reach of a
+    signal to this process's group; and a signal to one that is still importing would be lost.
+    """
+
+    def write(number: int, frame) -> None:
+        part = path.with_suffix(".part")
+        part.write_text(f"signal {signal.Signals(number).name}", encoding="utf-8")
+        os.replace(part, path)
+
+    before = {number: signal.signal(number, write) for number in SIGNALS}
     try:
-        yield asked
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

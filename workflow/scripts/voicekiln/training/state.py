@@ -113,7 +113,7 @@ def load(checkpoint: Path) -> tuple[dict[str, torch.Tensor], dict]:
 
 
 def point(folder: Path, name: str, checkpoint: Path) -> None:
-    """Makes `<name>.json` (best or last) name a checkpoint; not one that is not there or damaged."""
+    """Makes `<name>.json` (best or last) name a checkpoint, unless that is gone or damaged."""
     meta = read_json(checkpoint / META)
     if meta is None:
         return

@@ -1,4 +1,4 @@
-"""Requests to stop early: signals, a time limit, a launcher that is gone.
+"""Requests to stop early: signals, here or at the launcher; a time limit; a launcher that is gone.
 
 A request is only remembered; the loop asks between batches, saves and ends. So it does no harm that
 a signal comes two or three times, as it does at the end of a SLURM job's time.
@@ -7,11 +7,14 @@ a signal comes two or three times, as it does at the end of a SLURM job's time.
 import os
 import signal
 import time
+from pathlib import Path
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else []))
 # The environment in which a launcher tells the worker its process id (without its launcher a worker
-# would train on unseen), and the file that it reads the outcome from: exit_code, state, reason.
-LAUNCHER, OUTCOME = "VOICEKILN_LAUNCHER", "VOICEKILN_OUTCOME"
+# would train on unseen), and a folder for what they have to say to each other: why to stop, and how
+# it ended (exit_code, state, reason).
+LAUNCHER, EXCHANGE = "VOICEKILN_LAUNCHER", "VOICEKILN_EXCHANGE"
+STOP_FILE, OUTCOME_FILE = "stop.txt", "outcome.json"
 
 
 class Stop:
@@ -26,6 +29,7 @@ class Stop:
         self._deadline = None if after_minutes is None else time.monotonic() + 60 * after_minutes
         self._after_minutes = after_minutes
         self._launcher = int(os.environ.get(LAUNCHER, "0"))
+        self._file = Path(os.environ[EXCHANGE], STOP_FILE) if EXCHANGE in os.environ else None
 
     def on_signals(self) -> None:
         """From now on a signal is a request to stop."""
@@ -45,6 +49,8 @@ class Stop:
             self.request(
                 f"time limit of {self._after_minutes:g} minutes (train.stop_after_minutes)"
             )
+        if self._reason is None and self._file and self._file.exists():
+            self.request(self._file.read_text(encoding="utf-8"))
         if self._reason is None and self._launcher and not _alive(self._launcher):
             self.request("the process that started the training is gone")
         return self._reason

@@ -30,7 +30,7 @@ from voicekiln.training.status import (
     write_json,
     write_status,
 )
-from voicekiln.training.stop import OUTCOME, Stop
+from voicekiln.training.stop import EXCHANGE, OUTCOME_FILE, Stop
 
 log = logging.getLogger("train")
 
@@ -83,8 +83,9 @@ def run(settings: RunSettings, stop: Stop) -> int:
 
 def record(settings: RunSettings, lease: Lease, state: str, reason: str, code: int) -> None:
     """Writes how it ended: for the launcher, and to status.json if the training is ours."""
-    if outcome := os.environ.get(OUTCOME):
-        write_json(Path(outcome), {"exit_code": code, "state": state, "reason": reason})
+    if folder := os.environ.get(EXCHANGE):
+        outcome = {"exit_code": code, "state": state, "reason": reason}
+        write_json(Path(folder, OUTCOME_FILE), outcome)
     if lease.held:
         directory = settings.directory / "checkpoints"
         last, best = states.pointed(directory, "last"), states.pointed(directory, "best")
