@@ -144,3 +144,10 @@ def test_a_checkpoint_that_was_deflated_reads_the_same(tmp_path):
             new.writestr(entry.filename, old.read(entry), zipfile.ZIP_DEFLATED)
     read = checkpoints.read(tmp_path / "deflated.pt")
     assert all(torch.equal(read[name], tensor) for name, tensor in tensors.items())
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_files_are_as_readable_as_others(tmp_path, suffix):
+    (tmp_path / "plain").touch()
+    checkpoints.write_atomic(tmp_path / f"x{suffix}", STATE)
+    assert (tmp_path / f"x{suffix}").stat().st_mode == (tmp_path / "plain").stat().st_mode

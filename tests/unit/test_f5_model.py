@@ -76,6 +76,14 @@ def test_load_is_strict():
         f5.load(model, weights)
 
 
+GOLDEN = [
+    [-1.7733, 2.7983, -4.8056, -10.2415, -11.5129],
+    [-4.0374, 1.9837, -1.9775, -9.3438, -10.7922],
+    [-6.3111, -5.1842, 3.5008, -8.3908, -10.9691],
+    [-1.7737, -1.3794, -0.6553, -0.966, -1.1459],
+    [0.8246, 1.2058, 1.807, 1.6814, 0.7875],
+]
+
 TEXTS = [
     "Hello; “world”, it’s 12.",
     "naïve café",
@@ -123,3 +131,14 @@ def test_the_mel_refuses_what_it_cannot_do():
         f5.clip_features(np.zeros(512, np.float32))
     with pytest.raises(UserError, match="no settings, got fmax"):
         f5.clip_features(np.zeros(2000, np.float32), {"fmax": 8000})
+
+
+def test_features_are_those_of_their_version():
+    """Fails when a clip's features change: then raise f5.VERSION, and set the numbers anew."""
+    t = np.arange(4800) / f5.RATE_HZ
+    glide = np.sin(2 * np.pi * (150 + 4000 * t) * t) * np.minimum(1, 20 * t)
+    glide[3000:4000] = 0
+    mel = f5.clip_features(glide.astype(np.float32))
+    assert f5.VERSION == 1 and mel.shape == (19, 100)
+    picked = mel[[0, 3, 9, 14, 18]][:, [0, 10, 25, 60, 99]]
+    torch.testing.assert_close(picked, torch.tensor(GOLDEN), atol=1e-3, rtol=0)
