@@ -167,6 +167,17 @@ def run_datasets(wildcards):
     return expand("results/corpora/{corpus}/DIGEST.json", corpus=joined)
 
 
+def behind_checkpoints(wildcards):
+    """Input: the records of the checkpoints that a run lies behind.
+
+    When a checkpoint is done, Snakemake looks again only at the jobs that name its output; those
+    further down stay marked, though nothing before them runs. So every rule of a run names them.
+    """
+    names = ("tables/correct/DIGEST.json", "DIGEST.json")
+    joined = configuration.corpora_of(RUNS[wildcards.run])
+    return expand("results/corpora/{corpus}/{name}", corpus=joined, name=names)
+
+
 def run_features(wildcards):
     """Input: the feature indices of all shards of these corpora."""
     return [

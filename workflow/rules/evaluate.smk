@@ -5,6 +5,7 @@ rule evaluate_run:
     """Choose the checkpoint and let it speak the test sentences."""
     input:
         datasets=run_datasets,
+        unchanged=behind_checkpoints,
         finished="results/runs/{run}/training/finished.json",
         vocab="results/runs/{run}/tokenizer/vocab.txt",
     output:

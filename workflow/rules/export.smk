@@ -5,6 +5,7 @@ rule export_run:
     """Write the voice."""
     input:
         datasets=run_datasets,
+        unchanged=behind_checkpoints,
         choice="results/runs/{run}/choice.json",
         vocab="results/runs/{run}/tokenizer/vocab.txt",
         reset="results/runs/{run}/base/reset.json",

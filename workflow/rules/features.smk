@@ -5,6 +5,7 @@ rule extract_features:
     """Compute the features of one shard of a corpus."""
     input:
         dataset="results/corpora/{corpus}/DIGEST.json",
+        unchanged="results/corpora/{corpus}/tables/correct/DIGEST.json",
     output:
         index="results/runs/{run}/features/{corpus}/{shard}.parquet",
     log:

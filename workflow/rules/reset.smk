@@ -5,6 +5,7 @@
 checkpoint reset_base:
     """Strip the training state of the base and grow its vocabulary."""
     input:
+        unchanged=behind_checkpoints,
         checkpoint=base_checkpoint,
         base_vocab=base_vocabulary,
         vocab="results/runs/{run}/tokenizer/vocab.txt",

@@ -6,6 +6,7 @@ checkpoint extend_vocabulary:
     """Extend the base's vocabulary with the characters of the data set."""
     input:
         datasets=run_datasets,
+        unchanged=behind_checkpoints,
         base=base_vocabulary,
         pinned=pinned_vocabulary,
     output:

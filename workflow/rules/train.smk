@@ -5,6 +5,7 @@ rule train_run:
     """Fine-tune the base on the data set."""
     input:
         datasets=run_datasets,
+        unchanged=behind_checkpoints,
         features=run_features,
         vocab="results/runs/{run}/tokenizer/vocab.txt",
         reset="results/runs/{run}/base/reset.json",
