@@ -14,7 +14,8 @@ from voicekiln.text.clean import clean, comparable, script_share
         ("cafe\u0301", "café"),
         ("bell\a and nul\0", "bell and nul"),
         ("ሰላም ለዓለም።", "ሰላም ለዓለም።"),
-        ("zero\u200dwidth", "zero\u200dwidth"),
+        ("می\u200cخواهم", "می\u200cخواهم"),
+        ("\ufeffone\u00a0two\u200b\u200f, soft\u00adhyphen", "one two, softhyphen"),
     ],
 )
 def test_clean(text, cleaned):

@@ -1,5 +1,6 @@
 """What runs again when something changes, counted in jobs and items."""
 
+import copy
 import os
 import shutil
 from collections import Counter
@@ -22,9 +23,10 @@ def add(workflow, source, name, n_sentences):
     piece(source, n_sentences, workflow.dir / "in" / name, text=True)
 
 
-@pytest.fixture
-def known(workflow) -> Workflow:
-    """A corpus of short recordings with sidecar texts, prepared once."""
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory) -> Workflow:
+    """A corpus of short recordings with sidecar texts, its data set built once."""
+    workflow = Workflow(tmp_path_factory.mktemp("prepared") / "a voice")
     for i, (source, name) in enumerate(CLIPS):
         add(workflow, source, name, 1 + i % 4)
     workflow.config["corpora"]["voice"] = {
@@ -37,6 +39,15 @@ def known(workflow) -> Workflow:
     workflow.run("dataset")
     assert workflow.jobs["normalize"] == SHARDS
     assert workflow.computed == {"normalize": len(CLIPS), "segment": len(CLIPS)}
+    return workflow
+
+
+@pytest.fixture
+def known(prepared, tmp_path) -> Workflow:
+    """A copy of the prepared corpus, times and Snakemake's records included."""
+    shutil.copytree(prepared.dir, tmp_path / "a voice")
+    workflow = Workflow(tmp_path / "a voice")
+    workflow.config = copy.deepcopy(prepared.config)
     return workflow
 
 

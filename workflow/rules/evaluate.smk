@@ -13,7 +13,7 @@ rule evaluate_run:
     log:
         "logs/evaluate_run/{run}.log",
     benchmark:
-        "benchmarks/evaluate_run/{run}.tsv"
+        "results/benchmarks/evaluate_run/{run}.tsv"
     conda:
         "../../envs/train.yaml"
     threads: 1

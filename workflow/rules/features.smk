@@ -11,7 +11,7 @@ rule extract_features:
     log:
         "logs/extract_features/{run}/{corpus}/{shard}.log",
     benchmark:
-        "benchmarks/extract_features/{run}/{corpus}/{shard}.tsv"
+        "results/benchmarks/extract_features/{run}/{corpus}/{shard}.tsv"
     conda:
         "../../envs/train.yaml"
     threads: 1

@@ -8,7 +8,7 @@ rule inventory:
     log:
         "logs/inventory/{corpus}/{shard}.log",
     benchmark:
-        "benchmarks/inventory/{corpus}/{shard}.tsv"
+        "results/benchmarks/inventory/{corpus}/{shard}.tsv"
     conda:
         "../../envs/audio.yaml"
     resources:

@@ -10,7 +10,7 @@ rule normalize:
     log:
         "logs/normalize/{corpus}/{shard}.log",
     benchmark:
-        "benchmarks/normalize/{corpus}/{shard}.tsv"
+        "results/benchmarks/normalize/{corpus}/{shard}.tsv"
     conda:
         "../../envs/audio.yaml"
     threads: 1

@@ -10,7 +10,7 @@ rule segment:
     log:
         "logs/segment/{corpus}/{shard}.log",
     benchmark:
-        "benchmarks/segment/{corpus}/{shard}.tsv"
+        "results/benchmarks/segment/{corpus}/{shard}.tsv"
     conda:
         "../../envs/audio.yaml"
     threads: 1

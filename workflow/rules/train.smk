@@ -15,7 +15,7 @@ rule train_run:
     log:
         "logs/train_run/{run}.log",
     benchmark:
-        "benchmarks/train_run/{run}.tsv"
+        "results/benchmarks/train_run/{run}.tsv"
     conda:
         "../../envs/train.yaml"
     threads: training_threads

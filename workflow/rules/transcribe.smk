@@ -11,7 +11,7 @@ rule transcribe:
     log:
         "logs/transcribe/{corpus}/{shard}.log",
     benchmark:
-        "benchmarks/transcribe/{corpus}/{shard}.tsv"
+        "results/benchmarks/transcribe/{corpus}/{shard}.tsv"
     conda:
         "../../envs/asr.yaml"
     threads: 2

@@ -20,7 +20,8 @@ def main(smk):
         checkpoint,
         vocab.read_vocab(smk.input.base_vocab),
         vocab.read_vocab(smk.input.vocab),
-        record.parent / "model.safetensors",
+        record.parent
+        / "pretrained_base.safetensors",  # upstream's Trainer starts from it under this name,
         settings["reset"]["seed"],
         family.architecture(smk.params.architecture),
     )

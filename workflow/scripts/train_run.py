@@ -21,6 +21,7 @@ def main(smk):
     job.start(smk)
     finished = Path(smk.output.finished)
     directory = finished.parent
+    reset = Path(smk.input.reset)
     settings = smk.params.settings
     family = families.get(settings["family"])
     rows = write_rows(smk, directory)
@@ -29,7 +30,7 @@ def main(smk):
     content = {
         "family": settings["family"],
         "base": {
-            "checkpoint": str(Path(smk.input.reset).parent / "model.safetensors"),
+            "checkpoint": str(reset.parent / json.loads(reset.read_text())["file"]["name"]),
             "architecture": family.architecture(smk.params.architecture),
         },
         "vocab": str(smk.input.vocab),

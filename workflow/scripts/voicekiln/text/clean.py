@@ -2,15 +2,22 @@
 
 import unicodedata
 
+JOINERS = "\u200c\u200d"  # invisible, but they change how some scripts are written and read
+
 
 def clean(text: str) -> str:
-    """`text` in Unicode NFC, on one line, with single spaces; control characters removed."""
+    """`text` in Unicode NFC, on one line, with single spaces of one kind.
+
+    Characters that nobody sees or says (controls, zero-width spaces, byte order marks, soft
+    hyphens, direction marks, unassigned codes) are removed: each would become a token of its own.
+    """
     text = unicodedata.normalize("NFC", text)
-    text = "".join(
-        c if c.isspace() or unicodedata.category(c) not in ("Cc", "Cs", "Co", "Cn") else ""
-        for c in text
-    )
-    return " ".join(text.split())
+    seen = "".join(c for c in text if c.isspace() or c in JOINERS or _is_written(c))
+    return " ".join(seen.split())
+
+
+def _is_written(character: str) -> bool:
+    return unicodedata.category(character)[0] != "C"
 
 
 def comparable(text: str) -> str:
