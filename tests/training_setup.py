@@ -51,24 +51,35 @@ MODEL = {
 LETTERS = " abcdefgh"
 
 
-def tiny_run(
-    folder: Path, clips: int = 13, base_seed: int = 0, model: dict | None = None, **train
-) -> RunSettings:
-    """Settings of a run whose files are written into `folder`; `train` replaces settings."""
-    path = write_run(folder, clips, base_seed, model, **train)
-    return train_settings.read(path)
+def tiny_run(folder: Path, **changes) -> RunSettings:
+    """Settings of a run whose files are written into `folder`; for `changes` see `write_run`."""
+    return train_settings.read(write_run(folder, **changes))
 
 
 def write_run(
-    folder: Path, clips: int = 13, base_seed: int = 0, model: dict | None = None, **train
+    folder: Path,
+    clips: int = 13,
+    model: dict | None = None,
+    n_frames: tuple[int, int] = (10, 40),
+    threads: int = 1,
+    **train,
 ) -> Path:
-    """Like `tiny_run`; returns the worker's settings file."""
+    """Writes all files of a run; returns the worker's settings file.
+
+    Args:
+        folder: for the files.
+        clips: to train on.
+        model: architecture values that replace those of `MODEL`.
+        n_frames: shortest and longest clip.
+        threads: of the worker.
+        train: settings that replace those of `TRAIN`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     family = families.get("f5")
     architecture = family.architecture(MODEL | (model or {}))
     vocab = folder / "vocab.txt"
     vocab.write_text("".join(f"{letter}\n" for letter in LETTERS), encoding="utf-8")
-    torch.manual_seed(base_seed)
+    torch.manual_seed(0)
     net = family.build(architecture, len(LETTERS))
     for parameter in net.parameters():
         # Upstream begins with zeros in many places, and half of the model would do nothing.
@@ -76,8 +87,8 @@ def write_run(
     base = folder / "base.safetensors"
     save_file(net.state_dict(), base)
     rows = {
-        "train": write_rows(folder / "train.jsonl", clips, seed=1),
-        "val": write_rows(folder / "val.jsonl", 4, seed=2),
+        "train": write_rows(folder / "train.jsonl", clips, n_frames, seed=1),
+        "val": write_rows(folder / "val.jsonl", 4, n_frames, seed=2),
     }
     content = {
         "family": "f5",
@@ -87,7 +98,7 @@ def write_run(
         "val_rows": str(rows["val"]),
         "directory": str(folder / "training"),
         "settings": TRAIN | train,
-        "threads": 1,
+        "threads": threads,
         "fingerprint_parts": {"code": "abc"},
     }
     path = folder / "settings.json"
@@ -95,14 +106,14 @@ def write_run(
     return path
 
 
-def write_rows(path: Path, clips: int, seed: int) -> Path:
-    """Rows of clips of 10 to 40 frames, and a pack of smooth random features beside them."""
+def write_rows(path: Path, clips: int, between: tuple[int, int], seed: int) -> Path:
+    """Rows of clips, and a pack of smooth random features beside them."""
     rng = random.Random(seed)
     generator = torch.Generator().manual_seed(seed)
     pack = path.with_suffix(".safetensors")
     features, lines = {}, []
     for i in range(clips):
-        n_frames = rng.randint(10, 40)
+        n_frames = rng.randint(*between)
         name = f"{path.stem}-{i:03d}"
         tone = torch.randn(1, 100, generator=generator)
         features[name] = tone + 0.1 * torch.randn(n_frames, 100, generator=generator)

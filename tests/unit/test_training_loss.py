@@ -1,6 +1,7 @@
 """The F5 loss: upstream's for the same draws, however an update is cut into batches."""
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -139,20 +140,23 @@ def test_dropped_text_is_dropped_for_its_sample_alone():
     model = tiny().eval()
     samples = some_samples((30, 30), (7, 4))
     draws = [f5.draw(s, 1, 1, drops=False) for s in samples]
-    mixed = f5.collate(samples, draws)
-    mixed["drop_text"] = torch.tensor([True, False])
+    mixed = f5.collate(samples, [replace(draws[0], drop_text=True), draws[1]])
     seen = []
     hook = model.transformer.register_forward_hook(lambda m, a, output: seen.append(output))
     with torch.no_grad():
         f5.loss(model, mixed, mixed["totals"])
         plain = f5.collate(samples, draws)
         f5.loss(model, plain, plain["totals"])
-        t = plain["time"][:, None, None]
+        times = torch.tensor([d.time for d in draws])
+        t = times[:, None, None]
+        cond = plain["mel"].clone()
+        for i, d in enumerate(draws):
+            cond[i, slice(*d.span)] = 0
         model.transformer(
             x=(1 - t) * plain["noise"] + t * plain["mel"],
-            cond=plain["mel"].masked_fill(plain["span"][..., None], 0),
+            cond=cond,
             text=plain["text"],
-            time=plain["time"],
+            time=times,
             mask=torch.ones(2, 30, dtype=torch.bool),
             drop_text=True,
         )

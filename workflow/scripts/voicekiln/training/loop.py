@@ -118,8 +118,9 @@ class Training:
         self.train_clips = Clips(family, data.train, data.train_tokens, read, s.seed, drops=True)
         self.val_clips = Clips(family, data.val, data.val_tokens, read, s.seed, drops=False)
 
+        self.trained = [p for p in model.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(
-            [p for p in model.parameters() if p.requires_grad],
+            self.trained,
             lr=s.learning_rate,
             betas=s.betas,
             weight_decay=s.weight_decay,
@@ -233,7 +234,7 @@ class Training:
                 losses[name] = losses.get(name, 0) + weight * part.detach()
         norm = None
         if s.max_grad_norm > 0:
-            norm = self.accelerator.clip_grad_norm_(self.model.parameters(), s.max_grad_norm)
+            norm = self.accelerator.clip_grad_norm_(self.trained, s.max_grad_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.ema.update()

@@ -102,28 +102,27 @@ def collate(samples: Sequence[Sample], draws: Sequence[Draws], pad_to: int | Non
         pad_to: frames to pad to; None for the longest clip.
 
     Returns:
-        dict of tensors with B first; `totals`: what the loss is divided by, the values in
-        masked frames; `longest`: frames of the longest clip.
+        dict of tensors with B first: `mel`, `noise`, `text`, and `clips` with what there is one
+        number of for each clip (one tensor, because every tensor costs when it comes from a loader
+        process); `longest`: frames of the longest clip; `totals`: what the loss is divided by, the
+        values in masked frames.
     """
     lengths = [len(sample.features) for sample in samples]
     longest = max(lengths)
-    n_frames = pad_to or longest
-    shape = (len(samples), n_frames, samples[0].features.shape[1])
+    shape = (len(samples), pad_to or longest, samples[0].features.shape[1])
     mel, noise = torch.zeros(shape), torch.zeros(shape)  # [B, T, D]
-    span = torch.zeros(shape[:2], dtype=torch.bool)  # [B, T]
     for i, (sample, drawn) in enumerate(zip(samples, draws, strict=True)):
         mel[i, : lengths[i]] = sample.features
         noise[i, : lengths[i]] = drawn.noise
-        span[i, slice(*drawn.span)] = True
+    clips = [
+        (n_frames, *drawn.span, drawn.time, drawn.drop_audio, drawn.drop_text)
+        for n_frames, drawn in zip(lengths, draws, strict=True)
+    ]
     return {
         "mel": mel,
         "noise": noise,
-        "span": span,
-        "lengths": torch.tensor(lengths),
         "text": pad_sequence([s.tokens for s in samples], batch_first=True, padding_value=NO_TOKEN),
-        "time": torch.tensor([d.time for d in draws]),
-        "drop_audio": torch.tensor([d.drop_audio for d in draws]),
-        "drop_text": torch.tensor([d.drop_text for d in draws]),
+        "clips": torch.tensor(clips, dtype=torch.float32),
         "longest": longest,
         "totals": {"flow": sum(d.span[1] - d.span[0] for d in draws) * shape[2]},
     }
@@ -137,20 +136,23 @@ def loss(model: torch.nn.Module, batch: dict, totals: dict[str, int]) -> dict[st
         batch: what `collate` gave, on the model's device.
         totals: the batches' `totals`, added up over the update.
     """
-    mel, noise, span = batch["mel"], batch["noise"], batch["span"]
+    mel, noise = batch["mel"], batch["noise"]
+    lengths, start, end, time, drop_audio, drop_text = batch["clips"].unbind(1)  # [B] each
     n_frames = mel.shape[1]
-    time = batch["time"][:, None, None]
-    noised = (1 - time) * noise + time * mel
+    frame = torch.arange(n_frames, device=mel.device)
+    mask = frame < lengths[:, None]  # [B, T]
+    span = (frame >= start[:, None]) & (frame < end[:, None])  # [B, T]
+    hidden = span | drop_audio.bool()[:, None]
+    t = time[:, None, None]
+    noised = (1 - t) * noise + t * mel
     flow = mel - noise
-    hidden = span | batch["drop_audio"][:, None]  # [B, T]
-    mask = torch.arange(n_frames, device=mel.device) < batch["lengths"][:, None]  # [B, T]
     filler_row = n_frames if n_frames > batch["longest"] else None
-    with _text_by_sample(model.transformer.text_embed, batch["drop_text"], filler_row):
+    with _text_by_sample(model.transformer.text_embed, drop_text.bool(), filler_row):
         predicted = model.transformer(
             x=noised,
             cond=mel.masked_fill(hidden[..., None], 0.0),
             text=batch["text"],
-            time=batch["time"],
+            time=time,
             mask=mask,
         )  # [B, T, D]
     error = (predicted.float() - flow).square().masked_fill(~span[..., None], 0.0)

@@ -1,0 +1,241 @@
+"""Updates per second of our training loop beside f5_tts's Trainer.
+
+Same model, batches, precision and threads:
+
+    python benchmarks/training.py [--threads 1] [--rounds 3] [--updates 20] [--precision fp32]
+
+Each trial is a process of its own; the two take turns, so that a busy machine slows both. Only the
+time from the end of one update to the end of another counts: no start, no validation, no saving.
+Both load their batches with one loader process; ours draws the noise there too, upstream in the
+training process. Beside the time on the clock stands that of the training process on the CPU, which
+tells more where the machine is shared. Times vary; this is no test.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "workflow" / "scripts"), str(ROOT / "tests")]
+
+SIZES = {
+    "tiny": {
+        "model": {"dim": 64, "depth": 2, "heads": 2, "dim_head": 32, "text_dim": 32},
+        "batch_frames": 400,
+    },
+    "mid": {
+        "model": {"dim": 256, "depth": 10, "heads": 4, "dim_head": 64, "text_dim": 128},
+        "batch_frames": 800,
+    },
+}
+CLIPS, SKIPPED = 60, 3  # the first updates fill caches
+LEARNING_RATE, WARMUP = 1.0e-4, 10
+
+
+def setting(size: str, folder: Path, updates: int, precision: str, threads: int):
+    """Settings of a run with enough epochs for `updates`; both sides use its data and its base."""
+    from training_setup import tiny_run
+
+    return tiny_run(
+        folder,
+        clips=CLIPS,
+        model=SIZES[size]["model"] | {"conv_layers": 2, "ff_mult": 2},
+        n_frames=(60, 200),
+        threads=threads,
+        epochs=updates,  # an epoch is several updates; stopped when there are enough
+        learning_rate=LEARNING_RATE,
+        warmup_updates=WARMUP,
+        batch_frames=SIZES[size]["batch_frames"],
+        batch_clips=0,
+        accumulate=1,
+        precision=precision,
+        ema_every=10,
+        ema_follow_updates=100,
+        save_every=10**9,
+        validate_every=10**9,
+        log_every=10,
+        workers=1,
+    )
+
+
+class Enough(Exception):
+    """As many updates as were asked for are done."""
+
+
+def clock(updates: int):
+    """A function to be called at the end of each update, and the list of times it fills."""
+    times: list[tuple[float, float]] = []
+
+    def tick():
+        times.append((time.perf_counter(), time.process_time()))
+        if len(times) >= updates:
+            raise Enough
+
+    return tick, times
+
+
+def ours(run, updates: int) -> list[tuple[float, float]]:
+    """Ends of updates of our loop."""
+    from voicekiln.training import worker
+    from voicekiln.training.ema import Ema
+    from voicekiln.training.loop import accelerator_for
+    from voicekiln.training.stop import Stop
+
+    tick, times = clock(updates)
+    average = Ema.update
+
+    def update(self):
+        average(self)
+        tick()
+
+    Ema.update = update
+    try:
+        worker.train(run, Stop(), accelerator_for(run.train.precision), None)
+    except Enough:
+        pass
+    return times
+
+
+def upstreams(run, updates: int) -> list[tuple[float, float]]:
+    """Ends of updates of f5_tts's Trainer with our batches."""
+    import voicekiln.upstream  # noqa: F401  (before f5_tts)
+    from f5_tts.model import trainer
+    from torch.utils.data import Dataset, Sampler
+    from voicekiln import families
+    from voicekiln.tokenizers.vocab import index, read_vocab
+    from voicekiln.training.batches import plan
+    from voicekiln.training.data import PackedFeatures, read_rows
+
+    family = families.get(run.family)
+    vocab = read_vocab(run.vocab)
+    rows = read_rows(run.train_rows)
+    model = family.build(run.architecture, len(vocab))
+    family.load(model, family.read_weights(run.checkpoint))
+    model.vocab_char_map = index(vocab)
+    read = PackedFeatures()
+
+    class Clips(Dataset):
+        def __len__(self):
+            return len(rows)
+
+        def __getitem__(self, i):
+            return {"mel_spec": read(rows[i]).T, "text": list(rows[i].text)}
+
+    s = run.train
+    batches = plan(
+        [r.n_frames for r in rows], [r.id for r in rows], s.batch_frames, s.batch_clips, 1, s.seed
+    )
+
+    class SameBatches(Sampler):
+        """Stands in for upstream's DynamicBatchSampler."""
+
+        drop_last = True
+
+        def __init__(self, *args, **kwargs):
+            self.epoch = 0
+
+        def set_epoch(self, epoch):
+            self.epoch = epoch
+
+        def __iter__(self):
+            return iter(map(list, batches.epoch(self.epoch)))
+
+        def __len__(self):
+            return batches.per_epoch
+
+    trainer.DynamicBatchSampler = SameBatches
+    tick, times = clock(updates)
+    theirs = trainer.Trainer(
+        model,
+        s.epochs,
+        s.learning_rate,
+        num_warmup_updates=s.warmup_updates,
+        save_per_updates=10**9,
+        keep_last_n_checkpoints=0,
+        checkpoint_path=str(run.directory / "upstream"),
+        batch_size_per_gpu=s.batch_frames,
+        batch_size_type="frame",
+        max_samples=s.batch_clips,
+        max_grad_norm=s.max_grad_norm,
+        logger=None,
+        accelerate_kwargs={"mixed_precision": {"fp32": "no"}.get(s.precision, s.precision)},
+    )
+    average = theirs.ema_model.update
+
+    def update():
+        average()
+        tick()
+
+    theirs.ema_model.update = update
+    try:
+        theirs.train(Clips(), num_workers=1, resumable_with_seed=s.seed)
+    except Enough:
+        pass
+    return times
+
+
+def trial(side: str, size: str, updates: int, precision: str, threads: int) -> None:
+    """Prints the updates per second of one trial, by the clock and by the CPU, as JSON."""
+    import torch
+
+    torch.set_num_threads(threads)
+    with tempfile.TemporaryDirectory() as folder:
+        run = setting(size, Path(folder), updates, precision, threads)
+        times = {"ours": ours, "upstream": upstreams}[side](run, updates)
+    n = len(times) - 1 - SKIPPED
+    print(
+        json.dumps(
+            [n / (end - begin) for begin, end in zip(times[SKIPPED], times[-1], strict=True)]
+        )
+    )
+
+
+def main() -> None:
+    """Runs the trials in turn and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--updates", type=int, default=20)
+    parser.add_argument("--precision", choices=["fp32", "bf16", "fp16"], default="fp32")
+    parser.add_argument("--sizes", nargs="+", choices=sorted(SIZES), default=["tiny", "mid"])
+    parser.add_argument("--trial", nargs=2, metavar=("SIDE", "SIZE"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.trial:
+        side, size = options.trial
+        trial(side, size, options.updates, options.precision, options.threads)
+        return
+    print(f"updates per second; {options.precision}, threads: {options.threads}")
+    print(f"{'model':5} {'time':5} {'upstream':>9} {'ours':>9} {'ratio':>6}   ratio of each round")
+    for size in options.sizes:
+        found: dict[str, list[list[float]]] = {"upstream": [], "ours": []}
+        for n in range(options.rounds):
+            for side in ("upstream", "ours") if n % 2 == 0 else ("ours", "upstream"):
+                found[side].append(run_trial(side, size, options))
+        for i, name in enumerate(("clock", "cpu")):
+            theirs, here = ([r[i] for r in found[side]] for side in ("upstream", "ours"))
+            ratios = [a / b for a, b in zip(here, theirs, strict=True)]
+            medians = f"{statistics.median(theirs):9.3f} {statistics.median(here):9.3f}"
+            each = " ".join(f"{r:.2f}" for r in ratios)
+            print(f"{size:5} {name:5} {medians} {statistics.median(ratios):6.2f}   {each}")
+
+
+def run_trial(side: str, size: str, options) -> list[float]:
+    """One trial in a process of its own."""
+    command = [sys.executable, __file__, "--trial", side, size]
+    command += ["--updates", str(options.updates), "--threads", str(options.threads)]
+    command += ["--precision", options.precision]
+    environment = os.environ | {"OMP_NUM_THREADS": str(options.threads)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{side} {size}: {done.stderr[-3000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+if __name__ == "__main__":
+    main()
