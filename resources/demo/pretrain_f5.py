@@ -97,7 +97,8 @@ def speak_all(n: int, seed: str, exclude: set[str]) -> list[dict]:
         said = np.pad(said * 0.07 / np.sqrt(np.mean(said**2)), rng.integers(2500, 6000, 2))
         said = said + speech.background(len(said), rng.uniform(-62, -54), rng)
         said = speech.resample(said.astype(np.float32), speech.RATE_HZ, RATE_HZ)
-        rows.append({"mel_spec": to_mel(torch.from_numpy(said)[None]), "text": list(plain(text))})
+        mel = to_mel(torch.from_numpy(said)[None])
+        rows.append({"mel_spec": mel, "text": list(plain(text)), "sentence": text})
     return rows
 
 
@@ -168,8 +169,8 @@ def main(output: Path) -> None:
     random.seed(SEED)  # CFM.forward draws from it what to drop
     with open(HERE / "sentences.tsv", newline="") as table:
         demo = {row["text"] for row in csv.DictReader(table, delimiter="\t")}
-    dev = speak_all(N_DEV, "f5 dev", demo)
-    train = speak_all(N_TRAIN, "f5", demo | {"".join(row["text"]) for row in dev})
+    train = speak_all(N_TRAIN, "f5", demo)
+    dev = speak_all(N_DEV, "f5 dev", demo | {row["sentence"] for row in train})
     vocabulary = sorted({token for row in train for token in row["text"]})  # the space comes first
     output.mkdir(parents=True, exist_ok=True)
     (output / "vocab.txt").write_text("".join(f"{token}\n" for token in vocabulary))
