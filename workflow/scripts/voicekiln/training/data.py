@@ -1,5 +1,6 @@
 """Rows of a data set, and batches made from them by loader processes."""
 
+import importlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -85,6 +86,13 @@ class Clips(Dataset):
     ):
         self.family, self.rows, self.tokens = family, rows, tokens
         self.read, self.seed, self.drops = read, seed, drops
+
+    def __getstate__(self) -> dict:
+        # For loader processes that are not forked: a module goes by its name.
+        return self.__dict__ | {"family": self.family.__name__}
+
+    def __setstate__(self, values: dict) -> None:
+        self.__dict__ = values | {"family": importlib.import_module(values["family"])}
 
     def __getitem__(self, request: Request) -> "dict | UserError":
         # Returned and not raised: a loader process would wrap it into a traceback.

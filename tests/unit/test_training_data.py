@@ -1,0 +1,67 @@
+"""Rows and batches of a data set."""
+
+import json
+import pickle
+from dataclasses import replace
+
+import pytest
+import torch
+from training_setup import tiny_run
+from voicekiln import families
+from voicekiln.errors import UserError
+from voicekiln.tokenizers.vocab import index, read_vocab
+from voicekiln.training.data import Clips, PackedFeatures, Request, load, read_rows
+
+
+@pytest.fixture
+def clips(tmp_path) -> Clips:
+    run = tiny_run(tmp_path)
+    family, rows = families.get("f5"), read_rows(run.train_rows)
+    tokens = family.tokens([r.text for r in rows], index(read_vocab(run.vocab)))
+    return Clips(family, rows, tokens, PackedFeatures(), seed=1, drops=True)
+
+
+def test_a_batch_holds_its_clips_padded_with_their_own_draws(clips):
+    batch = clips[Request((3, 5), 7)]
+    for i, clip in enumerate((3, 5)):
+        row = clips.rows[clip]
+        features = PackedFeatures()(row)
+        assert torch.equal(batch["mel"][i, : row.n_frames], features)
+        assert not batch["mel"][i, row.n_frames :].any()
+        assert not batch["noise"][i, row.n_frames :].any()
+        alone = clips[Request((clip,), 7)]
+        assert torch.equal(batch["noise"][i, : row.n_frames], alone["noise"][0])
+        assert torch.equal(batch["clips"][i], alone["clips"][0])
+
+
+def test_loader_processes_of_any_kind_give_the_same(clips):
+    requests = [Request((0, 1), 0), Request((2,), 0), Request((3, 4, 5), 1)]
+    here = list(load(clips, requests, workers=0, pin=False))
+    copied = pickle.loads(pickle.dumps(clips))  # as a spawned process gets it
+    for others in (load(clips, requests, workers=2, pin=False), map(copied.__getitem__, requests)):
+        for a, b in zip(here, others, strict=True):
+            assert torch.equal(a["noise"], b["noise"]) and torch.equal(a["clips"], b["clips"])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_missing_and_wrong_features_are_one_line(clips, workers):
+    clips.rows[0] = replace(clips.rows[0], feature="nobody")
+    clips.rows[1] = replace(clips.rows[1], n_frames=999)
+    clips.rows[2] = replace(clips.rows[2], pack="/nowhere/a.safetensors")
+    for clip, words in ((0, "nobody"), (1, "the data set says 999"), (2, "/nowhere/a")):
+        with pytest.raises(UserError, match=words) as raised:
+            list(load(clips, [Request((clip,), 0)], workers, pin=False))
+        assert "run snakemake again" in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_rows_come_by_id_and_mistakes_name_the_line(tmp_path):
+    lines = (tiny_run(tmp_path).train_rows).read_text().splitlines()
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(lines[::-1]) + "\n")
+    assert [r.id for r in read_rows(path)] == [json.loads(line)["id"] for line in lines]
+    path.write_text("\n".join([lines[0], lines[0]]) + "\n")
+    with pytest.raises(UserError, match="line 2: id 'train-000' comes twice"):
+        read_rows(path)
+    path.write_text('{"id": "a"}\n')
+    with pytest.raises(UserError, match="line 1: text, speaker"):
+        read_rows(path)
