@@ -163,7 +163,8 @@ def test_a_bad_file_does_not_stop_the_rest_and_too_many_do(known):
 
 
 def test_a_byte_copy_is_computed_once(known):
-    shutil.copy(known.dir / "in/anna/a.flac", known.dir / "in/anna/copy.flac")
+    for suffix in ("flac", "txt"):
+        shutil.copy(known.dir / f"in/anna/a.{suffix}", known.dir / f"in/anna/copy.{suffix}")
     known.run("dataset")
     assert known.computed == {}
     assert b"byte-equal copy" in known.dataset("voice")["ledger.json"]

@@ -35,6 +35,7 @@ def or_stop(function):
 SETTINGS = or_stop(configuration.resolve)(
     config, ROOT / "workflow/schemas/config.schema.yaml"
 )
+or_stop(configuration.check_files)(SETTINGS, ROOT)
 CORPORA = SETTINGS["corpora"]
 RUNS = SETTINGS["runs"]
 

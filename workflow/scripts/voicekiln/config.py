@@ -136,6 +136,43 @@ def locate(path: str, basedir: Path) -> str:
     return path
 
 
+def check_files(config: Mapping[str, Any], basedir: Path) -> None:
+    """Stop unless the files and folders that the configuration names are there.
+
+    Raises:
+        UserError: naming each missing one with its key. Corrections may be absent.
+    """
+    missing = [
+        f"{key}: {path} is not there (relative paths start at the working directory)"
+        for key, path in _named_files(config)
+        if not Path(locate(path, basedir)).exists()
+    ]
+    if missing:
+        raise UserError("files that the configuration names:\n  " + "\n  ".join(missing))
+
+
+def _named_files(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, corpus in config["corpora"].items():
+        audio = corpus["audio"]
+        for path in [audio] if isinstance(audio, str) else audio:
+            yield f"corpora.{name}.audio", path
+        if corpus["transcripts"] not in (None, "sidecar"):
+            yield f"corpora.{name}.transcripts", corpus["transcripts"]
+        model = corpus["transcribe"]["model"]
+        if model is not None and is_file(model):
+            yield f"corpora.{name}.transcribe.model", model
+    for name, run in config["runs"].items():
+        for key in ("checkpoint", "vocab"):
+            if key in run["base"]:
+                yield f"runs.{name}.base.{key}", run["base"][key]
+        for key, path in (
+            ("vocoder", run["vocoder"]),
+            ("tokenizer.vocab", run["tokenizer"]["vocab"]),
+        ):
+            if path is not None:
+                yield f"runs.{name}.{key}", path
+
+
 def is_file(model: str) -> bool:
     """Whether `transcribe.model` is a path and not the name of a released model."""
     return Path(model).name != model or Path(model).suffix == ".pt"
