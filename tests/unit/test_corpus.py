@@ -307,3 +307,13 @@ def test_overlapping_segments_do_not_add_up():
     segments = table(segment("a", 0, 40.0, split="train"), segment("b", 10, 40.0, split="val"))
     with pytest.raises(UserError, match="does not add up"):
         ledger(tables.frame([recording(seconds=60.0)], tables.RECORDINGS), segments)
+
+
+@pytest.mark.parametrize("rows", [[], [segment("", status="drop", step="x", reason="y")]])
+def test_nothing_left_goes_through_every_step(rows):
+    result, pairs = deduplicate(table(*rows), DEDUPLICATE)
+    result, leaks = split(validate(result, VALIDATE), SPLIT)
+    assert len(result) == len(rows) and pairs.empty
+    assert leaks["shared_texts"] == 0
+    account = ledger(tables.frame([recording()], tables.RECORDINGS), result)
+    assert account["kept"]["train"]["samples"] == 0
