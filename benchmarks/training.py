@@ -2,10 +2,11 @@
 
 Same model, batches, precision and threads:
 
-    python benchmarks/training.py [--threads 1] [--rounds 3] [--updates 20] [--precision fp32]
+    python benchmarks/training.py [--threads 1] [--rounds 3] [--epochs 2] [--precision fp32]
 
-Each trial is a process of its own; the two take turns, so that a busy machine slows both. Only the
-time from the end of one update to the end of another counts: no start, no validation, no saving.
+Each trial is a process of its own; the two take turns, so that a busy machine slows both. Only
+the time from the end of the first epoch to the end of the last counts: no start, no validation, no
+saving, and the same clips on both sides.
 Both load their batches with one loader process; ours draws the noise there too, upstream in the
 training process. Beside the time on the clock stands that of the training process on the CPU, which
 tells more where the machine is shared. Times vary; this is no test.
@@ -34,12 +35,12 @@ SIZES = {
         "batch_frames": 800,
     },
 }
-CLIPS, SKIPPED = 60, 3  # the first updates fill caches
+CLIPS = 60
 LEARNING_RATE, WARMUP = 1.0e-4, 10
 
 
-def setting(size: str, folder: Path, updates: int, precision: str, threads: int):
-    """Settings of a run with enough epochs for `updates`; both sides use its data and its base."""
+def setting(size: str, folder: Path, epochs: int, precision: str, threads: int):
+    """Settings of a run; both sides use its data and its base."""
     from training_setup import tiny_run
 
     return tiny_run(
@@ -48,7 +49,7 @@ def setting(size: str, folder: Path, updates: int, precision: str, threads: int)
         model=SIZES[size]["model"] | {"conv_layers": 2, "ff_mult": 2},
         n_frames=(60, 200),
         threads=threads,
-        epochs=updates,  # an epoch is several updates; stopped when there are enough
+        epochs=1 + epochs,  # the first is not timed
         learning_rate=LEARNING_RATE,
         warmup_updates=WARMUP,
         batch_frames=SIZES[size]["batch_frames"],
@@ -80,6 +81,16 @@ def clock(updates: int):
     return tick, times
 
 
+def batches_of(run):
+    """The batches that both sides train on."""
+    from voicekiln.training.batches import plan
+    from voicekiln.training.data import read_rows
+
+    rows, s = read_rows(run.train_rows), run.train
+    frames, ids = [r.n_frames for r in rows], [r.id for r in rows]
+    return plan(frames, ids, s.batch_frames, s.batch_clips, 1, s.seed)
+
+
 def ours(run, updates: int) -> list[tuple[float, float]]:
     """Ends of updates of our loop."""
     from voicekiln.training import worker
@@ -109,7 +120,6 @@ def upstreams(run, updates: int) -> list[tuple[float, float]]:
     from torch.utils.data import Dataset, Sampler
     from voicekiln import families
     from voicekiln.tokenizers.vocab import index, read_vocab
-    from voicekiln.training.batches import plan
     from voicekiln.training.data import PackedFeatures, read_rows
 
     family = families.get(run.family)
@@ -128,9 +138,7 @@ def upstreams(run, updates: int) -> list[tuple[float, float]]:
             return {"mel_spec": read(rows[i]).T, "text": list(rows[i].text)}
 
     s = run.train
-    batches = plan(
-        [r.n_frames for r in rows], [r.id for r in rows], s.batch_frames, s.batch_clips, 1, s.seed
-    )
+    batches = batches_of(run)
 
     class SameBatches(Sampler):
         """Stands in for upstream's DynamicBatchSampler."""
@@ -180,20 +188,19 @@ def upstreams(run, updates: int) -> list[tuple[float, float]]:
     return times
 
 
-def trial(side: str, size: str, updates: int, precision: str, threads: int) -> None:
+def trial(side: str, size: str, epochs: int, precision: str, threads: int) -> None:
     """Prints the updates per second of one trial, by the clock and by the CPU, as JSON."""
     import torch
 
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder:
-        run = setting(size, Path(folder), updates, precision, threads)
+        run = setting(size, Path(folder), epochs, precision, threads)
+        per_epoch = batches_of(run).per_epoch
+        updates = per_epoch * (1 + epochs)
         times = {"ours": ours, "upstream": upstreams}[side](run, updates)
-    n = len(times) - 1 - SKIPPED
-    print(
-        json.dumps(
-            [n / (end - begin) for begin, end in zip(times[SKIPPED], times[-1], strict=True)]
-        )
-    )
+    first, last = times[per_epoch - 1], times[-1]
+    n = len(times) - per_epoch
+    print(json.dumps([n / (end - begin) for begin, end in zip(first, last, strict=True)]))
 
 
 def main() -> None:
@@ -201,14 +208,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--updates", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--precision", choices=["fp32", "bf16", "fp16"], default="fp32")
     parser.add_argument("--sizes", nargs="+", choices=sorted(SIZES), default=["tiny", "mid"])
     parser.add_argument("--trial", nargs=2, metavar=("SIDE", "SIZE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.trial:
         side, size = options.trial
-        trial(side, size, options.updates, options.precision, options.threads)
+        trial(side, size, options.epochs, options.precision, options.threads)
         return
     print(f"updates per second; {options.precision}, threads: {options.threads}")
     print(f"{'model':5} {'time':5} {'upstream':>9} {'ours':>9} {'ratio':>6}   ratio of each round")
@@ -228,7 +235,7 @@ def main() -> None:
 def run_trial(side: str, size: str, options) -> list[float]:
     """One trial in a process of its own."""
     command = [sys.executable, __file__, "--trial", side, size]
-    command += ["--updates", str(options.updates), "--threads", str(options.threads)]
+    command += ["--epochs", str(options.epochs), "--threads", str(options.threads)]
     command += ["--precision", options.precision]
     environment = os.environ | {"OMP_NUM_THREADS": str(options.threads)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
