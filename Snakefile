@@ -34,9 +34,7 @@ include: "workflow/rules/features.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/export.smk"
-
-
-# include: "workflow/rules/report.smk"
+include: "workflow/rules/report.smk"
 
 
 rule all:
@@ -45,9 +43,7 @@ rule all:
     input:
         expand("results/corpora/{corpus}/DIGEST.json", corpus=CORPORA),
         expand("results/runs/{run}/export/MANIFEST.json", run=RUNS),
-
-
-#        expand("results/runs/{run}/report.html", run=RUNS),
+        expand("results/runs/{run}/report.html", run=RUNS),
 
 
 rule dataset:

@@ -14,7 +14,7 @@ from voicekiln import config as configuration
 from voicekiln.corpus import listing
 from voicekiln.config import is_file
 from voicekiln.errors import UserError
-from voicekiln.provenance import canonical, code_digest
+from voicekiln.provenance import canonical, code_digest, sha256_file
 from voicekiln.store.items import identity
 
 STORE = Path("results", "store")
@@ -234,3 +234,15 @@ def vocoder(wildcards):
     """Params: folder of the vocoder's weights, or None for Griffin-Lim."""
     path = RUNS[wildcards.run]["vocoder"]
     return None if path is None else located(path)
+
+
+def whole_settings(wildcards):
+    """Params: all settings of a run and of its corpora, for its report."""
+    run = RUNS[wildcards.run]
+    joined = {name: CORPORA[name] for name in configuration.corpora_of(run)}
+    return canonical({"run": run, "corpora": joined})
+
+
+def template(name):
+    """Digest of a page's template, for params."""
+    return sha256_file(SCRIPTS / name)[:16]

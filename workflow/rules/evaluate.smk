@@ -9,7 +9,12 @@ rule evaluate_run:
         finished="results/runs/{run}/training/finished.json",
         vocab="results/runs/{run}/tokenizer/vocab.txt",
     output:
-        choice="results/runs/{run}/choice.json",
+        choice=report(
+            "results/runs/{run}/choice.json",
+            caption="../report/choice.rst",
+            category="Models",
+            labels={"run": "{run}", "what": "chosen checkpoint"},
+        ),
     log:
         "logs/evaluate_run/{run}.log",
     benchmark:

@@ -10,7 +10,12 @@ rule export_run:
         vocab="results/runs/{run}/tokenizer/vocab.txt",
         reset="results/runs/{run}/base/reset.json",
     output:
-        manifest="results/runs/{run}/export/MANIFEST.json",
+        manifest=report(
+            "results/runs/{run}/export/MANIFEST.json",
+            caption="../report/voice.rst",
+            category="Voices",
+            labels={"run": "{run}", "what": "voice"},
+        ),
     log:
         "logs/export_run/{run}.log",
     conda:

@@ -10,7 +10,12 @@ checkpoint reset_base:
         base_vocab=base_vocabulary,
         vocab="results/runs/{run}/tokenizer/vocab.txt",
     output:
-        record="results/runs/{run}/base/reset.json",
+        record=report(
+            "results/runs/{run}/base/reset.json",
+            caption="../report/reset.rst",
+            category="Models",
+            labels={"run": "{run}", "what": "reset base"},
+        ),
     log:
         "logs/reset_base/{run}.log",
     conda:

@@ -11,7 +11,12 @@ checkpoint extend_vocabulary:
         pinned=pinned_vocabulary,
     output:
         vocab="results/runs/{run}/tokenizer/vocab.txt",
-        coverage="results/runs/{run}/tokenizer/coverage.json",
+        coverage=report(
+            "results/runs/{run}/tokenizer/coverage.json",
+            caption="../report/coverage.rst",
+            category="Data sets",
+            labels={"run": "{run}", "what": "vocabulary"},
+        ),
     log:
         "logs/extend_vocabulary/{run}.log",
     conda:

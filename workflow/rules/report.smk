@@ -1,0 +1,33 @@
+"""Everything a run has left -> one page: what went in, what came out, how it sounds."""
+
+
+rule report_run:
+    """Write the report of a run."""
+    input:
+        datasets=run_datasets,
+        unchanged=behind_checkpoints,
+        coverage="results/runs/{run}/tokenizer/coverage.json",
+        reset="results/runs/{run}/base/reset.json",
+        finished="results/runs/{run}/training/finished.json",
+        choice="results/runs/{run}/choice.json",
+        voice="results/runs/{run}/export/MANIFEST.json",
+    output:
+        report=report(
+            "results/runs/{run}/report.html",
+            caption="../report/run.rst",
+            category="Voices",
+            labels={"run": "{run}", "what": "report"},
+        ),
+    log:
+        "logs/report_run/{run}.log",
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=4000,
+        runtime="30m",
+    params:
+        code=code("report_run.py"),
+        template=template("voicekiln/report/run.html.j2"),
+        settings=whole_settings,
+    script:
+        "../scripts/report_run.py"

@@ -1,0 +1,235 @@
+"""What there is to say about a run, gathered from the files of the run and of its corpora.
+
+A file that is not there yet is None (or an empty list) here, and a sentence on the page.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from voicekiln import tables
+from voicekiln.corpus.transcribe import load_span
+from voicekiln.provenance import sha256_file
+from voicekiln.report.clips import Clips
+from voicekiln.store.items import Store
+from voicekiln.text.clean import comparable
+
+STEPS = (
+    "inventory", "normalize", "segment", "transcribe", "correct", "deduplicate", "validate",
+    "split",
+)  # fmt: skip
+PACKAGES = (
+    "snakemake", "torch", "torchaudio", "accelerate", "f5-tts", "openai-whisper", "numpy", "scipy",
+    "soundfile", "soxr", "webrtcvad-wheels", "av", "librosa", "pandas", "pyarrow", "safetensors",
+)  # fmt: skip
+SHOWN = 6  # clips of each kind
+AUDIO_BYTES = 4_200_000  # base64 of all clips; with everything else a page stays below 5 MB
+
+
+def gather(
+    run: Path, corpora: Sequence[Path], store: Path, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """All facts of a run's report.
+
+    Args:
+        run: `results/runs/<run>`.
+        corpora: `results/corpora/<corpus>` of each corpus that the run joins.
+        store: `results/store`.
+        settings: the resolved configuration of the run and of its corpora, to be shown.
+    """
+    clips = Clips(AUDIO_BYTES)
+    choice = read_json(run / "choice.json")
+    manifest = read_json(run / "export/MANIFEST.json")
+    # in the order in which audio may use up the page: the voice first
+    samples = spoken(run, choice, clips)
+    reference = reference_clip(run, choice, clips)
+    segments = read_segments(corpora)
+    return {
+        "name": run.name,
+        "folder": run.as_posix(),
+        "settings": settings,
+        "corpora": [corpus_facts(folder) for folder in corpora],
+        "segments": segments,
+        "kept": examples(segments, "keep", "speaker", store, clips),
+        "dropped": examples(segments, "drop", "reason", store, clips),
+        "coverage": read_json(run / "tokenizer/coverage.json"),
+        "reset": read_json(run / "base/reset.json"),
+        "training": training_facts(run / "training"),
+        "choice": choice,
+        "samples": samples,
+        "reference": reference,
+        "manifest": manifest,
+        "versions": versions(),
+    }
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file; None where it is not there or not whole."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def read_lines(path: Path) -> list[dict]:
+    """The objects of a JSONL file up to a line that a kill has cut off."""
+    rows = []
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                rows.append(json.loads(line))
+            except ValueError:
+                break
+    return rows
+
+
+def corpus_facts(folder: Path) -> dict[str, Any]:
+    """The account of a corpus: ledger, its lines in the order of the steps, leaks, hashes."""
+    ledger = read_json(folder / "ledger.json")
+    digest = folder / "DIGEST.json"
+    return {
+        "name": folder.name,
+        "folder": folder.as_posix(),
+        "ledger": ledger,
+        "funnel": funnel(ledger) if ledger and ledger["rate_hz"] else [],
+        "leaks": read_json(folder / "leaks.json"),
+        "files": (read_json(digest) or {"files": []})["files"],
+        "sha256": sha256_file(digest) if digest.exists() else None,
+    }
+
+
+def funnel(ledger: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The lines of a ledger from what came in to what is kept.
+
+    Each has `key` (where it stands in the ledger), `label`, `step`, `samples`, `count` with `unit`,
+    `kind` (in, lost, kept), and `before`, the samples that are left when it has been taken away.
+    """
+
+    def line(key, label, samples, kind, step="", count=None, unit="segments"):
+        return {
+            "key": key, "label": label, "samples": samples, "kind": kind, "step": step,
+            "count": count, "unit": unit,
+        }  # fmt: skip
+
+    def order(lost):
+        return STEPS.index(lost["step"]) if lost["step"] in STEPS else len(STEPS)
+
+    losses = [
+        line(
+            "lost", row["reason"], row["samples"], "lost", row["step"],
+            row.get("segments", row.get("recordings")),
+            "segments" if "segments" in row else "recordings",
+        )
+        for row in sorted(ledger["lost"], key=order)
+    ]  # fmt: skip
+    copies = [row for row in losses if row["step"] == "inventory"]
+    kept = ledger["kept"]
+    rows = [
+        line(
+            "samples_in", "recorded", ledger["samples_in"], "in",
+            count=ledger["recordings"] + sum(row["count"] for row in copies), unit="recordings",
+        ),
+        *copies,
+        line("non_speech", "no speech (pauses, noise)", ledger["non_speech"], "lost", "segment"),
+        *[row for row in losses if row["step"] != "inventory"],
+        line("kept.train", "kept to train", kept["train"]["samples"], "kept", "split",
+             kept["train"]["segments"]),
+        line("kept.val", "kept to validate", kept["val"]["samples"], "kept", "split",
+             kept["val"]["segments"]),
+    ]  # fmt: skip
+    left = ledger["samples_in"]
+    for row in rows:
+        if row["kind"] != "in":
+            left -= row["samples"]
+        row["before"] = left if row["kind"] != "in" else 0
+    return rows
+
+
+def read_segments(corpora: Sequence[Path]) -> pd.DataFrame | None:
+    """The segments of all corpora, with their length and rate of speech; None where there are none."""
+    paths = [folder / "segments.parquet" for folder in corpora]
+    parts = [tables.read(path) for path in paths if path.exists()]
+    if not any(len(part) for part in parts):
+        return None
+    table = pd.concat(parts, ignore_index=True).drop_duplicates("segment_id", ignore_index=True)
+    table["length_s"] = ((table["end"] - table["start"]) / table["rate_hz"]).astype(float)
+    texts = [comparable(text) if isinstance(text, str) else "" for text in table["text"]]
+    table["chars"] = [len(text.replace(" ", "")) for text in texts]
+    table["chars_per_s"] = table["chars"] / table["length_s"]
+    return table
+
+
+def examples(
+    segments: pd.DataFrame | None, status: str, by: str, store: Path, clips: Clips
+) -> list[dict[str, Any]]:
+    """Up to `SHOWN` segments of a status, taken in turn from the groups of the column `by`.
+
+    Within a group the choice is by a hash of the id: no favourites, and the same at each call.
+    """
+    if segments is None:
+        return []
+    rows = segments[segments["status"] == status].copy()
+    rows["draw"] = [hashlib.sha256(name.encode()).hexdigest() for name in rows["segment_id"]]
+    rows = rows.sort_values("draw")
+    rows["turn"] = rows.groupby(by, dropna=False).cumcount()
+    rows = rows.sort_values(["turn", by, "draw"]).head(SHOWN)
+    audio = Store(store, "normalize")
+    shown = []
+    for row in rows.to_dict("records"):
+        row = {key: None if tables.missing(value) else value for key, value in row.items()}
+        row["clip"] = None
+        if row["item"] and audio.get(row["item"]) is not None:
+            samples = load_span(audio, row["item"], row["start"], row["end"])
+            row["clip"] = clips.embed(samples, row["rate_hz"])
+        shown.append(row)
+    return shown
+
+
+def training_facts(folder: Path) -> dict[str, Any]:
+    """How training stands, and its curves as lists of (update, value)."""
+    rows = read_lines(folder / "metrics.jsonl")
+    train = [row for row in rows if row["kind"] == "train"]
+    validation = [(row["update"], row["loss"]) for row in rows if row["kind"] == "validation"]
+    return {
+        "status": read_json(folder / "status.json"),
+        "settings": read_json(folder / "settings.json"),
+        "finished": read_json(folder / "finished.json"),
+        "loss": [(row["update"], row["loss"]) for row in train],
+        "rate": [(row["update"], row["lr"]) for row in train],
+        "validation": validation,
+        "base": next((loss for update, loss in validation if update == 0), None),
+        "seconds": sum(row.get("seconds", 0) for row in rows),
+        "updates": rows[-1]["update"] if rows else 0,
+    }
+
+
+def spoken(run: Path, choice: Mapping | None, clips: Clips) -> list[dict[str, Any]]:
+    """The spoken test sentences: text, file, clip (None where the file is not there)."""
+    rows = choice["samples"] if choice else []
+    return [row | {"clip": clips.embed_file(run / row["file"])} for row in rows]
+
+
+def reference_clip(run: Path, choice: Mapping | None, clips: Clips) -> dict[str, Any] | None:
+    """The clip that the voice speaks after, from its export."""
+    clip = clips.embed_file(run / "export/reference.wav")
+    text = run / "export/reference.txt"
+    if clip is None or not text.exists():
+        return None
+    speaker = choice["reference"]["speaker"] if choice else None
+    return {"clip": clip, "text": text.read_text(encoding="utf-8").strip(), "speaker": speaker}
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that the results depend on, as installed where this runs."""
+    there = {}
+    for name in PACKAGES:
+        try:
+            there[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return there

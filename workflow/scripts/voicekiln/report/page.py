@@ -1,0 +1,176 @@
+"""The facts of a run as one self-contained HTML page."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+from markupsafe import Markup
+
+from voicekiln.report import charts
+
+TEMPLATE = Path(__file__).with_name("run.html.j2")
+WIDTHS = {"wide": 860, "narrow": 350}  # px; the page shows the one that fits
+FAMILIES = {"f5": "F5-TTS", "xtts": "XTTS v2", "indextts2": "IndexTTS2"}
+MEASURES = (
+    ("length_s", "length, seconds"),
+    ("level_db", "level, dB re full scale (RMS)"),
+    ("chars_per_s", "letters and digits a second"),
+)
+
+
+class Environment(jinja2.Environment):
+    """`a.b` is the item of a mapping before it is a method: records have a key `update`."""
+
+    def getattr(self, obj, attribute):
+        return self.getitem(obj, attribute)
+
+
+def render(facts: Mapping[str, Any]) -> str:
+    """The page of a run; whatever came from outside is escaped.
+
+    Args:
+        facts: `facts.gather`.
+    """
+    environment = Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "duration": duration,
+        "bytes": size,
+        "percent": percent,
+        "yaml": lambda value: yaml.safe_dump(value, sort_keys=False, allow_unicode=True),
+        "waveform": charts.waveform,
+    }
+    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    return template.render(
+        **facts,
+        totals=totals(facts["corpora"]),
+        histograms=histograms(facts["segments"]),
+        people=people(facts["segments"]),
+        curves=curves(facts["training"], facts["choice"]),
+        families=FAMILIES,
+    )
+
+
+def duration(seconds: float) -> str:
+    """A length of time with three digits or so: `4.2 s`, `5.59 min`, `12.3 h`."""
+    if seconds < 60:
+        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
+    minutes = seconds / 60
+    if minutes < 120:
+        return f"{minutes:.2f} min" if minutes < 10 else f"{minutes:.1f} min"
+    hours = minutes / 60
+    return f"{hours:.2f} h" if hours < 100 else f"{hours:,.0f} h"
+
+
+def size(count: int) -> str:
+    """A number of bytes in its unit."""
+    value, unit = float(count), "bytes"
+    for larger in ("KiB", "MiB", "GiB"):
+        if value < 1024:
+            break
+        value, unit = value / 1024, larger
+    return f"{count} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
+
+
+def percent(part: float, whole: float) -> str:
+    """`part` of `whole`; small shares keep a digit."""
+    share = 100 * part / whole if whole else 0.0
+    return f"{share:.0f} %" if share >= 10 or share == 0 else f"{share:.1f} %"
+
+
+def totals(corpora: list[Mapping]) -> dict[str, Any] | None:
+    """Seconds and counts over all corpora that have a ledger with audio in it."""
+    ledgers = [corpus["ledger"] for corpus in corpora if corpus["funnel"]]
+    if not ledgers:
+        return None
+
+    def seconds(pick):
+        return sum(pick(ledger) / ledger["rate_hz"] for ledger in ledgers)
+
+    return {
+        "in_s": seconds(lambda ledger: ledger["samples_in"]),
+        "train_s": seconds(lambda ledger: ledger["kept"]["train"]["samples"]),
+        "val_s": seconds(lambda ledger: ledger["kept"]["val"]["samples"]),
+        "non_speech_s": seconds(lambda ledger: ledger["non_speech"]),
+        "lost_s": seconds(lambda ledger: sum(line["samples"] for line in ledger["lost"])),
+        "recordings": sum(ledger["recordings"] for ledger in ledgers),
+        "unreadable": sum(ledger["unreadable"]["recordings"] for ledger in ledgers),
+        "segments": sum(side["segments"] for ledger in ledgers for side in ledger["kept"].values()),
+    }
+
+
+def histograms(segments) -> list[dict[str, Any]]:
+    """Charts of the segments' measures, each with its quartiles over what is kept."""
+    if segments is None:
+        return []
+    keep = segments["status"] == "keep"
+    drawn = []
+    for column, name in MEASURES:
+        values = segments[column].astype(float)
+        # a segment without text has no rate of speech
+        usable = values.notna() if column != "chars_per_s" else segments["chars"] > 0
+        kept, dropped = values[keep & usable], values[~keep & usable]
+        if len(kept) + len(dropped):
+            drawn.append(
+                {
+                    "name": name,
+                    "svg": charts.histogram(kept, dropped, name),
+                    "kept": kept.quantile([0, 0.25, 0.5, 0.75, 1]).tolist() if len(kept) else None,
+                }
+            )
+    return drawn
+
+
+def people(segments) -> list[dict[str, Any]]:
+    """Kept audio by speaker and language, most first."""
+    if segments is None:
+        return []
+    kept = segments[segments["status"] == "keep"]
+    groups = kept.groupby(["speaker", "language"], dropna=False)
+    rows = groups["length_s"].agg(["sum", "size"]).reset_index()
+    rows = rows.sort_values(["sum", "speaker"], ascending=[False, True])
+    return [
+        {"speaker": row[1], "language": row[2], "seconds": row[3], "segments": row[4]}
+        for row in rows.itertuples()
+    ]
+
+
+def curves(training: Mapping, choice: Mapping | None) -> dict[str, Markup | None]:
+    """Charts of loss and learning rate, each wide and narrow; None where nothing is logged."""
+    drawn: dict[str, Any] = {"loss": None, "rate": None}
+    train = charts.Series("training loss", training["loss"], "train")
+    validation = charts.Series("validation loss", training["validation"], "val", dots=True)
+    series = [one for one in (train, validation) if one.points]
+    base = training["base"]
+    mark = None
+    if choice and choice["validation_loss"] is not None:
+        loss = choice["validation_loss"]
+        mark = (choice["update"], loss, f"chosen: {loss:.3f}")
+    if series:
+        drawn["loss"] = both_widths(
+            series,
+            level=None if base is None else (base, f"the base: {base:.3f}"),
+            mark=mark,
+            name="update",
+            label="Training and validation loss over updates",
+        )
+    if training["rate"]:
+        rate = charts.Series("learning rate", training["rate"], "rate")
+        drawn["rate"] = both_widths(
+            [rate], name="update", label="Learning rate over updates", from_zero=True
+        )
+    return drawn
+
+
+def both_widths(series, **options) -> Markup:
+    """A chart for a large and one for a small window."""
+    return Markup("").join(
+        Markup('<div class="{}">{}</div>').format(css, charts.lines(series, width, **options))
+        for css, width in WIDTHS.items()
+    )
