@@ -94,6 +94,7 @@ def test_of_many_that_want_it_one_gets_it(tmp_path):
     for thread in threads:
         thread.join()
     assert len(held) == 1 and len(refused) == 7
+    assert json.loads((tmp_path / "lease.json").read_text())["token"] == held[0].token
     held[0].release()
 
 

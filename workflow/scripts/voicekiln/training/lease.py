@@ -4,6 +4,7 @@ The holder renews `lease.json` every few seconds. A lease is taken over when its
 the same machine) or when it was not renewed for a while (elsewhere); a live one refuses the second.
 """
 
+import fcntl
 import json
 import logging
 import os
@@ -11,6 +12,8 @@ import secrets
 import socket
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,23 +57,24 @@ class Lease:
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         deadline = time.monotonic() + self.times.silent_s
-        first = self._read()
-        while not self._create():
-            holder = self._read()
-            if holder is None:
-                continue
-            if gone(holder) or (holder == first and time.monotonic() > deadline):
-                log.warning("lease of %s taken over, its holder is gone", _who(holder))
-                self._remove(holder)
-            elif holder != first and first is not None or holder["where"] == here():
+        first: dict | None = None
+        while not self.held:
+            with self._alone():
+                holder = self._read()
+                silent = holder == first and time.monotonic() > deadline
+                if holder is None or gone(holder) or silent:
+                    if holder:
+                        log.warning("took over from %s, which is gone", _who(holder))
+                    self._write(beat=0)
+                    self.held = True
+                    break
+            if holder["where"] == here() or first not in (None, holder):
                 raise UserError(
                     f"{self.path.parent}: {_who(holder)} is training here; wait for it to end or"
                     " stop it, then run again"
                 )
-            else:
-                first = first or holder
-                time.sleep(min(1.0, self.times.beat_s / 2))
-        self.held = True
+            first = holder
+            time.sleep(min(1.0, self.times.beat_s / 2))
         self._thread = threading.Thread(target=self._renew, daemon=True)
         self._thread.start()
 
@@ -79,36 +83,46 @@ class Lease:
         self._ended.set()
         if self._thread:
             self._thread.join()
-        holder = self._read()
-        if holder and holder["token"] == self.token:
-            self.path.unlink(missing_ok=True)
+        with self._alone():
+            if self._ours():
+                self.path.unlink()
         self.held = False
 
     def _renew(self) -> None:
         beat = 0
         while not self._ended.wait(self.times.beat_s):
             beat += 1
-            holder = self._read()
-            if holder is None or holder["token"] != self.token:
-                self.lost, self.held = True, False
-                return
             try:
-                os.replace(self._write(beat), self.path)
-            except OSError as error:  # a full disk or a network share that is away for a moment
+                with self._alone():
+                    if not self._ours():
+                        self.lost, self.held = True, False
+                        return
+                    self._write(beat)
+            except OSError as error:  # a full disk, or a network share that is away for a moment
                 log.warning("%s: cannot be renewed now (%s)", self.path, error)
 
-    def _create(self) -> bool:
-        temporary = self._write(0)
-        try:
-            # A link fails where the name exists, on network file systems too.
-            os.link(temporary, self.path)
-        except FileExistsError:
-            return False
-        finally:
-            temporary.unlink()
-        return True
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No other process reads and then writes the lease inside the `with`."""
+        with open(self.path.with_name(f".{FILE}.lock"), "w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            except OSError as error:
+                # Some network file systems have no locks; the token still tells who has lost.
+                log.debug("%s: no locks here (%s)", self.path.parent, error)
+            yield
 
-    def _write(self, beat: int) -> Path:
+    def _ours(self) -> bool:
+        holder = self._read()
+        return holder is not None and holder["token"] == self.token
+
+    def _read(self) -> dict | None:
+        try:
+            return json.loads(self.path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+
+    def _write(self, beat: int) -> None:
         record = {
             "token": self.token,
             "host": socket.gethostname(),
@@ -120,25 +134,7 @@ class Lease:
         }
         temporary = self.path.with_name(f".{FILE}.{self.token}.part")
         temporary.write_text(json.dumps(record), encoding="utf-8")
-        return temporary
-
-    def _read(self) -> dict | None:
-        try:
-            return json.loads(self.path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-
-    def _remove(self, holder: dict) -> None:
-        """Removes a dead holder's lease, and no other that came in between."""
-        aside = self.path.with_name(f".{FILE}.{self.token}.old")
-        try:
-            os.rename(self.path, aside)
-        except FileNotFoundError:
-            return
-        taken = json.loads(aside.read_text(encoding="utf-8"))
-        if taken["token"] != holder["token"]:
-            os.link(aside, self.path)
-        aside.unlink()
+        os.replace(temporary, self.path)
 
 
 def here() -> str:
