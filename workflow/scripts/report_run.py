@@ -1,22 +1,50 @@
-"""Write the report of a run: one page with what went in, what came out, and how it sounds."""
+"""Write the report of a run: one page with what went in, what came out, and how it sounds.
 
+Snakemake writes it when a run is done. For a look at one that is under way:
+
+    .venv/bin/python workflow/scripts/report_run.py config/my.yaml my_voice_f5
+"""
+
+import argparse
 from pathlib import Path
 
-from voicekiln import job
+import yaml
+from voicekiln import config, job
 from voicekiln.report.facts import gather
 from voicekiln.report.page import render
 from voicekiln.store.items import write_atomic
 
-STORE = Path("results", "store")
+RESULTS = Path("results")
+SCHEMA = Path(__file__).resolve().parents[1] / "schemas" / "config.schema.yaml"
 
 
 def main(smk):
     job.start(smk)
-    target = Path(smk.output.report)
-    corpora = [Path(digest).parent for digest in smk.input.datasets]
-    write_atomic(target, render(gather(target.parent, corpora, STORE, smk.params.settings)))
+    write(Path(smk.output.report), smk.params.settings)
+
+
+def write(target, settings):
+    corpora = [RESULTS / "corpora" / name for name in config.corpora_of(settings["run"])]
+    write_atomic(target, render(gather(target.parent, corpora, RESULTS / "store", settings)))
     job.say(f"the report is {target} ({target.stat().st_size / 2**20:.1f} MiB)")
+
+
+def look():
+    """The page of a run that is not done, under a name that Snakemake does not wait for."""
+    parser = argparse.ArgumentParser(description="Write results/runs/RUN/report_so_far.html")
+    parser.add_argument("configfile", type=Path)
+    parser.add_argument("run")
+    arguments = parser.parse_args()
+    whole = config.resolve(yaml.safe_load(arguments.configfile.read_text()), SCHEMA)
+    if arguments.run not in whole["runs"]:
+        parser.error(f"{arguments.configfile} has the runs {', '.join(whole['runs']) or '(none)'}")
+    run = whole["runs"][arguments.run]
+    joined = {name: whole["corpora"][name] for name in config.corpora_of(run)}
+    folder = RESULTS / "runs" / arguments.run
+    write(folder / "report_so_far.html", {"run": run, "corpora": joined})
 
 
 if "snakemake" in globals():
     main(snakemake)
+elif __name__ == "__main__":
+    look()

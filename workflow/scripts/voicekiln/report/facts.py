@@ -151,7 +151,7 @@ def funnel(ledger: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def read_segments(corpora: Sequence[Path]) -> pd.DataFrame | None:
-    """The segments of all corpora, with their length and rate of speech; None where there are none."""
+    """The segments of all corpora with length and rate of speech; None where there are none."""
     paths = [folder / "segments.parquet" for folder in corpora]
     parts = [tables.read(path) for path in paths if path.exists()]
     if not any(len(part) for part in parts):

@@ -99,7 +99,8 @@ def totals(corpora: list[Mapping]) -> dict[str, Any] | None:
         "val_s": seconds(lambda ledger: ledger["kept"]["val"]["samples"]),
         "non_speech_s": seconds(lambda ledger: ledger["non_speech"]),
         "lost_s": seconds(lambda ledger: sum(line["samples"] for line in ledger["lost"])),
-        "recordings": sum(ledger["recordings"] for ledger in ledgers),
+        # the funnel's first line also counts the byte-equal copies, whose samples it holds
+        "recordings": sum(corpus["funnel"][0]["count"] for corpus in corpora if corpus["funnel"]),
         "unreadable": sum(ledger["unreadable"]["recordings"] for ledger in ledgers),
         "segments": sum(side["segments"] for ledger in ledgers for side in ledger["kept"].values()),
     }

@@ -1,0 +1,375 @@
+"""The report of a run: numbers, escaping, missing parts, and the page in a real browser."""
+
+import base64
+import html
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+
+import browser
+import numpy as np
+import pytest
+import soundfile
+from voicekiln import tables
+from voicekiln.ledger import ledger
+from voicekiln.report import charts
+from voicekiln.report.clips import MAX_CLIP_S, Clips, envelope
+from voicekiln.report.facts import funnel, gather
+from voicekiln.report.page import duration, render, size
+from voicekiln.store.items import Store
+
+RATE_HZ = 24000
+EVIL = "<script>alert('x')</script><img src=http://evil.example/x.png>"
+
+
+def tone(seconds, pitch_hz=220.0):
+    return (
+        0.3 * np.sin(2 * np.pi * pitch_hz * np.arange(round(seconds * RATE_HZ)) / RATE_HZ)
+    ).astype(np.float32)
+
+
+def write_json(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, ensure_ascii=False))
+
+
+def segment(i, seconds, **more):
+    start = i * 2 * RATE_HZ
+    row = {
+        "segment_id": f"r0_{i}", "recording_id": "r0", "root": "in", "path": "anna/a.wav",
+        "item": "ab12", "start": start, "end": start + round(seconds * RATE_HZ),
+        "rate_hz": RATE_HZ, "speaker": "anna", "language": "en", "text": f"Sentence number {i}.",
+        "text_source": "known", "level_db": -20.0 - i / 7, "silence_share": 0.1,
+        "clipped_share": 0.0, "audio_sha256": f"{i}", "status": "keep", "split": "train",
+    }  # fmt: skip
+    return row | more
+
+
+@pytest.fixture
+def results(tmp_path):
+    """A finished run `loud` over the corpus `mine`, with hostile names wherever names come in."""
+    store = Store(tmp_path / "store", "normalize")
+    part = store.workfile("ab12", "flac")
+    soundfile.write(part, tone(30), RATE_HZ, format="FLAC", subtype="PCM_16")
+    store.put("ab12", {}, flac=part)
+
+    def recording(name, status, **more):
+        row = {"recording_id": name, "root": "in", "path": f"{name}.wav", "status": status,
+               "rate_hz": RATE_HZ, "n_samples": 30 * RATE_HZ, "duration_s": 30.0}  # fmt: skip
+        return row | more
+
+    recordings = tables.frame(
+        [
+            recording("r0", "ok"),
+            recording("r1", "copy", step="inventory"),
+            recording("", "bad", path=EVIL, reason=f"not audio {EVIL}", n_samples=None),
+        ],
+        tables.RECORDINGS,
+    )
+    segments = tables.frame(
+        [segment(i, 1.2 + i / 20) for i in range(8)]
+        + [
+            segment(8, 1.5, split="val", text=EVIL, speaker=EVIL),
+            segment(9, 1.7, status="drop", split=None, step="validate", reason=f"odd {EVIL}",
+                    value=0.7, limit=0.5),
+            segment(10, 0.4, status="drop", split=None, step="validate", reason="too short",
+                    value=0.4, limit=0.5, text=None),
+            segment(11, 1.1, status="drop", split=None, step="deduplicate", reason="same audio"),
+        ],
+        tables.SEGMENTS,
+    )  # fmt: skip
+    corpus, run = tmp_path / "corpora/mine", tmp_path / "runs/loud"
+    tables.write(recordings, corpus / "recordings.parquet", tables.RECORDINGS)
+    tables.write(segments, corpus / "segments.parquet", tables.SEGMENTS)
+    write_json(corpus / "ledger.json", ledger(recordings, segments))
+    write_json(corpus / "leaks.json", {
+        "shared_groups": 0, "shared_texts": 0, "shared_near_duplicates": 0, "rows_dropped": 0,
+    })  # fmt: skip
+    tables.write_digest(corpus / "DIGEST.json", [corpus / "segments.parquet"])
+
+    write_json(run / "tokenizer/coverage.json", {
+        "base_tokens": 23, "tokens": 24, "texts": 9, "text_tokens": 180, "base_coverage": 0.9,
+        "coverage": 1.0, "added": [
+            {"token": "<", "codepoint": "U+003C", "name": "LESS-THAN SIGN", "id": 23, "count": 3},
+        ],
+    })  # fmt: skip
+    write_json(run / "base/reset.json", {
+        "base": {"file": EVIL, "bytes": 4841508, "sha256": "a" * 64, "weights_from": "ema"},
+        "stripped": ["update = 380000"], "parameters": 321076, "weights_sha256": "b" * 64,
+        "tensors": {"total": 82, "bit_equal": 81, "grown": ["x"], "grown_rows_bit_equal": 24},
+    })  # fmt: skip
+    training = run / "training"
+    rows = [{"kind": "validation", "update": 0, "epoch": 0, "loss": 2.0}]
+    for update in range(1, 41):
+        rows.append({"kind": "train", "update": update, "loss": 1 + 1 / update, "lr": 1e-5,
+                     "seconds": 0.5})  # fmt: skip
+        if update % 20 == 0:
+            rows.append({"kind": "validation", "update": update, "loss": 1.5 - update / 100})
+    training.mkdir(parents=True)
+    (training / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_json(training / "status.json", {"state": "finished", "reason": EVIL, "update": 40})
+    write_json(training / "settings.json", {"family": "f5", "settings": {"note": EVIL}})
+    write_json(training / "finished.json", {"update": 40, "epochs": 4, "fingerprint": "c" * 64})
+    write_json(run / "choice.json", {
+        "checkpoint": "checkpoint_40", "update": 40, "epoch": 4, "validation_loss": 1.1,
+        "base_validation_loss": 2.0, "why": "lowest validation loss", "candidates": [
+            {"checkpoint": "checkpoint_40", "update": 40, "epoch": 4, "validation_loss": 1.1},
+        ],
+        "reference": {"segment_id": "r0_1", "speaker": EVIL, "text": "Sentence number 1."},
+        "samples": [{"file": "samples/00.wav", "text": EVIL}],
+    })  # fmt: skip
+    for name in ("samples/00.wav", "export/reference.wav"):
+        (run / name).parent.mkdir(exist_ok=True)
+        soundfile.write(run / name, tone(1.5, 330), RATE_HZ, subtype="PCM_16")
+    (run / "export/reference.txt").write_text(EVIL)
+    write_json(run / "export/MANIFEST.json", {
+        "update": 40, "tokens": 24, "rate_hz": RATE_HZ, "weights_sha256": "d" * 64,
+        "files": [{"path": "model_40.safetensors", "bytes": 1294481, "sha256": "e" * 64}],
+    })  # fmt: skip
+    return tmp_path
+
+
+def page_of(results):
+    settings = {"run": {"family": "f5", "corpus": "mine", "train": {"note": EVIL}}, "corpora": {}}
+    corpora = [results / "corpora/mine"]
+    return render(gather(results / "runs/loud", corpora, results / "store", settings))
+
+
+class Page(HTMLParser):
+    """What a browser would find: elements with their attributes, and the text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.words = [], []
+        self.feed(text)
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    def with_attribute(self, name):
+        return [attributes for _, attributes in self.elements if name in attributes]
+
+
+def check_ledger(attributes, account):
+    """The `data-` attributes of the page against a ledger: every number, and nothing else."""
+    found = {(a["data-ledger"], a.get("data-step"), a.get("data-reason")): a for a in attributes}
+    assert len(found) == len(attributes)
+    samples = {key: int(a["data-samples"]) for key, a in found.items() if "data-samples" in a}
+    by_key = {key[0]: value for key, value in samples.items() if key[0] != "lost"}
+    assert by_key == {
+        "samples_in": account["samples_in"],
+        "non_speech": account["non_speech"],
+        "kept.train": account["kept"]["train"]["samples"],
+        "kept.val": account["kept"]["val"]["samples"],
+        "decoder_difference": account["decoder_difference"],
+    }
+    lost = {key[1:]: value for key, value in samples.items() if key[0] == "lost"}
+    assert lost == {(row["step"], row["reason"]): row["samples"] for row in account["lost"]}
+    unreadable = [int(a["data-recordings"]) for a in attributes if a["data-ledger"] == "unreadable"]
+    assert sum(unreadable) == account["unreadable"]["recordings"]
+
+
+def test_the_funnel_has_the_numbers_of_the_ledger(results):
+    account = json.loads((results / "corpora/mine/ledger.json").read_text())
+    assert len(account["lost"]) == 4 and account["unreadable"]["recordings"] == 1
+    check_ledger(Page(page_of(results)).with_attribute("data-ledger"), account)
+
+
+def test_each_bar_of_the_funnel_begins_where_the_one_above_ends(results):
+    rows = funnel(json.loads((results / "corpora/mine/ledger.json").read_text()))
+    left = rows[0]["samples"]
+    for row in rows[1:]:
+        assert row["before"] == left - row["samples"] >= 0
+        left = row["before"]
+    assert left == 0
+    assert [row["step"] for row in rows[1:]] == [
+        "inventory", "segment", "deduplicate", "validate", "validate", "split", "split",
+    ]  # fmt: skip
+
+
+def test_what_comes_from_outside_is_text_and_nothing_else(results):
+    text = page_of(results)
+    assert EVIL not in text and text.count(str(html.escape(EVIL, quote=False))[:20]) > 5
+    page = Page(text)
+    tags = {tag for tag, _ in page.elements}
+    assert not tags & {"script", "img", "iframe", "object", "link", "embed"}
+    assert page.text.count(EVIL) >= 8  # unreadable file and reason, text, speaker, sample, ...
+    assert not [name for _, a in page.elements for name in a if name.startswith("on")]
+
+
+def test_the_page_needs_nothing_from_anywhere(results):
+    text = page_of(results)
+    for _, attributes in Page(text).elements:
+        for name in ("src", "href", "data", "action", "poster", "srcset"):
+            assert re.match(r"data:audio/flac;base64,|#\w+$|$", attributes.get(name, ""))
+    style = re.search(r"<style>(.*?)</style>", text, re.S)[1]
+    assert "url(" not in style and "@import" not in style
+    policy = Page(text).with_attribute("http-equiv")[0]["content"]
+    assert policy.startswith("default-src 'none'")
+
+
+def test_the_summary_says_what_matters(results):
+    said = Page(page_of(results)).text
+    assert "from 2.000 with the base to 1.100 at update 40, 45 % lower" in said
+    assert "2 recordings brought 1.00 min" in said  # one is a copy; its samples count as lost
+    assert "1 file could not be read" in said
+    assert f"{results}/runs/loud/export/" in said
+    assert "too short · 0.4 (limit 0.5)" in said
+
+
+def test_every_link_on_the_page_has_its_target(results):
+    page = Page(page_of(results))
+    targets = {a["id"] for a in page.with_attribute("id")}
+    links = {a["href"] for tag, a in page.elements if tag == "a"}
+    assert links and links == {f"#{target}" for target in targets}
+
+
+PARTS = {
+    "corpora/mine": "This corpus is not prepared yet",
+    "corpora/mine/leaks.json": "Corpus mine",
+    "store": "The audio is not there",
+    "runs/loud/tokenizer": "The vocabulary has not been made yet",
+    "runs/loud/base": "The base has not been reset yet",
+    "runs/loud/training": "This run has not been trained yet",
+    "runs/loud/training/metrics.jsonl": "Nothing has been logged yet",
+    "runs/loud/training/finished.json": "run is not finished: training is finished at update 40",
+    "runs/loud/choice.json": "No checkpoint has been chosen yet",
+    "runs/loud/samples": "The audio .+ is not there",
+    "runs/loud/export": "its voice is not exported yet",
+    "runs": "This run has not been trained yet",
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_missing_part_is_said_in_words(results, part):
+    assert part == "corpora/mine/leaks.json" or not re.search(PARTS[part], page_of(results))
+    path = results / part
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    page = Page(page_of(results))
+    assert re.search(PARTS[part], page.text)
+    assert "None" not in re.sub(r"None( was dropped)?\.", "", page.text)
+
+
+def test_a_line_of_the_metrics_that_a_kill_cut_off_is_left_out(results):
+    with open(results / "runs/loud/training/metrics.jsonl", "a") as file:
+        file.write('{"kind": "train", "upd')
+    assert "40 updates in 4 epochs" in Page(page_of(results)).text
+
+
+def test_a_corpus_without_any_usable_recording(results):
+    account = json.loads((results / "corpora/mine/ledger.json").read_text())
+    empty = tables.frame([], tables.SEGMENTS)
+    tables.write(empty, results / "corpora/mine/segments.parquet", tables.SEGMENTS)
+    nothing = {"segments": 0, "samples": 0}
+    account |= {"rate_hz": None, "samples_in": 0, "kept": {"train": nothing, "val": nothing},
+                "lost": [], "non_speech": 0, "recordings": 0}  # fmt: skip
+    write_json(results / "corpora/mine/ledger.json", account)
+    page = Page(page_of(results))
+    assert "None of the recordings of this corpus could be used" in page.text
+
+
+def test_clips_keep_their_samples_and_stop_at_the_budget():
+    clips = Clips(budget_bytes=60_000)
+    first = clips.embed(tone(1.0), RATE_HZ)
+    assert first["uri"].startswith("data:audio/flac;base64,")
+    long = clips.embed(tone(2 * MAX_CLIP_S), RATE_HZ)
+    assert long["uri"] is None and long["seconds"] == 2 * MAX_CLIP_S
+    assert long["shown_s"] == MAX_CLIP_S
+
+
+def test_an_embedded_clip_is_the_clip(tmp_path):
+    uri = Clips(10**6).embed(tone(1.0), RATE_HZ)["uri"]
+    path = tmp_path / "clip.flac"
+    path.write_bytes(base64.b64decode(uri.split(",")[1]))
+    samples, rate_hz = soundfile.read(path, dtype="float32")
+    assert rate_hz == RATE_HZ
+    np.testing.assert_allclose(samples, tone(1.0), atol=2**-15)
+
+
+def test_the_envelope_shows_where_it_is_loud():
+    samples = np.concatenate([np.zeros(100), np.full(100, -0.5), np.full(100, 0.25)])
+    assert envelope(samples, 3) == [0.0, 1.0, 0.5]
+    assert envelope(np.zeros(0), 3) == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "wanted"),
+    [
+        (0, 8, [0, 2, 4, 6, 8]),
+        (0.99, 2.15, [0.75, 1, 1.25, 1.5, 1.75, 2, 2.25]),
+        (0, 9e-6, [0, 2e-6, 4e-6, 6e-6, 8e-6, 1e-5]),
+        (3, 3, [3, 4, 5, 6]),
+    ],
+)
+def test_ticks_are_round_and_span_the_values(low, high, wanted):
+    assert charts.ticks(low, high) == wanted
+
+
+def test_a_histogram_counts_every_segment_once():
+    generator = np.random.default_rng(0)
+    kept, dropped = generator.normal(5, 1, 900), generator.normal(9, 3, 100)
+    counts = re.findall(r": (\d+) (kept|dropped)", charts.histogram(kept, dropped, "length"))
+    assert sum(int(n) for n, word in counts if word == "kept") == 900
+    assert sum(int(n) for n, word in counts if word == "dropped") == 100
+    one = re.findall(r": (\d+) kept", charts.histogram([2.0], [], "length"))
+    assert one == ["1"]
+
+
+def test_a_long_line_is_thinned_and_keeps_its_end():
+    points = [(float(i), float(i % 2)) for i in range(10_000)]
+    thinned = charts.thin(points)
+    assert len(thinned) == charts.MOST_POINTS and thinned[-1] == points[-1]
+    assert all(0.4 < y < 0.6 for _, y in thinned[:-1])
+
+
+def test_quantities_in_words():
+    said = [duration(s) for s in (2.9, 23.6, 335.3, 5000, 45_000, 4e6)]
+    assert said == ["2.90 s", "23.6 s", "5.59 min", "83.3 min", "12.50 h", "1,111 h"]
+    assert [size(n) for n in (44, 166124, 1294481)] == ["44 bytes", "162.2 KiB", "1.2 MiB"]
+
+
+DECODED_S = """
+Promise.all([...document.querySelectorAll("audio")].map(player => new Promise(done => {
+  const ended = () => done(player.error ? -1 : player.duration);
+  player.addEventListener("canplaythrough", ended);
+  player.addEventListener("error", ended);
+  player.preload = "auto";
+  player.load();
+})))
+"""
+LEDGER = """
+[...document.querySelectorAll("[data-ledger]")].map(
+  node => Object.fromEntries([...node.attributes].map(a => [a.name, a.value])))
+"""
+ROOT_ELEMENT = "document.documentElement"
+SIDEWAYS_PX = f"{ROOT_ELEMENT}.scrollWidth - {ROOT_ELEMENT}.clientWidth"
+PAPER = "getComputedStyle(document.body).backgroundColor"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width_px", "dark"), [(390, False), (1100, True)])
+def test_the_page_in_a_browser(results, tmp_path, width_px, dark):
+    if browser.executable() is None:
+        pytest.skip("no Chromium is here to render the page")
+    text = page_of(results)
+    page = tmp_path / "report.html"
+    page.write_text(text)
+    with browser.Browser(tmp_path / "profile", width_px, dark) as chromium:
+        chromium.open(page)
+        decoded_s = chromium.evaluate(DECODED_S)
+        assert len(decoded_s) == text.count("<audio") == 2 + 6 + 3
+        assert all(0.3 < seconds < 3 for seconds in decoded_s), decoded_s
+        account = json.loads((results / "corpora/mine/ledger.json").read_text())
+        check_ledger(chromium.evaluate(LEDGER), account)
+        assert chromium.evaluate(SIDEWAYS_PX) <= 0
+        assert (chromium.evaluate(PAPER) == "rgb(251, 250, 248)") != dark
+        asked = [told["request"]["url"] for told in chromium.told("Network.requestWillBeSent")]
+        assert page.as_uri() in asked
+        assert [url for url in asked if url != page.as_uri() and not url.startswith("data:")] == []
+        complaints = ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded")
+        assert [told for kind in complaints for told in chromium.told(kind)] == []
