@@ -13,6 +13,7 @@ from voicekiln.report import charts
 TEMPLATE = Path(__file__).with_name("run.html.j2")
 WIDTHS = {"wide": 860, "narrow": 350}  # px; the page shows the one that fits
 FAMILIES = {"f5": "F5-TTS", "xtts": "XTTS v2", "indextts2": "IndexTTS2"}
+NBSP = "\u00a0"  # a number and its unit stay on one line
 MEASURES = (
     ("length_s", "length, seconds"),
     ("level_db", "level, dB re full scale (RMS)"),
@@ -60,12 +61,12 @@ def render(facts: Mapping[str, Any]) -> str:
 def duration(seconds: float) -> str:
     """A length of time with three digits or so: `4.2 s`, `5.59 min`, `12.3 h`."""
     if seconds < 60:
-        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
+        return f"{seconds:.2f}{NBSP}s" if seconds < 10 else f"{seconds:.1f}{NBSP}s"
     minutes = seconds / 60
     if minutes < 120:
-        return f"{minutes:.2f} min" if minutes < 10 else f"{minutes:.1f} min"
+        return f"{minutes:.2f}{NBSP}min" if minutes < 10 else f"{minutes:.1f}{NBSP}min"
     hours = minutes / 60
-    return f"{hours:.2f} h" if hours < 100 else f"{hours:,.0f} h"
+    return f"{hours:.2f}{NBSP}h" if hours < 100 else f"{hours:,.0f}{NBSP}h"
 
 
 def size(count: int) -> str:
@@ -75,13 +76,13 @@ def size(count: int) -> str:
         if value < 1024:
             break
         value, unit = value / 1024, larger
-    return f"{count} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
+    return f"{count}{NBSP}bytes" if unit == "bytes" else f"{value:.1f}{NBSP}{unit}"
 
 
 def percent(part: float, whole: float) -> str:
     """`part` of `whole`; small shares keep a digit."""
     share = 100 * part / whole if whole else 0.0
-    return f"{share:.0f} %" if share >= 10 or share == 0 else f"{share:.1f} %"
+    return f"{share:.0f}{NBSP}%" if share >= 10 or share == 0 else f"{share:.1f}{NBSP}%"
 
 
 def totals(corpora: list[Mapping]) -> dict[str, Any] | None:
