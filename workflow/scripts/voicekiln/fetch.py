@@ -40,7 +40,7 @@ def fetch(
                 say(done, total)
         if digest.hexdigest() != sha256:
             raise UserError(
-                f"{target.name}: the download's SHA-256 is {digest.hexdigest()}, expected {sha256}; "
+                f"{target.name}: SHA-256 is {digest.hexdigest()}, expected {sha256}; "
                 "run again, and if it stays so do not use this file"
             )
         os.replace(part, target)
