@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import time
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -184,15 +185,20 @@ def test_killed_and_started_again_ends_bit_equal(kills, uninterrupted, tmp_path)
 
 @pytest.mark.slow
 def test_killed_at_random_instants_ends_bit_equal(uninterrupted, tmp_path):
-    settings = tiny_run(tmp_path, **RUN, keep=2)
-    rng = random.Random(0)
-    kills = sum(
-        in_child(settings, kill_after_s=rng.uniform(0.02, 0.6)) == -signal.SIGKILL
-        for _ in range(25)
-    )
-    assert kills > 3
-    assert in_child(settings) == EXIT_FINISHED
-    same(final(settings), final(uninterrupted))
+    began = time.monotonic()
+    assert in_child(tiny_run(tmp_path / "timed", **RUN)) == EXIT_FINISHED
+    whole_s = time.monotonic() - began
+    rng, ends = random.Random(0), Counter()
+    for n in range(25):
+        # Five trainings, each killed up to five times; each time before a whole run is through.
+        settings = tiny_run(tmp_path / f"run-{n // 5}", **RUN, keep=2)
+        after_s = rng.uniform(0.05, 0.6) * whole_s
+        ends[in_child(settings, kill_after_s=after_s)] += 1
+    assert set(ends) <= {-signal.SIGKILL, EXIT_FINISHED} and ends[-signal.SIGKILL] >= 10
+    for n in range(5):
+        settings = tiny_run(tmp_path / f"run-{n}", **RUN, keep=2)
+        assert in_child(settings) == EXIT_FINISHED
+        same(final(settings), final(uninterrupted))
 
 
 def test_with_loader_processes_bit_equal(uninterrupted, tmp_path):
