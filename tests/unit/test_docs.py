@@ -1,0 +1,42 @@
+import re
+import sys
+
+import pytest
+from conftest import ROOT
+
+sys.path.insert(0, str(ROOT / "docs"))
+import make_config_readme  # noqa: E402
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES += [ROOT / "config/README.md", ROOT / "resources/demo/README.md", ROOT / "CONTRIBUTING.md"]
+
+
+def test_the_tables_of_the_configuration_are_those_of_the_schema():
+    text = make_config_readme.README.read_text(encoding="utf-8")
+    assert make_config_readme.rendered(text) == text, "run python docs/make_config_readme.py"
+
+
+def test_every_section_of_the_schema_has_a_table():
+    import yaml
+
+    def sections(schema, path):
+        for name, sub in schema.get("properties", {}).items():
+            here = f"{path}.{name}".lstrip(".")
+            if sub.get("properties"):
+                yield here
+            for inner in sub.get("patternProperties", {}).values():
+                yield f"{here}.*"
+                yield from sections(inner, f"{here}.*")
+
+    text = make_config_readme.README.read_text(encoding="utf-8")
+    schema = yaml.safe_load(make_config_readme.SCHEMA.read_text(encoding="utf-8"))
+    for path in sections(schema, ""):
+        assert f"<!-- keys: {path} -->" in text, path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files(page):
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
