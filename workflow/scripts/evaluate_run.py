@@ -24,7 +24,8 @@ def main(smk):
     training = Path(smk.input.finished).parent
     settings = smk.params.settings["evaluate"]
     segments = load(smk.input.datasets)
-    chosen, why = evaluate.choose(training / "checkpoints", settings["checkpoint"])
+    rows = evaluate.candidates(training / "checkpoints")
+    chosen, why = evaluate.choose(rows, settings["checkpoint"])
     reference = evaluate.reference(segments, settings["reference"])
     base = evaluate.base_loss(training)
     job.say(f"update {chosen['update']} is chosen: {why}")
@@ -32,7 +33,7 @@ def main(smk):
         **chosen,
         "why": why,
         "base_validation_loss": base,
-        "candidates": evaluate.candidates(training / "checkpoints"),
+        "candidates": rows,
         "reference": {
             "segment_id": reference["segment_id"],
             "speaker": reference["speaker"],

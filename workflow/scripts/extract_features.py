@@ -30,7 +30,9 @@ def main(smk):
     }
     packs = PackStore(STORE, basis)
     audio = Store(STORE, "normalize")
-    keys = [packs.key(audio=digest) for digest in mine["audio_sha256"]]
+    keys = [
+        packs.key(audio=row.audio_sha256, rate_hz=int(row.rate_hz)) for row in mine.itertuples()
+    ]
     rows = list(zip(keys, mine.itertuples(), strict=True))
     missing = [(key, row) for key, row in rows if key not in packs]
     for key, row in job.track(missing, len(missing), "clips"):

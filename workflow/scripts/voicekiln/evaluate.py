@@ -30,31 +30,29 @@ def candidates(folder: Path) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: row["update"])
 
 
-def choose(folder: Path, wanted: str | int) -> tuple[dict[str, Any], str]:
+def choose(rows: list[dict[str, Any]], wanted: str | int) -> tuple[dict[str, Any], str]:
     """The checkpoint that is exported, and why it is this one.
 
     Args:
-        folder: a training's `checkpoints`.
+        rows: what `candidates` found.
         wanted: `best` (lowest validation loss), `last`, or an update's number.
 
     Raises:
         UserError: there is no such checkpoint.
     """
-    rows = candidates(folder)
-    if wanted == "best":
-        validated = [row for row in rows if row["validation_loss"] is not None]
-        if validated:
-            best = min(validated, key=lambda row: (row["validation_loss"], row["update"]))
-            return best, f"lowest validation loss of the {len(validated)} validated checkpoints"
-    elif wanted == "last" and rows:
+    validated = [row for row in rows if row["validation_loss"] is not None]
+    if wanted == "best" and validated:
+        best = min(validated, key=lambda row: (row["validation_loss"], row["update"]))
+        return best, f"lowest validation loss of the {len(validated)} validated checkpoints"
+    if wanted == "last" and rows:
         return rows[-1], "the last checkpoint, as evaluate.checkpoint asks"
     for row in rows:
         if row["update"] == wanted:
             return row, f"update {wanted}, as evaluate.checkpoint asks"
     there = ", ".join(str(row["update"]) for row in rows) or "none"
     raise UserError(
-        f"evaluate.checkpoint: no checkpoint {wanted!r} in {folder}; there are updates {there} "
-        "(train.keep says how many are kept)"
+        f"evaluate.checkpoint: no checkpoint {wanted!r}; undamaged are those of updates {there} "
+        "(train.keep says how many are kept). To train again, delete training/finished.json"
     )
 
 

@@ -1,0 +1,46 @@
+"""Rows of recordings and segments for tests, in seconds and words."""
+
+from voicekiln import tables
+
+RATE_HZ = 24000
+
+
+def segment(text, start_s=0.0, length_s=2.0, recording="r0", **more):
+    start, end = round(start_s * RATE_HZ), round((start_s + length_s) * RATE_HZ)
+    row = {
+        "segment_id": f"{recording}_{start}_{end}",
+        "recording_id": recording,
+        "root": "in",
+        "path": f"{recording}.wav",
+        "start": start,
+        "end": end,
+        "rate_hz": RATE_HZ,
+        "speaker": "anna",
+        "text": text,
+        "text_source": "whisper",
+        "avg_logprob": -0.2,
+        "no_speech_prob": 0.01,
+        "silence_share": 0.1,
+        "clipped_share": 0.0,
+        "audio_sha256": f"{recording}{start}",
+        "status": "keep",
+    }
+    return row | more
+
+
+def table(*rows):
+    return tables.frame(list(rows), tables.SEGMENTS)
+
+
+def recording(name="r0", seconds=60.0, **more):
+    row = {
+        "recording_id": name,
+        "root": "in",
+        "path": f"{name}.wav",
+        "content_sha256": name,
+        "duration_s": seconds,
+        "status": "ok",
+        "rate_hz": RATE_HZ,
+        "n_samples": round(seconds * RATE_HZ),
+    }
+    return row | more

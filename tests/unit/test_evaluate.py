@@ -1,0 +1,50 @@
+import pytest
+import torch
+from corpus_rows import segment, table
+from voicekiln import evaluate
+from voicekiln.errors import UserError
+from voicekiln.training import state
+
+
+@pytest.fixture
+def checkpoints(tmp_path):
+    """Checkpoints of four updates; the third is damaged, the last not validated."""
+    folder = tmp_path / "checkpoints"
+    for update, loss in ((10, 2.0), (20, 1.5), (30, 1.0), (40, None)):
+        meta = {"update": update, "epoch": 1, "validation_loss": loss}
+        state.save(folder, {"w": torch.ones(3)}, {"model": {}}, meta)
+    (folder / "checkpoint_30" / state.WEIGHTS).write_bytes(b"damaged")
+    return folder
+
+
+def test_the_best_last_or_a_named_checkpoint_is_chosen(checkpoints):
+    rows = evaluate.candidates(checkpoints)
+    assert [row["update"] for row in rows] == [10, 20, 40]
+    assert evaluate.choose(rows, "best")[0]["update"] == 20
+    assert evaluate.choose(rows, "last")[0]["update"] == 40
+    assert evaluate.choose(rows, 10)[0]["checkpoint"] == "checkpoint_10"
+
+
+@pytest.mark.parametrize("wanted", [30, 99])
+def test_a_damaged_or_missing_one_is_told(checkpoints, wanted):
+    with pytest.raises(UserError, match=f"no checkpoint {wanted}; .* 10, 20, 40"):
+        evaluate.choose(evaluate.candidates(checkpoints), wanted)
+
+
+def test_no_checkpoint_at_all(tmp_path):
+    with pytest.raises(UserError, match="none"):
+        evaluate.choose(evaluate.candidates(tmp_path), "best")
+
+
+def test_the_reference_is_a_training_clip_of_the_main_speaker():
+    rows = [
+        segment("short", 0, 2.0, split="train"),
+        segment("good", 10, 5.5, split="train"),
+        segment("validates", 20, 6.0, split="val"),
+        segment("another speaker", 30, 6.0, split="train", speaker="ben"),
+    ]
+    segments = table(*rows)
+    assert evaluate.reference(segments, None)["text"] == "good"
+    assert evaluate.reference(segments, rows[3]["segment_id"])["text"] == "another speaker"
+    with pytest.raises(UserError, match="no kept segment"):
+        evaluate.reference(segments, "nowhere")
