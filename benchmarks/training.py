@@ -119,8 +119,9 @@ def upstreams(run, updates: int) -> list[tuple[float, float]]:
     from f5_tts.model import trainer
     from torch.utils.data import Dataset, Sampler
     from voicekiln import families
+    from voicekiln.features.packs import PackReader
     from voicekiln.tokenizers.vocab import index, read_vocab
-    from voicekiln.training.data import PackedFeatures, read_rows
+    from voicekiln.training.data import read_rows
 
     family = families.get(run.family)
     vocab = read_vocab(run.vocab)
@@ -128,14 +129,15 @@ def upstreams(run, updates: int) -> list[tuple[float, float]]:
     model = family.build(run.architecture, len(vocab))
     family.load(model, family.read_weights(run.checkpoint))
     model.vocab_char_map = index(vocab)
-    read = PackedFeatures()
+    packs = PackReader()
 
     class Clips(Dataset):
         def __len__(self):
             return len(rows)
 
         def __getitem__(self, i):
-            return {"mel_spec": read(rows[i]).T, "text": list(rows[i].text)}
+            mel = packs.get(rows[i].pack, rows[i].feature)
+            return {"mel_spec": mel.T, "text": list(rows[i].text)}
 
     s = run.train
     batches = batches_of(run)

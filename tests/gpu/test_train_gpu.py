@@ -66,16 +66,17 @@ def test_the_first_loss_is_the_cpus(tmp_path):
     gpu = tiny_run(tmp_path / "gpu", **RUN)
     assert exit_code(gpu) == 0
     from voicekiln import families
+    from voicekiln.features.packs import PackReader
     from voicekiln.tokenizers.vocab import index, read_vocab
     from voicekiln.training.batches import in_order
-    from voicekiln.training.data import Clips, PackedFeatures, Request, read_rows
+    from voicekiln.training.data import Clips, Request, read_rows
 
     family = families.get("f5")
     rows, vocab = read_rows(gpu.val_rows), index(read_vocab(gpu.vocab))
     model = family.build(gpu.architecture, len(vocab)).eval()
     family.load(model, family.read_weights(gpu.checkpoint))
     tokens = family.tokens([r.text for r in rows], vocab)
-    clips = Clips(family, rows, tokens, PackedFeatures(), gpu.train.seed, drops=False)
+    clips = Clips(family, rows, tokens, PackReader(), gpu.train.seed, drops=False)
     total = count = 0.0
     groups = in_order([r.n_frames for r in rows], [r.id for r in rows], gpu.train.batch_frames)
     for group in groups:

@@ -9,8 +9,9 @@ import torch
 from training_setup import tiny_run
 from voicekiln import families
 from voicekiln.errors import UserError
+from voicekiln.features.packs import PackReader
 from voicekiln.tokenizers.vocab import index, read_vocab
-from voicekiln.training.data import Clips, PackedFeatures, Request, load, read_rows
+from voicekiln.training.data import Clips, Request, load, read_rows
 
 
 @pytest.fixture
@@ -18,14 +19,14 @@ def clips(tmp_path) -> Clips:
     run = tiny_run(tmp_path)
     family, rows = families.get("f5"), read_rows(run.train_rows)
     tokens = family.tokens([r.text for r in rows], index(read_vocab(run.vocab)))
-    return Clips(family, rows, tokens, PackedFeatures(), seed=1, drops=True)
+    return Clips(family, rows, tokens, PackReader(), seed=1, drops=True)
 
 
 def test_a_batch_holds_its_clips_padded_with_their_own_draws(clips):
     batch = clips[Request((3, 5), 7)]
     for i, clip in enumerate((3, 5)):
         row = clips.rows[clip]
-        features = PackedFeatures()(row)
+        features = PackReader().get(row.pack, row.feature)
         assert torch.equal(batch["mel"][i, : row.n_frames], features)
         assert not batch["mel"][i, row.n_frames :].any()
         assert not batch["noise"][i, row.n_frames :].any()

@@ -19,18 +19,6 @@ from voicekiln.provenance import sha256_json
 SUFFIX = ".safetensors"
 
 
-class PackError(UserError):
-    """A pack that is missing, damaged or not what the index says.
-
-    Attributes:
-        path: the pack's file.
-    """
-
-    def __init__(self, path: Path, message: str):
-        super().__init__(f"{path}: {message}; run snakemake again, it makes the pack anew")
-        self.path = path
-
-
 @dataclass(frozen=True)
 class PackedFeature:
     """A row of the index.
@@ -119,53 +107,28 @@ class PackWriter:
 
 
 class PackReader:
-    """Features by key. Packs are memory-mapped at first use; may be sent to worker processes."""
+    """Features by pack and key. Packs are memory-mapped at first use and stay open.
 
-    def __init__(self, packs: Mapping[str, Path], n_bytes: Mapping[str, int] | None = None):
-        """Reads from the packs of an index.
+    May be sent to other processes: each opens the packs for itself.
+    """
 
-        Args:
-            packs: path of the pack that holds each key.
-            n_bytes: size of the pack of each key as the index recorded it, to be checked.
-        """
-        self._packs = {key: Path(path) for key, path in packs.items()}
-        self._n_bytes = dict(n_bytes or {})
+    def __init__(self):
         self._open = {}
 
-    def __len__(self) -> int:
-        return len(self._packs)
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._packs
-
-    def __getstate__(self) -> dict:
-        # A mapped file cannot be pickled; the other process opens it for itself.
-        return self.__dict__ | {"_open": {}}
-
-    def get(self, key: str) -> torch.Tensor:
-        """The feature of a key, as it was written.
+    def get(self, pack: Path | str, key: str) -> torch.Tensor:
+        """The feature of a key in the pack at that path, as it was written.
 
         Raises:
-            PackError: the pack is missing, shorter or longer than recorded, unreadable, or another.
-            KeyError: the index has no such key.
+            UserError: the pack is missing, shorter or longer than its header says, or another.
         """
-        path = self._packs[key]
-        pack = self._open.get(path)
-        if pack is None:
-            pack = self._open[path] = self._check_and_open(key, path)
         try:
-            return pack.get_tensor(key)
-        except SafetensorError as error:
-            raise PackError(path, f"no feature {key} in this pack") from error
+            if pack not in self._open:
+                self._open[pack] = safe_open(pack, "pt")
+            return self._open[pack].get_tensor(key)
+        except (OSError, SafetensorError) as error:
+            raise UserError(
+                f"{pack}: feature {key} cannot be read ({error}); run snakemake again"
+            ) from error
 
-    def _check_and_open(self, key: str, path: Path):
-        if not path.is_file():
-            raise PackError(path, "the pack of features is missing")
-        n_bytes, expected = path.stat().st_size, self._n_bytes.get(key)
-        if expected is not None and n_bytes != expected:
-            raise PackError(path, f"damaged pack of features, {n_bytes} bytes, not {expected}")
-        try:
-            # safetensors itself compares the file's length with its header.
-            return safe_open(path, "pt")
-        except (SafetensorError, OSError) as error:
-            raise PackError(path, f"damaged pack of features ({error})") from error
+    def __getstate__(self) -> dict:
+        return {"_open": {}}

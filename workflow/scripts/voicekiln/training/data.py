@@ -2,16 +2,16 @@
 
 import importlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import ModuleType
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch.utils.data import DataLoader, Dataset
 
 from voicekiln.errors import UserError
+from voicekiln.features.packs import PackReader
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Clips(Dataset):
         family: the family module.
         rows: the clips.
         tokens: token ids of each clip.
-        read: features of a row.
+        packs: reads the rows' features.
         seed: of the draws.
         drops: whether conditions may be dropped.
     """
@@ -80,12 +80,12 @@ class Clips(Dataset):
         family: ModuleType,
         rows: Sequence[Row],
         tokens: Sequence[torch.Tensor],
-        read: Callable[[Row], torch.Tensor],
+        packs: PackReader,
         seed: int,
         drops: bool,
     ):
         self.family, self.rows, self.tokens = family, rows, tokens
-        self.read, self.seed, self.drops = read, seed, drops
+        self.packs, self.seed, self.drops = packs, seed, drops
 
     def __getstate__(self) -> dict:
         # For loader processes that are not forked: a module goes by its name.
@@ -105,7 +105,7 @@ class Clips(Dataset):
         """The batch that a request asks for."""
         samples = []
         for i in request.clips:
-            features = self.read(self.rows[i])
+            features = self.packs.get(self.rows[i].pack, self.rows[i].feature)
             if len(features) != self.rows[i].n_frames:
                 raise UserError(
                     f"{self.rows[i].pack}: {self.rows[i].feature} has {len(features)} frames, the"
@@ -138,24 +138,3 @@ def load(clips: Clips, requests: Iterable[Request], workers: int, pin: bool) -> 
 
 def _as_it_is(batch: dict) -> dict:
     return batch
-
-
-class PackedFeatures:
-    """Reads the features of rows out of their packs, which stay open."""
-
-    def __init__(self):
-        self._packs = {}
-
-    def __call__(self, row: Row) -> torch.Tensor:
-        try:
-            if row.pack not in self._packs:
-                self._packs[row.pack] = safe_open(row.pack, framework="pt")
-            return self._packs[row.pack].get_tensor(row.feature)
-        except (OSError, SafetensorError) as error:
-            raise UserError(
-                f"{row.pack}: features of {row.id} ({row.feature}) cannot be read ({error}); run"
-                " snakemake again"
-            ) from error
-
-    def __getstate__(self):
-        return {"_packs": {}}  # each loader process opens its own

@@ -19,9 +19,10 @@ from accelerate import Accelerator
 from accelerate.utils import send_to_device
 
 from voicekiln.errors import UserError
+from voicekiln.features.packs import PackReader
 from voicekiln.training import state as states
 from voicekiln.training.batches import Position, in_order, number, plan
-from voicekiln.training.data import Clips, PackedFeatures, Request, Row, load
+from voicekiln.training.data import Clips, Request, Row, load
 from voicekiln.training.ema import Ema
 from voicekiln.training.lease import Lease
 from voicekiln.training.processes import add_up, share, sum_over
@@ -114,9 +115,9 @@ class Training:
             s.accumulate * accelerator.num_processes,
             s.seed,
         )
-        read = PackedFeatures()
-        self.train_clips = Clips(family, data.train, data.train_tokens, read, s.seed, drops=True)
-        self.val_clips = Clips(family, data.val, data.val_tokens, read, s.seed, drops=False)
+        packs = PackReader()
+        self.train_clips = Clips(family, data.train, data.train_tokens, packs, s.seed, drops=True)
+        self.val_clips = Clips(family, data.val, data.val_tokens, packs, s.seed, drops=False)
 
         self.trained = [p for p in model.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(
