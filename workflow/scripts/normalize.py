@@ -42,7 +42,7 @@ def main(smk):
                     if tables.missing(row["duration_s"])
                     else row["duration_s"],
                 }
-            except (UserError, OSError) as error:
+            except UserError as error:  # of this recording; a full disk stops the job
                 row = refuse(row, "normalize", str(error))
                 log.warning("%s: not used: %s", row["path"], row["reason"])
         rows.append(row)

@@ -34,7 +34,8 @@ def examine(row: dict[str, Any]) -> dict[str, Any]:
         digest = sha256_file(path)
         found |= {"content_sha256": digest, "recording_id": digest[:RECORDING_DIGITS]}
         what = probe(path)
-    except (UserError, OSError) as error:
+    # other errors of the system (a full or lost disk) are no fault of the recording: the job fails
+    except (UserError, FileNotFoundError, PermissionError) as error:
         return refuse(found, "inventory", str(error))
     return found | {
         "container": what.container,

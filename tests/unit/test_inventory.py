@@ -1,0 +1,52 @@
+import os
+
+import pytest
+from conftest import ROOT
+from voicekiln.corpus import inventory
+
+DEMO = ROOT / "resources" / "demo" / "recordings"
+
+
+def row(root, path):
+    listed = {"root": str(root), "path": path, "bytes": 1, "mtime_ns": 1}
+    return listed | {"speaker": "s", "language": "en", "known": None}
+
+
+def test_a_good_file_is_described():
+    found = inventory.examine(row(DEMO, "dora/winter.webm"))
+    assert (found["status"], found["source_rate_hz"], found["channels"]) == ("ok", 48000, 2)
+    assert found["recording_id"] == found["content_sha256"][:16]
+    assert found["duration_s"] == pytest.approx(57.7, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "name, content, said",
+    [
+        ("empty.wav", b"", "empty"),
+        ("noise.wav", b"\x00\x01" * 500, "not audio that can be read"),
+        ("list.mp3", b"#EXTM3U\nhttp://localhost/x.mp3\n", "not audio that can be read"),
+        ("caf\udce9.wav", b"x", "not UTF-8"),
+    ],
+)
+def test_a_bad_file_is_a_row_with_its_reason(tmp_path, name, content, said):
+    with open(os.fsencode(tmp_path) + b"/" + os.fsencode(name), "wb") as file:
+        file.write(content)
+    found = inventory.examine(row(tmp_path, name))
+    assert found["status"] == "bad" and found["step"] == "inventory"
+    assert said in found["reason"]
+    assert str(tmp_path) not in found["reason"], "the path has a column of its own"
+
+
+def test_a_missing_file_is_a_row(tmp_path):
+    assert "no such file" in inventory.examine(row(tmp_path, "gone.wav"))["reason"]
+
+
+def test_a_lost_disk_is_not_the_recordings_fault(tmp_path, monkeypatch):
+    (tmp_path / "a.wav").write_bytes(b"x")
+
+    def lost(path):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(inventory, "sha256_file", lost)
+    with pytest.raises(OSError, match="Input/output"):
+        inventory.examine(row(tmp_path, "a.wav"))
