@@ -1,6 +1,7 @@
 """The shipped demo, run once as `make demo` runs it, and what it must have reached."""
 
 import json
+import zipfile
 
 import jiwer
 import numpy as np
@@ -29,6 +30,14 @@ def demo(tmp_path_factory) -> Workflow:
 
 def test_a_second_call_has_nothing_to_do(demo):
     assert "Nothing to be done" in demo.run()
+
+
+def test_snakemakes_own_report_holds_the_page(demo):
+    demo.run("--report", "report.zip")
+    with zipfile.ZipFile(demo.dir / "report.zip") as report:
+        pages = [name for name in report.namelist() if name.endswith("report.html")]
+        whole = demo.path("runs/demo_f5/report.html").read_bytes()
+        assert whole in [report.read(name) for name in pages]
 
 
 def test_whisper_reads_the_demo(demo):
