@@ -170,6 +170,16 @@ def check_ledger(attributes, account):
     }
     lost = {key[1:]: value for key, value in samples.items() if key[0] == "lost"}
     assert lost == {(row["step"], row["reason"]): row["samples"] for row in account["lost"]}
+    counts = {key: int(a["data-count"]) for key, a in found.items() if "data-count" in a}
+    assert counts == {
+        ("kept.train", "split", "kept to train"): account["kept"]["train"]["segments"],
+        ("kept.val", "split", "kept to validate"): account["kept"]["val"]["segments"],
+        ("samples_in", "", "recorded"): account["recordings"]
+        + sum(row.get("recordings", 0) for row in account["lost"]),
+    } | {
+        ("lost", row["step"], row["reason"]): row.get("segments", row.get("recordings"))
+        for row in account["lost"]
+    }
     unreadable = [int(a["data-recordings"]) for a in attributes if a["data-ledger"] == "unreadable"]
     assert sum(unreadable) == account["unreadable"]["recordings"]
 
@@ -220,6 +230,19 @@ def test_the_summary_says_what_matters(results):
     assert "1 file could not be read" in said
     assert f"{results}/runs/loud/export/" in said
     assert "too short · 0.4 (limit 0.5)" in said
+
+
+def test_segments_that_joined_corpora_share_are_told(results):
+    path = results / "runs/loud/tokenizer/coverage.json"
+    assert "this run uses" not in Page(page_of(results)).text
+    write_json(path, json.loads(path.read_text()) | {"texts": 7})
+    assert "Of the 9 segments that the corpora keep, this run uses 7" in Page(page_of(results)).text
+
+
+def test_a_decoder_that_gives_less_than_the_header_says(results):
+    path = results / "corpora/mine/ledger.json"
+    write_json(path, json.loads(path.read_text()) | {"decoder_difference": -240})
+    assert "gave 240 samples (10.0 ms) fewer than" in Page(page_of(results)).text
 
 
 def test_every_link_on_the_page_has_its_target(results):
@@ -312,12 +335,16 @@ def test_ticks_are_round_and_span_the_values(low, high, wanted):
 
 def test_a_histogram_counts_every_segment_once():
     generator = np.random.default_rng(0)
-    kept, dropped = generator.normal(5, 1, 900), generator.normal(9, 3, 100)
-    counts = re.findall(r": (\d+) (kept|dropped)", charts.histogram(kept, dropped, "length"))
-    assert sum(int(n) for n, word in counts if word == "kept") == 900
-    assert sum(int(n) for n, word in counts if word == "dropped") == 100
-    one = re.findall(r": (\d+) kept", charts.histogram([2.0], [], "length"))
-    assert one == ["1"]
+    groups = [
+        charts.Group("to train", generator.normal(5, 1, 900), "kept"),
+        charts.Group("to validate", generator.normal(5, 1, 50), "val"),
+        charts.Group("dropped", generator.normal(9, 3, 100), "lost"),
+    ]
+    counts = re.findall(r": (\d+) ([\w ]+)", charts.histogram(groups, "length"))
+    for group in groups:
+        assert sum(int(n) for n, name in counts if name == group.name) == len(group.values)
+    one = charts.histogram([charts.Group("to train", [2.0], "kept")], "length")
+    assert re.findall(r": (\d+) to train", one) == ["1"]
 
 
 def test_a_long_line_is_thinned_and_keeps_its_end():

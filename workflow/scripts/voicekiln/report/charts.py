@@ -26,6 +26,15 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Group:
+    """One colour of a histogram, with a value for each of its segments."""
+
+    name: str
+    values: Sequence[float]
+    css: str  # class that gives its colour
+
+
+@dataclass(frozen=True)
 class Frame:
     """The plotting area, and where values fall in it."""
 
@@ -57,8 +66,8 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
 
 
 def number(value: float) -> str:
-    """A tick's label: 0.5, 20, 1500, 4e-06."""
-    if value and (abs(value) < 1e-3 or abs(value) >= 1e6):
+    """A tick's label: 0.5, 20, 1500, 4e-6."""
+    if value and (abs(value) < 1e-2 or abs(value) >= 1e6):
         mantissa, exponent = f"{value:.2e}".split("e")
         return f"{float(mantissa):g}e{int(exponent)}"
     return f"{value:.6g}"
@@ -102,21 +111,18 @@ def _svg(frame: Frame, label: str, parts: Sequence[str]) -> Markup:
     )
 
 
-def histogram(
-    kept: Sequence[float], dropped: Sequence[float], name: str, width: float = 270
-) -> Markup:
-    """Kept and dropped segments by a measure, stacked.
+def histogram(groups: Sequence[Group], name: str, width: float = 270) -> Markup:
+    """Segments by a measure, the groups stacked, the first at the bottom.
 
     Args:
-        kept, dropped: a value for each segment.
+        groups: at least one with a value.
         name: of the x axis, with its unit.
         width: pixels.
     """
-    kept, dropped = np.asarray(kept, dtype=float), np.asarray(dropped, dtype=float)
-    both = np.concatenate([kept, dropped])
-    edges = bins(both)
-    inside = [np.histogram(v.clip(edges[0], edges[-1]), edges)[0] for v in (kept, dropped)]
-    totals = inside[0] + inside[1]
+    values = [np.asarray(group.values, dtype=float) for group in groups]
+    edges = bins(np.concatenate(values))
+    inside = [np.histogram(v.clip(edges[0], edges[-1]), edges)[0] for v in values]
+    totals = sum(inside)
     y_ticks = [t for t in ticks(0, max(int(totals.max()), 1), 4) if t == int(t)]
     frame = Frame(width, 190, (edges[0], edges[-1]), (0, y_ticks[-1]), (12, 8, 36, 32))
     x_ticks = [t for t in ticks(edges[0], edges[-1], 5) if edges[0] <= t <= edges[-1]]
@@ -124,13 +130,14 @@ def histogram(
     for i in range(len(edges) - 1):
         left, right = frame.x(edges[i]), frame.x(edges[i + 1])
         below = 0
-        for counts, css, word in ((inside[0], "kept", "kept"), (inside[1], "lost", "dropped")):
+        for counts, group in zip(inside, groups, strict=True):
             if counts[i]:
                 top, bottom = frame.y(below + counts[i]), frame.y(below)
                 parts.append(
-                    f'<rect class="{css}" x="{left + 0.75:.2f}" y="{top}" '
+                    f'<rect class="{group.css}" x="{left + 0.75:.2f}" y="{top}" '
                     f'width="{max(right - left - 1.5, 0.75):.2f}" height="{bottom - top:.1f}">'
-                    f"<title>{number(edges[i])} to {number(edges[i + 1])}: {counts[i]} {word}"
+                    f"<title>{number(edges[i])} to {number(edges[i + 1])}: {counts[i]} "
+                    f"{escape(group.name)}"
                     "</title></rect>"
                 )
                 below += counts[i]

@@ -111,18 +111,23 @@ def histograms(segments) -> list[dict[str, Any]]:
     """Charts of the segments' measures, each with its quartiles over what is kept."""
     if segments is None:
         return []
-    keep = segments["status"] == "keep"
+    keep, side = segments["status"] == "keep", segments["split"].fillna("")
     drawn = []
     for column, name in MEASURES:
         values = segments[column].astype(float)
         # a segment without text has no rate of speech
         usable = values.notna() if column != "chars_per_s" else segments["chars"] > 0
-        kept, dropped = values[keep & usable], values[~keep & usable]
-        if len(kept) + len(dropped):
+        kept = values[keep & usable]
+        groups = [
+            charts.Group("to train", values[usable & (side == "train")], "kept"),
+            charts.Group("to validate", values[usable & (side == "val")], "val"),
+            charts.Group("dropped", values[~keep & usable], "lost"),
+        ]
+        if usable.any():
             drawn.append(
                 {
                     "name": name,
-                    "svg": charts.histogram(kept, dropped, name),
+                    "svg": charts.histogram(groups, name),
                     "kept": kept.quantile([0, 0.25, 0.5, 0.75, 1]).tolist() if len(kept) else None,
                 }
             )
