@@ -11,7 +11,7 @@ from workflow_runner import DEMO, Workflow, piece
 
 pytestmark = pytest.mark.slow
 
-SHARD_STEPS = {"inventory", "normalize", "segment", "transcribe"}
+SHARD_STEPS = {"inventory", "normalize", "segment", "transcribe", "align", "measure"}
 MERGE_STEPS = {"correct", "deduplicate", "validate_segments", "split_corpus"}
 # several clips with known texts; 3 shards
 CLIPS = [("anna/garden.flac", f"anna/{name}.flac") for name in "abcd"]

@@ -6,7 +6,8 @@ checkpoint correct:
     """Merge the shards and apply the corrections."""
     input:
         recordings=shard_tables("normalize"),
-        segments=shard_tables("transcribe"),
+        segments=shard_tables("measure"),
+        acoustics=shard_tables("acoustics"),
         corrections=corrections,
     output:
         digest="results/corpora/{corpus}/tables/correct/DIGEST.json",

@@ -19,6 +19,7 @@ def main(smk):
     limit = smk.params.settings["max_bad_recordings"]
     merge.check_bad_share(recordings, limit, smk.wildcards.corpus)
     segments = merge.merge_segments([Path(path) for path in smk.input.segments], recordings)
+    acoustics = merge.merge_acoustics([Path(path) for path in smk.input.acoustics], segments)
     corrections = merge.read_corrections(next(iter(smk.input.corrections), None))
     segments, conflicts = merge.correct(segments, corrections)
     segments["text"] = segments["text"].map(clean, na_action="ignore")
@@ -31,9 +32,14 @@ def main(smk):
         len(corrections),
         len(conflicts),
     )
-    files = [digest.parent / name for name in ("recordings.parquet", "segments.parquet")]
-    tables.write(recordings, files[0], tables.RECORDINGS)
-    tables.write(segments, files[1], tables.SEGMENTS)
+    files = []
+    for name, table, schema in (
+        ("recordings", recordings, tables.RECORDINGS),
+        ("segments", segments, tables.SEGMENTS),
+        ("acoustics", acoustics, tables.ACOUSTICS),
+    ):
+        files.append(digest.parent / f"{name}.parquet")
+        tables.write(table, files[-1], schema)
     files.append(digest.parent / "conflicts.jsonl")
     lines = [json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in conflicts]
     write_atomic(files[-1], "".join(lines))

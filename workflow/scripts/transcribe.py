@@ -29,7 +29,8 @@ def main(smk):
             "no known text",
         ]
         log.warning("%d segments have no known text and no model is set", len(silent))
-    tables.write(table, Path(smk.output.table), tables.SEGMENTS)
+    table["words"] = None
+    tables.write(table, Path(smk.output.table), tables.TRANSCRIBED)
 
 
 def recognise(smk, settings, table, silent):

@@ -43,6 +43,13 @@ RECORDINGS = {
     "loudness_lufs": F,  # before the gain
     "gain_db": F,
     "true_peak_dbtp": F,  # after the gain
+    "audio_sha256": S,  # of the normalised samples: equal for re-tagged copies
+    "clipped_share": F,  # of the source's 10 ms frames
+    "bandwidth_hz": F,  # estimated; far below half of source_rate_hz in up-sampled audio
+    "noise_floor_dbfs": F,
+    "snr_db": F,
+    "hum_db": F,  # of the mains' lines above what surrounds them
+    "reverb_s": F,  # estimated decay
 }
 
 # one row per segment of the current settings
@@ -60,12 +67,25 @@ SEGMENTS = {
     "text": S,
     "text_source": S,  # whisper | known | corrected
     "raw_text": S,  # as it was before cleaning and corrections
+    "romanized": S,  # the text in Latin letters or phonemes, where the configuration asks for it
+    "heard": S,  # what the recogniser heard where the text is given
+    "cer": F,  # of the given text against `heard`
     "avg_logprob": F,
     "no_speech_prob": F,
     "compression_ratio": F,
+    "language_prob": F,
+    "repetition": F,  # share of the words that repeat the n-gram before them
+    "invented": F,  # 1 where the text is one that recognisers are known to invent
+    "agreement": F,  # 1 - CER between two decodes or two models
+    "trust": F,  # 0 ... 1, all of the above together
+    "forced_cut": S,  # start | end | both: cut inside speech, there was no pause
     "level_db": F,  # RMS, dB re full scale
     "silence_share": F,
     "clipped_share": F,
+    "snr_db": F,
+    "bandwidth_hz": F,
+    "pitch_hz": F,  # median of the voiced frames
+    "speaker_distance": F,  # from the speaker's other segments
     "audio_sha256": S,  # of the segment's PCM
     "status": S,  # keep | drop
     "step": S,  # step that dropped it
@@ -73,6 +93,18 @@ SEGMENTS = {
     "value": F,  # what the rule measured
     "limit": F,  # and its limit
     "split": S,  # train | val, null when dropped
+}
+
+# what passes from transcribe to align beside the segments
+TRANSCRIBED = SEGMENTS | {
+    "words": S,  # JSON list of [word, start_s, end_s, probability], seconds in the segment
+}
+
+# what passes from measure to the merged corpus beside the segments
+ACOUSTICS = {
+    "segment_id": S,
+    "fingerprint": pa.binary(),  # see audio/fingerprint.py
+    "speaker_features": pa.list_(pa.float32()),  # see audio/speaker.py
 }
 
 # where the features of each segment of a run are

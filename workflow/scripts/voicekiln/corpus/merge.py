@@ -51,6 +51,13 @@ def merge_segments(shards: list[Path], recordings: pd.DataFrame) -> pd.DataFrame
     return table.merge(used, on=["root", "path"], how="inner", validate="many_to_one")
 
 
+def merge_acoustics(shards: list[Path], segments: pd.DataFrame) -> pd.DataFrame:
+    """`tables.ACOUSTICS` of the merged segments, in their order."""
+    table = pd.concat([tables.read(path) for path in shards], ignore_index=True)
+    table = table.drop_duplicates("segment_id")
+    return segments[["segment_id"]].merge(table, on="segment_id", how="left")
+
+
 def read_corrections(path: Path | None) -> list[dict]:
     """The user's corrections: `content_sha256` (or its first 16 digits), `start_s`, `end_s` of the
     span in the source, and `text` and/or `status` (keep | drop)."""

@@ -1,0 +1,23 @@
+"""Transcripts -> held against the audio: edges, known texts, trust."""
+
+
+rule align:
+    """Hold the transcripts of one shard against audio and known texts."""
+    input:
+        table="results/corpora/{corpus}/shards/{shard}/transcribe.parquet",
+    output:
+        table="results/corpora/{corpus}/shards/{shard}/align.parquet",
+    log:
+        "logs/align/{corpus}/{shard}.log",
+    benchmark:
+        "results/benchmarks/align/{corpus}/{shard}.tsv"
+    conda:
+        "../../envs/audio.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="2h",
+    params:
+        code=code("align.py"),
+    script:
+        "../scripts/align.py"

@@ -1,0 +1,24 @@
+"""Segments -> noise, bandwidth, pitch, speaker features and fingerprint of each."""
+
+
+rule measure:
+    """Measure how the segments of one shard sound."""
+    input:
+        table="results/corpora/{corpus}/shards/{shard}/align.parquet",
+    output:
+        table="results/corpora/{corpus}/shards/{shard}/measure.parquet",
+        acoustics="results/corpora/{corpus}/shards/{shard}/acoustics.parquet",
+    log:
+        "logs/measure/{corpus}/{shard}.log",
+    benchmark:
+        "results/benchmarks/measure/{corpus}/{shard}.tsv"
+    conda:
+        "../../envs/audio.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="4h",
+    params:
+        code=code("measure.py"),
+    script:
+        "../scripts/measure.py"
