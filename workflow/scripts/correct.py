@@ -6,7 +6,7 @@ from pathlib import Path
 
 from voicekiln import job, tables
 from voicekiln.corpus import merge
-from voicekiln.store.items import write_atomic
+from voicekiln.store.files import write_atomic
 from voicekiln.text.clean import clean
 
 log = logging.getLogger("correct")

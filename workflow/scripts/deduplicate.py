@@ -5,7 +5,7 @@ from pathlib import Path
 
 from voicekiln import job, tables
 from voicekiln.corpus.deduplicate import DeduplicateSettings, deduplicate
-from voicekiln.store.items import write_atomic
+from voicekiln.store.files import write_atomic
 
 log = logging.getLogger("deduplicate")
 

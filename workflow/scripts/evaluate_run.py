@@ -9,7 +9,8 @@ import torch
 from voicekiln import evaluate, families, job
 from voicekiln.corpus.dataset import load
 from voicekiln.corpus.transcribe import load_span
-from voicekiln.store.items import Store, temporary, write_atomic
+from voicekiln.store.files import temporary, write_atomic
+from voicekiln.store.items import Store
 from voicekiln.tokenizers.vocab import index, read_vocab
 from voicekiln.training.state import WEIGHTS
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from voicekiln import families, job
 from voicekiln.corpus.dataset import load
-from voicekiln.store.items import write_atomic
+from voicekiln.store.files import write_atomic
 from voicekiln.tokenizers import vocab
 
 log = logging.getLogger("tokenizer")

@@ -47,7 +47,8 @@ def main(smk):
                 log.warning("%s: not used: %s", row["path"], row["reason"])
         rows.append(row)
     log.info("%d recordings, %d items computed", len(rows), computed)
-    tables.write(tables.frame(rows, tables.RECORDINGS), Path(smk.output.table), tables.RECORDINGS)
+    table = tables.frame(rows, tables.RECORDINGS)
+    tables.write(table, Path(smk.output.table), tables.RECORDINGS, store)
 
 
 def make(store, key, source, settings):

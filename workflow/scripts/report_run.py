@@ -12,7 +12,7 @@ import yaml
 from voicekiln import config, job
 from voicekiln.report.facts import gather
 from voicekiln.report.page import render
-from voicekiln.store.items import write_atomic
+from voicekiln.store.files import write_atomic
 
 RESULTS = Path("results")
 SCHEMA = Path(__file__).resolve().parents[1] / "schemas" / "config.schema.yaml"

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from voicekiln import families, job
-from voicekiln.store.items import write_atomic
+from voicekiln.store.files import write_atomic
 from voicekiln.tokenizers import vocab
 
 

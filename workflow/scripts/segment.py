@@ -45,7 +45,8 @@ def main(smk):
     log.info("%d recordings, %d segments, %d items computed", len(recordings), len(rows), computed)
     for event, count in sorted(events.items()):
         log.info("%s: %d", event, count)
-    tables.write(tables.frame(rows, tables.SEGMENTS), Path(smk.output.table), tables.SEGMENTS)
+    table = tables.frame(rows, tables.SEGMENTS)
+    tables.write(table, Path(smk.output.table), tables.SEGMENTS, store)
 
 
 def segment_rows(recording, known, spans, segments):

@@ -9,7 +9,7 @@ from voicekiln.corpus.manifest import write_manifests
 from voicekiln.corpus.split import SplitSettings, split
 from voicekiln.errors import UserError
 from voicekiln.ledger import ledger
-from voicekiln.store.items import write_atomic
+from voicekiln.store.files import write_atomic
 
 log = logging.getLogger("split")
 

@@ -10,7 +10,7 @@ import torch
 from voicekiln import families, job, tables
 from voicekiln.corpus.dataset import load
 from voicekiln.features.store import check_packs
-from voicekiln.store.items import write_atomic
+from voicekiln.store.files import write_atomic
 from voicekiln.training.launch import finished_record, launch
 
 log = logging.getLogger("train")

@@ -20,8 +20,9 @@ def main(smk):
     settings = smk.params.settings["transcribe"]
     table = tables.read(Path(smk.input.table))
     silent = table[table["text"].isna() & (table["status"] == "keep")]
+    made = []
     if len(silent) and settings["model"] is not None:
-        recognise(smk, settings, table, silent)
+        made = [recognise(smk, settings, table, silent)]
     elif len(silent):
         table.loc[silent.index, ["status", "step", "reason"]] = [
             "drop",
@@ -30,11 +31,11 @@ def main(smk):
         ]
         log.warning("%d segments have no known text and no model is set", len(silent))
     table["words"] = None
-    tables.write(table, Path(smk.output.table), tables.TRANSCRIBED)
+    tables.write(table, Path(smk.output.table), tables.TRANSCRIBED, *made)
 
 
 def recognise(smk, settings, table, silent):
-    """Fill in text and scores of the segments `silent`, by way of the store."""
+    """Fill in text and scores of the segments `silent`, by way of the store that it returns."""
     model = Path(smk.input.model)
     digest = sha256_file(model)
     if settings["sha256"] not in (None, digest):
@@ -79,6 +80,7 @@ def recognise(smk, settings, table, silent):
         table.loc[row.Index, "text_source"] = "whisper"
         for score in ("avg_logprob", "no_speech_prob", "compression_ratio"):
             table.loc[row.Index, score] = entry[score]
+    return store
 
 
 if "snakemake" in globals():

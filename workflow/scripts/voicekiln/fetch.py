@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from voicekiln.errors import UserError
-from voicekiln.store.items import temporary
+from voicekiln.store.files import temporary
 
 BLOCK_BYTES = 4 << 20
 

@@ -13,9 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from voicekiln.errors import UserError
-from voicekiln.provenance import sha256_file
-from voicekiln.store.items import temporary, write_atomic
+from voicekiln.provenance import sha256_file, to_json
+from voicekiln.store.files import temporary, write_atomic
+from voicekiln.store.items import Store
 
+USED = b"voicekiln.items"
 S, N, F = pa.string(), pa.int64(), pa.float64()  # text, whole number, number
 
 # one row per input file, good or bad
@@ -135,15 +137,30 @@ def _pandas_type(kind: pa.DataType):
     return {N: pd.Int64Dtype(), S: pd.StringDtype()}.get(kind)
 
 
-def write(table: pd.DataFrame, path: Path, schema: dict[str, pa.DataType]) -> None:
-    """Write `table` as Parquet with `schema`; equal rows give equal bytes."""
+def write(table: pd.DataFrame, path: Path, schema: dict[str, pa.DataType], *made: Store) -> None:
+    """Write `table` as Parquet with `schema`; equal rows give equal bytes.
+
+    Args:
+        made: the stores whose items the rows were made from, to be closed now. Their keys go into
+            the file's metadata, so that `gc` knows what is in use.
+    """
+    used = {}
+    for store in made:
+        store.close()
+        used[store.step] = sorted(store.used)
     arrow = pa.Table.from_pandas(
         table[list(schema)], schema=pa.schema(list(schema.items())), preserve_index=False
-    ).replace_schema_metadata(None)
+    ).replace_schema_metadata({USED: to_json(used)} if used else None)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = temporary(path)
     pq.write_table(arrow, part, compression="zstd")
     os.replace(part, path)
+
+
+def used_items(path: Path) -> dict[str, list[str]]:
+    """Keys of the store's items, by step, that a table's rows were made from."""
+    metadata = pq.read_schema(path).metadata or {}
+    return json.loads(metadata.get(USED, b"{}"))
 
 
 def read(path: Path) -> pd.DataFrame:

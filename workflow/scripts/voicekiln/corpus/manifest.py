@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from voicekiln.store.items import Store, write_atomic
+from voicekiln.store.files import write_atomic
+from voicekiln.store.items import Store
 
 
 def write_manifests(table: pd.DataFrame, folder: Path, store: Path) -> list[Path]:

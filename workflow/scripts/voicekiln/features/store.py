@@ -14,7 +14,8 @@ import torch
 
 from voicekiln.features.packs import PackedFeature, PackWriter
 from voicekiln.provenance import to_json
-from voicekiln.store.items import Store, write_atomic
+from voicekiln.store.files import write_atomic
+from voicekiln.store.items import Store
 
 log = logging.getLogger("features")
 MAX_PACK_BYTES = 64 << 20  # about 6 minutes of mel: what a killed job may lose

@@ -1,43 +1,33 @@
 """Content-addressed items: the expensive result of one step for one input.
 
-An item is a record `KEY.json` and, for some steps, payload files `KEY.<suffix>` beside it. Its key
-holds the input's content, the settings that matter and the step's VERSION; no path, id or speaker,
-so equal inputs share one item. The record is written last and names the payload's size, so an item
-is either whole or not there.
+An item is a record (see `records`) and, for some steps, payload files `KEY.<suffix>`. Its key holds
+the input's content, the settings that matter and the step's VERSION; no path, id or speaker, so
+equal inputs share one item. The record is written last and names the payload's size, so an item is
+either whole or not there.
 """
 
 import json
 import logging
 import os
 import secrets
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from voicekiln.errors import UserError
 from voicekiln.provenance import sha256_json, to_json
+from voicekiln.store.files import temporary, write_atomic
+from voicekiln.store.records import KEY_DIGITS, Records
 
 log = logging.getLogger("store")
-KEY_DIGITS = 32  # 128 bits of SHA-256: no collision among any number of clips people have
-
-
-def temporary(path: Path) -> Path:
-    """A name beside `path` that no other writer on any host uses."""
-    unique = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-    return path.with_name(f".{path.name}.{unique}{path.suffix}")
-
-
-def write_atomic(path: Path, data: bytes | str) -> None:
-    """Write a small file so that a reader sees the old or the new content, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = temporary(path)
-    part.write_bytes(data.encode() if isinstance(data, str) else data)
-    os.replace(part, path)
 
 
 class Store:
-    """The items of one step under `root/<step>/`.
+    """The items of one step under `root/<step>/`; `with` it, or `close` it, after writing.
+
+    Attributes:
+        used: keys of the items that were found or made; they go into the step's table, so that
+            `gc` knows what is still in use.
 
     Args:
         root: folder of all stores, `results/store`.
@@ -49,30 +39,45 @@ class Store:
         self.step = step
         self.folder = Path(root) / step
         self.basis = dict(basis or {})
+        self.used: set[str] = set()
+        self._records = Records(self.folder / "records")
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Finish what was written; a process that is killed before loses no item by that."""
+        self._records.close()
 
     def key(self, **inputs: Any) -> str:
         """The key of the item made from `inputs` (digests and builtin values)."""
         whole = {"step": self.step, "basis": self.basis, "inputs": inputs}
         return sha256_json(whole)[:KEY_DIGITS]
 
-    def path(self, key: str, suffix: str = ".json") -> Path:
-        """Where the item's record (or its payload with that suffix) lies."""
+    def path(self, key: str, suffix: str) -> Path:
+        """Where the item's payload with that suffix (`.flac`) lies."""
         return self.folder / key[:2] / f"{key}{suffix}"
 
     def get(self, key: str) -> dict | None:
         """The item's record, or None where it is missing or not whole."""
-        try:
-            record = json.loads(self.path(key).read_bytes())
-            sizes = record["files"]
-            if all(self.path(key, s).stat().st_size == size for s, size in sizes.items()):
-                return record["record"]
-        except FileNotFoundError:
+        text = self._records.get(key)
+        if text is None:
             return None
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            log.warning("%s: damaged, will be made again (%s)", self.path(key), error)
-            return None
-        log.warning("%s: payload has the wrong size, will be made again", self.path(key))
-        return None
+        whole = json.loads(text)
+        for suffix, size in whole["files"].items():
+            try:
+                found = self.path(key, suffix).stat().st_size
+            except FileNotFoundError:
+                return None
+            if found != size:
+                path = self.path(key, suffix)
+                log.warning("%s: %d bytes instead of %d, will be made again", path, found, size)
+                return None
+        self.used.add(key)
+        return whole["record"]
 
     def put(self, key: str, record: Mapping[str, Any], **payload: Path) -> None:
         """Store an item; `payload` maps a suffix (without dot) to a finished temporary file."""
@@ -82,7 +87,8 @@ class Store:
             target.parent.mkdir(parents=True, exist_ok=True)
             sizes[f".{suffix}"] = part.stat().st_size
             os.replace(part, target)
-        write_atomic(self.path(key), to_json({"files": sizes, "record": record}))
+        self._records.put(key, to_json({"files": sizes, "record": record}))
+        self.used.add(key)
 
     def workfile(self, key: str, suffix: str) -> Path:
         """A temporary name on the store's own file system, for `put`."""
@@ -114,7 +120,7 @@ class Store:
         with open(self.folder / "BAD", "a", encoding="utf-8") as file:
             file.write(f"{key} {secrets.token_hex(4)}\n")
         raise UserError(
-            f"{self.path(key)}: {why}. It will be made again: run snakemake again "
+            f"{self.folder}: item {key}: {why}. It will be made again: run snakemake again "
             f"(nothing else of the store is touched)."
         )
 
