@@ -1,0 +1,113 @@
+import os
+
+import pytest
+from voicekiln import tables
+from voicekiln.errors import UserError
+from voicekiln.store.gc import GRACE_DAYS, in_use, survey, sweep
+from voicekiln.store.items import Store
+from voicekiln.store.records import INDEX
+
+
+def put(store, name, payload=True):
+    key = store.key(name=name)
+    files = {}
+    if payload:
+        files["flac"] = store.workfile(key, "flac")
+        files["flac"].write_bytes(b"sound" * 10)
+    store.put(key, {"name": name}, **files)
+    return key
+
+
+def write_table(results, *stores, shard="000"):
+    path = results / f"corpora/voice/shards/{shard}/normalize.parquet"
+    tables.write(tables.frame([], tables.RECORDINGS), path, tables.RECORDINGS, *stores)
+    return path
+
+
+def age(*paths):
+    old = paths[0].stat().st_mtime - (GRACE_DAYS + 1) * 86400
+    for path in paths:
+        os.utime(path, (old, old))
+
+
+@pytest.fixture
+def used(tmp_path):
+    """A store with three items, two of which a table refers to."""
+    with Store(tmp_path / "store", "normalize", {"gain": 1}) as store:
+        put(store, "left over")
+    store = Store(tmp_path / "store", "normalize", {"gain": 2})
+    put(store, "a"), put(store, "b")
+    write_table(tmp_path, store)
+    return store
+
+
+def clean(results, step="normalize"):
+    folder = results / "store" / step
+    found = survey(folder, in_use(results).get(step, set()))
+    sweep(folder, found)
+    return found
+
+
+def test_what_no_table_refers_to_is_found_and_removed(tmp_path, used):
+    folder = tmp_path / "store/normalize"
+    found = survey(folder, in_use(tmp_path)["normalize"])
+    dead = Store(tmp_path / "store", "normalize", {"gain": 1})
+    assert (found.live, found.dead) == (2, {dead.key(name="left over")})
+    assert list(found.files.values()) == [50]
+    sweep(folder, found)
+    assert dead.get(dead.key(name="left over")) is None
+    again = Store(tmp_path / "store", "normalize", {"gain": 2})
+    assert [again.get(again.key(name=name)) for name in "ab"] == [{"name": "a"}, {"name": "b"}]
+    assert len(list(folder.rglob("*.flac"))) == 2
+    assert not survey(folder, in_use(tmp_path)["normalize"]).dead
+
+
+def test_a_pack_keeps_what_is_in_use_of_it(tmp_path):
+    store = Store(tmp_path / "store", "segment")
+    keys = [put(store, name, payload=False) for name in "abc"]
+    store.used.discard(keys[1])
+    write_table(tmp_path, store)
+    assert clean(tmp_path, "segment").dead == {keys[1]}
+    again = Store(tmp_path / "store", "segment")
+    assert [again.get(key) is not None for key in keys] == [True, False, True]
+    assert len(list((tmp_path / "store/segment/records").iterdir())) == 2
+
+
+def test_the_work_of_a_killed_job_is_kept_for_a_while(tmp_path, used):
+    killed = Store(tmp_path / "store", "normalize", {"gain": 3})
+    key = put(killed, "hours of work")  # never closed
+    (pack,) = [
+        path
+        for path in (tmp_path / "store/normalize/records").glob("*.pack")
+        if not path.with_suffix(INDEX).exists()
+    ]
+    assert key not in clean(tmp_path).dead
+    again = Store(tmp_path / "store", "normalize", {"gain": 3})
+    assert again.get(key)
+    age(pack)
+    assert key in clean(tmp_path).dead
+
+
+def test_left_temporary_files_go_when_they_are_old(tmp_path, used):
+    part = used.workfile(used.key(name="x"), "flac")
+    part.write_bytes(b"half")
+    assert part not in clean(tmp_path).files
+    age(part)
+    assert part in clean(tmp_path).files
+    assert not part.exists()
+
+
+def test_identity_and_the_list_of_bad_items_stay(tmp_path, used):
+    for name in ("IDENTITY", "BAD"):
+        path = tmp_path / "store/normalize" / name
+        path.write_text("x")
+        age(path)
+    clean(tmp_path)
+    assert (tmp_path / "store/normalize/IDENTITY").exists()
+    assert (tmp_path / "store/normalize/BAD").exists()
+
+
+def test_with_a_table_that_cannot_be_read_nothing_is_known_to_be_free(tmp_path, used):
+    write_table(tmp_path, shard="001").write_bytes(b"PAR1 no more")
+    with pytest.raises(UserError, match="nothing was deleted"):
+        in_use(tmp_path)
