@@ -141,6 +141,8 @@ VALIDATE = ValidateSettings(
     max_clipped_share=0.01,
     min_avg_logprob=-1.0,
     max_no_speech_prob=0.6,
+    min_trust=0.2,
+    max_cer=0.5,
     script="LATIN",
     min_script_share=0.5,
 )
@@ -151,6 +153,13 @@ VALIDATE = ValidateSettings(
     [
         (segment("a good text"), None, None, None),
         (segment("?!"), "no text", 0, 1),
+        (segment("a good text", trust=0.1), "transcript not trusted", 0.1, 0.2),
+        (
+            segment("a good text", text_source="known", cer=0.7),
+            "text differs from what is heard",
+            0.7,
+            0.5,
+        ),
         (segment(None), "no text", 0, 1),
         (segment("hey", length_s=0.25), "too short", 0.25, 0.5),
         (segment("long " * 40, length_s=40), "too long", 40, 30),

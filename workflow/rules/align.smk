@@ -19,5 +19,6 @@ rule align:
         runtime="2h",
     params:
         code=code("align.py"),
+        invented=template("voicekiln/text/invented.tsv"),
     script:
         "../scripts/align.py"

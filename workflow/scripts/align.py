@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 from voicekiln import job, tables
+from voicekiln.corpus import trust
 
 log = logging.getLogger("align")
 
@@ -11,6 +12,7 @@ log = logging.getLogger("align")
 def main(smk):
     job.start(smk)
     table = tables.read(Path(smk.input.table))
+    table = trust.inspect(table)
     tables.write(table, Path(smk.output.table), tables.SEGMENTS)
 
 

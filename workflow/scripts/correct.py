@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 from voicekiln import job, tables
-from voicekiln.corpus import merge
+from voicekiln.corpus import merge, trust
 from voicekiln.store.files import write_atomic
 from voicekiln.text.clean import clean
 
@@ -23,6 +23,7 @@ def main(smk):
     corrections = merge.read_corrections(next(iter(smk.input.corrections), None))
     segments, conflicts = merge.correct(segments, corrections)
     segments["text"] = segments["text"].map(clean, na_action="ignore")
+    segments = trust.score(segments)
     for row in conflicts:
         log.warning("correction fits no segment: %s", row)
     log.info(

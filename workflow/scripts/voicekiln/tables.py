@@ -79,7 +79,8 @@ SEGMENTS = {
     "repetition": F,  # share of the words that repeat the n-gram before them
     "invented": F,  # 1 where the text is one that recognisers are known to invent
     "agreement": F,  # 1 - CER between two decodes or two models
-    "trust": F,  # 0 ... 1, all of the above together
+    "chars_per_s": F,  # letters and digits of `text` a second
+    "trust": F,  # 0 ... 1, all of the above together: corpus/trust.py
     "forced_cut": S,  # start | end | both: cut inside speech, there was no pause
     "level_db": F,  # RMS, dB re full scale
     "silence_share": F,

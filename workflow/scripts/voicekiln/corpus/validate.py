@@ -19,6 +19,8 @@ class ValidateSettings:
     max_clipped_share: float
     min_avg_logprob: float  # of the recogniser; known texts have none
     max_no_speech_prob: float
+    min_trust: float
+    max_cer: float  # of a given text against what was heard
     script: str | None  # as Unicode names begin: LATIN, ETHIOPIC, ARABIC, ...
     min_script_share: float
 
@@ -70,6 +72,20 @@ def validate(table: pd.DataFrame, settings: ValidateSettings) -> pd.DataFrame:
             table["clipped_share"],
             table["clipped_share"] > settings.max_clipped_share,
             settings.max_clipped_share,
+        ),
+    ]
+    rules += [
+        (
+            "text differs from what is heard",
+            table["cer"],
+            (table["cer"] > settings.max_cer) & (table["text_source"] == "known"),
+            settings.max_cer,
+        ),
+        (
+            "transcript not trusted",
+            table["trust"],
+            table["trust"] < settings.min_trust,
+            settings.min_trust,
         ),
     ]
     if settings.script:
