@@ -1,7 +1,9 @@
 """The repository's workflow in temporary directories, with pieces of the demo as recordings."""
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -24,21 +26,35 @@ class Workflow:
         self.dir.mkdir(parents=True, exist_ok=True)
         self.config: dict | None = {"corpora": {}, "runs": {}}  # None: the shipped one
 
-    def run(self, *args: str, ok: bool = True) -> str:
-        """Output of `snakemake ARGS`; fails the test unless it ends as expected."""
-        shutil.rmtree(self.dir / "logs", ignore_errors=True)
+    def command(self, *args: str) -> list[str]:
+        """The command line of `snakemake ARGS` in this directory."""
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
         command += ["--directory", str(self.dir)]
         if self.config is not None:
             (self.dir / "my.yaml").write_text(yaml.safe_dump(self.config))
             command += ["--configfile", str(self.dir / "my.yaml")]
-        done = subprocess.run(
-            [*command, "--cores", "2", *args], capture_output=True, text=True, timeout=900
-        )
+        return [*command, "--cores", "2", *args]
+
+    def run(self, *args: str, ok: bool = True) -> str:
+        """Output of `snakemake ARGS`; fails the test unless it ends as expected."""
+        shutil.rmtree(self.dir / "logs", ignore_errors=True)
+        done = subprocess.run(self.command(*args), capture_output=True, text=True, timeout=900)
         output = done.stdout + done.stderr
         assert (done.returncode == 0) == ok, output
         self.jobs = Counter(re.findall(r"^local(?:rule|checkpoint) (\w+):", output, re.M))
         return output
+
+    def kill(self, process: subprocess.Popen) -> None:
+        """SIGKILL for a Snakemake and for all that works in this directory; its lock is removed."""
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for entry in os.scandir("/proc"):
+            try:
+                if os.readlink(f"{entry.path}/cwd") == str(self.dir):
+                    os.kill(int(entry.name), signal.SIGKILL)
+            except (OSError, ValueError):
+                pass
+        shutil.rmtree(self.dir / ".snakemake" / "locks", ignore_errors=True)
 
     @property
     def computed(self) -> dict[str, int]:

@@ -109,18 +109,6 @@ def wait_for_update(workflow: Workflow, process: subprocess.Popen, n: int) -> No
     raise AssertionError("training does not begin")
 
 
-def kill_all(workflow: Workflow, process: subprocess.Popen) -> None:
-    """SIGKILL for Snakemake and for everything that works in its directory."""
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    for entry in os.scandir("/proc"):
-        try:
-            if os.readlink(f"{entry.path}/cwd") == str(workflow.dir):
-                os.kill(int(entry.name), signal.SIGKILL)
-        except (OSError, ValueError):
-            pass
-
-
 def test_more_epochs_continue_and_touch_nothing_else(voice):
     voice.run("export")
     first = updates(voice)
@@ -143,8 +131,7 @@ def test_killed_anywhere_it_ends_with_the_same_weights(voice, prepared, tmp_path
     for n in (3, 9):
         process = start(voice)
         wait_for_update(voice, process, n)
-        kill_all(voice, process)
-        shutil.rmtree(voice.dir / ".snakemake" / "locks", ignore_errors=True)
+        voice.kill(process)
     voice.run("train")
     assert weights(voice) == weights(undisturbed)
     assert updates(voice) == updates(undisturbed)
