@@ -26,6 +26,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 from voicekiln import tables  # noqa: E402
+from voicekiln.audio import decode  # noqa: E402
 from voicekiln.config import resolve  # noqa: E402
 from voicekiln.corpus.listing import deal, list_recordings  # noqa: E402
 from voicekiln.provenance import sha256_json  # noqa: E402
@@ -72,11 +73,11 @@ class Run:
 
 
 def speech() -> np.ndarray:
-    """All of the demo's speech, `[n]` int16 at 24 kHz or what the recordings have."""
+    """All of the demo's speech, `[n]` float32."""
     parts = []
     for path in sorted(DEMO.rglob("*.*")):
-        samples, _ = soundfile.read(path, dtype="int16", always_2d=True)
-        parts.append(samples[:, 0])
+        with decode.stream(path) as audio:
+            parts += [block[:, 0] for block in audio.blocks]
     return np.concatenate(parts)
 
 
