@@ -1,86 +1,347 @@
-"""The recogniser and the blocks in the store, with the demo's own Whisper and recordings."""
+"""The recogniser, its passes and blocks in the store, with the demo's Whisper and recordings."""
 
+import socket
+from functools import cache
+
+import jiwer
+import numpy as np
 import pandas as pd
 import pytest
 import soundfile
 import soxr
+import torch
+import whisper
 from conftest import ROOT
-from voicekiln.asr.whisper import RATE_HZ, WhisperRecogniser
+from corpus_rows import segment, table
+from voicekiln.asr.hypothesis import RATE_HZ, Clip, Hypothesis
+from voicekiln.asr.listen import Listener, ListenSettings
+from voicekiln.asr.whisper import WhisperRecogniser, halve, log_mel
 from voicekiln.corpus import transcribe as transcribing
+from voicekiln.corpus.pieces import pieces
 from voicekiln.errors import UserError
 from voicekiln.store.items import Store
 
 DEMO = ROOT / "resources" / "demo"
 RECORDING = "ben/station.flac"
+ITEM = "k" * 32
+PLAIN = ListenSettings(temperatures=(0.0,), second="none", min_agreement=0.8)
+
+
+@cache
+def recording():
+    return soundfile.read(DEMO / "recordings" / RECORDING, dtype="float32")
 
 
 def rows() -> pd.DataFrame:
-    table = pd.read_csv(DEMO / "sentences.tsv", sep="\t")
-    return table[table["recording"] == RECORDING].head(4)
+    whole = pd.read_csv(DEMO / "sentences.tsv", sep="\t")
+    return whole[whole["recording"] == RECORDING].head(4)
 
 
-def segments():
-    """The first sentences of a recording at 16 kHz, with a little silence around them."""
-    samples, rate_hz = soundfile.read(DEMO / "recordings" / RECORDING, dtype="float32")
-    cut = [
-        samples[round((row.start_s - 0.15) * rate_hz) : round((row.end_s + 0.15) * rate_hz)]
+def spans() -> list[tuple[int, int]]:
+    """The first sentences of a recording with a little silence around them, in samples."""
+    _, rate_hz = recording()
+    return [
+        (round((row.start_s - 0.15) * rate_hz), round((row.end_s + 0.15) * rate_hz))
         for row in rows().itertuples()
     ]
-    return [soxr.resample(part, rate_hz, RATE_HZ) for part in cut]
+
+
+@cache
+def clips() -> list[Clip]:
+    samples, rate_hz = recording()
+    return [
+        Clip(soxr.resample(samples[start:end], rate_hz, RATE_HZ), "en") for start, end in spans()
+    ]
+
+
+@cache
+def noise() -> Clip:
+    """What is no speech at all."""
+    drawn = np.random.default_rng(0).normal(0, 0.1, 3 * RATE_HZ)
+    return Clip(drawn.astype(np.float32), "en")
 
 
 @pytest.fixture(scope="module")
 def recogniser():
-    return WhisperRecogniser(DEMO / "whisper.pt", "en", batch=3, device="cpu")
+    return WhisperRecogniser(DEMO / "whisper.pt", batch=3, device="cpu")
+
+
+@pytest.fixture
+def stores(tmp_path):
+    """The store of normalised audio with the demo's recording in it, and one of transcripts."""
+    audio, texts = Store(tmp_path, "normalize"), Store(tmp_path, "transcribe")
+    samples, rate_hz = recording()
+    part = audio.workfile(ITEM, "flac")
+    soundfile.write(part, samples, rate_hz, format="FLAC")
+    audio.put(ITEM, {}, flac=part)
+    return audio, texts
 
 
 def test_it_reads_the_sentences_golden(recogniser):
-    heard = recogniser(segments()[:3])
+    heard = recogniser.hear(clips()[:3], 3)
     assert [one.text for one in heard] == list(rows()["text"].head(3))
     assert all(one.avg_logprob > -0.3 and one.no_speech_prob < 0.01 for one in heard)
+    assert [one.language_prob for one in heard] == [None] * 3
+
+
+def test_its_words_make_up_the_text_and_lie_in_order_inside_the_clip(recogniser):
+    for clip, one in zip(clips()[:3], recogniser.hear(clips()[:3], 3), strict=True):
+        words, starts, ends, probabilities = zip(*one.words, strict=True)
+        assert "".join(words).strip() == one.text
+        assert all(0 <= start <= end for start, end in zip(starts, ends, strict=True))
+        assert all(end <= start for end, start in zip(ends, starts[1:], strict=False))
+        assert ends[-1] <= len(clip.samples) / RATE_HZ and min(probabilities) > 0
+
+
+def test_word_times_are_upstreams(recogniser):
+    """Features are handed on instead of being computed twice; the times stay the same."""
+    model = whisper.load_model(str(DEMO / "whisper.pt"), device="cpu")
+    tokenizer = whisper.tokenizer.get_tokenizer(multilingual=False)
+    clip = clips()[0]
+    [ours] = recogniser.hear([clip], 1)
+    duration_s = len(clip.samples) / RATE_HZ
+    tokens = tokenizer.encode(ours.text)
+    segment = {"seek": 0, "start": 0.0, "end": duration_s, "tokens": tokens}
+    whisper.timing.add_word_timestamps(
+        segments=[segment],
+        model=model,
+        tokenizer=tokenizer,
+        mel=whisper.log_mel_spectrogram(whisper.pad_or_trim(clip.samples)),
+        num_frames=len(clip.samples) // 160,
+        last_speech_timestamp=0.0,
+    )
+    theirs = [[w["word"], w["start"], min(w["end"], duration_s)] for w in segment["words"]]
+    assert len(theirs) > 5
+    for (word, start_s, end_s, _), (said, began, ended) in zip(ours.words, theirs, strict=True):
+        assert (word, start_s, end_s) == (
+            said,
+            pytest.approx(began),
+            pytest.approx(ended, abs=0.01),
+        )
 
 
 def test_what_a_segment_gets_does_not_depend_on_its_company(recogniser):
-    a, b, c, _ = segments()
-    together = recogniser([a, b, c])
-    assert recogniser([a]) == [together[0]]
-    assert recogniser([c, a]) == [together[2], together[0]]
+    a, b, c, _ = clips()
+    for way in ({}, {"temperature": 0.8}, {"beams": 2}):
+        together = recogniser.hear([a, b], 2, **way)
+        assert recogniser.hear([a], 2, **way) == [together[0]]
+        assert recogniser.hear([b, c], 2, **way)[0] == together[1]
+
+
+def test_draws_differ_between_temperatures_and_are_the_same_again(recogniser):
+    texts = [recogniser.hear([noise()], 1, temperature=t)[0].text for t in (0.9, 1.0, 1.0)]
+    assert texts[0] != texts[1] == texts[2]
+
+
+def test_beam_search_of_a_batch_is_that_of_single_clips(recogniser):
+    model = whisper.load_model(str(DEMO / "whisper.pt"), device="cpu")
+    options = whisper.DecodingOptions(
+        language="en", without_timestamps=True, fp16=False, beam_size=2
+    )
+    for clip, one in zip(clips()[:2], recogniser.hear(clips()[:2], 2, beams=2), strict=True):
+        alone = whisper.decode(model, log_mel(clip.samples, 80, "cpu"), options)
+        assert (one.text, one.avg_logprob) == (alone.text, pytest.approx(alone.avg_logprob, 1e-3))
+
+
+@pytest.mark.parametrize("seconds", [0.1, 2.345, 29.99, 30.0])
+def test_the_spectrogram_is_upstreams(seconds):
+    samples = np.resize(recording()[0], round(seconds * RATE_HZ))
+    theirs = whisper.log_mel_spectrogram(whisper.pad_or_trim(samples), 80)
+    assert torch.allclose(log_mel(samples, 80, "cpu"), theirs, atol=1e-5)
+
+
+def test_weights_in_half_precision_change_nothing_that_is_reckoned_in_half_precision():
+    whole, half = (whisper.load_model(str(DEMO / "whisper.pt"), device="cpu") for _ in range(2))
+    halve(half)
+    mel = log_mel(clips()[0].samples, 80, "cpu").half()[None]
+    tokens = torch.tensor([[50257, 50362, 464]])
+    assert torch.equal(whole(mel, tokens), half(mel, tokens))
+
+
+class Script:
+    """A recogniser that answers from a table: `{clip's first sample: [(way, text, logprob)]}`."""
+
+    batch, few = 4, 1
+
+    def __init__(self, **answers):
+        self.answers, self.asked = answers, []
+
+    def hear(self, clips, size, temperature=0.0, beams=1):
+        assert 0 < len(clips) <= size
+        way = f"beam{beams}" if beams > 1 else f"t{temperature}"
+        self.asked.append((way, [clip.language for clip in clips]))
+        return [self.answer(clip.language, way) for clip in clips]
+
+    def answer(self, name, way):
+        text, logprob, ratio = self.answers[name].get(way, ("as said", -0.1, 1.0))
+        temperature = float(way[1:]) if way.startswith("t") else 0.0
+        return Hypothesis(text, "en", None, logprob, 0.0, ratio, temperature, None)
+
+
+def listened(recogniser, names, other=None, **settings):
+    """Records of clips with these names (in the place of languages), ever shorter."""
+    settings = {"temperatures": (0.0, 0.5, 1.0), "second": "none", "min_agreement": 0.8} | settings
+    listener = Listener(recogniser, other, ListenSettings(**settings))
+    return listener([Clip(np.zeros(9 - i, np.float32), name) for i, name in enumerate(names)])
+
+
+def test_batches_hold_clips_of_similar_length():
+    script = Script(a={}, b={}, c={}, d={}, e={})
+    listened(script, "abcde")
+    assert script.asked == [("t0.0", ["e", "d", "c", "b"]), ("t0.0", ["a"])]
+
+
+def test_only_doubtful_texts_are_decoded_again_until_one_holds():
+    script = Script(
+        good={},
+        unsure={"t0.0": ("x", -2.0, 1.0)},
+        loops={"t0.0": ("la la la", -0.1, 5.0), "t0.5": ("la la", -0.1, 3.0)},
+    )
+    records = listened(script, ["good", "unsure", "loops"])
+    assert [(r["text"], r["temperature"]) for r in records] == [
+        ("as said", 0.0),
+        ("as said", 0.5),
+        ("as said", 1.0),
+    ]
+    again = [(way, name) for way, names in script.asked[1:] for name in names]
+    assert again == [("t0.5", "loops"), ("t0.5", "unsure"), ("t1.0", "loops")]
+
+
+def test_where_no_temperature_holds_the_surest_sound_text_counts():
+    bad = {"t0.0": ("la", -0.1, 5.0), "t0.5": ("so", -1.5, 1.0), "t1.0": ("fa", -1.2, 1.0)}
+    [record] = listened(Script(bad=bad), ["bad"])
+    assert (record["text"], record["avg_logprob"]) == ("fa", -1.2)
+
+
+def test_disagreeing_decodes_are_transcribed_again_and_the_majority_stays(caplog):
+    caplog.set_level("INFO")
+    first = Script(
+        sure={}, split={"t0.0": ("one thing", -0.1, 1.0), "beam5": ("another", -0.2, 1.0)}
+    )
+    second = Script(sure={}, split={"t0.0": ("an other", -0.1, 1.0)})
+    records = listened(first, ["sure", "split"], second, second="all")
+    assert [(r["text"], r["again"]) for r in records] == [("as said", False), ("another", True)]
+    assert records[0]["agreement"] == 1.0 and records[1]["agreement"] < 0.5
+    assert "transcribing again 1 segments whose decodes disagree" in caplog.text
+
+
+def test_only_doubtful_texts_get_a_second_opinion_of_the_same_model():
+    script = Script(sure={}, unsure={"t0.0": ("x", -0.7, 1.0), "t0.4": ("x", -0.7, 1.0)})
+    records = listened(script, ["sure", "unsure"], second="doubtful")
+    assert [r["agreement"] for r in records] == [None, 1.0]
+    assert script.asked[1:] == [("t0.4", ["unsure"])]
+
+
+def test_silence_is_not_decoded_again(recogniser):
+    [record] = Listener(recogniser, None, ListenSettings((0.0, 1.0), "none", 0.8))([noise()])
+    assert record["temperature"] == 0.0
+    assert record["no_speech_prob"] > 0.9 and record["avg_logprob"] < -1
+
+
+def test_batches_cross_blocks_and_every_block_is_whole(stores, recogniser):
+    audio, texts = stores
+    wanted = [
+        block
+        for part in (spans()[:1], spans()[1:])
+        for block in transcribing.blocks(texts, ITEM, "en", part)
+    ]
+    done = []
+    listener = Listener(recogniser, None, PLAIN)
+    transcribing.transcribe(wanted, audio, texts, listener, done.append)
+    assert done == [3, 1]
+    read = [entry["text"] for block in wanted for entry in texts.get(block.key)["segments"]]
+    assert read == list(rows()["text"])
+
+
+def test_a_long_segment_is_heard_in_pieces_cut_in_pauses_and_joined(stores, recogniser):
+    audio, texts = stores
+    _, rate_hz = recording()
+    whole = (0, 36 * rate_hz)
+    cut = pieces(audio, ITEM, *whole)
+    assert [cut[0][0], cut[-1][1]] == list(whole)
+    assert all(a[1] == b[0] for a, b in zip(cut, cut[1:], strict=False))
+    said = pd.read_csv(DEMO / "sentences.tsv", sep="\t")
+    said = said[(said["recording"] == RECORDING) & (said["end_s"] < 36)]
+    for at in (start / rate_hz for start, _ in cut[1:]):
+        assert not ((said["start_s"] < at) & (at < said["end_s"])).any(), f"cut at {at:.2f} s"
+
+    row = segment(None, 0, 1, item=ITEM, language="en") | {"end": whole[1], "rate_hz": rate_hz}
+    plan = transcribing.plan(table(row), None, audio, texts)
+    transcribing.transcribe(plan.blocks, audio, texts, Listener(recogniser, None, PLAIN))
+    [record] = plan.records(texts).values()
+    assert jiwer.wer(" ".join(said["text"]), record["text"]) < 0.25  # one sentence may be cut off
+    assert "".join(word for word, *_ in record["words"]).split() == record["text"].split()
+    starts = [start_s for _, start_s, _, _ in record["words"]]
+    assert starts == sorted(starts) and starts[-1] > said["start_s"].iloc[-1]
+
+
+def test_speech_without_any_pause_is_cut_where_it_is_quietest(tmp_path):
+    audio, rate_hz = Store(tmp_path, "normalize"), 16000
+    seconds = np.arange(70 * rate_hz) / rate_hz
+    dip = 1 - 0.5 * (abs(seconds - 21.0) < 0.2)
+    part = audio.workfile(ITEM, "flac")
+    tone = 0.2 * dip * np.sin(seconds * 700)
+    soundfile.write(part, tone, rate_hz, format="FLAC")
+    audio.put(ITEM, {}, flac=part)
+    cut = pieces(audio, ITEM, 0, len(seconds))
+    assert all(end - start <= 30 * rate_hz for start, end in cut)
+    assert abs(cut[0][1] / rate_hz - 21.0) < 0.2
+
+
+def test_a_recording_cut_short_is_reported(tmp_path):
+    audio = Store(tmp_path, "normalize")
+    part = audio.workfile(ITEM, "flac")
+    soundfile.write(part, [0.0] * 1000, 24000, format="FLAC")
+    audio.put(ITEM, {}, flac=part)
+    assert len(transcribing.load_span(audio, ITEM, 0, 1000)) == 1000
+    with pytest.raises(UserError, match="ends before sample 2000.*run snakemake again"):
+        transcribing.load_span(audio, ITEM, 0, 2000)
+    assert audio.get(ITEM) is None
 
 
 def test_a_file_that_is_no_checkpoint_is_named(tmp_path):
     path = tmp_path / "model.pt"
     path.write_bytes(b"not a checkpoint")
-    with pytest.raises(UserError, match=r"model\.pt: cannot be loaded"):
-        WhisperRecogniser(path, "en", batch=1, device="cpu")
+    with pytest.raises(UserError, match=r"model\.pt: not a readable checkpoint"):
+        WhisperRecogniser(path, batch=1, device="cpu")
 
 
-def test_batches_cross_blocks_and_every_block_is_whole(tmp_path, recogniser):
-    audio, texts = Store(tmp_path, "normalize"), Store(tmp_path, "transcribe")
-    samples, rate_hz = soundfile.read(DEMO / "recordings" / RECORDING, dtype="int16")
-    part = audio.workfile("k" * 32, "flac")
-    soundfile.write(part, samples, rate_hz, format="FLAC")
-    audio.put("k" * 32, {}, flac=part)
-    spans = [
-        (round((row.start_s - 0.15) * rate_hz), round((row.end_s + 0.15) * rate_hz))
-        for row in rows().itertuples()
-    ]
-    wanted = [
-        (transcribing.block_key(texts, "k" * 32, part), "k" * 32, part)
-        for part in (spans[:1], spans[1:])
-    ]
-    done = []
-    count = transcribing.transcribe(wanted, audio, texts, recogniser, RATE_HZ, done.append)
-    assert count == 4 and done == [3, 1]
-    read = [entry["text"] for key, _, _ in wanted for entry in texts.get(key)["segments"]]
-    assert read == list(rows()["text"])
+class Evil:
+    def __reduce__(self):
+        return print, ("executed",)
 
 
-def test_a_recording_cut_short_is_reported(tmp_path):
-    audio = Store(tmp_path, "normalize")
-    part = audio.workfile("k" * 32, "flac")
-    soundfile.write(part, [0.0] * 1000, 24000, format="FLAC")
-    audio.put("k" * 32, {}, flac=part)
-    assert len(transcribing.load_span(audio, "k" * 32, 0, 1000)) == 1000
-    with pytest.raises(UserError, match="ends before sample 2000.*run snakemake again"):
-        transcribing.load_span(audio, "k" * 32, 0, 2000)
-    assert audio.get("k" * 32) is None
+def test_a_checkpoint_that_wants_to_run_code_is_refused_by_the_name_of_what_it_wants(
+    tmp_path, capsys
+):
+    path = tmp_path / "model.pt"
+    torch.save({"dims": {}, "model_state_dict": Evil()}, path)
+    with pytest.raises(UserError, match=r"model\.pt: refused, .*builtins\.print"):
+        WhisperRecogniser(path, batch=1, device="cpu")
+    assert "executed" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        ({"model.encoder.conv1.weight": torch.zeros(1)}, "expected openai-whisper's format"),
+        ({"dims": {"n_mels": 80}, "model_state_dict": {}}, "do not fit the dimensions"),
+    ],
+)
+def test_checkpoints_of_other_formats_are_named(tmp_path, content, said):
+    path = tmp_path / "model.pt"
+    torch.save(content, path)
+    with pytest.raises(UserError, match=said):
+        WhisperRecogniser(path, batch=1, device="cpu")
+
+
+def test_nothing_asks_for_the_network(monkeypatch, stores):
+    def refuse(*_):
+        raise AssertionError("the network is asked for")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    audio, texts = stores
+    recogniser = WhisperRecogniser(DEMO / "whisper.pt", batch=1, device="cpu")
+    wanted = list(transcribing.blocks(texts, ITEM, "en", spans()[:1]))
+    transcribing.transcribe(wanted, audio, texts, Listener(recogniser, None, PLAIN))
+    assert texts.get(wanted[0].key) is not None

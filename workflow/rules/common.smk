@@ -118,12 +118,18 @@ def shard_tables(step):
     return tables
 
 
-def whisper_model(wildcards):
-    """Input: the corpus's Whisper checkpoint, a file of the user's or one to be fetched."""
-    model = CORPORA[wildcards.corpus]["transcribe"]["model"]
-    if model is None:
-        return []
-    return located(model) if is_file(model) else f"results/models/whisper/{model}.pt"
+def whisper_model(key):
+    """Input function: a Whisper model of the corpus, a file of the user's or one to be fetched."""
+
+    def path(wildcards):
+        model = CORPORA[wildcards.corpus]["transcribe"][key]
+        if model is None:
+            return []
+        return (
+            located(model) if is_file(model) else f"results/models/whisper/{model}.pt"
+        )
+
+    return path
 
 
 def gpus_to_transcribe(wildcards):

@@ -5,7 +5,8 @@ rule transcribe:
     """Transcribe the segments of one shard, batched, with one model load."""
     input:
         table="results/corpora/{corpus}/shards/{shard}/segment.parquet",
-        model=whisper_model,
+        model=whisper_model("model"),
+        second_model=whisper_model("second_model"),
     output:
         table="results/corpora/{corpus}/shards/{shard}/transcribe.parquet",
     log:
@@ -21,7 +22,7 @@ rule transcribe:
         runtime="12h",
     params:
         code=code("transcribe.py"),
-        settings=corpus_settings("language", "transcribe"),
+        settings=corpus_settings("transcribe"),
         store=store("transcribe"),
     script:
         "../scripts/transcribe.py"

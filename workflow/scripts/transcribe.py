@@ -1,86 +1,111 @@
-"""Transcribe the segments of one shard that have no text yet."""
+"""Transcribe the segments of one shard that have no text yet, and check those that do."""
 
 import logging
 from pathlib import Path
 
+import pandas as pd
 import torch
 from voicekiln import job, tables
-from voicekiln.asr import whisper
-from voicekiln.corpus.transcribe import block_key, blocks, transcribe
-from voicekiln.errors import UserError
-from voicekiln.provenance import sha256_file
+from voicekiln.asr import engines, listen
+from voicekiln.asr.hypothesis import MAX_S
+from voicekiln.corpus import transcribe as transcribing
+from voicekiln.provenance import to_json
 from voicekiln.store.items import Store
 
 log = logging.getLogger("transcribe")
 STORE = Path("results", "store")
+SCORES = ("avg_logprob", "no_speech_prob", "compression_ratio", "language_prob", "agreement")
 
 
 def main(smk):
     job.start(smk)
+    torch.set_num_threads(smk.threads)
     settings = smk.params.settings["transcribe"]
     table = tables.read(Path(smk.input.table))
-    silent = table[table["text"].isna() & (table["status"] == "keep")]
-    made = []
-    if len(silent) and settings["model"] is not None:
-        made = [recognise(smk, settings, table, silent)]
-    elif len(silent):
-        table.loc[silent.index, ["status", "step", "reason"]] = [
-            "drop",
-            "transcribe",
-            "no known text",
-        ]
-        log.warning("%d segments have no known text and no model is set", len(silent))
     table["words"] = None
+    kept = table["status"] == "keep"
+    silent = kept & table["text"].isna()
+    made = []
+    if settings["model"] is None:
+        table.loc[silent, ["status", "step", "reason"]] = ["drop", "transcribe", "no known text"]
+        if silent.any():
+            log.warning("%d segments have no known text and no model is set", silent.sum())
+    else:
+        seconds = (table["end"] - table["start"]) / table["rate_hz"]
+        wanted = silent | (kept & (settings["check_known"] | (seconds > MAX_S)))
+        if wanted.any():
+            made = [recognise(smk, settings, table, table[wanted])]
     tables.write(table, Path(smk.output.table), tables.TRANSCRIBED, *made)
 
 
-def recognise(smk, settings, table, silent):
-    """Fill in text and scores of the segments `silent`, by way of the store that it returns."""
-    model = Path(smk.input.model)
-    digest = sha256_file(model)
-    if settings["sha256"] not in (None, digest):
-        raise UserError(f"{model}: SHA-256 is {digest}, not {settings['sha256']} as configured")
-    language = settings["language"] or smk.params.settings["language"]
-    language = None if language == "auto" else language
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    torch.set_num_threads(smk.threads)
-
+def recognise(smk, settings, table, wanted):
+    """Fill in what is heard in the segments `wanted`, by way of the store that it returns."""
+    models = [Path(path) for path in (smk.input.model, smk.input.second_model) if path]
+    digests = [
+        engines.digest(model, settings[key])
+        for model, key in zip(models, ("sha256", "second_sha256"), strict=False)
+    ]
+    way = listen.ListenSettings(
+        tuple(settings["temperatures"]), settings["second"], settings["min_agreement"]
+    )
     basis = {
-        "engine": settings["engine"],
-        "version": whisper.VERSION,
-        "model": digest,
-        "language": language,
+        "version": [transcribing.VERSION, listen.VERSION],
+        "models": [
+            {"sha256": digest, "engine": engines.version(model)}
+            for model, digest in zip(models, digests, strict=True)
+        ],
         "batch": settings["batch"],
+        "listen": [way.temperatures, way.second, way.min_agreement],
+        "word_times": settings["word_times"],
     }
-    store = Store(STORE, "transcribe", basis)
-    parts = []  # key of the block, item of the audio, rows of the table
-    for item, rows in silent.groupby("item", sort=False):
-        rows = rows.drop_duplicates(["start", "end"])
-        spans = list(zip(rows["start"].astype(int), rows["end"].astype(int), strict=True))
-        for part in blocks(spans):
-            parts.append((block_key(store, item, part), item, part))
-    missing = {key: (key, item, spans) for key, item, spans in parts if store.get(key) is None}
-    total = sum(len(spans) for _, _, spans in missing.values())
-    log.info("%d items, %d computed", len(parts), len(missing))
+    audio, store = Store(STORE, "normalize"), Store(STORE, "transcribe", basis)
+    plan = transcribing.plan(wanted, settings["language"], audio, store)
+    missing = [block for block in plan.blocks if store.get(block.key) is None]
+    log.info("%d items, %d computed", len(plan.blocks), len(missing))
     if missing:
-        job.say(f"transcribing {total} segments with {model.name} on {device}")
-        recogniser = whisper.WhisperRecogniser(model, language, settings["batch"], device)
-        done = job.Progress(total, "segments transcribed")
-        transcribe(
-            missing.values(), Store(STORE, "normalize"), store, recogniser, whisper.RATE_HZ, done
-        )
-    heard = {}
-    for key, item, spans in parts:
-        for span, entry in zip(spans, store.require(key)["segments"], strict=True):
-            heard[item, *span] = entry
-    for row in silent.itertuples():
-        entry = heard[row.item, int(row.start), int(row.end)]
-        table.loc[row.Index, "text"] = entry["text"]
-        table.loc[row.Index, "raw_text"] = entry["text"]
-        table.loc[row.Index, "text_source"] = "whisper"
-        for score in ("avg_logprob", "no_speech_prob", "compression_ratio"):
-            table.loc[row.Index, score] = entry[score]
+        hear(missing, audio, store, models, settings, way)
+    fill(table, wanted, plan.records(store))
     return store
+
+
+def hear(missing, audio, store, models, settings, way):
+    """Make the blocks that are missing."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    total = sum(len(block.spans) for block in missing)
+    precision = "single" if device == "cpu" else "half"
+    log.info("using device %s, %s precision", device, precision)
+    for model in models:
+        log.info("loading Whisper model %s", model)
+    job.say(f"transcribing {total} segments with {models[0].name} on {device}")
+    first, *others = [
+        engines.load(model, settings["batch"], device, settings["word_times"]) for model in models
+    ]
+    listener = listen.Listener(first, others[0] if others else None, way)
+    done = job.Progress(total, "segments transcribed")
+    transcribing.transcribe(missing, audio, store, listener, done)
+
+
+def fill(table, wanted, records):
+    """Write what was heard in the segments `wanted` into the table."""
+    rows = []
+    for row in wanted.itertuples():
+        record = records[row.Index]
+        values = {name: record[name] for name in SCORES}
+        values["words"] = None if record["words"] is None else to_json(record["words"])
+        if tables.missing(row.text):
+            values |= {"text": record["text"], "raw_text": record["text"], "text_source": "whisper"}
+            if record["language_prob"] is not None:
+                values["language"] = record["language"]
+        else:
+            values["heard"] = record["text"]
+        if record["again"]:
+            where = f"{row.path}, {row.start / row.rate_hz:.2f} s"
+            log.info("%s: transcribed again, agreement %.2f", where, record["agreement"])
+        rows.append(values)
+    filled = pd.DataFrame(rows, index=wanted.index)
+    for name in filled:
+        there = filled[name].dropna()
+        table.loc[there.index, name] = there
 
 
 if "snakemake" in globals():

@@ -98,6 +98,7 @@ def _cross_checks(config: Mapping[str, Any]) -> Iterator[str]:
                 f"corpora.{name}: neither transcripts nor transcribe.model is set, so there would "
                 "be no text; give the transcripts' file or a Whisper model"
             )
+        yield from _model_checks(f"corpora.{name}.transcribe", corpus["transcribe"])
     for name, run in config["runs"].items():
         for corpus in corpora_of(run):
             if corpus not in config["corpora"]:
@@ -115,6 +116,24 @@ def _cross_checks(config: Mapping[str, Any]) -> Iterator[str]:
                 yield f"runs.{name}.base.run: no run {base['run']} is configured"
             elif base["run"] == name:
                 yield f"runs.{name}.base.run: a run cannot start from itself"
+
+
+def _model_checks(key: str, section: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with the models of a section `transcribe`; nothing is fetched unasked."""
+    for name in ("model", "second_model"):
+        model = section[name]
+        if model is None or is_file(model):
+            continue
+        if not section["download"]:
+            yield (
+                f"{key}.{name}: {model} is the name of a released model, and downloads are off. "
+                f"Give the path of a checkpoint (./{model} for a file here), or set "
+                f"{key}.download: true"
+            )
+    if section["second_model"] is not None and section["second"] == "none":
+        yield f"{key}: second_model is set but second is none; set second to doubtful or all"
+    if section["second_model"] is not None and section["model"] is None:
+        yield f"{key}: second_model is set but model is not"
 
 
 def corpora_of(run: Mapping[str, Any]) -> list[str]:
@@ -158,9 +177,10 @@ def _named_files(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"corpora.{name}.audio", path
         if corpus["transcripts"] not in (None, "sidecar"):
             yield f"corpora.{name}.transcripts", corpus["transcripts"]
-        model = corpus["transcribe"]["model"]
-        if model is not None and is_file(model):
-            yield f"corpora.{name}.transcribe.model", model
+        for key in ("model", "second_model"):
+            model = corpus["transcribe"][key]
+            if model is not None and is_file(model):
+                yield f"corpora.{name}.transcribe.{key}", model
     for name, run in config["runs"].items():
         for key in ("checkpoint", "vocab"):
             if key in run["base"]:

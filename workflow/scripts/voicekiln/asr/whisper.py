@@ -1,90 +1,270 @@
-"""Speech to text by openai-whisper, in batches of a fixed shape."""
+"""Speech to text by openai-whisper, in batches of a fixed shape.
 
+B clips, P 1500 encoder positions of 20 ms, D model width.
+"""
+
+import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 import whisper
-from whisper.audio import N_SAMPLES, SAMPLE_RATE
+from torch import Tensor, nn
+from whisper.audio import HOP_LENGTH, N_FRAMES, N_SAMPLES
+from whisper.decoding import DecodingOptions, DecodingResult, DecodingTask, GreedyDecoder
+from whisper.model import ModelDimensions, Whisper
+from whisper.timing import add_word_timestamps
+from whisper.tokenizer import LANGUAGES, get_tokenizer
 
+from voicekiln import checkpoints
+from voicekiln.asr.hypothesis import RATE_HZ, Clip, Hypothesis
 from voicekiln.errors import UserError
 
-VERSION = 1
-RATE_HZ = SAMPLE_RATE  # 16000
-MAX_S = N_SAMPLES / SAMPLE_RATE  # 30 s, the model's window
+VERSION = 2
+# Released models by decoder layers, heads and vocabulary: a fine-tuned one keeps these, and with
+# them the attention heads that upstream found to follow the words in time.
+RELEASED = {
+    (4, 6, 51865): "tiny",
+    (4, 6, 51864): "tiny.en",
+    (6, 8, 51865): "base",
+    (6, 8, 51864): "base.en",
+    (12, 12, 51865): "small",
+    (12, 12, 51864): "small.en",
+    (24, 16, 51865): "medium",
+    (24, 16, 51864): "medium.en",
+    (32, 20, 51865): "large-v2",
+    (32, 20, 51866): "large-v3",
+    (4, 20, 51866): "turbo",
+}
 
 
-@dataclass(frozen=True)
-class Hypothesis:
-    """What the recogniser heard in one segment, with Whisper's own scores."""
+def load(checkpoint: Path, device: str) -> Whisper:
+    """The model of a file in openai-whisper's format; only tensors and dimensions are read.
 
-    text: str
-    language: str
-    avg_logprob: float
-    no_speech_prob: float
-    compression_ratio: float
+    Raises:
+        UserError: the file is not there, damaged, wants to run code, or is of another format.
+    """
+    content = checkpoints.read(checkpoint)
+    if not {"dims", "model_state_dict"} <= set(content):
+        found = ", ".join(sorted(map(str, content))[:4])
+        raise UserError(
+            f"{checkpoint}: expected openai-whisper's format (dims and model_state_dict), found "
+            f"{found}, ...; checkpoints of other projects have to be brought into it first"
+        )
+    try:
+        model = Whisper(ModelDimensions(**content["dims"]))
+        model.load_state_dict(content["model_state_dict"])
+    except (TypeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"{checkpoint}: tensors do not fit the dimensions ({reason})") from error
+    dims = model.dims
+    name = RELEASED.get((dims.n_text_layer, dims.n_text_head, dims.n_vocab))
+    if name is not None:
+        model.set_alignment_heads(whisper._ALIGNMENT_HEADS[name])
+    if device != "cpu":
+        halve(model)
+    return model.eval().to(device)
+
+
+def halve(model: Whisper) -> None:
+    """Keep matrices in the half precision they are used in: upstream converts them at every step.
+
+    Norms and positions stay, as the model reckons with them in single precision.
+    """
+    for module in model.modules():
+        if isinstance(module, (nn.Linear, nn.Conv1d, nn.Embedding)):
+            module.half()
+
+
+def log_mel(samples: np.ndarray, n_mels: int, device: str) -> Tensor:
+    """`whisper.log_mel_spectrogram` `[n_mels, 3000]` of a clip that is padded to 30 s.
+
+    The padding is silence; one frame of it is computed and repeated.
+    """
+    n_samples = min(N_SAMPLES, (len(samples) // HOP_LENGTH + 4) * HOP_LENGTH)
+    padded = whisper.pad_or_trim(torch.from_numpy(np.ascontiguousarray(samples)), n_samples)
+    mel = whisper.log_mel_spectrogram(padded, n_mels, device=device)
+    return torch.cat([mel, mel[:, -1:].expand(-1, N_FRAMES - mel.shape[1])], dim=1)
 
 
 class WhisperRecogniser:
-    """A Whisper checkpoint that reads segments.
+    """A Whisper checkpoint that reads clips; a `hypothesis.Recogniser`.
+
+    Every batch is padded to its size, so that what a clip gets does not depend on how many others
+    came with it. Nothing is ever downloaded here.
 
     Args:
-        checkpoint: file in openai-whisper's format; nothing is ever downloaded here.
-        language: code as Whisper knows it, or None to detect it for each segment.
-        batch: segments decoded together. Every batch is padded to this number, so that what a
-            segment gets does not depend on how many others came with it.
+        checkpoint: file in openai-whisper's format.
+        batch: clips decoded together.
         device: `cuda` (half precision) or `cpu`.
+        word_times: whether to find out when each word is said.
     """
 
-    def __init__(self, checkpoint: Path, language: str | None, batch: int, device: str):
-        try:
-            self.model = whisper.load_model(str(checkpoint), device=device)
-        except Exception as error:
-            raise UserError(
-                f"{checkpoint}: cannot be loaded as an openai-whisper checkpoint ({error})"
-            ) from error
-        # languages beyond Whisper's own list are detected: nearest is better than an error
-        known = whisper.tokenizer.LANGUAGES
-        self.language = language if language in known else None
-        if not self.model.is_multilingual:
-            self.language = "en"
+    def __init__(self, checkpoint: Path, batch: int, device: str, word_times: bool = True):
+        self.model = load(checkpoint, device)
         self.batch = batch
+        self.few = 1 if device == "cpu" else batch  # padding is not free on a CPU
         self.device = device
+        self.word_times = word_times
 
     @torch.inference_mode()
-    def __call__(self, segments: Sequence[np.ndarray]) -> list[Hypothesis]:
-        """The hypotheses of at most `batch` segments.
-
-        Args:
-            segments: mono float32 at 16 kHz, `[n]` each, at most 30 s.
-        """
-        assert 0 < len(segments) <= self.batch
-        mels = torch.zeros(
-            self.batch, self.model.dims.n_mels, N_SAMPLES // 160, device=self.device
-        )  # [B, n_mels, 3000]
-        for i, samples in enumerate(segments):
-            padded = whisper.pad_or_trim(torch.from_numpy(np.ascontiguousarray(samples)))
-            mels[i] = whisper.log_mel_spectrogram(
-                padded, self.model.dims.n_mels, device=self.device
-            )
-        for i in range(len(segments), self.batch):
-            mels[i] = mels[0]
-        options = whisper.DecodingOptions(
-            language=self.language,
-            temperature=0.0,
+    def hear(
+        self, clips: Sequence[Clip], size: int, temperature: float = 0.0, beams: int = 1
+    ) -> list[Hypothesis]:
+        """See `hypothesis.Recogniser`."""
+        assert 0 < len(clips) <= size
+        padded = [*clips, *[clips[0]] * (size - len(clips))]
+        features = self._encode(clips, size)
+        languages = self._languages(features, padded)
+        options = DecodingOptions(
+            temperature=temperature,
+            beam_size=beams if beams > 1 else None,
             without_timestamps=True,
             fp16=self.device != "cpu",
         )
-        results = whisper.decode(self.model, mels.half() if options.fp16 else mels, options)
+        task = _Task(self.model, options, [code for code, _ in languages], padded)
+        results = task.run(features)
         return [
-            Hypothesis(
-                text=result.text.strip(),
-                language=result.language,
-                avg_logprob=round(float(result.avg_logprob), 5),
-                no_speech_prob=round(float(result.no_speech_prob), 5),
-                compression_ratio=round(float(result.compression_ratio), 5),
-            )
-            for result in results[: len(segments)]
+            self._hypothesis(*row) for row in zip(clips, results, languages, features, strict=False)
         ]
+
+    def _encode(self, clips: Sequence[Clip], size: int) -> Tensor:
+        """Encoder features `[size, P, D]`; rows beyond the clips repeat the first."""
+        mels = [log_mel(clip.samples, self.model.dims.n_mels, self.device) for clip in clips]
+        batch = torch.stack([*mels, *[mels[0]] * (size - len(mels))])
+        return self.model.encoder(batch if self.device == "cpu" else batch.half())
+
+    def _languages(self, features: Tensor, clips: Sequence[Clip]) -> list[tuple[str, float | None]]:
+        """Code to decode each clip in, and its probability where it had to be detected.
+
+        A language that Whisper does not know is read as the one that it takes it for.
+        """
+        if not self.model.is_multilingual:
+            return [("en", None)] * len(clips)
+        if all(clip.language in LANGUAGES for clip in clips):
+            return [(clip.language, None) for clip in clips]
+        _, detected = self.model.detect_language(features)
+        rows = []
+        for clip, probabilities in zip(clips, detected, strict=True):
+            code = max(probabilities, key=probabilities.get)
+            if clip.language in LANGUAGES:
+                rows.append((clip.language, None))
+            else:
+                asked = clip.language is None
+                rows.append((code, round(probabilities[code], 5) if asked else None))
+        return rows
+
+    def _hypothesis(
+        self, clip: Clip, result: DecodingResult, language: tuple[str, float | None], features
+    ) -> Hypothesis:
+        return Hypothesis(
+            text=result.text,
+            language=language[0],
+            language_prob=language[1],
+            avg_logprob=round(float(result.avg_logprob), 5),
+            no_speech_prob=round(float(result.no_speech_prob), 5),
+            compression_ratio=round(float(result.compression_ratio), 5),
+            temperature=result.temperature,
+            words=self._words(clip, result, features) if self.word_times else None,
+        )
+
+    def _words(self, clip: Clip, result: DecodingResult, features: Tensor) -> list[list]:
+        """`[word, start_s, end_s, probability]` of each word, by cross-attention and DTW.
+
+        One clip at a time, since the length of the text shapes the computation.
+        """
+        duration_s = len(clip.samples) / RATE_HZ
+        segment = {"seek": 0, "start": 0.0, "end": duration_s, "tokens": result.tokens}
+        add_word_timestamps(
+            segments=[segment],
+            model=_Encoded(self.model),
+            tokenizer=get_tokenizer(
+                self.model.is_multilingual,
+                num_languages=self.model.num_languages,
+                language=result.language,
+                task="transcribe",
+            ),
+            mel=features,
+            num_frames=max(2, min(len(clip.samples), N_SAMPLES) // HOP_LENGTH),
+            last_speech_timestamp=0.0,
+        )
+        return words_within(segment["words"], duration_s)
+
+
+def words_within(words: Sequence[dict], duration_s: float) -> list[list]:
+    """`[word, start_s, end_s, probability]` of upstream's word records, inside the clip."""
+    rows = []
+    for word in words:
+        start_s, end_s = (min(max(float(word[side]), 0.0), duration_s) for side in ("start", "end"))
+        probability = round(float(word["probability"]), 4)
+        rows.append([word["word"], round(start_s, 2), round(max(start_s, end_s), 2), probability])
+    return rows
+
+
+class _Encoded:
+    """A model for `find_alignment` that is handed features in the place of mels."""
+
+    def __init__(self, model: Whisper):
+        self.model = model
+
+    def __getattr__(self, name: str):
+        return getattr(self.model, name)
+
+    def __call__(self, features: Tensor, tokens: Tensor) -> Tensor:
+        return self.model.decoder(tokens, features)
+
+
+class _Task(DecodingTask):
+    """Decoding with each clip's own language and draws, and beam search of whole batches.
+
+    Upstream has one language and one generator for a batch, and beam search for single clips.
+    """
+
+    def __init__(
+        self,
+        model: Whisper,
+        options: DecodingOptions,
+        languages: Sequence[str],
+        clips: Sequence[Clip],
+    ):
+        super().__init__(model, options)
+        self.languages = list(languages)
+        if options.temperature > 0:
+            seeds = [f"{clip.seed}:{options.temperature}" for clip in clips]
+            self.decoder = _SeededDecoder(options.temperature, self.tokenizer.eot, seeds)
+
+    def _get_audio_features(self, mel: Tensor) -> Tensor:
+        return mel.repeat_interleave(self.n_group, dim=0)
+
+    def _detect_language(self, audio_features: Tensor, tokens: Tensor):
+        if self.model.is_multilingual:
+            codes = [self.tokenizer.to_language_token(code) for code in self.languages]
+            tokens[:, self.sot_index + 1] = torch.tensor(codes)
+        return self.languages, None
+
+
+class _SeededDecoder(GreedyDecoder):
+    """Draws tokens with a generator for each clip."""
+
+    def __init__(self, temperature: float, eot: int, seeds: Sequence[str]):
+        super().__init__(temperature, eot)
+        self.generators = [random.Random(seed) for seed in seeds]
+
+    def update(self, tokens: Tensor, logits: Tensor, sum_logprobs: Tensor) -> tuple[Tensor, bool]:
+        drawn = self._draw(logits)
+        logprobs = F.log_softmax(logits.float(), dim=-1)
+        ended = tokens[:, -1] == self.eot
+        sum_logprobs += logprobs[torch.arange(len(drawn)), drawn] * ~ended
+        drawn[ended] = self.eot
+        tokens = torch.cat([tokens, drawn[:, None]], dim=-1)
+        return tokens, bool((drawn == self.eot).all())
+
+    def _draw(self, logits: Tensor) -> Tensor:
+        """A token for each row, by the inverse of the cumulative probabilities."""
+        probabilities = (logits.double().cpu() / self.temperature).softmax(dim=-1)
+        cumulative = probabilities.cumsum(dim=-1)
+        at = torch.tensor([[generator.random()] for generator in self.generators])
+        drawn = torch.searchsorted(cumulative, at.double() * cumulative[:, -1:], right=True)
+        return drawn[:, 0].clamp(max=logits.shape[-1] - 1).to(logits.device)

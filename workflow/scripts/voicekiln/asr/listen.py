@@ -1,0 +1,141 @@
+"""How clips are heard: first decode, fallback, second opinion, and once more in a disagreement.
+
+Each pass is over all clips that need it, in batches of similar length: a batch takes as long as its
+longest text. What a clip gets depends on the clip and the settings alone.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+from voicekiln.asr.hypothesis import Clip, Hypothesis, Recogniser
+from voicekiln.corpus.trust import character_error_rate
+
+log = logging.getLogger("transcribe")
+VERSION = 1
+# The same model's second opinion is drawn: what it is sure of comes out the same.
+OPINION_TEMPERATURE = 0.4
+AGAIN_BEAMS = 5
+
+
+@dataclass(frozen=True)
+class ListenSettings:
+    """How often and how a clip is heard."""
+
+    temperatures: tuple[float, ...]  # the first for all, the others for doubtful texts
+    second: str  # which clips get a second opinion: none | doubtful | all
+    min_agreement: float  # below, a clip is heard a third time
+
+
+class Listener:
+    """Recognisers that listen to clips as the settings say.
+
+    Args:
+        first: the recogniser whose texts count.
+        second: the one asked for second opinions; None asks the first one, at a temperature.
+        settings: how to listen.
+    """
+
+    def __init__(self, first: Recogniser, second: Recogniser | None, settings: ListenSettings):
+        self.first, self.second, self.settings = first, second, settings
+
+    @property
+    def batch(self) -> int:
+        """Clips that are decoded together."""
+        return self.first.batch
+
+    def __call__(
+        self, clips: Sequence[Clip], advance: Callable[[int], None] = lambda n: None
+    ) -> list[dict]:
+        """The records of any number of clips: a `Hypothesis` with `agreement` and `again`.
+
+        `agreement` is 1 - CER between the first decode and the second opinion, None without one;
+        `again` says whether the clip was heard a third time.
+        """
+        heard = self._with_fallback(clips, advance)
+        agreement: list[float | None] = [None] * len(clips)
+        again = [False] * len(clips)
+        opinions = self._opinions(clips, heard)
+        for i, opinion in opinions.items():
+            agreement[i] = agree(heard[i].text, opinion.text)
+        split = [i for i in opinions if agreement[i] < self.settings.min_agreement]
+        if split:
+            log.info("transcribing again %d segments whose decodes disagree", len(split))
+        third = _hear(self.first, clips, split, self.first.few, beams=AGAIN_BEAMS)
+        for i, hypothesis in third.items():
+            heard[i] = _consensus([heard[i], hypothesis, opinions[i]])
+            again[i] = True
+        return [
+            asdict(hypothesis) | {"agreement": agreement[i], "again": again[i]}
+            for i, hypothesis in enumerate(heard)
+        ]
+
+    def _with_fallback(self, clips, advance) -> list[Hypothesis]:
+        """First decodes; doubtful ones are drawn at rising temperatures until one holds.
+
+        Where none holds, the surest of them counts, of those that are not repetitive if any.
+        """
+        first, *others = self.settings.temperatures
+        everyone = range(len(clips))
+        done = _hear(self.first, clips, everyone, self.first.batch, advance, temperature=first)
+        tried = {i: [done[i]] for i in everyone if done[i].doubtful}
+        for temperature in others:
+            left = [i for i in tried if tried[i][-1].doubtful]
+            for i, hypothesis in _hear(
+                self.first, clips, left, self.first.few, temperature=temperature
+            ).items():
+                tried[i].append(hypothesis)
+        for i, several in tried.items():
+            holding = [several[-1]] if not several[-1].doubtful else several
+            sound = [one for one in holding if not one.repetitive] or holding
+            done[i] = max(sound, key=lambda one: one.avg_logprob)
+        if others and tried:
+            log.info("%d segments decoded again at higher temperatures", len(tried))
+        return [done[i] for i in everyone]
+
+    def _opinions(self, clips, heard) -> dict[int, Hypothesis]:
+        """Second opinions by position of the clip."""
+        which = [
+            i
+            for i, one in enumerate(heard)
+            if self.settings.second == "all"
+            or (self.settings.second == "doubtful" and _questionable(one))
+        ]
+        if self.second is not None:
+            size = self.second.batch if self.settings.second == "all" else self.second.few
+            return _hear(self.second, clips, which, size)
+        size = self.first.batch if self.settings.second == "all" else self.first.few
+        return _hear(self.first, clips, which, size, temperature=OPINION_TEMPERATURE)
+
+
+def _questionable(one: Hypothesis) -> bool:
+    """Whether a text deserves a second opinion: halfway to upstream's limits, or beyond them."""
+    return one.temperature > 0 or one.avg_logprob < -0.5 or one.compression_ratio > 1.8
+
+
+def _hear(
+    recogniser: Recogniser,
+    clips: Sequence[Clip],
+    which: Sequence[int],
+    size: int,
+    advance: Callable[[int], None] = lambda n: None,
+    **way,
+) -> dict[int, Hypothesis]:
+    """Hypotheses of the clips at the positions `which`, heard in batches of similar length."""
+    order = sorted(which, key=lambda i: (len(clips[i].samples), i))
+    heard = {}
+    for at in range(0, len(order), size):
+        part = order[at : at + size]
+        heard |= zip(part, recogniser.hear([clips[i] for i in part], size, **way), strict=True)
+        advance(len(part))
+    return {i: heard[i] for i in which}
+
+
+def agree(one: str, other: str) -> float:
+    """1 - CER of two texts, at least 0."""
+    return round(max(0.0, 1 - character_error_rate(one, other)), 4)
+
+
+def _consensus(several: Sequence[Hypothesis]) -> Hypothesis:
+    """The one that agrees best with all others; the first of equals."""
+    return max(several, key=lambda one: sum(agree(other.text, one.text) for other in several))
