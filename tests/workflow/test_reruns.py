@@ -112,6 +112,19 @@ def test_another_number_of_shards_gives_the_same_data_set(known):
     assert known.dataset("voice") == before
 
 
+def test_order_of_files_shards_and_threads_do_not_show(known, tmp_path):
+    """The same bytes from a clean build of files that lie in another order (N23)."""
+    other = Workflow(tmp_path / "other")
+    other.config = copy.deepcopy(known.config)
+    other.config["corpora"]["voice"]["shards"] = 1
+    for path in sorted((known.dir / "in").rglob("*.*"), reverse=True):
+        target = other.dir / path.relative_to(known.dir)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    other.run("dataset", "--cores", "1")
+    assert other.dataset("voice") == known.dataset("voice")
+
+
 def test_the_store_is_deleted(known):
     before = known.dataset("voice")
     shutil.rmtree(known.path("store"))
