@@ -5,8 +5,10 @@ rule align:
     """Hold the transcripts of one shard against audio and known texts."""
     input:
         table="results/corpora/{corpus}/shards/{shard}/transcribe.parquet",
+        recordings="results/corpora/{corpus}/shards/{shard}/normalize.parquet",
     output:
         table="results/corpora/{corpus}/shards/{shard}/align.parquet",
+        unsaid="results/corpora/{corpus}/shards/{shard}/unsaid.jsonl",
     log:
         "logs/align/{corpus}/{shard}.log",
     benchmark:
@@ -19,6 +21,7 @@ rule align:
         runtime="2h",
     params:
         code=code("align.py"),
+        settings=corpus_settings("align"),
         invented=template("voicekiln/text/invented.tsv"),
     script:
         "../scripts/align.py"

@@ -132,6 +132,11 @@ def whisper_model(key):
     return path
 
 
+def has_recogniser(wildcards):
+    """Params: whether there is a model that can listen."""
+    return CORPORA[wildcards.corpus]["transcribe"]["model"] is not None
+
+
 def gpus_to_transcribe(wildcards):
     """Resource: a GPU where there is anything for a recogniser to do."""
     return int(CORPORA[wildcards.corpus]["transcribe"]["model"] is not None)

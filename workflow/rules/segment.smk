@@ -20,6 +20,7 @@ rule segment:
     params:
         code=code("segment.py"),
         settings=corpus_settings("normalize", "segment"),
+        recogniser=has_recogniser,
         store=store("segment"),
     script:
         "../scripts/segment.py"

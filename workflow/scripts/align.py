@@ -1,18 +1,26 @@
 """Hold the transcripts of one shard against the audio and against what is known to be said."""
 
+import json
 import logging
 from pathlib import Path
 
 from voicekiln import job, tables
 from voicekiln.corpus import trust
+from voicekiln.corpus.reading import read_along
+from voicekiln.store.files import write_atomic
 
 log = logging.getLogger("align")
 
 
 def main(smk):
     job.start(smk)
+    settings = smk.params.settings["align"]
     table = tables.read(Path(smk.input.table))
+    recordings = tables.read(Path(smk.input.recordings))
+    table, unsaid = read_along(table, recordings, settings["max_cer"])
     table = trust.inspect(table)
+    lines = [json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in unsaid]
+    write_atomic(Path(smk.output.unsaid), "".join(lines))
     tables.write(table, Path(smk.output.table), tables.SEGMENTS)
 
 

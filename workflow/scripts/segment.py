@@ -12,6 +12,7 @@ from voicekiln.store.items import Store
 
 log = logging.getLogger("segment")
 STORE = Path("results", "store")
+WHOLE_S = 60.0  # validate.max_s goes no higher
 INHERITED = ("recording_id", "root", "path", "item", "rate_hz", "speaker", "language")
 
 
@@ -19,6 +20,7 @@ def main(smk):
     job.start(smk)
     config = smk.params.settings["segment"]
     settings = cutting.SegmentSettings(**config)
+    whole_s = settings.max_s if smk.params.recogniser else float("inf")
     audio = Store(STORE, "normalize")
     store = Store(STORE, "segment", {"settings": config, "version": cutting.VERSION})
     recordings = tables.read(Path(smk.input.table))
@@ -26,7 +28,7 @@ def main(smk):
     rows, computed, events = [], 0, Counter()
     for recording in job.track(recordings, len(recordings), "recordings segmented"):
         known = None if tables.missing(recording["known"]) else json.loads(recording["known"])
-        spans = given(known, recording["rate_hz"], recording["n_samples"])
+        spans = given(known, recording["rate_hz"], recording["n_samples"], whole_s)
         item = recording["item"]
         key = store.key(item=item, given=None if spans is None else spans.spans)
         record = store.get(key)
@@ -36,7 +38,7 @@ def main(smk):
             record = cut(audio, item, spans, clipped, settings)
             store.put(key, record)
         events.update(record["events"])
-        rows += segment_rows(recording, known, spans, record["segments"])
+        rows += segment_rows(recording, known if spans else None, spans, record["segments"])
         rows += [
             row_of(recording, {"start": start, "end": end})
             | {"status": "drop", "step": "segment", "reason": "too little speech"}
@@ -59,6 +61,10 @@ def segment_rows(recording, known, spans, segments):
         row["text_source"] = None if text is None else "known"
         if i in overlapping:
             row |= {"status": "drop", "step": "segment", "reason": "overlaps the one before"}
+        seconds = (segment["end"] - segment["start"]) / recording["rate_hz"]
+        if spans and not spans.spans and seconds > WHOLE_S:
+            row |= {"status": "drop", "step": "segment", "value": seconds, "limit": WHOLE_S}
+            row["reason"] = "long text, and no transcribe.model to cut it by"
         yield row
 
 

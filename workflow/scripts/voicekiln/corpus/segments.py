@@ -24,18 +24,22 @@ class Given:
     overlapping: list[int]
 
 
-def given(known: Sequence[dict] | None, rate_hz: int, n_samples: int) -> Given | None:
+def given(
+    known: Sequence[dict] | None, rate_hz: int, n_samples: int, whole_s: float = float("inf")
+) -> Given | None:
     """The spans that the known texts of a recording give; None where there are none to be had.
 
     Args:
         known: `{"start_s", "end_s", "text"}` each, or None.
         rate_hz: of the normalised recording.
         n_samples: its length.
+        whole_s: a longer recording with one text for all of it is cut as if it had none; the text
+            is dealt out to the segments once they are recognised.
     """
     if not known:
         return None
     if len(known) == 1 and known[0]["start_s"] is None:
-        return Given([], [])
+        return None if n_samples > whole_s * rate_hz else Given([], [])
     spans, overlapping, last = [], [], 0
     for i, entry in enumerate(sorted(known, key=start_of)):
         start = round(start_of(entry) * rate_hz)

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from rapidfuzz.distance import Levenshtein
 
-from voicekiln.text.clean import comparable
+from voicekiln.text.clean import comparable, letters
 
 INVENTED = Path(__file__).parents[1] / "text" / "invented.tsv"
 MIN_PACED = 20  # texts of a language, from which its usual pace is known
@@ -62,10 +62,10 @@ def repetition(text: str) -> float:
     counted.
     """
     words = comparable(text).split()
-    letters = list("".join(words))
+    characters = "".join(words)
     return max(
         _looped(words, MAX_LOOP_WORDS, lambda n: 2 if n >= LONG_WORDS else TIMES_OF_WORDS),
-        _looped(letters, MAX_LOOP_CHARACTERS, lambda n: TIMES_OF_CHARACTERS),
+        _looped(characters, MAX_LOOP_CHARACTERS, lambda n: TIMES_OF_CHARACTERS),
     )
 
 
@@ -85,18 +85,14 @@ def _looped(units: Sequence[str], max_length: int, times) -> float:
 
 @cache
 def _invented() -> tuple[frozenset[str], tuple[str, ...]]:
-    """Texts, and beginnings of texts, that recognisers invent; as `_key` gives them."""
+    """Texts, and beginnings of texts, that recognisers invent; as `letters` gives them."""
     with open(INVENTED, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-    texts = {kind: [_key(r["text"]) for r in rows if r["match"] == kind] for kind in _KINDS}
+    texts = {kind: [letters(r["text"]) for r in rows if r["match"] == kind] for kind in _KINDS}
     return frozenset(texts["whole"]), tuple(texts["prefix"])
 
 
 _KINDS = ("whole", "prefix")
-
-
-def _key(text: str) -> str:
-    return comparable(text).replace(" ", "")
 
 
 def invented(text: str) -> float:
@@ -106,16 +102,16 @@ def invented(text: str) -> float:
     several times over.
     """
     whole, prefixes = _invented()
-    key = _key(text)
-    said_often = any(key == t * (len(key) // len(t)) for t in whole if key.startswith(t))
-    return float(bool(key) and (said_often or key.startswith(prefixes)))
+    said = letters(text)
+    often = any(said == t * (len(said) // len(t)) for t in whole if said.startswith(t))
+    return float(often or said.startswith(prefixes))
 
 
 def character_error_rate(text: str, heard: str) -> float:
     """Edits between two texts by the letters and digits of `text`; spaces do not count, as some
     scripts have none and nobody hears them. 1 where `text` has no letters but something was heard.
     """
-    reference, hypothesis = _key(text), _key(heard)
+    reference, hypothesis = letters(text), letters(heard)
     if not reference:
         return float(bool(hypothesis))
     return round(Levenshtein.distance(reference, hypothesis) / len(reference), 4)
@@ -143,9 +139,9 @@ def score(table: pd.DataFrame) -> pd.DataFrame:
     null where nothing is known of a text.
     """
     table = table.copy()
-    letters = table["text"].map(lambda text: len(_key(text)), na_action="ignore")
+    said = table["text"].map(lambda text: len(letters(text)), na_action="ignore").astype(float)
     seconds = (table["end"] - table["start"]).astype(float) / table["rate_hz"].astype(float)
-    rate = (letters.astype(float) / seconds).where(letters > 0)
+    rate = (said / seconds).where(said > 0)
     table["chars_per_s"] = rate.round(3)
     kept = rate[table["status"] == "keep"].groupby(table["language"])
     usual = kept.median()[kept.count() >= MIN_PACED]

@@ -27,6 +27,11 @@ def comparable(text: str) -> str:
     return " ".join(kept.split())
 
 
+def letters(text: str) -> str:
+    """`comparable(text)` without its spaces, which some scripts lack and nobody hears."""
+    return comparable(text).replace(" ", "")
+
+
 def script_share(text: str, script: str) -> float:
     """Share of the letters of `text` that belong to a script, by Unicode character names.
 
