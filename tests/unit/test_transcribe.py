@@ -161,7 +161,7 @@ def test_weights_in_half_precision_change_nothing_that_is_reckoned_in_half_preci
 class Script:
     """A recogniser that answers from a table: `{clip's first sample: [(way, text, logprob)]}`."""
 
-    batch, few = 4, 1
+    batch, few, opinion = 4, 1, {"temperature": 0.4}
 
     def __init__(self, **answers):
         self.answers, self.asked = answers, []

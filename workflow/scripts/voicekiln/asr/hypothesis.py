@@ -68,10 +68,12 @@ class Recogniser(Protocol):
     Attributes:
         batch: most clips that `hear` takes at once.
         few: the same for the few clips that are heard again.
+        opinion: how `hear` gives a second opinion on its own first decode.
     """
 
     batch: int
     few: int
+    opinion: dict
 
     def hear(
         self, clips: Sequence[Clip], size: int, temperature: float = 0.0, beams: int = 1

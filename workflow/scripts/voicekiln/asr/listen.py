@@ -13,8 +13,6 @@ from voicekiln.corpus.trust import character_error_rate
 
 log = logging.getLogger("transcribe")
 VERSION = 1
-# The same model's second opinion is drawn: what it is sure of comes out the same.
-OPINION_TEMPERATURE = 0.4
 AGAIN_BEAMS = 5
 
 
@@ -32,7 +30,7 @@ class Listener:
 
     Args:
         first: the recogniser whose texts count.
-        second: the one asked for second opinions; None asks the first one, at a temperature.
+        second: the one asked for second opinions; None asks the first one in another way.
         settings: how to listen.
     """
 
@@ -101,11 +99,10 @@ class Listener:
             if self.settings.second == "all"
             or (self.settings.second == "doubtful" and _questionable(one))
         ]
-        if self.second is not None:
-            size = self.second.batch if self.settings.second == "all" else self.second.few
-            return _hear(self.second, clips, which, size)
-        size = self.first.batch if self.settings.second == "all" else self.first.few
-        return _hear(self.first, clips, which, size, temperature=OPINION_TEMPERATURE)
+        asked = self.second or self.first
+        way = {} if self.second else self.first.opinion
+        size = asked.batch if self.settings.second == "all" else asked.few
+        return _hear(asked, clips, which, size, **way)
 
 
 def _questionable(one: Hypothesis) -> bool:

@@ -1,0 +1,195 @@
+"""Speech to text by faster-whisper: a model in CTranslate2's format, from a local folder.
+
+Features, prompts and limits are those of `asr.whisper`, so that a converted checkpoint reads what
+the original reads. B clips, P 1500 encoder positions, D model width.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import ctranslate2
+import faster_whisper
+import numpy as np
+import torch
+from faster_whisper.tokenizer import Tokenizer
+from whisper.audio import HOP_LENGTH, N_SAMPLES
+from whisper.tokenizer import LANGUAGES
+from whisper.utils import compression_ratio
+
+from voicekiln.asr.hypothesis import RATE_HZ, Clip, Hypothesis
+from voicekiln.asr.whisper import log_mel, words_within
+from voicekiln.errors import UserError
+
+VERSION = 1
+FILES = ("model.bin", "config.json", "tokenizer.json", "preprocessor_config.json")
+PREPENDED, APPENDED = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"  # upstream's: they join a word
+
+
+class FasterWhisperRecogniser:
+    """A CTranslate2 model that reads clips; a `hypothesis.Recogniser`.
+
+    On a CPU clips are decoded one by one, which costs little there and makes them independent of
+    their company. On a GPU they are decoded together, and a score may differ in its last digit.
+
+    Args:
+        folder: of the model; nothing is ever downloaded here.
+        batch: clips decoded together.
+        device: `cuda` (half precision) or `cpu`.
+        word_times: whether to find out when each word is said.
+    """
+
+    # CTranslate2's draws cannot be seeded without loading the model again
+    opinion = {"beams": 5}
+
+    def __init__(self, folder: Path, batch: int, device: str, word_times: bool = True):
+        self.folder, self.batch, self.few = Path(folder), batch, batch
+        self.device, self.word_times = device, word_times
+        self.whisper = load(self.folder, device)
+        config = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
+        self.max_length = config.get("n_text_ctx", self.whisper.max_length)
+
+    def hear(
+        self, clips: Sequence[Clip], size: int, temperature: float = 0.0, beams: int = 1
+    ) -> list[Hypothesis]:
+        """See `hypothesis.Recogniser`."""
+        assert 0 < len(clips) <= size
+        features = self._encode(clips)
+        languages = self._languages(features, clips)
+        tokenizers = [self._tokenizer(code) for code, _ in languages]
+        prompts = [[*one.sot_sequence, one.no_timestamps] for one in tokenizers]
+        if temperature > 0:
+            results = [
+                self._drawn(features[i : i + 1], prompts[i], clip.seed, temperature)
+                for i, clip in enumerate(clips)
+            ]
+        else:
+            step = 1 if self.device == "cpu" else len(clips)
+            results = [
+                result
+                for at in range(0, len(clips), step)
+                for result in _generate(
+                    self.whisper.model,
+                    features[at : at + step],
+                    prompts[at : at + step],
+                    self.max_length,
+                    beam_size=beams,
+                )
+            ]
+        return [
+            self._hypothesis(clip, result, language, tokenizer, features[i : i + 1], temperature)
+            for i, (clip, result, language, tokenizer) in enumerate(
+                zip(clips, results, languages, tokenizers, strict=True)
+            )
+        ]
+
+    def _encode(self, clips: Sequence[Clip]) -> np.ndarray:
+        """Encoder features `[B, P, D]`, in main memory."""
+        model = self.whisper.model
+        mels = torch.stack([log_mel(clip.samples, model.n_mels, "cpu") for clip in clips]).numpy()
+        return np.array(model.encode(_view(mels), to_cpu=True))
+
+    def _languages(self, features: np.ndarray, clips: Sequence[Clip]):
+        """As in `asr.whisper`: code to decode each clip in, and its probability where detected."""
+        model = self.whisper.model
+        if not model.is_multilingual:
+            return [("en", None)] * len(clips)
+        if all(clip.language in LANGUAGES for clip in clips):
+            return [(clip.language, None) for clip in clips]
+        rows = []
+        for clip, ranking in zip(clips, model.detect_language(_view(features)), strict=True):
+            token, probability = ranking[0]
+            if clip.language in LANGUAGES:
+                rows.append((clip.language, None))
+            else:
+                known = round(probability, 5) if clip.language is None else None
+                rows.append((token.strip("<|>"), known))
+        return rows
+
+    def _tokenizer(self, language: str) -> Tokenizer:
+        multilingual = self.whisper.model.is_multilingual
+        return Tokenizer(self.whisper.hf_tokenizer, multilingual, "transcribe", language)
+
+    def _drawn(self, features: np.ndarray, prompt: list[int], seed: int, temperature: float):
+        """A drawn result for one clip, the same each time.
+
+        CTranslate2 keeps a generator for each worker thread and seeds it when the thread starts;
+        so this loads the model again.
+        """
+        ctranslate2.set_random_seed(1 + seed % (2**31 - 1))
+        model = load(self.folder, self.device).model
+        way = {"beam_size": 1, "sampling_topk": 0, "sampling_temperature": temperature}
+        return _generate(model, features, [prompt], self.max_length, **way)[0]
+
+    def _hypothesis(self, clip, result, language, tokenizer, features, temperature) -> Hypothesis:
+        tokens = result.sequences_ids[0]
+        text = tokenizer.decode(tokens).strip()
+        # CTranslate2's score is the mean over the text's tokens; upstream counts the end token, too
+        avg_logprob = result.scores[0] * len(tokens) / (len(tokens) + 1)
+        return Hypothesis(
+            text=text,
+            language=language[0],
+            language_prob=language[1],
+            avg_logprob=round(avg_logprob, 5),
+            no_speech_prob=round(result.no_speech_prob, 5),
+            compression_ratio=round(compression_ratio(text), 5),
+            temperature=temperature,
+            words=self._words(clip, tokens, tokenizer, features) if self.word_times else None,
+        )
+
+    def _words(self, clip: Clip, tokens, tokenizer: Tokenizer, features: np.ndarray) -> list[list]:
+        """`[word, start_s, end_s, probability]` of each word of one clip."""
+        duration_s = len(clip.samples) / RATE_HZ
+        segment = {"seek": 0, "start": 0.0, "end": duration_s, "tokens": tokens, "words": []}
+        self.whisper.add_word_timestamps(
+            [[segment]],
+            tokenizer,
+            _view(features),
+            max(2, min(len(clip.samples), N_SAMPLES) // HOP_LENGTH),
+            PREPENDED,
+            APPENDED,
+            0.0,
+        )
+        return words_within(segment["words"], duration_s)
+
+
+def load(folder: Path, device: str) -> faster_whisper.WhisperModel:
+    """The model in a folder.
+
+    Raises:
+        UserError: a file is missing (faster-whisper would ask the network for some), or it cannot
+            be loaded.
+    """
+    missing = [name for name in FILES if not (folder / name).is_file()]
+    if missing:
+        raise UserError(
+            f"{folder}: {', '.join(missing)} is missing; expected a folder in CTranslate2's format "
+            "with the tokenizer. Give the original checkpoint (.pt) and it will be converted."
+        )
+    try:
+        return faster_whisper.WhisperModel(
+            str(folder),
+            device=device,
+            compute_type="float32" if device == "cpu" else "float16",
+            cpu_threads=torch.get_num_threads(),
+            local_files_only=True,
+        )
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"{folder}: CTranslate2 cannot load it ({error})") from error
+
+
+def _view(array: np.ndarray) -> ctranslate2.StorageView:
+    return ctranslate2.StorageView.from_array(np.ascontiguousarray(array))
+
+
+def _generate(model, features: np.ndarray, prompts: list[list[int]], max_length: int, **way):
+    """CTranslate2's results; half of `max_length` is left for the text, as upstream does it."""
+    return model.generate(
+        _view(features),
+        prompts,
+        max_length=max_length,
+        return_scores=True,
+        return_no_speech_prob=True,
+        suppress_tokens=[-1],  # those of config.json
+        **way,
+    )
