@@ -11,8 +11,8 @@ SCRIPTS = ROOT / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from voicekiln import config as configuration
+from voicekiln.asr import sources as models
 from voicekiln.corpus import listing
-from voicekiln.config import is_file
 from voicekiln.errors import UserError
 from voicekiln.provenance import canonical, code_digest, sha256_file
 from voicekiln.store.items import identity
@@ -119,17 +119,34 @@ def shard_tables(step):
 
 
 def whisper_model(key):
-    """Input function: a Whisper model of the corpus, a file of the user's or one to be fetched."""
+    """Input function: a model that the corpus is transcribed with, where it has one."""
 
     def path(wildcards):
-        model = CORPORA[wildcards.corpus]["transcribe"][key]
-        if model is None:
-            return []
-        return (
-            located(model) if is_file(model) else f"results/models/whisper/{model}.pt"
-        )
+        section = CORPORA[wildcards.corpus]["transcribe"]
+        return models.file(section, key, ROOT) or []
 
     return path
+
+
+def model_hashes(wildcards):
+    """Params: SHA-256 that these models must have, where the configuration says so."""
+    return models.expected(CORPORA[wildcards.corpus]["transcribe"], ROOT)
+
+
+def to_convert(wildcards):
+    """The section `transcribe` whose checkpoint is converted into this folder."""
+    sections = [corpus["transcribe"] for corpus in CORPORA.values()]
+    return next(s for s in sections if models.converted(s, ROOT) == wildcards.converted)
+
+
+def checkpoint_to_convert(wildcards):
+    """Input: a checkpoint that is converted for faster-whisper."""
+    return str(models.source(to_convert(wildcards), "model", ROOT))
+
+
+def hash_to_convert(wildcards):
+    """Params: its SHA-256, where the configuration says so."""
+    return to_convert(wildcards)["sha256"]
 
 
 def has_recogniser(wildcards):

@@ -1,4 +1,4 @@
-"""Segments -> text with scores, by Whisper or from the texts that are known."""
+"""Segments -> text with scores and word times, by Whisper; its models fetched and converted."""
 
 
 rule transcribe:
@@ -23,6 +23,7 @@ rule transcribe:
     params:
         code=code("transcribe.py"),
         settings=corpus_settings("transcribe"),
+        sha256=model_hashes,
         store=store("transcribe"),
     script:
         "../scripts/transcribe.py"
@@ -40,6 +41,27 @@ rule fetch_model:
         code=code("fetch_model.py"),
     script:
         "../scripts/fetch_model.py"
+
+
+rule convert_model:
+    """Convert a Whisper checkpoint for faster-whisper, without a network."""
+    input:
+        model=checkpoint_to_convert,
+    output:
+        model="results/models/ctranslate2/{converted}/model.bin",
+    log:
+        "logs/convert_model/{converted}.log",
+    conda:
+        "../../envs/asr.yaml"
+    threads: 1
+    resources:
+        mem_mb=16000,
+        runtime="1h",
+    params:
+        code=code("convert_model.py"),
+        sha256=hash_to_convert,
+    script:
+        "../scripts/convert_model.py"
 
 
 localrules:

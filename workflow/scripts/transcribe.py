@@ -41,10 +41,7 @@ def main(smk):
 def recognise(smk, settings, table, wanted):
     """Fill in what is heard in the segments `wanted`, by way of the store that it returns."""
     models = [Path(path) for path in (smk.input.model, smk.input.second_model) if path]
-    digests = [
-        engines.digest(model, settings[key])
-        for model, key in zip(models, ("sha256", "second_sha256"), strict=False)
-    ]
+    digests = [engines.digest(*pair) for pair in zip(models, smk.params.sha256, strict=False)]
     way = listen.ListenSettings(
         tuple(settings["temperatures"]), settings["second"], settings["min_agreement"]
     )

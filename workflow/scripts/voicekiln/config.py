@@ -166,8 +166,29 @@ def check_files(config: Mapping[str, Any], basedir: Path) -> None:
         for key, path in _named_files(config)
         if not Path(locate(path, basedir)).exists()
     ]
+    missing += _model_folders(config, basedir)
     if missing:
         raise UserError("files that the configuration names:\n  " + "\n  ".join(missing))
+
+
+def _model_folders(config: Mapping[str, Any], basedir: Path) -> Iterator[str]:
+    """What is wrong with models that are folders."""
+    for name, corpus in config["corpora"].items():
+        section = corpus["transcribe"]
+        for key in ("model", "second_model"):
+            folder = Path(locate(section[key] or "", basedir))
+            if section[key] is None or not is_file(section[key]) or not folder.is_dir():
+                continue
+            if not (folder / "model.bin").is_file():
+                yield (
+                    f"corpora.{name}.transcribe.{key}: {folder} holds no model.bin; expected a "
+                    "checkpoint file (.pt) or a folder in CTranslate2's format"
+                )
+            elif key == "model" and section["engine"] == "whisper":
+                yield (
+                    f"corpora.{name}.transcribe.model: {folder} is in CTranslate2's format; set "
+                    f"corpora.{name}.transcribe.engine: faster-whisper"
+                )
 
 
 def _named_files(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

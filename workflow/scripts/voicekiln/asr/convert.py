@@ -1,4 +1,4 @@
-"""openai-whisper's format -> the folder that CTranslate2 and faster-whisper load, without a network.
+"""openai-whisper's format -> the folder that CTranslate2 and faster-whisper load; no network.
 
 The folder holds `model.bin`, `config.json`, `vocabulary.json` (CTranslate2), `tokenizer.json` and
 `preprocessor_config.json` (faster-whisper would ask the Hugging Face hub for a tokenizer).
@@ -159,7 +159,7 @@ def halves(token: bytes, ranks: dict[bytes, int]) -> tuple[bytes, bytes]:
 
 
 def bytes_to_letters() -> dict[int, str]:
-    """A printable letter for each byte, as GPT-2's vocabulary files have them (gpt-2, encoder.py)."""
+    """A printable letter for each byte, as in GPT-2's vocabulary files (its encoder.py)."""
     printable = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
     return {byte: chr(byte) for byte in printable} | {

@@ -1,0 +1,74 @@
+"""Both engines in the workflow, on pieces of the demo, with every way into a network blocked."""
+
+import json
+
+import pytest
+from voicekiln import tables
+from workflow_runner import DEMO, Workflow, piece, sentences
+
+pytestmark = pytest.mark.slow
+
+NO_NETWORK = """
+import socket
+
+def connect(self, address):
+    raise AssertionError(f"the network is asked for: {address}")
+
+socket.socket.connect = connect
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_network(tmp_path, monkeypatch):
+    """Every Python process of the test refuses to connect."""
+    (tmp_path / "sitecustomize.py").write_text(NO_NETWORK)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+
+def heard(workflow: Workflow, corpus: str):
+    return tables.read(workflow.path(f"corpora/{corpus}/shards/000/transcribe.parquet"))
+
+
+def test_both_engines_hear_the_same_and_check_known_texts(workflow):
+    piece("ben/station.flac", 3, workflow.dir / "in" / "a.flac")
+    piece("anna/garden.flac", 1, workflow.dir / "in" / "b.flac", text=True)
+    model = {"model": str(DEMO / "whisper.pt"), "second_model": str(DEMO / "whisper.pt")}
+    for name, engine in (("one", "whisper"), ("two", "faster-whisper")):
+        workflow.config["corpora"][name] = {
+            "audio": "in",
+            "language": "en",
+            "transcripts": "sidecar",
+            "shards": 1,
+            "segment": {"max_s": 10.0, "merge_gap_s": 0.4},
+            "transcribe": {"engine": engine, "second": "all", "check_known": True, **model},
+        }
+    names = [f"results/corpora/{name}/shards/000/transcribe.parquet" for name in ("one", "two")]
+    workflow.run(*names)
+    assert workflow.jobs["convert_model"] == 1
+    one, two = heard(workflow, "one"), heard(workflow, "two")
+    said = sentences()
+    expected = list(said[said["recording"] == "ben/station.flac"]["text"].head(3))
+    assert list(one[one["text_source"] == "whisper"].sort_values("start")["text"]) == expected
+    [known] = one[one["text_source"] == "known"].to_dict("records")
+    assert known["heard"] == known["text"]
+    for table in (one, two):
+        assert (table["agreement"] == 1).all() and table["language_prob"].isna().all()
+        for row in table.itertuples():
+            words = json.loads(row.words)
+            spoken = row.text if tables.missing(row.heard) else row.heard
+            assert "".join(word for word, *_ in words).strip() == spoken
+            assert words[-1][2] <= (row.end - row.start) / row.rate_hz + 0.01
+    columns = ["segment_id", "text", "heard", "words"]
+    assert one[columns].equals(two[columns])
+    assert "Nothing to be done" in workflow.run(*names)
+
+
+def test_a_model_that_would_have_to_be_fetched_is_an_error_before_any_job(workflow):
+    piece("anna/garden.flac", 1, workflow.dir / "in" / "b.flac")
+    corpus = {"audio": "in", "language": "en", "transcribe": {"model": "tiny"}}
+    workflow.config["corpora"]["voice"] = corpus
+    said = workflow.run("dataset", ok=False)
+    assert "transcribe.model: tiny is the name of a released model, and downloads are off" in said
+    assert "corpora.voice.transcribe.download: true" in said and not workflow.jobs
+    corpus["transcribe"]["download"] = True
+    assert "fetch_model" in workflow.run("--dry-run", "dataset")
