@@ -21,7 +21,8 @@ rule align:
         runtime="2h",
     params:
         code=code("align.py"),
-        settings=corpus_settings("align"),
+        settings=corpus_settings("align", "segment"),
+        store=store("align"),
         invented=template("voicekiln/text/invented.tsv"),
     script:
         "../scripts/align.py"

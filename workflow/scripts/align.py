@@ -5,11 +5,14 @@ import logging
 from pathlib import Path
 
 from voicekiln import job, tables
-from voicekiln.corpus import trust
+from voicekiln.audio.segment import SegmentSettings
+from voicekiln.corpus import edges, trust
 from voicekiln.corpus.reading import read_along
 from voicekiln.store.files import write_atomic
+from voicekiln.store.items import Store
 
 log = logging.getLogger("align")
+STORE = Path("results", "store")
 
 
 def main(smk):
@@ -17,11 +20,18 @@ def main(smk):
     settings = smk.params.settings["align"]
     table = tables.read(Path(smk.input.table))
     recordings = tables.read(Path(smk.input.recordings))
+    made = []
+    if settings["check_edges"]:
+        cutting = smk.params.settings["segment"]
+        store = Store(STORE, "align", {"segment": cutting, "version": edges.VERSION})
+        made.append(store)
+        audio = Store(STORE, "normalize")
+        table = edges.mend(table, SegmentSettings(**cutting), audio, store)
     table, unsaid = read_along(table, recordings, settings["max_cer"])
     table = trust.inspect(table)
     lines = [json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in unsaid]
     write_atomic(Path(smk.output.unsaid), "".join(lines))
-    tables.write(table, Path(smk.output.table), tables.SEGMENTS)
+    tables.write(table, Path(smk.output.table), tables.SEGMENTS, *made)
 
 
 if "snakemake" in globals():
