@@ -149,6 +149,12 @@ def hash_to_convert(wildcards):
     return to_convert(wildcards)["sha256"]
 
 
+def speaker_model(wildcards):
+    """Input: the corpus's speaker embedding network, where there is one."""
+    model = CORPORA[wildcards.corpus]["measure"]["speaker_model"]
+    return [] if model is None else located(model)
+
+
 def has_recogniser(wildcards):
     """Params: whether there is a model that can listen."""
     return CORPORA[wildcards.corpus]["transcribe"]["model"] is not None

@@ -5,6 +5,7 @@ rule measure:
     """Measure how the segments of one shard sound."""
     input:
         table="results/corpora/{corpus}/shards/{shard}/align.parquet",
+        speaker_model=speaker_model,
     output:
         table="results/corpora/{corpus}/shards/{shard}/measure.parquet",
         acoustics="results/corpora/{corpus}/shards/{shard}/acoustics.parquet",
@@ -20,5 +21,7 @@ rule measure:
         runtime="4h",
     params:
         code=code("measure.py"),
+        settings=corpus_settings("measure"),
+        store=store("measure"),
     script:
         "../scripts/measure.py"

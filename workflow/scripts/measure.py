@@ -1,19 +1,70 @@
 """Measure the segments of one shard: noise, bandwidth, pitch, speaker, fingerprint."""
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from voicekiln import job, tables
+from voicekiln.audio.speaker import Embedder
+from voicekiln.corpus import measure
+from voicekiln.errors import UserError
+from voicekiln.provenance import sha256_file
+from voicekiln.store.items import Store
 
 log = logging.getLogger("measure")
+STORE = Path("results", "store")
+COLUMNS = ("snr_db", "bandwidth_hz", "pitch_hz")
 
 
 def main(smk):
     job.start(smk)
     table = tables.read(Path(smk.input.table))
-    tables.write(table, Path(smk.output.table), tables.SEGMENTS)
-    acoustics = tables.frame(table[["segment_id"]].to_dict("records"), tables.ACOUSTICS)
+    model = Path(smk.input.speaker_model) if smk.input.speaker_model else None
+    expected = smk.params.settings["measure"]["speaker_model_sha256"]
+    digest = sha256_file(model) if model else None
+    if model and expected not in (None, digest):
+        raise UserError(f"{model}: SHA-256 is {digest}, not {expected} as configured")
+    basis = {"version": measure.VERSION, "speaker_model": digest}
+    audio, store = Store(STORE, "normalize"), Store(STORE, "measure", basis)
+    keys, wanted = [], {}
+    kept = table[table["status"] == "keep"].sort_values(["item", "start", "end"], kind="stable")
+    for item, rows in kept.groupby("item", sort=False):
+        spans = [[int(row.start), int(row.end)] for row in rows.itertuples()]
+        keys.append((rows.index, store.key(item=item, spans=spans)))
+        wanted[keys[-1][1]] = (item, spans)
+    missing = {key: what for key, what in wanted.items() if store.get(key) is None}
+    log.info("%d recordings, %d items computed", len(wanted), len(missing))
+    make(audio, store, missing, model, smk.threads)
+    found = {
+        row: record
+        for index, key in keys
+        for row, record in zip(index, store.require(key)["segments"], strict=True)
+    }
+    measured = [found.get(row, {}) for row in table.index]
+    for name in COLUMNS:
+        table[name] = [record.get(name) for record in measured]
+    acoustics = [
+        {"segment_id": segment_id, "speaker_features": record.get("speaker_features")}
+        for segment_id, record in zip(table["segment_id"], measured, strict=True)
+    ]
+    tables.write(table, Path(smk.output.table), tables.SEGMENTS, store)
+    acoustics = tables.frame(acoustics, tables.ACOUSTICS)
     tables.write(acoustics, Path(smk.output.acoustics), tables.ACOUSTICS)
+
+
+def make(audio, store, missing, model, threads):
+    """Measure the recordings whose items are missing, `threads` of them at a time."""
+    embed = Embedder(model) if model and missing else None
+
+    def measured(what):
+        return measure.measure(audio, *what, embed)
+
+    with ThreadPoolExecutor(threads) as pool:
+        done = pool.map(measured, missing.values())
+        for key, segments in job.track(
+            zip(missing, done, strict=True), len(missing), "recordings measured"
+        ):
+            store.put(key, {"segments": segments})
 
 
 if "snakemake" in globals():

@@ -202,6 +202,8 @@ def _named_files(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             model = corpus["transcribe"][key]
             if model is not None and is_file(model):
                 yield f"corpora.{name}.transcribe.{key}", model
+        if corpus["measure"]["speaker_model"] is not None:
+            yield f"corpora.{name}.measure.speaker_model", corpus["measure"]["speaker_model"]
     for name, run in config["runs"].items():
         for key in ("checkpoint", "vocab"):
             if key in run["base"]:
