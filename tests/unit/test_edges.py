@@ -254,3 +254,19 @@ def test_golden_edges(normalised, tmp_path):
     found = edges.mend(tables.frame(rows, tables.TRANSCRIBED), SEGMENT, audio, store)
     reasons = [None if tables.missing(r) else r for r in found["reason"]]
     assert list(zip(found["start"], found["end"], reasons, strict=True)) == GOLDEN
+
+
+@pytest.mark.parametrize(
+    ("forced", "start", "end", "still"),
+    [
+        (None, 5, 20, None),
+        ("start", 5, 20, None),
+        ("start", 10, 25, "start"),
+        ("both", 5, 20, "end"),
+        ("both", 10, 25, "start"),
+        ("both", 5, 25, None),
+    ],
+)
+def test_a_forced_cut_that_was_mended_is_none_any_more(forced, start, end, still):
+    row = edges.Row("r", *[None] * len(edges.SEEN))._replace(start=10, end=20, forced_cut=forced)
+    assert edges._forced(row, {"start": start, "end": end}) == still

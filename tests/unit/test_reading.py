@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import segment as segment_script
 from conftest import ROOT
 from corpus_rows import recording, segment, table
 from hypothesis import given, settings
@@ -15,6 +16,8 @@ from voicekiln.audio import segment as cutting
 from voicekiln.audio.normalize import NormalizeSettings, normalize
 from voicekiln.config import resolve
 from voicekiln.corpus.reading import left_over, pieces, place, read_along
+from voicekiln.corpus.segments import Given
+from voicekiln.corpus.segments import given as spans_of
 from voicekiln.text.align import EXTEND, MATCH, MISMATCH, OPEN, _codes, _pairs, align
 
 CONFIG = {"corpora": {"c": {"audio": "in", "language": "en", "transcripts": "sidecar"}}}
@@ -213,3 +216,16 @@ def test_a_session_read_from_a_page_gets_its_takes_back(shared_data, tmp_path, n
             f"{name}, {share:.0%} misheard: {right} of {len(spans)} segments get their exact text"
         )
         assert right >= (len(spans) if share == 0 else 0.7 * len(spans))
+
+
+def test_a_long_text_without_a_recogniser_is_dropped_with_the_reason():
+    known = [{"start_s": None, "end_s": None, "text": "a chapter"}]
+    rate_hz = 24000
+    assert spans_of(known, rate_hz, 14 * rate_hz, whole_s=15.0) == Given([], [])
+    assert spans_of(known, rate_hz, 16 * rate_hz, whole_s=15.0) is None  # cut like one without text
+    spans = spans_of(known, rate_hz, 100 * rate_hz)
+    inherited = dict.fromkeys(segment_script.INHERITED) | {"recording_id": "r", "rate_hz": rate_hz}
+    for seconds, reason in ((50, None), (90, "long text, and no transcribe.model to cut it by")):
+        cut_ = [{"start": 0, "end": seconds * rate_hz}]
+        [row] = segment_script.segment_rows(inherited, known, spans, cut_)
+        assert row.get("reason") == reason and row["status"] == ("drop" if reason else "keep")

@@ -11,8 +11,10 @@ only the dying-away of a sound is mended; a given text holds the whole word.
 
 import json
 import logging
+from collections import namedtuple
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +41,10 @@ APART_S = 0.15
 QUIET, QUIET_FRAMES = 0.2, 3
 REACH_FRAMES = {"given": 50, "recognised": 15}
 PAD_FRAMES = 15  # of quiet taken along
+# what of a table the check needs
+SEEN = ("root", "path", "recording_id", "item", "start", "end", "rate_hz", "status")
+SEEN += ("text_source", "words", "forced_cut")
+Row = namedtuple("Row", ("label", *SEEN))
 
 
 @dataclass(frozen=True)
@@ -160,13 +166,16 @@ def mend(
         store: the store of step `align`.
     """
     table = table.copy()
+    columns = table[list(SEEN)].sort_values(["root", "path", "start"], kind="stable")
+    ordered = [columns.index.tolist(), *(columns[name].tolist() for name in SEEN)]
+    whole = map(Row._make, zip(*ordered, strict=True))
     n_items = computed = moved = dropped = 0
-    for _, rows in table.groupby(["root", "path"], sort=True):
-        rows = rows.sort_values("start", kind="stable")
-        pieces = [_piece(row) for row in rows.itertuples()]
+    for _, recording in groupby(whole, lambda row: (row.root, row.path)):
+        rows = list(recording)
+        pieces = [_piece(row) for row in rows]
         if not any(piece.checked for piece in pieces):
             continue
-        item = rows["item"].iloc[0]
+        item = rows[0].item
         key = store.key(item=item, pieces=[list(vars(piece).values()) for piece in pieces])
         record = store.get(key)
         n_items += 1
@@ -174,17 +183,14 @@ def mend(
             computed += 1
             record = _record(pieces, item, settings, audio)
             store.put(key, record)
-        for index, values in zip(rows.index, record["changes"], strict=True):
+        for row, values in zip(rows, record["changes"], strict=True):
             if "start" in values:
                 moved += 1
-                name = f"{rows.at[index, 'recording_id']}_{values['start']}_{values['end']}"
-                values = values | {
-                    "segment_id": name,
-                    "forced_cut": _forced(rows.loc[index], values),
-                }
+                name = f"{row.recording_id}_{values['start']}_{values['end']}"
+                values = values | {"segment_id": name, "forced_cut": _forced(row, values)}
             dropped += "status" in values
             for column, value in values.items():
-                table.at[index, column] = value
+                table.at[row.label, column] = value
     log.info(
         "%d recordings, %d items computed; edges of %d segments moved, %d segments dropped",
         n_items,
@@ -195,16 +201,17 @@ def mend(
     return table
 
 
-def _forced(row, moved: dict) -> str | None:
+def _forced(row: Row, moved: dict) -> str | None:
     """The edges inside speech that are still where they were."""
-    forced = row["forced_cut"]
-    if tables.missing(forced):
+    if tables.missing(row.forced_cut):
         return None
-    still = [side for side in ("start", "end") if row[side] == moved[side]]
-    return forced if forced in still else still[0] if forced == "both" and still else None
+    still = [side for side in ("start", "end") if getattr(row, side) == moved[side]]
+    if row.forced_cut == "both":
+        return still[0] if still else None
+    return row.forced_cut if row.forced_cut in still else None
 
 
-def _piece(row) -> Piece:
+def _piece(row: Row) -> Piece:
     words = None if tables.missing(row.words) else json.loads(row.words)
     seconds = (row.end - row.start) / row.rate_hz
     return Piece(
