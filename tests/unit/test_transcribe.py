@@ -221,7 +221,7 @@ def test_disagreeing_decodes_are_transcribed_again_and_the_majority_stays(caplog
     second = Script(sure={}, split={"t0.0": ("an other", -0.1, 1.0)})
     records = listened(first, ["sure", "split"], second, second="all")
     assert [(r["text"], r["again"]) for r in records] == [("as said", False), ("another", True)]
-    assert records[0]["agreement"] == 1.0 and records[1]["agreement"] < 0.5
+    assert records[0]["agreement"] == 1.0 and 0.4 < records[1]["agreement"] < 0.8
     assert "transcribing again 1 segments whose decodes disagree" in caplog.text
 
 

@@ -1,6 +1,7 @@
 """Both engines in the workflow, on pieces of the demo, with every way into a network blocked."""
 
 import json
+import re
 
 import pytest
 from voicekiln import tables
@@ -61,6 +62,34 @@ def test_both_engines_hear_the_same_and_check_known_texts(workflow):
     columns = ["segment_id", "text", "heard", "words"]
     assert one[columns].equals(two[columns])
     assert "Nothing to be done" in workflow.run(*names)
+
+
+def test_of_several_transcripts_the_one_that_is_heard_stays(workflow):
+    """S4-72, S4-73: files with several transcripts are transcribed again and updated."""
+    said = {}
+    for name, source in (("a.flac", "ben/station.flac"), ("b.flac", "anna/garden.flac")):
+        piece(source, 1, workflow.dir / name)
+        said[name] = sentences().set_index("recording")["text"][source].iloc[0]
+    texts = {
+        "a.flac": ["Something else altogether.", said["a.flac"].upper(), said["a.flac"]],
+        "b.flac": ["It is not this.", "Nor is it that!"],
+    }
+    lines = [{"audio": name, "text": text} for name in texts for text in texts[name]]
+    (workflow.dir / "list.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    corpus = {"audio": "list.jsonl", "language": "en", "shards": 1}
+    for name, model in (("with", {"model": str(DEMO / "whisper.pt")}), ("without", {})):
+        workflow.config["corpora"][name] = corpus | {"transcribe": model, "transcripts": None}
+    workflow.config["corpora"]["without"]["transcripts"] = "sidecar"
+    names = ("with", "without")
+    workflow.run(*(f"results/corpora/{name}/shards/000/transcribe.parquet" for name in names))
+    rows = heard(workflow, "with").set_index("path")
+    assert dict(rows["text"]) == {"a.flac": said["a.flac"].upper(), "b.flac": said["b.flac"]}
+    assert dict(rows["text_source"]) == {"a.flac": "known", "b.flac": "whisper"}
+    log = (workflow.dir / "logs/transcribe/with/000.log").read_text()
+    assert "found 2 segments with more than one transcript" in log
+    assert re.search(r"a\.flac, \d\.\d\d s: 2 transcripts, transcribed again", log)
+    rows = heard(workflow, "without")
+    assert set(rows["reason"]) == {"several transcripts, and no transcribe.model to choose"}
 
 
 def test_a_model_that_would_have_to_be_fetched_is_an_error_before_any_job(workflow):

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from voicekiln import job, tables
 from voicekiln.audio import segment as cutting
-from voicekiln.corpus.segments import cut, given, start_of
+from voicekiln.corpus.segments import cut, distinct, given, start_of
+from voicekiln.provenance import to_json
 from voicekiln.store.items import Store
 
 log = logging.getLogger("segment")
@@ -28,6 +29,7 @@ def main(smk):
     rows, computed, events = [], 0, Counter()
     for recording in job.track(recordings, len(recordings), "recordings segmented"):
         known = None if tables.missing(recording["known"]) else json.loads(recording["known"])
+        known = distinct(known)
         spans = given(known, recording["rate_hz"], recording["n_samples"], whole_s)
         item = recording["item"]
         key = store.key(item=item, given=None if spans is None else spans.spans)
@@ -53,12 +55,15 @@ def main(smk):
 
 def segment_rows(recording, known, spans, segments):
     """The table's rows of one recording."""
-    texts = [e["text"] for e in sorted(known, key=start_of)] if known else [None] * len(segments)
+    nothing = {"text": None, "texts": []}
+    given = sorted(known, key=start_of) if known else [nothing] * len(segments)
     overlapping = spans.overlapping if spans else []
-    for i, (text, segment) in enumerate(zip(texts, segments, strict=True)):
+    for i, (entry, segment) in enumerate(zip(given, segments, strict=True)):
         row = row_of(recording, segment)
-        row |= {"text": text, "raw_text": text, "status": "keep"}
-        row["text_source"] = None if text is None else "known"
+        row |= {"text": entry["text"], "raw_text": entry["text"], "status": "keep"}
+        row["text_source"] = None if entry["text"] is None else "known"
+        if len(entry["texts"]) > 1:
+            row |= {"raw_text": to_json(entry["texts"]), "text_source": "several"}
         if i in overlapping:
             row |= {"status": "drop", "step": "segment", "reason": "overlaps the one before"}
         seconds = (segment["end"] - segment["start"]) / recording["rate_hz"]

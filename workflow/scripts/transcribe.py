@@ -1,5 +1,6 @@
 """Transcribe the segments of one shard that have no text yet, and check those that do."""
 
+import json
 import logging
 from pathlib import Path
 
@@ -24,18 +25,46 @@ def main(smk):
     table = tables.read(Path(smk.input.table))
     table["words"] = None
     kept = table["status"] == "keep"
+    several = kept & (table["text_source"] == "several").fillna(False)
     silent = kept & table["text"].isna()
     made = []
     if settings["model"] is None:
-        table.loc[silent, ["status", "step", "reason"]] = ["drop", "transcribe", "no known text"]
-        if silent.any():
-            log.warning("%d segments have no known text and no model is set", silent.sum())
+        drop(table, several, "several transcripts, and no transcribe.model to choose")
+        drop(table, silent & ~several, "no known text")
     else:
         seconds = (table["end"] - table["start"]) / table["rate_hz"]
         wanted = silent | (kept & (settings["check_known"] | (seconds > MAX_S)))
         if wanted.any():
             made = [recognise(smk, settings, table, table[wanted])]
+        choose(table, several, settings["min_agreement"])
     tables.write(table, Path(smk.output.table), tables.TRANSCRIBED, *made)
+
+
+def drop(table, rows, reason):
+    """Drop segments for want of a text."""
+    table.loc[rows, ["status", "step", "reason"]] = ["drop", "transcribe", reason]
+    if rows.any():
+        log.warning("%d segments dropped: %s", rows.sum(), reason)
+
+
+def choose(table, several, min_agreement):
+    """Of segments that came with more than one transcript, keep the one that is heard.
+
+    Where none agrees with what is heard, that is the text.
+    """
+    if several.any():
+        log.info("found %d segments with more than one transcript", several.sum())
+    for row in table[several].itertuples():
+        texts = json.loads(row.raw_text)
+        where = f"{row.path}, {row.start / row.rate_hz:.2f} s"
+        log.info("%s: %d transcripts, transcribed again", where, len(texts))
+        best = max(texts, key=lambda text: listen.agree(text, row.heard))
+        if listen.agree(best, row.heard) >= min_agreement:
+            values = [best, best, "known", row.heard]
+        else:
+            values = [row.heard, row.heard, "whisper", None]
+        table.loc[row.Index, ["text", "raw_text", "text_source", "heard"]] = values
+        log.info("%s: updated transcript, %s", where, values[2])
 
 
 def recognise(smk, settings, table, wanted):
@@ -89,12 +118,12 @@ def fill(table, wanted, records):
         record = records[row.Index]
         values = {name: record[name] for name in SCORES}
         values["words"] = None if record["words"] is None else to_json(record["words"])
-        if tables.missing(row.text):
+        if tables.missing(row.text) and tables.missing(row.text_source):
             values |= {"text": record["text"], "raw_text": record["text"], "text_source": "whisper"}
-            if record["language_prob"] is not None:
-                values["language"] = record["language"]
         else:
             values["heard"] = record["text"]
+        if record["language_prob"] is not None:
+            values["language"] = record["language"]
         if record["again"]:
             where = f"{row.path}, {row.start / row.rate_hz:.2f} s"
             log.info("%s: transcribed again, agreement %.2f", where, record["agreement"])

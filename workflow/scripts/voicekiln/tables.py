@@ -67,18 +67,18 @@ SEGMENTS = {
     "speaker": S,
     "language": S,
     "text": S,
-    "text_source": S,  # whisper | known | corrected
-    "raw_text": S,  # as it was before cleaning and corrections
+    "text_source": S,  # whisper | known | corrected; several before transcribe has chosen
+    "raw_text": S,  # as it was before cleaning and corrections; JSON list where there are several
     "romanized": S,  # the text in Latin letters or phonemes, where the configuration asks for it
     "heard": S,  # what the recogniser heard where the text is given
     "cer": F,  # of the given text against `heard`
     "avg_logprob": F,
     "no_speech_prob": F,
     "compression_ratio": F,
-    "language_prob": F,
+    "language_prob": F,  # of the language that was detected; null where it was given
     "repetition": F,  # share of the words that repeat the n-gram before them
     "invented": F,  # 1 where the text is one that recognisers are known to invent
-    "agreement": F,  # 1 - CER between two decodes or two models
+    "agreement": F,  # 1 - CER between two decodes or two models; of three, with the two others
     "chars_per_s": F,  # letters and digits of `text` a second
     "trust": F,  # 0 ... 1, all of the above together: corpus/trust.py
     "forced_cut": S,  # start | end | both: cut inside speech, there was no pause

@@ -47,8 +47,9 @@ class Listener:
     ) -> list[dict]:
         """The records of any number of clips: a `Hypothesis` with `agreement` and `again`.
 
-        `agreement` is 1 - CER between the first decode and the second opinion, None without one;
-        `again` says whether the clip was heard a third time.
+        `agreement` is 1 - CER between the first decode and the second opinion, None without one.
+        `again` says whether the clip was heard a third time; `agreement` is then the text's mean
+        agreement with the two others.
         """
         heard = self._with_fallback(clips, advance)
         agreement: list[float | None] = [None] * len(clips)
@@ -61,7 +62,7 @@ class Listener:
             log.info("transcribing again %d segments whose decodes disagree", len(split))
         third = _hear(self.first, clips, split, self.first.few, beams=AGAIN_BEAMS)
         for i, hypothesis in third.items():
-            heard[i] = _consensus([heard[i], hypothesis, opinions[i]])
+            heard[i], agreement[i] = _consensus([heard[i], hypothesis, opinions[i]])
             again[i] = True
         return [
             asdict(hypothesis) | {"agreement": agreement[i], "again": again[i]}
@@ -133,6 +134,12 @@ def agree(one: str, other: str) -> float:
     return round(max(0.0, 1 - character_error_rate(one, other)), 4)
 
 
-def _consensus(several: Sequence[Hypothesis]) -> Hypothesis:
-    """The one that agrees best with all others; the first of equals."""
-    return max(several, key=lambda one: sum(agree(other.text, one.text) for other in several))
+def _consensus(several: Sequence[Hypothesis]) -> tuple[Hypothesis, float]:
+    """The one that agrees best with all others, the first of equals; and how well it agrees."""
+    means = [
+        sum(agree(other.text, one.text) for other in several if other is not one)
+        / (len(several) - 1)
+        for one in several
+    ]
+    best = max(range(len(several)), key=means.__getitem__)
+    return several[best], round(means[best], 4)

@@ -133,10 +133,15 @@ class WhisperRecogniser:
         ]
 
     def _encode(self, clips: Sequence[Clip], size: int) -> Tensor:
-        """Encoder features `[size, P, D]`; rows beyond the clips repeat the first."""
+        """Encoder features `[size, P, D]`; rows beyond the clips repeat the first.
+
+        On a CPU clip by clip: a batch is no faster there, and its padding would be encoded, too.
+        """
         mels = [log_mel(clip.samples, self.model.dims.n_mels, self.device) for clip in clips]
-        batch = torch.stack([*mels, *[mels[0]] * (size - len(mels))])
-        return self.model.encoder(batch if self.device == "cpu" else batch.half())
+        if self.device == "cpu":
+            rows = [self.model.encoder(mel[None])[0] for mel in mels]
+            return torch.stack([*rows, *[rows[0]] * (size - len(rows))])
+        return self.model.encoder(torch.stack([*mels, *[mels[0]] * (size - len(mels))]).half())
 
     def _languages(self, features: Tensor, clips: Sequence[Clip]) -> list[tuple[str, float | None]]:
         """Code to decode each clip in, and its probability where it had to be detected.

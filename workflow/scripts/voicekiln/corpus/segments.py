@@ -9,6 +9,7 @@ import soundfile
 
 from voicekiln.audio import segment as cutting
 from voicekiln.store.items import Store
+from voicekiln.text.clean import comparable
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,26 @@ def given(
         last = min(max(end, start), n_samples)
         spans.append([start, last])
     return Given(spans, overlapping)
+
+
+def distinct(known: Sequence[dict] | None) -> list[dict] | None:
+    """`known` with one entry for each stretch.
+
+    Where the texts of a stretch differ in a letter, its `text` is None and `texts` has them all.
+    """
+    if not known:
+        return None
+    stretches: dict[tuple, dict[str, str]] = {}
+    for entry in known:
+        texts = stretches.setdefault((entry["start_s"], entry["end_s"]), {})
+        texts.setdefault(comparable(entry["text"]), entry["text"])
+    return [
+        {"start_s": start_s, "end_s": end_s, "text": text, "texts": [text, *others]}
+        | ({"text": None} if others else {})
+        for (start_s, end_s), (text, *others) in (
+            (stretch, texts.values()) for stretch, texts in stretches.items()
+        )
+    ]
 
 
 def start_of(entry: dict) -> float:
