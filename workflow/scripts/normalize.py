@@ -12,6 +12,10 @@ from voicekiln.store.items import Store
 
 log = logging.getLogger("normalize")
 STORE = Path("results", "store")
+MEASURES = (
+    *("true_peak_dbtp", "audio_sha256", "clipped_share", "bandwidth_hz"),
+    *("noise_floor_dbfs", "snr_db", "hum_db", "reverb_s"),
+)
 
 
 def main(smk):
@@ -36,7 +40,7 @@ def main(smk):
                     "dc_offset": record["dc_offset"],
                     "loudness_lufs": record["loudness_lufs_in"],
                     "gain_db": record["gain_db"],
-                    "true_peak_dbtp": record["true_peak_dbtp"],
+                    **{name: record[name] for name in MEASURES},
                     # where the header tells no duration, the decoder does
                     "duration_s": record["source_samples"] / record["source_rate_hz"]
                     if tables.missing(row["duration_s"])

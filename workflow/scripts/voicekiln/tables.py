@@ -48,7 +48,7 @@ RECORDINGS = {
     "audio_sha256": S,  # of the normalised samples: equal for re-tagged copies
     "clipped_share": F,  # of the source's 10 ms frames
     "bandwidth_hz": F,  # estimated; far below half of source_rate_hz in up-sampled audio
-    "noise_floor_dbfs": F,
+    "noise_floor_dbfs": F,  # before the gain
     "snr_db": F,
     "hum_db": F,  # of the mains' lines above what surrounds them
     "reverb_s": F,  # estimated decay

@@ -1,10 +1,14 @@
-"""How noisy and how wide a recording sounds, from the levels of its frames and from its spectrum.
+"""How noisy, wide and echoing a recording sounds, from its spectrum and the levels of its frames.
 
-Levels are those of `vad.levels_db`: 10 ms frames, dB re full scale.
+Levels are those of `vad.levels_db`: 10 ms frames, dB re full scale. The meters take a recording in
+blocks of some seconds and keep a few kilobytes of each.
 """
 
 import numpy as np
+import soxr
 from scipy import fft, ndimage
+
+from voicekiln.audio.vad import FRAMES_PER_S, levels_db, runs
 
 DIGITAL_SILENCE_DB = -90.0  # only rounding is below; padding and noise gates say nothing of a room
 FLOOR_PERCENTILE = 10
@@ -15,6 +19,18 @@ MAX_SNR_DB = 80.0
 FRAME_S, HOP_S = 0.032, 0.016
 EDGE_DB = 66.0  # what is further below the loudest band is no sound of the source
 SMOOTH_HZ = 300.0
+SPECTRUM_HOP_S = 0.1  # ten frames a second are enough for a whole recording
+BLOCK_PERCENTILE = 90  # of the blocks' spectra: neither a click nor a silent stretch counts
+
+MAINS_HZ, N_HARMONICS, N_LINES = (50, 60), 8, 3
+HUM_RATE_HZ = 1200  # windows of 1 s: bins of 1 Hz, lines 4 Hz wide
+HUM_PERCENTILE = 25  # of the windows: hum is in the pauses too, a voice is not
+HUM_FLOOR = 1e-7  # power of a bin in digital silence
+
+DECAY_SPAN = 5  # frames over which the level falls throughout a decay
+DECAY_SKIP_DB, DECAY_RANGE_DB, DECAY_FLOOR_DB = 2.0, 10.0, 6.0
+MIN_DECAYS = 5
+DECAY_PERCENTILE = 25
 
 
 def noise_floor_db(levels: np.ndarray) -> float | None:
@@ -40,13 +56,15 @@ def snr_db(levels: np.ndarray, floor_db: float | None) -> float | None:
     return float(min(10 * np.log10((power - noise) / noise), MAX_SNR_DB))
 
 
-def power_spectra(samples: np.ndarray, rate_hz: int, hop_s: float = HOP_S) -> np.ndarray:
-    """`[n_frames, n_bins]` float32 power spectra of Hann-windowed frames of 32 ms.
+def power_spectra(
+    samples: np.ndarray, rate_hz: int, hop_s: float = HOP_S, frame_s: float = FRAME_S
+) -> np.ndarray:
+    """`[n_frames, n_bins]` float32 power spectra of Hann-windowed frames.
 
     Args:
         samples: `[n]` float32, full scale 1; padded to one frame where they are fewer.
     """
-    n_frame = round(FRAME_S * rate_hz)
+    n_frame = round(frame_s * rate_hz)
     samples = np.pad(samples, (0, max(0, n_frame - len(samples))))
     frames = np.lib.stride_tricks.sliding_window_view(samples, n_frame)
     frames = frames[:: max(1, round(hop_s * rate_hz))]
@@ -73,3 +91,109 @@ def bandwidth_hz(power: np.ndarray, rate_hz: int) -> float | None:
         return None
     above = np.flatnonzero(smooth > smooth.max() * 10 ** (-EDGE_DB / 10))
     return float(above[-1] * bin_hz)
+
+
+def reverb_s(levels: np.ndarray) -> float | None:
+    """Estimated reverberation time, the seconds in which sound dies away by 60 dB.
+
+    Blind, from the decays of the level after speech: no sound can end faster than its room lets it,
+    so the fast ones among the decays are the room's. The idea is that of J. Wen, E. Habets and P.
+    Naylor, "Blind estimation of reverberation time based on the distribution of signal decay
+    rates", ICASSP 2008; they take the spread of the rates in bands, this takes the lower quartile
+    of the broadband times. Speech itself takes some 0.2 s to end: a drier room is not told apart.
+
+    Args:
+        levels: `[n_frames]` of a whole recording.
+
+    Returns:
+        None where fewer than `MIN_DECAYS` decays stand out of the noise.
+    """
+    floor_db = noise_floor_db(levels)
+    if floor_db is None or len(levels) <= DECAY_SPAN:
+        return None
+    smooth = ndimage.uniform_filter1d(levels.astype(np.float64), 3, mode="nearest")
+    times_s = []
+    for start, end in runs(smooth[DECAY_SPAN:] < smooth[:-DECAY_SPAN]):
+        decay = smooth[start : end + DECAY_SPAN]
+        decay = decay[int(np.argmax(decay)) :]
+        decay = decay[: _first(decay <= floor_db + DECAY_FLOOR_DB)]
+        decay = decay[_first(decay < decay[:1] - DECAY_SKIP_DB) :]
+        if len(decay) >= DECAY_SPAN and decay[0] - decay[-1] >= DECAY_RANGE_DB:
+            at = np.arange(len(decay)) - (len(decay) - 1) / 2
+            db_per_frame = (at @ decay) / (at @ at)  # of the line of least squares
+            times_s.append(-60 / (db_per_frame * FRAMES_PER_S))
+    if len(times_s) < MIN_DECAYS:
+        return None
+    return float(np.percentile(times_s, DECAY_PERCENTILE))
+
+
+def _first(flags):
+    """Index of the first True; the length where there is none."""
+    return int(np.argmax(flags)) if flags.any() else len(flags)
+
+
+class SpectrumMeter:
+    """Bandwidth of a mono recording at the rate it came in."""
+
+    def __init__(self, rate_hz: int):
+        self._rate_hz = rate_hz
+        self._spectra: list[np.ndarray] = []
+
+    def update(self, samples: np.ndarray) -> None:
+        """Adds `[n]` float32 samples."""
+        power = power_spectra(samples - samples.mean(), self._rate_hz, SPECTRUM_HOP_S)
+        self._spectra.append(power.mean(axis=0))
+
+    def bandwidth_hz(self) -> float | None:
+        """Of all samples so far; None for silence."""
+        return bandwidth_hz(np.percentile(self._spectra, BLOCK_PERCENTILE, axis=0), self._rate_hz)
+
+
+class RoomMeter:
+    """Noise, hum and reverberation of a recording."""
+
+    def __init__(self, rate_hz: int):
+        self._rate_hz = rate_hz
+        self._levels: list[np.ndarray] = []
+        self._hum: list[np.ndarray] = []
+        self._low = soxr.ResampleStream(rate_hz, HUM_RATE_HZ, 1, dtype="float32", quality="LQ")
+
+    def update(self, samples: np.ndarray) -> None:
+        """Adds a block of `[n]` int16 samples; all but the last have whole seconds."""
+        self._levels.append(levels_db(samples, self._rate_hz))
+        low = self._low.resample_chunk(samples.astype(np.float32) / 32768)
+        if len(low) >= HUM_RATE_HZ:
+            power = power_spectra(low, HUM_RATE_HZ, hop_s=0.5, frame_s=1.0)
+            self._hum.append(np.percentile(power, HUM_PERCENTILE, axis=0))
+
+    def measures(self) -> dict[str, float | None]:
+        """`noise_floor_dbfs`, `snr_db`, `hum_db`, `reverb_s` of all samples so far; None where
+        there is too little to tell."""
+        levels = np.concatenate(self._levels)
+        floor_db = noise_floor_db(levels)
+        return {
+            "noise_floor_dbfs": floor_db,
+            "snr_db": snr_db(levels, floor_db),
+            "hum_db": hum_db(np.median(self._hum, axis=0)) if self._hum else None,
+            "reverb_s": reverb_s(levels),
+        }
+
+
+def hum_db(power: np.ndarray) -> float:
+    """How far the strongest lines of the mains stand out of what surrounds them, dB.
+
+    Mean over the `N_LINES` strongest of the first `N_HARMONICS` lines, at 50 or at 60 Hz.
+
+    Args:
+        power: `[n_bins]` power spectrum in bins of 1 Hz.
+    """
+    power = power + HUM_FLOOR
+    found = []
+    for mains_hz in MAINS_HZ:
+        lines = [
+            power[hz - 1 : hz + 2].max()
+            / np.median([*power[hz - 12 : hz - 4], *power[hz + 5 : hz + 13]])
+            for hz in range(mains_hz, mains_hz * N_HARMONICS + 1, mains_hz)
+        ]
+        found.append(np.mean(10 * np.log10(np.sort(lines)[-N_LINES:])))
+    return float(max(found))

@@ -18,11 +18,12 @@ import soundfile
 import soxr
 
 from voicekiln.audio import decode
-from voicekiln.audio.clipping import ClippingDetector
+from voicekiln.audio.clipping import FRAMES_PER_S, ClippingDetector
 from voicekiln.audio.loudness import LoudnessMeter, TruePeakMeter
+from voicekiln.audio.measures import RoomMeter, SpectrumMeter
 from voicekiln.audio.probe import AudioError
 
-VERSION = 1
+VERSION = 2
 BLOCK_S = 10.0
 # Aliases 28 bits down instead of HQ's 20, for a tenth more of the cheapest step there is.
 QUALITY = "VHQ"
@@ -59,6 +60,13 @@ class NormalizeResult:
     true_peak_dbtp: float | None  # of the result; None: digital silence
     clipped: list[list[int]]  # [first, n] runs of 10 ms frames in which the source was clipped
     audio_sha256: str  # of the result's samples as little-endian int16
+    clipped_share: float  # of the source's 10 ms frames
+    # see measures.py; None where there is too little to tell
+    bandwidth_hz: float | None  # of the source
+    noise_floor_dbfs: float | None  # before the gain
+    snr_db: float | None
+    hum_db: float | None
+    reverb_s: float | None
 
 
 def normalize(source: Path, target: Path, settings: NormalizeSettings) -> NormalizeResult:
@@ -76,13 +84,18 @@ def normalize(source: Path, target: Path, settings: NormalizeSettings) -> Normal
         loudness_lufs = loudness.loudness_lufs()
         peak_dbtp = 20 * math.log10(peak.true_peak()) if peak.true_peak() > 0 else None
         gain_db = choose_gain_db(loudness_lufs, peak_dbtp, settings)
+        room = RoomMeter(settings.rate_hz)
         try:
             n_samples, audio_sha256 = _write(
-                _centred(spool, mix, settings.rate_hz), target, settings.rate_hz, gain_db
+                _centred(spool, mix, settings.rate_hz), target, settings.rate_hz, gain_db, room
             )
         except BaseException:
             target.unlink(missing_ok=True)
             raise
+    n_frames = math.ceil(mix.n_samples * FRAMES_PER_S / mix.rate_hz)
+    heard = room.measures()
+    if heard["noise_floor_dbfs"] is not None:
+        heard["noise_floor_dbfs"] -= gain_db
     return NormalizeResult(
         n_samples=n_samples,
         rate_hz=settings.rate_hz,
@@ -95,7 +108,14 @@ def normalize(source: Path, target: Path, settings: NormalizeSettings) -> Normal
         true_peak_dbtp=None if peak_dbtp is None else round(peak_dbtp + gain_db, DB_DIGITS),
         clipped=mix.clipped,
         audio_sha256=audio_sha256,
+        clipped_share=round(sum(n for _, n in mix.clipped) / n_frames, 5),
+        bandwidth_hz=_rounded(mix.bandwidth_hz, 0),
+        **{name: _rounded(value, 2) for name, value in heard.items()},
     )
+
+
+def _rounded(value, digits):
+    return None if value is None else round(value, digits)
 
 
 def choose_gain_db(
@@ -120,6 +140,7 @@ class _Mix:
     n_samples: int
     offset: float
     clipped: list[list[int]]
+    bandwidth_hz: float | None
 
 
 def _spool(source, spool, rate_hz):
@@ -130,19 +151,24 @@ def _spool(source, spool, rate_hz):
             resampler = soxr.ResampleStream(
                 audio.rate_hz, rate_hz, 1, dtype="float32", quality=QUALITY
             )
+        spectrum = SpectrumMeter(audio.rate_hz)
         n_samples, total = 0, 0.0
         for block in audio.blocks:
             clipping.update(block)
             mono = _downmix(block)
             n_samples += len(mono)
             total += float(mono.sum(dtype=np.float64))
+            spectrum.update(mono)
             spool.write(mono if resampler is None else resampler.resample_chunk(mono))
         if n_samples == 0:
             raise AudioError(f"{source}: not a single sample could be decoded")
         if resampler is not None:
             spool.write(resampler.resample_chunk(np.zeros(0, np.float32), last=True))
     offset = round(total / n_samples, OFFSET_DIGITS)
-    return _Mix(audio.rate_hz, audio.channels, n_samples, offset, clipping.runs())
+    return _Mix(
+        *(audio.rate_hz, audio.channels, n_samples, offset),
+        *(clipping.runs(), spectrum.bandwidth_hz()),
+    )
 
 
 def _downmix(block):
@@ -193,7 +219,7 @@ def _resampled_ends(source_hz, rate_hz, n_samples):
     return ones[:middle], ones[middle:]
 
 
-def _write(blocks, target, rate_hz, gain_db):
+def _write(blocks, target, rate_hz, gain_db, room):
     scale = np.float32(FULL_SCALE * 10 ** (gain_db / 20))
     digest = hashlib.sha256()
     n_samples = 0
@@ -206,5 +232,6 @@ def _write(blocks, target, rate_hz, gain_db):
             pcm = np.clip(scaled, -FULL_SCALE, FULL_SCALE - 1, out=scaled).astype("<i2")
             digest.update(pcm)
             flac.write(pcm)
+            room.update(pcm)
             n_samples += len(pcm)
     return n_samples, digest.hexdigest()
