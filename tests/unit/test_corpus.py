@@ -1,4 +1,4 @@
-"""Merge, corrections, deduplication, validation, split and ledger of small tables."""
+"""Merge, deduplication, validation, split and ledger of small tables."""
 
 import dataclasses
 
@@ -26,7 +26,7 @@ def name(row):
     return row["segment_id"]
 
 
-# merge and corrections
+# merge
 
 
 def shard_files(tmp_path, *shards):
@@ -53,36 +53,6 @@ def test_too_many_bad_recordings_stop_the_run_with_the_list(tmp_path):
     merge.check_bad_share(recordings, 0.5, "voice")
     with pytest.raises(UserError, match=r"1 of 2 (.|\n)*max_bad_recordings(.|\n)*b.wav: truncated"):
         merge.check_bad_share(recordings, 0.4, "voice")
-
-
-def correction(start_s, end_s, **more):
-    row = {"recording_id": "r0", "start_s": start_s, "end_s": end_s, "text": None, "status": None}
-    return row | more
-
-
-def test_corrections_follow_their_span():
-    segments = table(segment("wrnog", 0), segment("noise", 4), segment("fine", 8))
-    corrected, conflicts = merge.correct(
-        segments,
-        [
-            correction(0.05, 2.05, text="wrong"),
-            correction(4, 6, status="drop"),
-            correction(8, 9, text="half the span"),
-            correction(0, 2, recording_id="r9", text="elsewhere"),
-        ],
-    )
-    assert list(corrected["text"]) == ["wrong", "noise", "fine"]
-    assert list(corrected["text_source"]) == ["corrected", "whisper", "whisper"]
-    assert dropped(corrected) == {segments["segment_id"][1]: "marked by hand"}
-    assert [row["why"] for row in conflicts] == ["best overlap 0.50", "no such recording"]
-
-
-def test_a_correction_that_cannot_be_read_names_its_line(tmp_path):
-    file = tmp_path / "corrections.jsonl"
-    file.write_text('{"content_sha256": "a", "start_s": 0}\n')
-    with pytest.raises(UserError, match=r"corrections\.jsonl, line 1"):
-        merge.read_corrections(file)
-    assert merge.read_corrections(tmp_path / "absent.jsonl") == []
 
 
 # deduplication

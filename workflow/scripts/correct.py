@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 from voicekiln import job, tables
-from voicekiln.corpus import merge, trust
+from voicekiln.corpus import corrections, merge, trust
 from voicekiln.store.files import write_atomic
 from voicekiln.text.clean import clean
 
@@ -20,17 +20,17 @@ def main(smk):
     merge.check_bad_share(recordings, limit, smk.wildcards.corpus)
     segments = merge.merge_segments([Path(path) for path in smk.input.segments], recordings)
     acoustics = merge.merge_acoustics([Path(path) for path in smk.input.acoustics], segments)
-    corrections = merge.read_corrections(next(iter(smk.input.corrections), None))
-    segments, conflicts = merge.correct(segments, corrections)
+    given = corrections.read(next(iter(smk.input.corrections), None))
+    segments, conflicts = corrections.correct(segments, given)
     segments["text"] = segments["text"].map(clean, na_action="ignore")
     segments = trust.score(segments)
     for row in conflicts:
-        log.warning("correction fits no segment: %s", row)
+        log.warning("correction not applied: %s", row)
     log.info(
-        "%d recordings, %d segments, %d corrections, %d of them fit nothing",
+        "%d recordings, %d segments, %d corrections, %d of them not applied",
         len(recordings),
         len(segments),
-        len(corrections),
+        len(given),
         len(conflicts),
     )
     files = []

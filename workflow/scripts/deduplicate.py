@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 from voicekiln import job, tables
+from voicekiln.corpus.corrections import uphold
 from voicekiln.corpus.deduplicate import DeduplicateSettings, deduplicate
 from voicekiln.store.files import write_atomic
 
@@ -15,6 +16,9 @@ def main(smk):
     segments = tables.read_checked(Path(smk.input.digest), "segments.parquet")
     settings = DeduplicateSettings(**smk.params.settings["deduplicate"])
     table, pairs = deduplicate(segments, settings)
+    table = uphold(table)
+    kept = table.loc[table["status"] == "keep", "segment_id"]
+    pairs["dropped"] &= ~pairs["other"].isin(kept)
     log.info("%d pairs found, %d segments dropped", len(pairs), int(pairs["dropped"].sum()))
     digest = Path(smk.output.digest)
     files = [digest.parent / "segments.parquet", digest.parent / "duplicates.jsonl"]

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 from voicekiln import job, tables
+from voicekiln.corpus.corrections import uphold
 from voicekiln.corpus.validate import ValidateSettings, validate
 
 log = logging.getLogger("validate")
@@ -12,7 +13,7 @@ log = logging.getLogger("validate")
 def main(smk):
     job.start(smk)
     segments = tables.read_checked(Path(smk.input.digest), "segments.parquet")
-    table = validate(segments, ValidateSettings(**smk.params.settings["validate"]))
+    table = uphold(validate(segments, ValidateSettings(**smk.params.settings["validate"])))
     dropped = table[table["step"] == "validate"]
     for reason, rows in dropped.groupby("reason"):
         log.info("dropped, %s: %d segments", reason, len(rows))

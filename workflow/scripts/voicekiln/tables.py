@@ -90,6 +90,7 @@ SEGMENTS = {
     "pitch_hz": F,  # median of the voiced frames
     "speaker_distance": F,  # from the speaker's other segments
     "audio_sha256": S,  # of the segment's PCM
+    "marked": S,  # keep | drop, by hand in the corrections
     "status": S,  # keep | drop
     "step": S,  # step that dropped it
     "reason": S,  # rule

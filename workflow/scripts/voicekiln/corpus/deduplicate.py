@@ -73,9 +73,11 @@ def _ranked(table: pd.DataFrame) -> pd.DataFrame:
     live = table[table["status"] == "keep"].copy()
     live["comparable"] = [comparable(text) for text in live["text"]]
     live = live[live["comparable"] != ""]
+    live["marked"] = live["marked"].eq("keep").fillna(False)
     live["given"] = live["text_source"] != "whisper"
     live["logprob"] = live["avg_logprob"].fillna(0.0).round(6)
     live["length"] = live["end"] - live["start"]
     return live.sort_values(
-        ["given", "logprob", "length", "segment_id"], ascending=[False, False, False, True]
+        ["marked", "given", "logprob", "length", "segment_id"],
+        ascending=[False, False, False, False, True],
     )

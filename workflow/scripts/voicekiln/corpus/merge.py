@@ -1,6 +1,5 @@
 """The shards of a corpus become one table of recordings and one of segments."""
 
-import json
 import logging
 from pathlib import Path
 
@@ -56,66 +55,3 @@ def merge_acoustics(shards: list[Path], segments: pd.DataFrame) -> pd.DataFrame:
     table = pd.concat([tables.read(path) for path in shards], ignore_index=True)
     table = table.drop_duplicates("segment_id")
     return segments[["segment_id"]].merge(table, on="segment_id", how="left")
-
-
-def read_corrections(path: Path | None) -> list[dict]:
-    """The user's corrections: `content_sha256` (or its first 16 digits), `start_s`, `end_s` of the
-    span in the source, and `text` and/or `status` (keep | drop)."""
-    if path is None or not Path(path).exists():
-        return []
-    corrections = []
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8-sig").splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            row = {
-                "recording_id": row["content_sha256"][:16],
-                "start_s": float(row["start_s"]),
-                "end_s": float(row["end_s"]),
-                "text": row.get("text"),
-                "status": row.get("status"),
-            }
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f"{path}, line {number}: expected an object with content_sha256, start_s, end_s "
-                f"and text or status ({error!r})"
-            ) from error
-        if row["status"] not in (None, "keep", "drop"):
-            raise UserError(f"{path}, line {number}: status is keep or drop, not {row['status']!r}")
-        corrections.append(row)
-    return corrections
-
-
-def correct(
-    table: pd.DataFrame, corrections: list[dict], overlap: float = 0.9
-) -> tuple[pd.DataFrame, list[dict]]:
-    """`table` with the user's corrections, and those that fit no segment.
-
-    A segment takes a correction where they share at least `overlap` of the longer of the two.
-    """
-    table = table.copy()
-    conflicts = []
-    by_recording = {name: rows for name, rows in table.groupby("recording_id")}
-    for row in corrections:
-        rows = by_recording.get(row["recording_id"])
-        best, share = None, 0.0
-        if rows is not None:
-            start = rows["start"].astype(float) / rows["rate_hz"].astype(float)
-            end = rows["end"].astype(float) / rows["rate_hz"].astype(float)
-            common = (end.clip(upper=row["end_s"]) - start.clip(lower=row["start_s"])).clip(lower=0)
-            longer = (end - start).clip(lower=row["end_s"] - row["start_s"])
-            shares = common / longer
-            best, share = shares.idxmax(), shares.max()
-        if best is None or share < overlap:
-            why = "no such recording" if rows is None else f"best overlap {share:.2f}"
-            conflicts.append({**row, "why": why})
-            continue
-        if row["text"] is not None:
-            table.loc[best, "text"] = row["text"]
-            table.loc[best, "text_source"] = "corrected"
-        if row["status"] == "drop":
-            table.loc[best, ["status", "step", "reason"]] = ["drop", "correct", "marked by hand"]
-        elif row["status"] == "keep":
-            table.loc[best, "text_source"] = "corrected"
-    return table, conflicts

@@ -1,0 +1,211 @@
+"""What people decided about segments, kept outside the tables and applied on every rebuild.
+
+A correction names a span of a recording's content, not a segment: so it survives renamed files,
+added recordings and other settings, as long as a segment with nearly the same span is cut.
+"""
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from voicekiln.errors import UserError
+
+MIN_OVERLAP = 0.9  # of the longer of span and segment
+EXPECTED = (
+    "expected an object with content_sha256 (16 digits or more), start_s < end_s and text or status"
+)
+# scores of the text that the correction replaced
+SCORES = [
+    "cer", "avg_logprob", "no_speech_prob", "compression_ratio", "repetition", "invented",
+    "agreement",
+]  # fmt: skip
+# not matters of taste: what a `keep` by hand does not bring back
+FINAL = ("no text", "same audio", "overlaps the one before")
+
+
+@dataclass(frozen=True)
+class Correction:
+    """One line of the user's file.
+
+    Attributes:
+        line: its number, from 1.
+        content: SHA-256 of the recording's file, or its first 16 digits or more.
+        start_s: of the span in the source.
+        end_s: exclusive.
+        text: what is said; None leaves the text.
+        status: keep | drop; None leaves it to the rules.
+        raw: the line as it stands in the file.
+    """
+
+    line: int
+    content: str
+    start_s: float
+    end_s: float
+    text: str | None
+    status: str | None
+    raw: str
+
+    @property
+    def recording_id(self) -> str:
+        return self.content[:16]
+
+
+def read(path: Path | None) -> list[Correction]:
+    """The corrections of a JSONL file; none where there is no file.
+
+    Raises:
+        UserError: a line is not a correction; the message names file and line.
+    """
+    if path is None or not Path(path).exists():
+        return []
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: expected UTF-8 text ({error})") from error
+    found = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                found.append(_parsed(number, line.strip()))
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
+                raise UserError(f"{path}, line {number}: {EXPECTED} ({error!r})") from error
+    return found
+
+
+def _parsed(number: int, line: str) -> Correction:
+    row = json.loads(line)
+    content, start, end = row["content_sha256"], row["start_s"], row["end_s"]
+    text, status = row.get("text"), row.get("status")
+    if not isinstance(content, str) or not re.fullmatch("[0-9a-f]{16,64}", content):
+        raise ValueError(f"content_sha256 is {content!r}")
+    for value in (start, end):
+        if type(value) not in (int, float) or not math.isfinite(value):
+            raise ValueError(f"a time is {value!r}")
+    if not 0 <= start < end:
+        raise ValueError(f"the span is {start} ... {end}")
+    if not isinstance(text, str | None) or status not in (None, "keep", "drop"):
+        raise ValueError(f"text is {text!r}, status (keep, drop) is {status!r}")
+    if text is None and status is None:
+        raise ValueError("neither text nor status")
+    return Correction(number, content, float(start), float(end), text, status, line)
+
+
+def match(table: pd.DataFrame, corrections: list[Correction]) -> tuple[np.ndarray, list[str]]:
+    """The row of `table` that each correction is for.
+
+    A segment takes the correction that shares at least `MIN_OVERLAP` of the longer of the two; of
+    several the last in the file.
+
+    Returns:
+        `[n_corrections] int64` positions in the table, -1 where there is none; and for each
+        correction why there is none, else "".
+    """
+    n = len(corrections)
+    names = pd.Index(table["recording_id"].astype(str).unique())
+    code = names.get_indexer([c.recording_id for c in corrections])
+    begin = np.array([c.start_s for c in corrections], float)
+    end = np.array([c.end_s for c in corrections], float)
+    best, share = np.full(n, -1), np.zeros(n)
+    rate = table["rate_hz"].to_numpy(float)
+    starts, ends = table["start"].to_numpy(float) / rate, table["end"].to_numpy(float) / rate
+    if len(table) and n:
+        # one time line: recording after recording, so that one search finds what a span meets
+        apart = max(ends.max(), end.max()) + 1.0
+        offset = names.get_indexer(table["recording_id"].astype(str)) * apart
+        order = np.lexsort((ends, offset + starts))
+        first = np.searchsorted(np.maximum.accumulate((offset + ends)[order]), code * apart + begin)
+        last = np.searchsorted((offset + starts)[order], code * apart + end)
+        counts = np.where(code >= 0, np.maximum(last - first, 0), 0)
+        which = np.repeat(np.arange(n), counts)
+        place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        rows = order[np.repeat(first, counts) + place]
+        common = np.minimum(ends[rows], end[which]) - np.maximum(starts[rows], begin[which])
+        longer = np.maximum(ends[rows] - starts[rows], end[which] - begin[which])
+        shares = np.clip(common / longer, 0, 1)
+        by_share = np.lexsort((rows, -shares, which))
+        _, top = np.unique(which[by_share], return_index=True)
+        top = by_share[top]
+        best[which[top]], share[which[top]] = rows[top], shares[top]
+    why = [""] * n
+    taken: dict[int, int] = {}  # row: the correction that it takes
+    for i in range(n):
+        if code[i] < 0:
+            why[i] = "no such recording"
+        elif share[i] < MIN_OVERLAP - 1e-6:
+            why[i] = f"fits no segment: the best shares {share[i]:.2f} of the longer of the two"
+        else:
+            if (earlier := taken.get(int(best[i]))) is not None:
+                why[earlier] = f"line {corrections[i].line} is for the same segment"
+            taken[int(best[i])] = i
+    best[[bool(reason) for reason in why]] = -1
+    return best, why
+
+
+def correct(
+    table: pd.DataFrame, corrections: list[Correction]
+) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
+    """`table` with the corrections applied, and those that were not, each with the reason.
+
+    A text that was typed by somebody who listened takes away the scores of the one it replaces, and
+    a drop for want of text. `drop` drops; `keep` undoes what earlier steps dropped, and `uphold`
+    what later ones do.
+    """
+    table = table.reset_index(drop=True)
+    rows, why = match(table, corrections)
+    conflicts = [
+        {
+            "line": c.line,
+            "content_sha256": c.content,
+            "start_s": c.start_s,
+            "end_s": c.end_s,
+            "text": c.text,
+            "status": c.status,
+            "why": reason,
+        }
+        for c, reason in zip(corrections, why, strict=True)
+        if reason
+    ]
+    taken = [(row, c) for row, c in zip(rows.tolist(), corrections, strict=True) if row >= 0]
+    texts = {row: c.text for row, c in taken if c.text is not None}
+    at = list(texts)
+    table.loc[at, "text"] = list(texts.values())
+    table.loc[at, "text_source"] = "corrected"
+    table.loc[at, SCORES] = np.nan
+    silent = [row for row, step in zip(at, table.loc[at, "step"], strict=True) if _is_silent(step)]
+    _restore(table, silent)
+    for mark in ("keep", "drop"):
+        marked = [row for row, c in taken if c.status == mark]
+        table.loc[marked, "marked"] = mark
+    table = uphold(table)
+    drop = table["marked"].eq("drop").fillna(False)
+    table.loc[drop, ["status", "step", "reason"]] = ["drop", "correct", "marked by hand"]
+    table.loc[drop, ["value", "limit"]] = np.nan
+    return table, conflicts
+
+
+def _is_silent(step) -> bool:
+    return isinstance(step, str) and step == "transcribe"
+
+
+def uphold(table: pd.DataFrame) -> pd.DataFrame:
+    """`table` with those segments kept again that somebody marked `keep` and a rule dropped.
+
+    Except where the rule is none of taste (`FINAL`): equal audio, no text, no audio of its own.
+    """
+    table = table.copy()
+    wanted = table["marked"].eq("keep") & table["status"].eq("drop")
+    wanted &= ~table["reason"].isin(FINAL)
+    _restore(table, table.index[wanted.fillna(False)])
+    return table
+
+
+def _restore(table: pd.DataFrame, rows) -> None:
+    table.loc[rows, "status"] = "keep"
+    table.loc[rows, ["step", "reason"]] = None
+    table.loc[rows, ["value", "limit"]] = np.nan
