@@ -38,16 +38,17 @@ class Part(NamedTuple):
     weight: float
 
 
-# Whisper itself gives up on a text at avg_logprob -1, compression_ratio 2.4, no_speech_prob 0.6
+# Whisper itself gives up on a text at avg_logprob -1, compression_ratio 2.4, no_speech_prob 0.6.
+# Where better is always better the good end is the best there is, so that trust ranks good ones too.
 PARTS = {
-    "avg_logprob": Part(-1.5, -0.35, 2),
+    "avg_logprob": Part(-1.5, 0.0, 2),
     "compression_ratio": Part(3.0, 1.8, 1),
-    "no_speech_prob": Part(0.9, 0.3, 1),
-    "language_prob": Part(0.2, 0.8, 1),
-    "repetition": Part(0.5, 0.1, 2),
+    "no_speech_prob": Part(0.9, 0.0, 1),
+    "language_prob": Part(0.2, 1.0, 1),
+    "repetition": Part(0.5, 0.0, 2),
     "invented": Part(1.0, 0.0, 2),
-    "agreement": Part(0.5, 0.95, 3),
-    "cer": Part(0.6, 0.1, 3),
+    "agreement": Part(0.5, 1.0, 3),
+    "cer": Part(0.6, 0.0, 3),
     "pace": Part(float(np.log2(3)), float(np.log2(1.5)), 1),  # |octaves| from the usual pace
 }
 OF_GIVEN_TEXTS = ("cer", "pace")
