@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/trust.py [N]
 
 Reads N (40) of the demo's sentences, each clean and in noise at 20, 10, 5 and 0 dB, and N stretches
-of noise alone, with the demo's Whisper and a second opinion on all. Prints, for each limit of trust,
+of noise alone, with the demo's Whisper and a second opinion on all. Prints for each limit of trust
 how many clips stay and their character error rate by the true texts; and how well trust and each of
 its parts alone put right transcripts (CER at most 5 %) before wrong ones (above 20 %): the share of
 pairs in the right order (AUC).

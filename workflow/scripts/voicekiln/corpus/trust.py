@@ -39,7 +39,7 @@ class Part(NamedTuple):
 
 
 # Whisper itself gives up on a text at avg_logprob -1, compression_ratio 2.4, no_speech_prob 0.6.
-# Where better is always better the good end is the best there is, so that trust ranks good ones too.
+# Where better is always better, `good` is the best there is: trust ranks the good ones too.
 PARTS = {
     "avg_logprob": Part(-1.5, 0.0, 2),
     "compression_ratio": Part(3.0, 1.8, 1),
