@@ -38,7 +38,7 @@ def segment(i, seconds, **more):
     start = i * 2 * RATE_HZ
     row = {
         "segment_id": f"r0_{i}", "recording_id": "r0", "root": "in", "path": "anna/a.wav",
-        "item": "ab12", "start": start, "end": start + round(seconds * RATE_HZ),
+        "item": "ab12" * 8, "start": start, "end": start + round(seconds * RATE_HZ),
         "rate_hz": RATE_HZ, "speaker": "anna", "language": "en", "text": f"Sentence number {i}.",
         "text_source": "known", "level_db": -20.0 - i / 7, "silence_share": 0.1,
         "clipped_share": 0.0, "audio_sha256": f"{i}", "status": "keep", "split": "train",
@@ -50,9 +50,9 @@ def segment(i, seconds, **more):
 def results(tmp_path):
     """A finished run `loud` over the corpus `mine`, with hostile names wherever names come in."""
     store = Store(tmp_path / "store", "normalize")
-    part = store.workfile("ab12", "flac")
+    part = store.workfile("ab12" * 8, "flac")
     soundfile.write(part, tone(30), RATE_HZ, format="FLAC", subtype="PCM_16")
-    store.put("ab12", {}, flac=part)
+    store.put("ab12" * 8, {}, flac=part)
 
     def recording(name, status, **more):
         row = {"recording_id": name, "root": "in", "path": f"{name}.wav", "status": status,
@@ -230,6 +230,16 @@ def test_the_summary_says_what_matters(results):
     assert "1 file could not be read" in said
     assert f"{results}/runs/loud/export/" in said
     assert "too short · 0.4 (limit 0.5)" in said
+
+
+def test_what_may_spoil_the_voice_is_said_with_the_file(results):
+    path = results / "corpora/mine/recordings.parquet"
+    assert "What may spoil the voice" not in page_of(results)
+    recordings = tables.read(path)
+    recordings["snr_db"] = 7.25
+    tables.write(recordings, path, tables.RECORDINGS)
+    assert "1 of 1 recordings are noisy" in page_of(results)
+    assert "r0.wav (7.2 dB)" in page_of(results)
 
 
 def test_segments_that_joined_corpora_share_are_told(results):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from voicekiln import job, tables
 from voicekiln.corpus import corrections, merge, trust
+from voicekiln.corpus.quality import concerns
 from voicekiln.store.files import write_atomic
 from voicekiln.text.clean import clean
 
@@ -18,6 +19,8 @@ def main(smk):
     recordings = merge.merge_recordings([Path(path) for path in smk.input.recordings])
     limit = smk.params.settings["max_bad_recordings"]
     merge.check_bad_share(recordings, limit, smk.wildcards.corpus)
+    for concern in concerns(recordings):
+        log.warning("%s", concern)
     segments = merge.merge_segments([Path(path) for path in smk.input.segments], recordings)
     acoustics = merge.merge_acoustics([Path(path) for path in smk.input.acoustics], segments)
     given = corrections.read(next(iter(smk.input.corrections), None))

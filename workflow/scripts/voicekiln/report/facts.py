@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from voicekiln import tables
+from voicekiln.corpus.quality import concerns
 from voicekiln.corpus.transcribe import load_span
 from voicekiln.provenance import sha256_file
 from voicekiln.report.clips import Clips
@@ -92,11 +93,13 @@ def corpus_facts(folder: Path) -> dict[str, Any]:
     """The account of a corpus: ledger, its lines in the order of the steps, leaks, hashes."""
     ledger = read_json(folder / "ledger.json")
     digest = folder / "DIGEST.json"
+    recordings = folder / "recordings.parquet"
     return {
         "name": folder.name,
         "folder": folder.as_posix(),
         "ledger": ledger,
         "funnel": funnel(ledger) if ledger and ledger["rate_hz"] else [],
+        "concerns": concerns(tables.read(recordings)) if recordings.exists() else [],
         "leaks": read_json(folder / "leaks.json"),
         "files": (read_json(digest) or {"files": []})["files"],
         "sha256": sha256_file(digest) if digest.exists() else None,

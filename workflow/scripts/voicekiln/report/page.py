@@ -18,6 +18,8 @@ MEASURES = (
     ("length_s", "length, seconds"),
     ("level_db", "level, dB re full scale (RMS)"),
     ("chars_per_s", "letters and digits a second"),
+    ("snr_db", "speech above noise, dB"),
+    ("pitch_hz", "pitch, Hz"),
 )
 
 

@@ -1,0 +1,92 @@
+"""What in a corpus's recordings may spoil a voice, in words: for the log and the report.
+
+Nothing is dropped for it. The limits of noise and clipping are those that
+are asked for IndexTTS2's data; the others are where a listener begins to mind.
+"""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+SHOWN = 10
+NARROW = 0.75  # of the usual bandwidth
+# column, whether high (1) or low (-1) is bad, limit, decimals and unit of its values, what it means
+LIMITS = (
+    ("snr_db", -1, 15.0, 1, "dB", "noisy: less than 15 dB between speech and noise"),
+    ("hum_db", 1, 20.0, 1, "dB", "humming: lines of the mains 20 dB above what surrounds them"),
+    ("reverb_s", 1, 0.5, 2, "s", "echoing: sound takes more than 0.5 s to die away"),
+    ("clipped_share", 1, 0.01, 3, "of it", "clipped in more than 1 % of their time"),
+    ("beyond_usual_db", -1, -3.0, 1, "dB", "more than 3 dB quieter than most, also after the gain"),
+)
+
+
+@dataclass(frozen=True)
+class Concern:
+    """One thing to worry about.
+
+    Attributes:
+        text: what it is, with how many recordings of how many.
+        files: these recordings with their values, worst first, at most `SHOWN`.
+        n_files: how many there are.
+    """
+
+    text: str
+    files: list[str]
+    n_files: int
+
+    def __str__(self):
+        more = self.n_files - len(self.files)
+        return f"{self.text}: {', '.join(self.files)}" + (f" and {more} more" if more else "")
+
+
+def concerns(recordings: pd.DataFrame) -> list[Concern]:
+    """What there is to worry about in the usable ones of `recordings` (`tables.RECORDINGS`)."""
+    used = recordings[recordings["status"] == "ok"].copy()
+    if used.empty:
+        return []
+    level_db = used["loudness_lufs"] + used["gain_db"]
+    used["beyond_usual_db"] = level_db - level_db.median()
+    found = [formats(used), bandwidths(used)]
+    for column, sign, limit, digits, unit, text in LIMITS:
+        beyond = used[sign * used[column] > sign * limit]
+        found.append(_concern(used, beyond, column, sign, digits, unit, text))
+    return [concern for concern in found if concern]
+
+
+def formats(used: pd.DataFrame) -> Concern | None:
+    """A mix of formats; the files are those of the rare ones."""
+    kinds = (
+        used["codec"].fillna(used["container"]).fillna("?")
+        + (" " + used["source_rate_hz"].astype("string").fillna("?") + " Hz, ")
+        + (used["channels"].astype("string").fillna("?") + " ch")
+    )
+    counts = kinds.value_counts().sort_index().sort_values(ascending=False, kind="stable")
+    if len(counts) == 1:
+        return None
+    listed = "; ".join(f"{count} x {kind}" for kind, count in counts.head(SHOWN).items())
+    rest = f"; {len(counts) - SHOWN} more" if len(counts) > SHOWN else ""
+    rare = used[kinds != counts.index[0]]
+    rare = rare.assign(kind=kinds[rare.index].map(counts)).sort_values(["kind", "root", "path"])
+    text = f"{len(counts)} formats, which may sound different ({listed}{rest}); not the usual one"
+    return Concern(text, rare["path"].head(SHOWN).tolist(), len(rare))
+
+
+def bandwidths(used: pd.DataFrame) -> Concern | None:
+    """Recordings that sound dull beside the others: up-sampled ones, or heavily compressed."""
+    width_hz = used["bandwidth_hz"].clip(upper=(used["rate_hz"] / 2).astype(float))
+    usual_hz = width_hz.median()
+    narrow = used[width_hz < NARROW * usual_hz]
+    text = f"dull: much less than the usual bandwidth of {usual_hz / 1000:.1f} kHz"
+    return _concern(used, narrow, "bandwidth_hz", -1, 0, "Hz", text)
+
+
+def _concern(used, beyond, column, sign, digits, unit, text):
+    if beyond.empty:
+        return None
+    order = beyond.assign(badness=-sign * beyond[column].astype(float))
+    order = order.sort_values(["badness", "root", "path"])
+    files = [
+        f"{row['path']} ({float(row[column]):.{digits}f} {unit})"
+        for _, row in order.head(SHOWN).iterrows()
+    ]
+    return Concern(f"{len(beyond)} of {len(used)} recordings are {text}", files, len(beyond))
