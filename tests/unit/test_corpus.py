@@ -123,6 +123,7 @@ VALIDATE = ValidateSettings(
     [
         (segment("a good text"), None, None, None),
         (segment("?!"), "no text", 0, 1),
+        (segment("a good text", text_source="known", avg_logprob=-1.4, cer=0.2), None, None, None),
         (segment("a good text", trust=0.1), "transcript not trusted", 0.1, 0.2),
         (
             segment("a good text", text_source="known", cer=0.7),

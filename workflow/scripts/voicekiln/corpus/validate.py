@@ -46,7 +46,7 @@ def validate(table: pd.DataFrame, settings: ValidateSettings) -> pd.DataFrame:
         (
             "recogniser unsure",
             table["avg_logprob"],
-            table["avg_logprob"] < settings.min_avg_logprob,
+            (table["avg_logprob"] < settings.min_avg_logprob) & (table["text_source"] != "known"),
             settings.min_avg_logprob,
         ),
         (
