@@ -15,8 +15,8 @@ NEVER_READ = "Nobody ever said this line about a purple submarine."
 
 
 def test_a_chapter_is_cut_and_each_segment_gets_what_it_says_of_the_text(workflow):
-    """A recording with its sentences as one page; one of them is left out of the page, and one is on
-    it that is not read."""
+    """A recording with its sentences as one page; one of them is not on it, and one that is on it
+    is not read."""
     target = workflow.dir / "in" / READ
     target.parent.mkdir(parents=True)
     shutil.copy(DEMO / "recordings" / READ, target)
