@@ -16,7 +16,7 @@ from voicekiln.audio import segment as cutting
 from voicekiln.audio.normalize import NormalizeSettings, normalize
 from voicekiln.config import resolve
 from voicekiln.corpus.reading import left_over, pieces, place, read_along
-from voicekiln.corpus.segments import Given
+from voicekiln.corpus.segments import Given, distinct
 from voicekiln.corpus.segments import given as spans_of
 from voicekiln.text.align import EXTEND, MATCH, MISMATCH, OPEN, _codes, _pairs, align
 
@@ -219,7 +219,7 @@ def test_a_session_read_from_a_page_gets_its_takes_back(shared_data, tmp_path, n
 
 
 def test_a_long_text_without_a_recogniser_is_dropped_with_the_reason():
-    known = [{"start_s": None, "end_s": None, "text": "a chapter"}]
+    known = distinct([{"start_s": None, "end_s": None, "text": "a chapter"}])
     rate_hz = 24000
     assert spans_of(known, rate_hz, 14 * rate_hz, whole_s=15.0) == Given([], [])
     assert spans_of(known, rate_hz, 16 * rate_hz, whole_s=15.0) is None  # cut like one without text

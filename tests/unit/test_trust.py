@@ -5,7 +5,7 @@ import unicodedata
 import numpy as np
 import pytest
 from corpus_rows import segment, table
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from voicekiln.corpus import trust
 from voicekiln.corpus.trust import PARTS, character_error_rate, invented, repetition, score
@@ -94,6 +94,7 @@ def trust_of(**scores):
     return score(table(segment("some words", **(unknown | scores))))["trust"][0]
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.fixed_dictionaries({name: VALUES for name in SCORES}), st.sampled_from(SCORES))
 def test_trust_lies_in_0_to_1_and_rises_with_each_part(scores, name):
     before = trust_of(**scores)
