@@ -30,6 +30,7 @@ include: "workflow/rules/correct.smk"
 include: "workflow/rules/deduplicate.smk"
 include: "workflow/rules/validate.smk"
 include: "workflow/rules/split.smk"
+include: "workflow/rules/review.smk"
 include: "workflow/rules/tokenizer.smk"
 include: "workflow/rules/reset.smk"
 include: "workflow/rules/features.smk"
@@ -55,6 +56,12 @@ rule dataset:
         expand("results/corpora/{corpus}/DIGEST.json", corpus=CORPORA),
 
 
+rule review:
+    """The review pages of all corpora."""
+    input:
+        expand("results/corpora/{corpus}/review/index.html", corpus=CORPORA),
+
+
 rule train:
     """All runs trained."""
     input:
@@ -76,6 +83,7 @@ rule export:
 localrules:
     all,
     dataset,
+    review,
     train,
     evaluate,
     export,

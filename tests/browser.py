@@ -18,6 +18,15 @@ def executable() -> str | None:
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
+def wait_for(condition) -> None:
+    """Return when `condition()` holds."""
+    until = time.monotonic() + TIMEOUT_S
+    while not condition():
+        if time.monotonic() > until:
+            raise TimeoutError("waited in vain")
+        time.sleep(0.05)
+
+
 class Browser:
     """One page in a Chromium of its own; `events` is all that it told, requests among it."""
 
@@ -92,9 +101,16 @@ class Browser:
 
     def open(self, page: Path) -> None:
         """Load a file and wait until it is there."""
+        self.events.clear()
         self.call("Page.navigate", url=page.as_uri())
         while not self.told("Page.loadEventFired"):
             self.events.append(self._message())
+
+    def press(self, key: str) -> None:
+        """Press and release a key, as named by `KeyboardEvent.key`."""
+        typed = {"text": "\r" if key == "Enter" else key} if key == "Enter" or len(key) == 1 else {}
+        self.call("Input.dispatchKeyEvent", type="keyDown", key=key, **typed)
+        self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
 
     def told(self, method: str) -> list[dict]:
         """The parameters of the events of a kind."""

@@ -1,0 +1,26 @@
+"""A finished corpus -> a page to listen, correct, keep and drop, without a network."""
+
+from voicekiln.review import page
+
+
+rule review_corpus:
+    """Write the review page of a corpus."""
+    input:
+        digest="results/corpora/{corpus}/DIGEST.json",
+        merged="results/corpora/{corpus}/tables/correct/DIGEST.json",
+        corrections=corrections,
+    output:
+        page="results/corpora/{corpus}/review/index.html",
+    log:
+        "logs/review_corpus/{corpus}.log",
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=4000,
+        runtime="2h",
+    params:
+        code=code("review_corpus.py"),
+        template=[template(f"voicekiln/review/{part}") for part in page.PARTS],
+        settings=corpus_settings("review"),
+    script:
+        "../scripts/review_corpus.py"

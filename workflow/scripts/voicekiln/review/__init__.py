@@ -1,0 +1,1 @@
+"""The page on which people go through the segments of a corpus."""

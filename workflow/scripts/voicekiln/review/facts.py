@@ -1,0 +1,129 @@
+"""What the review page holds: the segments, worst first, as columns of builtin types."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from voicekiln import tables
+from voicekiln.corpus.corrections import Correction, match
+
+# columns that are shown as they are, with the digits that matter
+NUMBERS = {
+    "trust": 3, "value": 3, "limit": 3, "avg_logprob": 2, "cer": 3, "agreement": 2, "snr_db": 1,
+}  # fmt: skip
+NAMES = ("speaker", "language", "text_source")  # few distinct values
+
+
+def worst_first(segments: pd.DataFrame) -> pd.DataFrame:
+    """The segments by rising trust, unknown trust last; of equals the dropped ones first."""
+    keys = pd.DataFrame(
+        {
+            "trust": segments["trust"].astype(float),
+            "kept": segments["status"].eq("keep").astype(bool),
+            "avg_logprob": segments["avg_logprob"].astype(float),
+            "path": segments["path"],
+            "start": segments["start"],
+        }
+    )
+    order = keys.sort_values(list(keys), kind="stable").index
+    return segments.loc[order].reset_index(drop=True)
+
+
+def gather(
+    corpus: str,
+    segments: pd.DataFrame,
+    recordings: pd.DataFrame,
+    corrections: list[Correction],
+    context_s: float,
+) -> dict[str, Any]:
+    """Everything that `review.js` reads, without the audio and its waveforms.
+
+    Args:
+        corpus: its name.
+        segments: those that the page lists, in its order.
+        recordings: of the corpus.
+        corrections: all lines of the user's file.
+        context_s: audio played before and after a segment.
+
+    Returns:
+        `recordings` (sha, path, item, seconds), `reasons` ([step, reason]) and `names` (distinct
+        values of `NAMES`), to which the columns `segments` refer by position (-1: none), and
+        `corrections` with the position of the segment that each is for (-1: not on the page).
+    """
+    used = recordings.drop_duplicates("recording_id").set_index("recording_id")
+    shown = list(dict.fromkeys(segments["recording_id"]))
+    number = {name: i for i, name in enumerate(shown)}
+    dropped = segments["status"].eq("drop").fillna(False).astype(bool)
+    rate = segments["rate_hz"].astype(float)
+    columns: dict[str, list] = {
+        "recording": segments["recording_id"].map(number).tolist(),
+        "start_s": (segments["start"].astype(float) / rate).round(6).tolist(),
+        "end_s": (segments["end"].astype(float) / rate).round(6).tolist(),
+        "split": segments["split"].fillna("").tolist(),
+        "dropped": dropped.astype(int).tolist(),
+        "text": segments["text"].fillna("").tolist(),
+    }
+    for name in ("raw_text", "heard"):  # where they say something else
+        other = segments[name].fillna("")
+        columns[name] = other.mask(other == segments["text"].fillna(""), "").tolist()
+    for name, digits in NUMBERS.items():
+        values = segments[name].astype(float).round(digits)
+        columns[name] = [None if tables.missing(value) else value for value in values]
+    reasons = list(zip(segments["step"].fillna(""), segments["reason"].fillna(""), strict=True))
+    reasons = [pair if gone else None for pair, gone in zip(reasons, dropped, strict=True)]
+    distinct = sorted(set(filter(None, reasons)))
+    place = {pair: i for i, pair in enumerate(distinct)}
+    columns["reason"] = [-1 if pair is None else place[pair] for pair in reasons]
+    names = {name: sorted(set(segments[name].dropna())) for name in NAMES}
+    for name in NAMES:
+        place = {value: i for i, value in enumerate(names[name])}
+        columns[name] = segments[name].map(place).fillna(-1).astype(int).tolist()
+    return {
+        "corpus": corpus,
+        "context_s": context_s,
+        "recordings": [_recording(used.loc[name]) for name in shown],
+        "reasons": distinct,
+        "names": names,
+        "segments": columns,
+        "corrections": given(segments, corrections),
+    }
+
+
+def _recording(row: Mapping) -> dict[str, Any]:
+    return {
+        "sha": row["content_sha256"],
+        "path": row["path"],
+        "item": row["item"],
+        "seconds": round(float(row["n_samples"]) / float(row["rate_hz"]), 6),
+    }
+
+
+def given(segments: pd.DataFrame, corrections: list[Correction]) -> list[dict[str, Any]]:
+    """The user's lines, each with the segment of the page that it is for."""
+    rows, _ = match(segments, corrections)
+    return [
+        {"line": c.line, "raw": c.raw, "segment": row}
+        for c, row in zip(corrections, rows.tolist(), strict=True)
+    ]
+
+
+def with_conflicts(facts: dict[str, Any], conflicts: list[Mapping[str, Any]]) -> dict[str, Any]:
+    """`facts` where each correction that was not applied says why.
+
+    Args:
+        conflicts: the lines of `tables/correct/conflicts.jsonl`.
+    """
+    why = {row["line"]: row["why"] for row in conflicts}
+    lines = [line | {"why": why.get(line["line"], "")} for line in facts["corrections"]]
+    return facts | {"corrections": lines}
+
+
+def read_conflicts(path: Path) -> list[dict[str, Any]]:
+    """The corrections that the rule `correct` could not apply."""
+    return (
+        pd.read_json(path, lines=True, dtype=False).to_dict("records")
+        if path.stat().st_size
+        else []
+    )
