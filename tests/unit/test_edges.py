@@ -187,6 +187,23 @@ def test_cuts_inside_takes_are_found_and_clean_ones_are_left_alone(shared_data, 
     assert counts["left"] <= 0.3 * len(cuts)
 
 
+@pytest.mark.parametrize("name", SESSIONS)
+def test_noise_is_not_taken_for_words_at_the_edges(normalised, tmp_path, name):
+    """White noise 10 dB below the louder half of the session."""
+    store, key = normalised(f"long/{name}")
+    samples, rate_hz = soundfile.read(store.path(key, ".flac"), dtype="float32")
+    power = np.sort(samples**2)
+    noise = np.random.default_rng(0).standard_normal(len(samples)).astype(np.float32)
+    noise *= np.sqrt(power[len(power) // 2 :].mean()) * 10 ** (-10 / 20)
+    flac = tmp_path / "noisy.flac"
+    soundfile.write(flac, np.clip(samples + noise, -1, 1) / 2, rate_hz, subtype="PCM_16")
+    loud, _ = edges.loudness(flac)
+    spans = cutting.segment(flac, SEGMENT, []).spans
+    found = check([Piece(*span) for span in spans], loud, rate_hz, len(samples), 15.0)
+    assert [[r.start, r.end] for r in found] == spans
+    assert not any(r.cut for r in found)
+
+
 def test_clips_of_published_data_sets_are_left_alone(shared_data, tmp_path):
     alarms, clips = [], [*shared_data.glob("en_lj/wavs/*"), *shared_data.glob("am_spk098/wavs/*")]
     for clip in clips:

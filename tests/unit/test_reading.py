@@ -229,3 +229,25 @@ def test_a_long_text_without_a_recogniser_is_dropped_with_the_reason():
         cut_ = [{"start": 0, "end": seconds * rate_hz}]
         [row] = segment_script.segment_rows(inherited, known, spans, cut_)
         assert row.get("reason") == reason and row["status"] == ("drop" if reason else "keep")
+
+
+def test_a_sentence_that_is_read_twice_is_given_once():
+    known = "The wind was cold that night. Nobody slept. The boat left before the sun came up."
+    found, gaps = reading(
+        "the wind was cold that night",
+        "nobody slept",
+        "nobody slept",
+        "the boat left before the sun came up",
+        known=known,
+    )
+    kept = found[found["status"] == "keep"]
+    assert " ".join(kept["text"]) == known and not gaps
+    assert sorted(found["heard"][found["status"] == "drop"]) == ["nobody slept"]
+
+
+def test_of_a_page_from_another_book_nothing_is_kept():
+    words, other = chapter(1500), chapter(1500, seed=1)
+    heard = [" ".join(plain(other[a:b])) for a, b in cut(other)]
+    found, gaps = reading(*heard, known=" ".join(words))
+    assert set(found["status"]) == {"drop"}
+    assert [gap["words"] for gap in gaps] == [len(words)]
