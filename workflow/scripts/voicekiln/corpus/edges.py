@@ -96,7 +96,7 @@ def check(
     Args:
         pieces: sorted and disjoint.
         loud: what `loudness` says.
-        max_s: no recognised segment grows beyond this.
+        max_s: no recognised segment grows beyond this; a given text has its own length.
     """
     found: list[Checked] = []
     for i, piece in enumerate(pieces):
@@ -114,7 +114,8 @@ def _check_one(piece, loud, rate_hz, room, n_samples, max_s) -> Checked:
     frames = [round(edge * FRAMES_PER_S / rate_hz) for edge in (piece.start, piece.end)]
     first, last = -(-room[0] * FRAMES_PER_S // rate_hz), room[1] * FRAMES_PER_S // rate_hz
     reach = REACH_FRAMES["given" if piece.given else "recognised"]
-    free = reach if piece.given else round(max_s * FRAMES_PER_S) - (frames[1] - frames[0])
+    long = 0 if piece.given else frames[1] - frames[0]
+    free = max(0, round(max_s * FRAMES_PER_S) - long)
     moved = [piece.start, piece.end]
     for side, name in enumerate(("start", "end")):
         at = frames[side]
