@@ -176,6 +176,8 @@ def _write_shard(folder, shard, listed, draw):
         path = f"results/corpora/voice/shards/{shard}/{name}.parquet"
         tables.write(tables.frame(rows, schema), folder / path, schema)
         written.append(path)
+    written.append(f"results/corpora/voice/shards/{shard}/unsaid.jsonl")
+    (folder / written[-1]).touch()
     return written
 
 
