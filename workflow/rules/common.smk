@@ -149,6 +149,17 @@ def hash_to_convert(wildcards):
     return to_convert(wildcards)["sha256"]
 
 
+def separator_model(wildcards):
+    """Input: the corpus's source separation weights, where there are any."""
+    model = CORPORA[wildcards.corpus]["normalize"]["separate"]
+    return [] if model is None else located(model)
+
+
+def gpus_to_separate(wildcards):
+    """Resource: a GPU where sources are separated."""
+    return int(CORPORA[wildcards.corpus]["normalize"]["separate"] is not None)
+
+
 def speaker_model(wildcards):
     """Input: the corpus's speaker embedding network, where there is one."""
     model = CORPORA[wildcards.corpus]["measure"]["speaker_model"]

@@ -5,6 +5,7 @@ rule normalize:
     """Normalise the recordings of one shard."""
     input:
         table="results/corpora/{corpus}/shards/{shard}/inventory.parquet",
+        separator=separator_model,
     output:
         table="results/corpora/{corpus}/shards/{shard}/normalize.parquet",
     log:
@@ -15,6 +16,7 @@ rule normalize:
         "../../envs/audio.yaml"
     threads: 1
     resources:
+        gpu=gpus_to_separate,
         mem_mb=1500,
         runtime="8h",
     params:

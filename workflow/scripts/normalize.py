@@ -2,12 +2,15 @@
 
 import logging
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
-from voicekiln import job, tables
+from voicekiln import extras, job, tables
+from voicekiln.audio import enhance
 from voicekiln.audio import normalize as audio
 from voicekiln.corpus.inventory import refuse
 from voicekiln.errors import UserError
+from voicekiln.provenance import sha256_file
 from voicekiln.store.items import Store
 
 log = logging.getLogger("normalize")
@@ -22,8 +25,16 @@ def main(smk):
     job.start(smk)
     config = smk.params.settings["normalize"]
     settings = audio.NormalizeSettings(**config)
-    store = Store(STORE, "normalize", {"settings": config, "version": audio.VERSION})
+    separator = Path(smk.input.separator) if smk.input.separator else None
+    used = [name for name in extras.NEEDS if config[name]]
+    basis = {
+        "settings": config | {"separate": sha256_file(separator) if separator else None},
+        "version": audio.VERSION,
+        "packages": extras.versions(used),
+    }
+    store = Store(STORE, "normalize", basis)
     table = tables.read(Path(smk.input.table))
+    steps = cache(lambda: loaded(settings, separator))  # not for a shard with nothing to do
     rows, computed = [], 0
     for row in job.track(table.to_dict("records"), len(table), "recordings normalised"):
         if row["status"] == "ok":
@@ -32,7 +43,7 @@ def main(smk):
             try:
                 if record is None:
                     computed += 1
-                    record = make(store, key, Path(row["root"], row["path"]), settings)
+                    record = make(store, key, Path(row["root"], row["path"]), settings, steps())
                 row |= {
                     "item": key,
                     "rate_hz": record["rate_hz"],
@@ -55,11 +66,17 @@ def main(smk):
     tables.write(table, Path(smk.output.table), tables.RECORDINGS, store)
 
 
-def make(store, key, source, settings):
+def loaded(settings, separator):
+    """What takes music and noise away, where the settings ask for it."""
+    steps = [enhance.Separator(separator)] if separator else []
+    return steps + ([enhance.denoise] if settings.denoise else [])
+
+
+def make(store, key, source, settings, steps):
     """Normalise one recording into the store; its record."""
     part = store.workfile(key, "flac")
     try:
-        record = asdict(audio.normalize(source, part, settings))
+        record = asdict(audio.normalize(source, part, settings, steps))
         store.put(key, record, flac=part)
     finally:
         part.unlink(missing_ok=True)

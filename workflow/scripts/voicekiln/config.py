@@ -11,6 +11,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.validators import extend
 
+from voicekiln import extras
 from voicekiln.errors import UserError
 
 
@@ -93,6 +94,13 @@ def _cross_checks(config: Mapping[str, Any]) -> Iterator[str]:
         rules = corpus["validate"]
         if rules["min_chars_per_s"] >= rules["max_chars_per_s"]:
             yield f"corpora.{name}.validate: min_chars_per_s must be below max_chars_per_s"
+        for key in extras.NEEDS:
+            command = extras.missing(key) if corpus["normalize"][key] else None
+            if command:
+                yield (
+                    f"corpora.{name}.normalize.{key} is {corpus['normalize'][key]}, and what it "
+                    f"needs is not installed: {command}"
+                )
         if corpus["transcripts"] is None and corpus["transcribe"]["model"] is None:
             yield (
                 f"corpora.{name}: neither transcripts nor transcribe.model is set, so there would "
@@ -202,8 +210,9 @@ def _named_files(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             model = corpus["transcribe"][key]
             if model is not None and is_file(model):
                 yield f"corpora.{name}.transcribe.{key}", model
-        if corpus["measure"]["speaker_model"] is not None:
-            yield f"corpora.{name}.measure.speaker_model", corpus["measure"]["speaker_model"]
+        for section, key in (("normalize", "separate"), ("measure", "speaker_model")):
+            if corpus[section][key] is not None:
+                yield f"corpora.{name}.{section}.{key}", corpus[section][key]
     for name, run in config["runs"].items():
         for key in ("checkpoint", "vocab"):
             if key in run["base"]:

@@ -9,8 +9,10 @@ import hashlib
 import math
 import os
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ import soxr
 
 from voicekiln.audio import decode
 from voicekiln.audio.clipping import FRAMES_PER_S, ClippingDetector
+from voicekiln.audio.enhance import Enhance
 from voicekiln.audio.loudness import LoudnessMeter, TruePeakMeter
 from voicekiln.audio.measures import RoomMeter, SpectrumMeter
 from voicekiln.audio.probe import AudioError
@@ -43,6 +46,8 @@ class NormalizeSettings:
     loudness_lufs: float  # target
     true_peak_dbtp: float  # ceiling; louder peaks limit the gain, nothing is compressed
     max_gain_db: float  # a nearly silent recording is not blown up to its noise
+    denoise: str | None = None  # see enhance.py
+    separate: str | None = None
 
 
 @dataclass(frozen=True)
@@ -69,14 +74,27 @@ class NormalizeResult:
     reverb_s: float | None
 
 
-def normalize(source: Path, target: Path, settings: NormalizeSettings) -> NormalizeResult:
+def normalize(
+    source: Path, target: Path, settings: NormalizeSettings, steps: Sequence[Enhance] = ()
+) -> NormalizeResult:
     """Writes `source` to `target` as mono 16-bit FLAC at `settings.rate_hz`.
+
+    Args:
+        steps: what `settings` asks for in `separate` and `denoise`, ready to use.
 
     Raises:
         AudioError: `source` is not usable; nothing is left at `target`.
     """
-    with tempfile.TemporaryFile(dir=target.parent) as spool:
+    with ExitStack() as opened:
+        spool = opened.enter_context(tempfile.TemporaryFile(dir=target.parent))
         mix = _spool(source, spool, settings.rate_hz)
+        dc_offset = mix.offset
+        for step in steps:
+            begin = partial(_centred, spool, mix, settings.rate_hz)
+            enhanced = opened.enter_context(tempfile.TemporaryFile(dir=target.parent))
+            for block in step(begin, settings.rate_hz):
+                enhanced.write(block)
+            spool, mix = enhanced, replace(mix, offset=0.0)
         loudness, peak = LoudnessMeter(settings.rate_hz), TruePeakMeter()
         for block in _centred(spool, mix, settings.rate_hz):
             loudness.update(block)
@@ -102,7 +120,7 @@ def normalize(source: Path, target: Path, settings: NormalizeSettings) -> Normal
         source_rate_hz=mix.rate_hz,
         source_channels=mix.channels,
         source_samples=mix.n_samples,
-        dc_offset=mix.offset,
+        dc_offset=dc_offset,
         loudness_lufs_in=None if loudness_lufs is None else round(loudness_lufs, DB_DIGITS),
         gain_db=gain_db,
         true_peak_dbtp=None if peak_dbtp is None else round(peak_dbtp + gain_db, DB_DIGITS),

@@ -1,0 +1,28 @@
+"""Packages that only some settings need, and that the environments do not bring."""
+
+import importlib.util
+from collections.abc import Iterable
+from importlib import metadata
+
+# for each of the settings: what has to be importable, and how to get it
+NEEDS = {
+    "denoise": (
+        ("noisereduce",),
+        "pip install --no-deps noisereduce==3.0.3 joblib tqdm matplotlib",
+    ),
+    "separate": (("torch", "torchaudio"), "pip install torch==2.13.0 torchaudio==2.11.0"),
+}
+
+
+def missing(setting: str) -> str | None:
+    """How to install what `denoise` or `separate` needs; None where it is there."""
+    packages, command = NEEDS[setting]
+    if all(importlib.util.find_spec(package) for package in packages):
+        return None
+    return command
+
+
+def versions(settings: Iterable[str]) -> dict[str, str]:
+    """Versions of the packages that these settings need; part of the results' keys."""
+    names = sorted({package for setting in settings for package in NEEDS[setting][0]})
+    return {name: metadata.version(name) for name in names}
