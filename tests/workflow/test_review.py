@@ -1,0 +1,79 @@
+"""From the page back into the data set: edit, save, rebuild (N15, S4-97)."""
+
+import json
+
+import browser
+import pytest
+from workflow_runner import piece
+
+pytestmark = pytest.mark.slow
+
+CLIPS = {"a": "anna/garden.flac", "b": "ben/station.flac", "c": "ben/market.ogg"}
+CHAIN = {"correct", "deduplicate", "validate_segments", "split_corpus", "review_corpus"}
+
+
+def texts(workflow):
+    """What is in the data set, by clip."""
+    rows = []
+    for side in ("train", "val"):
+        lines = workflow.path(f"corpora/voice/dataset/{side}.jsonl").read_text().splitlines()
+        rows += map(json.loads, lines)
+    return {row["id"]: row["text"] for row in rows}
+
+
+def test_what_is_saved_on_the_page_is_in_the_next_data_set(workflow, tmp_path):
+    if browser.executable() is None:
+        pytest.skip("no Chromium is here to open the page")
+    for i in range(6):
+        name = "abc"[i % 3]
+        piece(CLIPS[name], 1 + i, workflow.dir / "in" / f"{name}{i}.flac", text=True)
+    workflow.config["corpora"]["voice"] = {
+        "audio": "in",
+        "language": "en",
+        "transcripts": "sidecar",
+        "shards": 2,
+        "corrections": "corrections.jsonl",
+        "split": {"min_recordings": 2},
+    }
+    workflow.run("review")
+    assert workflow.computed["review"] == 6
+    html = workflow.path("corpora/voice/review/index.html")
+    before = texts(workflow)
+
+    with browser.Browser(tmp_path / "profile", 1280) as chromium:
+        folder = str(workflow.dir)
+        chromium.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=folder)
+        chromium.open(html)
+        chromium.evaluate("$('order').value = 'longest', filter()")
+        chromium.press("Home")
+        chromium.press("e")
+        chromium.evaluate("$('text').setSelectionRange(999, 999)")
+        chromium.call("Input.insertText", text=" Typed by <hand>.")
+        chromium.press("Enter")
+        chromium.press("j")
+        chromium.press("x")
+        chromium.press("s")
+        browser.wait_for((workflow.dir / "corrections.jsonl").exists)
+        complaints = ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded")
+        assert [told for kind in complaints for told in chromium.told(kind)] == []
+    lines = (workflow.dir / "corrections.jsonl").read_text().splitlines()
+    assert len(lines) == 2
+    stray = json.loads(lines[1]) | {"start_s": 100.0, "end_s": 101.0}
+    with open(workflow.dir / "corrections.jsonl", "a") as file:
+        file.write(json.dumps(stray) + "\n")
+
+    workflow.run("review")
+    assert set(workflow.jobs) - {"review"} == CHAIN and set(workflow.jobs.values()) == {1}
+    assert workflow.computed == {}, "no audio is touched for a text"
+    after = texts(workflow)
+    changed = [text for name, text in after.items() if before.get(name) != text]
+    assert len(changed) == 1 and changed[0].endswith(" Typed by <hand>.")
+    assert len(set(before) - set(after)) == 1
+    assert (
+        "fits no segment"
+        in workflow.path("corpora/voice/tables/correct/conflicts.jsonl").read_text()
+    )
+    data = html.read_text().split('id="data">')[1].split("</script>")[0]
+    listed = json.loads(data)["corrections"]
+    assert [line["segment"] >= 0 for line in listed] == [True, True, False]
+    assert "Nothing to be done" in workflow.run("review")
