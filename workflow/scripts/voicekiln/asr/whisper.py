@@ -7,6 +7,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
+import numba
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -110,6 +111,7 @@ class WhisperRecogniser:
         self.few = 1 if device == "cpu" else batch  # padding is not free on a CPU
         self.device = device
         self.word_times = word_times
+        numba.set_num_threads(1)  # upstream's DTW is short; idle helpers would spin in between
 
     @torch.inference_mode()
     def hear(
