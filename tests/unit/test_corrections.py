@@ -83,6 +83,7 @@ def test_a_text_given_by_hand_ends_a_drop_for_want_of_text_and_no_other():
         ("segment", "overlaps the one before", False),
         ("deduplicate", "same text", True),
         ("deduplicate", "same audio", False),
+        ("deduplicate", "copy of a recording", False),
         ("validate", "recogniser unsure", True),
         ("validate", "no text", False),
     ],

@@ -35,7 +35,7 @@ def rows_of(n):
         yield row
 
 
-def content(n, corrections=(), conflicts=()):
+def content(n, corrections=(), conflicts=(), digest="d1"):
     segments = facts.worst_first(tables.frame(list(rows_of(n)), tables.SEGMENTS))
     source = recording(ID, n, content_sha256=SHA, item=ITEM, path='a/o\'ne "two".wav')
     found = facts.gather(
@@ -45,7 +45,7 @@ def content(n, corrections=(), conflicts=()):
         list(corrections),
         0.4,
     )
-    found["digest"] = "d1"
+    found["digest"] = digest
     found["segments"]["peaks"] = [page_peaks(i) for i in range(n)]
     return facts.with_conflicts(found, list(conflicts))
 
@@ -217,6 +217,40 @@ def test_an_earlier_file_is_opened_and_merged(chromium, tmp_path):
     }
     with pytest.raises(RuntimeError, match="line 2 is no correction"):
         chromium.evaluate(f"openCorrections({json.dumps(json.dumps(mine) + chr(10) + '[]')})")
+
+
+@pytest.mark.slow
+def test_unsaved_work_moves_on_to_the_page_of_the_next_data_set(chromium, tmp_path):
+    chromium.open(write_page(tmp_path / "page", 10))
+    for key in "xa":
+        chromium.press(key)
+    # the next data set has the first nine only: one of the two finds its segment again
+    chromium.open(write_page(tmp_path / "page", 9, digest="d2"))
+    assert "1 of 9 reviewed · not saved yet" in chromium.evaluate("$('progress').textContent")
+    assert "1 unsaved" in chromium.evaluate("$('said').textContent")
+    assert [(c.start_s, c.status) for c in saved(chromium, tmp_path)] == [(8, "keep")]
+    chromium.open(write_page(tmp_path / "page", 10, digest="d3"))
+    assert "1 of 10 reviewed" in chromium.evaluate("$('progress').textContent")
+    assert [(c.start_s, c.status) for c in saved(chromium, tmp_path)] == [(9, "drop")]
+
+
+@pytest.mark.slow
+def test_filters_and_orders(chromium, tmp_path):
+    chromium.open(write_page(tmp_path / "page", 20))
+    for field, value, expected in (
+        ("state", "drop", [19, 14, 9, 4]),
+        ("reason", "0", [19, 14, 9, 4]),
+        ("speaker", "1", list(range(19, 0, -2))),
+        ("trust-to", "0.15", [19, 18, 17]),
+        ("query", "NUMBER 1", [19, 18, 17, 16, 15, 14, 13, 12, 11, 10]),
+        ("order", "place", list(range(20))),
+    ):
+        chromium.evaluate(f"$('{field}').value = '{value}', filter()")
+        assert chromium.evaluate("shown.map(i => S.start_s[i])") == expected, field
+        chromium.evaluate("$('filters').reset(), new Promise(done => setTimeout(done, 20))")
+    chromium.press("a")
+    chromium.evaluate("$('reviewed').value = 'done', filter()")
+    assert chromium.evaluate("shown.length") == 1
 
 
 COUNTS = """(() => {

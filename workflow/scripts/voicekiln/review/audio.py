@@ -25,6 +25,8 @@ def waveform(file: soundfile.SoundFile, start: int, end: int) -> str:
     samples = file.read(end - start, dtype="int16")
     if len(samples) != end - start:
         raise EOFError(f"ends before sample {end}")
+    if not len(samples):
+        samples = np.zeros(1, np.int16)
     edges = np.linspace(0, len(samples), POINTS + 1).astype(int)
     # a span of fewer samples than points repeats some
     first = np.minimum(edges[:-1], len(samples) - 1)

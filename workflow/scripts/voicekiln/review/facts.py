@@ -1,12 +1,13 @@
 """What the review page holds: the segments, worst first, as columns of builtin types."""
 
+import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from voicekiln import tables
 from voicekiln.corpus.corrections import Correction, match
 
 # columns that are shown as they are, with the digits that matter
@@ -70,7 +71,7 @@ def gather(
         columns[name] = other.mask(other == segments["text"].fillna(""), "").tolist()
     for name, digits in NUMBERS.items():
         values = segments[name].astype(float).round(digits)
-        columns[name] = [None if tables.missing(value) else value for value in values]
+        columns[name] = [value if math.isfinite(value) else None for value in values]
     reasons = list(zip(segments["step"].fillna(""), segments["reason"].fillna(""), strict=True))
     reasons = [pair if gone else None for pair, gone in zip(reasons, dropped, strict=True)]
     distinct = sorted(set(filter(None, reasons)))
@@ -122,8 +123,5 @@ def with_conflicts(facts: dict[str, Any], conflicts: list[Mapping[str, Any]]) ->
 
 def read_conflicts(path: Path) -> list[dict[str, Any]]:
     """The corrections that the rule `correct` could not apply."""
-    return (
-        pd.read_json(path, lines=True, dtype=False).to_dict("records")
-        if path.stat().st_size
-        else []
-    )
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines if line]

@@ -170,7 +170,7 @@ document.addEventListener("keydown", (event) => {
     }
     return;
   }
-  if (here === $("query") && (event.key === "Enter" || event.key === "Escape")) {
+  if (here.closest("#filters") && (event.key === "Escape" || (here === $("query") && event.key === "Enter"))) {
     event.preventDefault();
     return leaveText();
   }

@@ -55,36 +55,34 @@ function keepProgress() {
   }
 }
 
-// Progress on this data; or else what was not saved on an earlier page of the corpus.
+// Progress on this data, and what was not saved on earlier pages of the corpus: how much of that.
 function takeUpProgress() {
   const numbers = new Map();
   for (let i = 0; i < N; i++) numbers.set(nameOf(i), i);
-  const keys = [];
-  try {
-    for (let k = 0; k < localStorage.length; k++) keys.push(localStorage.key(k));
-  } catch {
-    stored = false;
-    return 0;
-  }
   const own = PLACE + DATA.digest;
   let earlier = 0;
-  for (const key of keys.filter((k) => k.startsWith(PLACE)).sort((a) => (a === own ? 1 : -1))) {
-    let progress;
-    try {
-      progress = JSON.parse(localStorage.getItem(key));
-      if (key !== own && !progress.unsaved) continue;
-      for (const [name, [text, status]] of Object.entries(progress.made)) {
+  try {
+    const keys = Array.from({ length: localStorage.length }, (_, k) => localStorage.key(k));
+    for (const key of keys.filter((name) => name.startsWith(PLACE) && name !== own)) {
+      const progress = JSON.parse(localStorage.getItem(key));
+      const left = {};
+      for (const [name, [text, status]] of Object.entries(progress.unsaved ? progress.made : {})) {
         const i = numbers.get(name);
-        if (i === undefined) continue;
-        decisions.set(i, { text, status });
-        if (key !== own) earlier++;
+        if (i === undefined) left[name] = [text, status];
+        else decisions.set(i, { text, status }), earlier++;
       }
-      if (key === own) others = progress.others;
-    } catch {
-      continue; // not ours, or from another version
+      if (Object.keys(left).length) {
+        localStorage.setItem(key, JSON.stringify({ ...progress, made: left }));
+      } else localStorage.removeItem(key);
     }
-    unsaved ||= progress.unsaved;
-    if (key !== own) localStorage.removeItem(key);
+    const progress = JSON.parse(localStorage.getItem(own));
+    for (const [name, [text, status]] of Object.entries(progress?.made ?? {})) {
+      if (numbers.has(name)) decisions.set(numbers.get(name), { text, status });
+    }
+    others = progress?.others ?? [];
+    unsaved = earlier > 0 || (progress?.unsaved ?? false);
+  } catch {
+    stored = false;
   }
   if (earlier) keepProgress();
   return earlier;
