@@ -15,7 +15,7 @@ from voicekiln import tables
 from voicekiln.audio import segment as cutting
 from voicekiln.audio.normalize import NormalizeSettings, normalize
 from voicekiln.config import resolve
-from voicekiln.corpus.reading import left_over, pieces, place, read_along
+from voicekiln.corpus.reading import left_over, page, pieces, place, read_along
 from voicekiln.corpus.segments import Given, distinct
 from voicekiln.corpus.segments import given as spans_of
 from voicekiln.text.align import EXTEND, MATCH, MISMATCH, OPEN, _codes, _pairs, align
@@ -135,6 +135,16 @@ def test_no_word_is_given_twice_and_none_is_lost(seed, n_words, share):
         assert [(s.first, s.last) for s in found] == spans
 
 
+def test_texts_with_spans_are_one_page_in_their_order():
+    entries = [
+        {"start_s": 40.0, "end_s": 80.0, "text": "second passage"},
+        {"start_s": 0.0, "end_s": 40.0, "text": "First passage,"},
+        {"start_s": 0.0, "end_s": 40.0, "text": "first passage"},
+    ]
+    assert page(entries) == "First passage,\nsecond passage"
+    assert page([*entries, entries[0] | {"text": "or something else"}]) is None
+
+
 def reading(*heard, known, **more):
     rows = [segment(text, 3.0 * i, recording="long") for i, text in enumerate(heard)]
     whole = json.dumps([{"start_s": None, "end_s": None, "text": known}])
@@ -223,6 +233,13 @@ def test_a_long_text_without_a_recogniser_is_dropped_with_the_reason():
     rate_hz = 24000
     assert spans_of(known, rate_hz, 14 * rate_hz, whole_s=15.0) == Given([], [])
     assert spans_of(known, rate_hz, 16 * rate_hz, whole_s=15.0) is None  # cut like one without text
+    parts = [
+        {"start_s": start_s, "end_s": end_s, "text": "a passage"}
+        for start_s, end_s in ((0.0, 20.0), (20.0, 55.0), (60.0, 99.0))
+    ]
+    assert spans_of(parts, rate_hz, 100 * rate_hz, whole_s=15.0) is None
+    assert len(spans_of(parts[:1], rate_hz, 100 * rate_hz, whole_s=15.0).spans) == 1
+    assert len(spans_of(parts, rate_hz, 100 * rate_hz).spans) == 3  # nobody could align them
     spans = spans_of(known, rate_hz, 100 * rate_hz)
     inherited = dict.fromkeys(segment_script.INHERITED) | {"recording_id": "r", "rate_hz": rate_hz}
     for seconds, reason in ((50, None), (90, "long text, and no transcribe.model to cut it by")):

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from voicekiln import tables
+from voicekiln.corpus.segments import distinct, start_of
 from voicekiln.corpus.trust import character_error_rate
 from voicekiln.text.align import align
 from voicekiln.text.clean import letters
@@ -133,6 +134,12 @@ def left_over(
         yield at, len(words), before, None
 
 
+def page(known: Sequence[dict]) -> str | None:
+    """The known texts of a recording as one, in their order; None where a stretch has several."""
+    texts = [entry["text"] for entry in sorted(distinct(known), key=start_of)]
+    return "\n".join(texts) if all(texts) else None
+
+
 def read_along(
     table: pd.DataFrame, recordings: pd.DataFrame, max_cer: float
 ) -> tuple[pd.DataFrame, list[dict]]:
@@ -140,8 +147,8 @@ def read_along(
 
     Args:
         table: `tables.SEGMENTS`, recognised.
-        recordings: `tables.RECORDINGS`; those with one text for all of them that `segment` has cut
-            nonetheless are long readings.
+        recordings: `tables.RECORDINGS`; those whose known texts `segment` has left aside are long
+            readings.
         max_cer: a segment whose stretch differs more from what was heard is not in the text.
 
     Returns:
@@ -150,11 +157,9 @@ def read_along(
     table = table.copy()
     gaps = []
     texts = {
-        (row.root, row.path): known[0]["text"]
+        (row.root, row.path): text
         for row in recordings.itertuples()
-        if not tables.missing(row.known)
-        and len(known := json.loads(row.known)) == 1
-        and known[0]["start_s"] is None
+        if not tables.missing(row.known) and (text := page(json.loads(row.known)))
     }
     cut = table[(table["status"] == "keep") & table["text"].notna()]
     cut = cut[(cut["text_source"] != "known").fillna(True)].sort_values("start", kind="stable")

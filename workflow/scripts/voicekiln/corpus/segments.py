@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import soundfile
 
+from voicekiln.asr.hypothesis import MAX_S
 from voicekiln.audio import segment as cutting
 from voicekiln.store.items import Store
 from voicekiln.text.clean import comparable
@@ -34,7 +35,8 @@ def given(
         known: `{"start_s", "end_s", "text"}` each, or None.
         rate_hz: of the normalised recording.
         n_samples: its length.
-        whole_s: a longer recording with one text for all of it is cut as if it had none; the text
+        whole_s: a longer recording with one text for all of it is cut as if it had none, and so is
+            one whose texts mostly have spans that are too long to be heard or trained on; the text
             is dealt out to the segments once they are recognised.
     """
     if not known:
@@ -50,6 +52,10 @@ def given(
         start = min(max(start, last), n_samples)
         last = min(max(end, start), n_samples)
         spans.append([start, last])
+    lengths = np.diff(spans).ravel()
+    too_long = lengths > max(whole_s, MAX_S) * rate_hz
+    if lengths[too_long].sum() > lengths.sum() / 2 and all(entry["text"] for entry in known):
+        return None
     return Given(spans, overlapping)
 
 
