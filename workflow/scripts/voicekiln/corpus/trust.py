@@ -89,11 +89,11 @@ def _invented() -> tuple[frozenset[str], tuple[str, ...]]:
     """Texts, and beginnings of texts, that recognisers invent; as `letters` gives them."""
     with open(INVENTED, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-    texts = {kind: [letters(r["text"]) for r in rows if r["match"] == kind] for kind in _KINDS}
-    return frozenset(texts["whole"]), tuple(texts["prefix"])
-
-
-_KINDS = ("whole", "prefix")
+    whole, prefixes = (
+        [letters(row["text"]) for row in rows if row["match"] == kind]
+        for kind in ("whole", "prefix")
+    )
+    return frozenset(whole), tuple(prefixes)
 
 
 def invented(text: str) -> float:
@@ -125,7 +125,7 @@ def inspect(table: pd.DataFrame) -> pd.DataFrame:
     recognised = table["text"].notna() & (table["text_source"] != "known").fillna(True)
     for name, measure in (("repetition", repetition), ("invented", invented)):
         table[name] = table["text"].where(recognised).map(measure, na_action="ignore").astype(float)
-    heard = table["heard"].notna() & table["text"].notna()
+    heard = table["heard"].notna() & (table["text_source"] == "known").fillna(False)
     pairs = table.loc[heard, ["text", "heard"]].itertuples(index=False)
     table["cer"] = pd.Series(
         [character_error_rate(text, said) for text, said in pairs], table.index[heard], float
