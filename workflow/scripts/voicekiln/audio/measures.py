@@ -14,6 +14,7 @@ DIGITAL_SILENCE_DB = -90.0  # only rounding is below; padding and noise gates sa
 FLOOR_PERCENTILE = 10
 LOUD_PERCENTILE = 95
 ACTIVE_RANGE_DB = 15.9  # of active speech below its loud parts, the margin of ITU-T P.56
+NOISE_SWING_DB = 3.0  # of frames of mere noise above its floor
 MAX_SNR_DB = 80.0
 
 FRAME_S, HOP_S = 0.032, 0.016
@@ -48,11 +49,12 @@ def snr_db(levels: np.ndarray, floor_db: float | None) -> float | None:
     """
     if floor_db is None or not len(levels):
         return None
-    active = levels[levels >= np.percentile(levels, LOUD_PERCENTILE) - ACTIVE_RANGE_DB]
+    loud_db = np.percentile(levels, LOUD_PERCENTILE)
+    active = levels[levels >= max(loud_db - ACTIVE_RANGE_DB, floor_db + NOISE_SWING_DB)]
+    if not len(active):
+        return 0.0
     power = np.mean(10 ** (active.astype(np.float64) / 10))
     noise = 10 ** (floor_db / 10)
-    if power <= noise:
-        return 0.0
     return float(min(10 * np.log10((power - noise) / noise), MAX_SNR_DB))
 
 

@@ -11,7 +11,7 @@ from voicekiln.audio.speaker import statistics
 from voicekiln.audio.vad import FRAMES_PER_S, levels_db
 from voicekiln.store.items import Store
 
-VERSION = 1
+VERSION = 2
 BLOCK_S = 10  # a whole number, see vad.levels_db
 MAX_S = 60  # of a longer segment the beginning is measured; validate.max_s goes no higher
 SURROUNDINGS_S = 5  # on both sides, where the noise floor of a segment is looked for
