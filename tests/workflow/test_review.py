@@ -31,9 +31,10 @@ def test_what_is_saved_on_the_page_is_in_the_next_data_set(workflow, tmp_path):
         "audio": "in",
         "language": "en",
         "transcripts": "sidecar",
-        "shards": 2,
+        "shards": 1,
         "corrections": "corrections.jsonl",
         "split": {"min_recordings": 2},
+        "validate": {"min_s": 4.0},  # the clip of one sentence is too short
     }
     workflow.run("review")
     assert workflow.computed["review"] == 6
@@ -52,12 +53,15 @@ def test_what_is_saved_on_the_page_is_in_the_next_data_set(workflow, tmp_path):
         chromium.press("Enter")
         chromium.press("j")
         chromium.press("x")
+        chromium.press("End")
+        assert "too short" in chromium.evaluate("$('facts').textContent")
+        chromium.press("a")
         chromium.press("s")
         browser.wait_for((workflow.dir / "corrections.jsonl").exists)
         complaints = ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded")
         assert [told for kind in complaints for told in chromium.told(kind)] == []
     lines = (workflow.dir / "corrections.jsonl").read_text().splitlines()
-    assert len(lines) == 2
+    assert len(lines) == 3
     stray = json.loads(lines[1]) | {"start_s": 100.0, "end_s": 101.0}
     with open(workflow.dir / "corrections.jsonl", "a") as file:
         file.write(json.dumps(stray) + "\n")
@@ -67,13 +71,14 @@ def test_what_is_saved_on_the_page_is_in_the_next_data_set(workflow, tmp_path):
     assert workflow.computed == {}, "no audio is touched for a text"
     after = texts(workflow)
     changed = [text for name, text in after.items() if before.get(name) != text]
-    assert len(changed) == 1 and changed[0].endswith(" Typed by <hand>.")
-    assert len(set(before) - set(after)) == 1
+    assert sum(text.endswith(" Typed by <hand>.") for text in changed) == 1
+    assert len(changed) == 2, "the edited one, and the one that was too short"
+    assert len(set(before) - set(after)) == len(set(after) - set(before)) == 1
     assert (
         "fits no segment"
         in workflow.path("corpora/voice/tables/correct/conflicts.jsonl").read_text()
     )
     data = html.read_text().split('id="data">')[1].split("</script>")[0]
     listed = json.loads(data)["corrections"]
-    assert [line["segment"] >= 0 for line in listed] == [True, True, False]
+    assert [line["segment"] >= 0 for line in listed] == [True, True, True, False]
     assert "Nothing to be done" in workflow.run("review")
