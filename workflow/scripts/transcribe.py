@@ -5,10 +5,8 @@ import logging
 from pathlib import Path
 
 import pandas as pd
-import torch
 from voicekiln import job, tables
 from voicekiln.asr import engines, listen
-from voicekiln.asr.hypothesis import MAX_S
 from voicekiln.corpus import transcribe as transcribing
 from voicekiln.provenance import to_json
 from voicekiln.store.items import Store
@@ -20,7 +18,6 @@ SCORES = ("avg_logprob", "no_speech_prob", "compression_ratio", "language_prob",
 
 def main(smk):
     job.start(smk)
-    torch.set_num_threads(smk.threads)
     settings = smk.params.settings["transcribe"]
     table = tables.read(Path(smk.input.table))
     table["words"] = None
@@ -32,8 +29,7 @@ def main(smk):
         drop(table, several, "several transcripts, and no transcribe.model to choose")
         drop(table, silent & ~several, "no known text")
     else:
-        seconds = (table["end"] - table["start"]) / table["rate_hz"]
-        wanted = silent | (kept & (settings["check_known"] | (seconds > MAX_S)))
+        wanted = kept if settings["check_known"] else silent
         if wanted.any():
             made = [recognise(smk, settings, table, table[wanted])]
         choose(table, several, settings["min_agreement"])
@@ -89,13 +85,17 @@ def recognise(smk, settings, table, wanted):
     missing = [block for block in plan.blocks if store.get(block.key) is None]
     log.info("%d items, %d computed", len(plan.blocks), len(missing))
     if missing:
-        hear(missing, audio, store, models, settings, way)
+        hear(smk, missing, audio, store, models, way)
     fill(table, wanted, plan.records(store))
     return store
 
 
-def hear(missing, audio, store, models, settings, way):
+def hear(smk, missing, audio, store, models, way):
     """Make the blocks that are missing."""
+    import torch  # takes seconds; a job that has nothing to hear does without
+
+    torch.set_num_threads(smk.threads)
+    settings = smk.params.settings["transcribe"]
     device = "cuda" if torch.cuda.is_available() else "cpu"
     total = sum(len(block.spans) for block in missing)
     precision = "single" if device == "cpu" else "half"
