@@ -57,7 +57,7 @@ def make(folder: Path, normalized: Store, sources: list[dict], rows: list[dict])
     """The page, by the same calls as the rule."""
     recordings = tables.frame(sources, tables.RECORDINGS)
     listed = facts.worst_first(tables.frame(rows, tables.SEGMENTS))
-    content = facts.gather("bench", listed, recordings, [], 0.4) | {"digest": "bench"}
+    content = facts.gather("bench", listed, recordings, [], [], 0.4) | {"digest": "bench"}
     with Store(folder / "store", "review") as store:
         peaks = review_corpus.peaks(listed, recordings, normalized, store, 0.4)
     content["segments"]["peaks"] = peaks

@@ -43,11 +43,12 @@ def content(n, corrections=(), conflicts=(), digest="d1"):
         segments,
         tables.frame([source], tables.RECORDINGS),
         list(corrections),
+        list(conflicts),
         0.4,
     )
     found["digest"] = digest
     found["segments"]["peaks"] = [page_peaks(i) for i in range(n)]
-    return facts.with_conflicts(found, list(conflicts))
+    return found
 
 
 def page_peaks(seed):

@@ -24,8 +24,10 @@ def main(smk):
     recordings = tables.read_checked(digest, "recordings.parquet")
     listed = facts.worst_first(segments).head(settings["max_segments"])
     given = corrections.read(next(iter(smk.input.corrections), None))
-    content = facts.gather(smk.wildcards.corpus, listed, recordings, given, settings["context_s"])
-    content = facts.with_conflicts(content, facts.read_conflicts(merged.parent / "conflicts.jsonl"))
+    conflicts = facts.read_conflicts(merged.parent / "conflicts.jsonl")
+    content = facts.gather(
+        smk.wildcards.corpus, listed, recordings, given, conflicts, settings["context_s"]
+    )
     content["digest"] = sha256_file(digest)[:16]
     normalized = Store(STORE, "normalize")
     store = Store(STORE, "review", {"points": audio.POINTS, "version": audio.VERSION})

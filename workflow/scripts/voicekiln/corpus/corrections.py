@@ -177,8 +177,8 @@ def correct(
     table.loc[at, "text"] = list(texts.values())
     table.loc[at, "text_source"] = "corrected"
     table.loc[at, SCORES] = np.nan
-    silent = [row for row, step in zip(at, table.loc[at, "step"], strict=True) if _is_silent(step)]
-    _restore(table, silent)
+    mute = table.loc[at, "step"].eq("transcribe").fillna(False).astype(bool)
+    _restore(table, mute.index[mute])
     for mark in ("keep", "drop"):
         marked = [row for row, c in taken if c.status == mark]
         table.loc[marked, "marked"] = mark
@@ -189,10 +189,6 @@ def correct(
     return table, conflicts
 
 
-def _is_silent(step) -> bool:
-    return isinstance(step, str) and step == "transcribe"
-
-
 def uphold(table: pd.DataFrame) -> pd.DataFrame:
     """`table` with those segments kept again that somebody marked `keep` and a rule dropped.
 
@@ -201,7 +197,7 @@ def uphold(table: pd.DataFrame) -> pd.DataFrame:
     table = table.copy()
     wanted = table["marked"].eq("keep") & table["status"].eq("drop")
     wanted &= ~table["reason"].isin(FINAL)
-    _restore(table, table.index[wanted.fillna(False)])
+    _restore(table, table.index[wanted.fillna(False).astype(bool)])
     return table
 
 

@@ -37,15 +37,17 @@ def gather(
     segments: pd.DataFrame,
     recordings: pd.DataFrame,
     corrections: list[Correction],
+    conflicts: list[Mapping[str, Any]],
     context_s: float,
 ) -> dict[str, Any]:
-    """Everything that `review.js` reads, without the audio and its waveforms.
+    """Everything that `model.js` reads, without the audio and its waveforms.
 
     Args:
         corpus: its name.
         segments: those that the page lists, in its order.
         recordings: of the corpus.
         corrections: all lines of the user's file.
+        conflicts: the lines of `tables/correct/conflicts.jsonl`.
         context_s: audio played before and after a segment.
 
     Returns:
@@ -53,7 +55,7 @@ def gather(
         values of `NAMES`), to which the columns `segments` refer by position (-1: none), and
         `corrections` with the position of the segment that each is for (-1: not on the page).
     """
-    used = recordings.drop_duplicates("recording_id").set_index("recording_id")
+    used = recordings[recordings["status"] == "ok"].set_index("recording_id")
     shown = list(dict.fromkeys(segments["recording_id"]))
     number = {name: i for i, name in enumerate(shown)}
     dropped = segments["status"].eq("drop").fillna(False).astype(bool)
@@ -88,7 +90,7 @@ def gather(
         "reasons": distinct,
         "names": names,
         "segments": columns,
-        "corrections": given(segments, corrections),
+        "corrections": given(segments, corrections, conflicts),
     }
 
 
@@ -101,24 +103,16 @@ def _recording(row: Mapping) -> dict[str, Any]:
     }
 
 
-def given(segments: pd.DataFrame, corrections: list[Correction]) -> list[dict[str, Any]]:
-    """The user's lines, each with the segment of the page that it is for."""
+def given(
+    segments: pd.DataFrame, corrections: list[Correction], conflicts: list[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """The user's lines, each with the segment of the page that it is for, or why it is for none."""
     rows, _ = match(segments, corrections)
+    why = {row["line"]: row["why"] for row in conflicts}
     return [
-        {"line": c.line, "raw": c.raw, "segment": row}
+        {"line": c.line, "raw": c.raw, "segment": row, "why": why.get(c.line, "")}
         for c, row in zip(corrections, rows.tolist(), strict=True)
     ]
-
-
-def with_conflicts(facts: dict[str, Any], conflicts: list[Mapping[str, Any]]) -> dict[str, Any]:
-    """`facts` where each correction that was not applied says why.
-
-    Args:
-        conflicts: the lines of `tables/correct/conflicts.jsonl`.
-    """
-    why = {row["line"]: row["why"] for row in conflicts}
-    lines = [line | {"why": why.get(line["line"], "")} for line in facts["corrections"]]
-    return facts | {"corrections": lines}
 
 
 def read_conflicts(path: Path) -> list[dict[str, Any]]:
