@@ -12,7 +12,7 @@ from voicekiln.asr.hypothesis import Clip, Hypothesis, Recogniser
 from voicekiln.corpus.trust import character_error_rate
 
 log = logging.getLogger("transcribe")
-VERSION = 1
+VERSION = 2
 AGAIN_BEAMS = 5
 
 
@@ -107,8 +107,12 @@ class Listener:
 
 
 def _questionable(one: Hypothesis) -> bool:
-    """Whether a text deserves a second opinion: halfway to upstream's limits, or beyond them."""
-    return one.temperature > 0 or one.avg_logprob < -0.5 or one.compression_ratio > 1.8
+    """Whether a text deserves a second opinion: halfway to upstream's limits, or beyond them.
+
+    Silence does not: what is read into it is dropped anyway.
+    """
+    unsure = one.temperature > 0 or one.avg_logprob < -0.5 or one.compression_ratio > 1.8
+    return unsure and not one.silent
 
 
 def _hear(
