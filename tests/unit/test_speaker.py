@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import soxr
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from speaker_network import network
 from test_measure import decoded, voice
 from voicekiln.audio import measures, speaker
 from voicekiln.audio.pitch import voiced_pitch_hz
@@ -86,32 +86,6 @@ def test_filter_bank_energies_are_those_of_kaldi():
     assert found.shape == (98, 80)
     assert {at: found[at] for at in KALDI} == pytest.approx(KALDI, abs=0.001)
     np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-4)
-
-
-def network(path, n_bands=80):
-    """A small speaker network of the exported kind: statistics of the frames, projected."""
-
-    class Network(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            torch.manual_seed(0)
-            self.frames = torch.nn.Linear(n_bands, 32)
-            self.embed = torch.nn.Linear(64, 16)
-
-        def forward(self, feats):
-            frames = torch.relu(self.frames(feats))
-            return self.embed(torch.cat([frames.mean(dim=1), frames.std(dim=1)], dim=1))
-
-    torch.onnx.export(
-        Network(),
-        (torch.zeros(1, 200, n_bands),),
-        path,
-        input_names=["feats"],
-        output_names=["embs"],
-        dynamic_axes={"feats": {0: "B", 1: "T"}, "embs": {0: "B"}},
-        dynamo=False,
-    )
-    return path
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

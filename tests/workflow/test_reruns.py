@@ -6,6 +6,8 @@ import shutil
 from collections import Counter
 
 import pytest
+from speaker_network import network
+from voicekiln import tables
 from voicekiln.corpus.listing import shard_of
 from workflow_runner import DEMO, Workflow, piece
 
@@ -17,6 +19,7 @@ MERGE_STEPS = {"correct", "deduplicate", "validate_segments", "split_corpus"}
 CLIPS = [("anna/garden.flac", f"anna/{name}.flac") for name in "abcd"]
 CLIPS += [("ben/station.flac", f"ben/{name}.wav") for name in "efg"]
 SHARDS = 3
+STEPS = ("normalize", "segment", "align", "measure")  # with items of their own
 
 
 def add(workflow, source, name, n_sentences):
@@ -38,7 +41,7 @@ def prepared(tmp_path_factory) -> Workflow:
     }
     workflow.run("dataset")
     assert workflow.jobs["normalize"] == SHARDS
-    assert workflow.computed == dict.fromkeys(("normalize", "segment", "align"), len(CLIPS))
+    assert workflow.computed == dict.fromkeys(STEPS, len(CLIPS))
     return workflow
 
 
@@ -76,7 +79,7 @@ def test_a_recording_is_added(known, tmp_path):
     before = known.dataset("voice")
     add(known, "carl/harbour.opus", "carl/new.wav", 3)
     known.run("dataset")
-    assert known.computed == {"normalize": 1, "segment": 1, "align": 1}
+    assert known.computed == dict.fromkeys(STEPS, 1)
     assert {known.jobs[step] for step in SHARD_STEPS} == {1}
     assert known.dataset("voice") != before
     assert known.dataset("voice") == clean_build(known, tmp_path)
@@ -104,6 +107,19 @@ def test_a_rule_of_validation_changes(known):
     assert set(known.jobs) - {"dataset"} == {"validate_segments", "split_corpus"}
 
 
+def test_a_speaker_model_is_given(known):
+    """Only the measures are made again, with the network's embeddings for features."""
+    model = network(known.dir / "speaker.onnx")
+    known.config["corpora"]["voice"]["measure"] = {"speaker_model": "speaker.onnx"}
+    known.run("results/corpora/voice/tables/correct/DIGEST.json")
+    assert known.computed == {"measure": len(CLIPS)}
+    acoustics = tables.read(known.path("corpora/voice/tables/correct/acoustics.parquet"))
+    assert {len(vector) for vector in acoustics["speaker_features"]} == {16}
+    known.config["corpora"]["voice"]["measure"]["speaker_model_sha256"] = "0" * 64
+    output = known.run("results/corpora/voice/tables/correct/DIGEST.json", ok=False)
+    assert "speaker.onnx: SHA-256 is" in output and model.exists()
+
+
 def test_another_number_of_shards_gives_the_same_data_set(known):
     before = known.dataset("voice")
     known.config["corpora"]["voice"]["shards"] = 1
@@ -129,7 +145,7 @@ def test_the_store_is_deleted(known):
     before = known.dataset("voice")
     shutil.rmtree(known.path("store"))
     known.run("dataset")
-    assert known.computed == dict.fromkeys(("normalize", "segment", "align"), len(CLIPS))
+    assert known.computed == dict.fromkeys(STEPS, len(CLIPS))
     assert known.dataset("voice") == before
 
 
