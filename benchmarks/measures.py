@@ -212,9 +212,7 @@ def denoising(speech: np.ndarray) -> None:
         part = (found @ speech) / (speech @ speech) * speech
         return 10 * np.log10((part @ part) / ((found - part) @ (found - part)))
 
-    print(
-        "\ndenoise: speech to all else, dB, before -> after; CPU seconds per hour; noisereduce alone"
-    )
+    print("\ndenoise: speech to all else, dB: before -> after; CPU s per hour; noisereduce alone")
     for true_db in (5, 10, 20, 30):
         draw = np.random.default_rng(0).normal(0, speech.std() * 10 ** (-true_db / 20), len(speech))
         noisy = (speech + draw).astype(np.float32)
