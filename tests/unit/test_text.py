@@ -1,9 +1,6 @@
-import itertools
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from voicekiln.text import minhash
 from voicekiln.text.clean import clean, comparable, script_share
 
 
@@ -46,29 +43,3 @@ def test_script_share():
     assert script_share("ሰላም", "ETHIOPIC") == 1.0
     assert script_share("abcd ሰላም1", "ETHIOPIC") == pytest.approx(3 / 7)
     assert script_share("12 !", "LATIN") == 1.0
-
-
-words = st.lists(st.sampled_from("the cat sat on a mat with one red hat".split()), min_size=2)
-
-
-@given(st.lists(words.map(" ".join), min_size=2, max_size=12, unique=True))
-def test_near_pairs_are_those_of_the_exact_jaccard(texts):
-    sets = [set(minhash.shingles(text).tolist()) for text in texts]
-    expected = {
-        (i, j)
-        for i, j in itertools.combinations(range(len(texts)), 2)
-        if len(sets[i] & sets[j]) / len(sets[i] | sets[j]) >= 0.85
-    }
-    assert {(i, j) for i, j, _ in minhash.near_pairs(texts, 0.85)} == expected
-
-
-def test_signatures_estimate_the_jaccard():
-    a, b = (minhash.shingles("the quick brown fox jumps over " + end) for end in ("a log", "it"))
-    signature = minhash.signatures([a, b])
-    estimate = (signature[0] == signature[1]).mean()
-    assert estimate == pytest.approx(minhash.jaccard(a, b), abs=0.15)
-
-
-def test_no_texts_no_pairs():
-    assert minhash.near_pairs([], 0.8) == []
-    assert minhash.near_pairs(["", "a"], 0.8) == []

@@ -6,6 +6,7 @@ from pathlib import Path
 from voicekiln import job, tables
 from voicekiln.corpus.corrections import uphold
 from voicekiln.corpus.deduplicate import DeduplicateSettings, deduplicate
+from voicekiln.corpus.measure import prints
 from voicekiln.store.files import write_atomic
 
 log = logging.getLogger("deduplicate")
@@ -15,11 +16,20 @@ def main(smk):
     job.start(smk)
     segments = tables.read_checked(Path(smk.input.digest), "segments.parquet")
     settings = DeduplicateSettings(**smk.params.settings["deduplicate"])
-    table, pairs = deduplicate(segments, settings)
+    acoustics = tables.read_checked(Path(smk.input.digest), "acoustics.parquet")
+    table, pairs = deduplicate(segments, prints(segments, acoustics), settings)
     table = uphold(table)
     kept = table.loc[table["status"] == "keep", "segment_id"]
     pairs["dropped"] &= ~pairs["other"].isin(kept)
-    log.info("%d pairs found, %d segments dropped", len(pairs), int(pairs["dropped"].sum()))
+    for kind, some in pairs.groupby("kind"):
+        log.info("%s: %d pairs, %d segments dropped", kind, len(some), some["dropped"].sum())
+    doubted = pairs[pairs["kind"].isin(["same audio", "copy of a recording"]) & ~pairs["same_text"]]
+    if len(doubted):
+        log.warning(
+            "%d segments hold audio that another text is given for elsewhere, first: %s",
+            len(doubted),
+            ", ".join(doubted["other"].head(10)),
+        )
     digest = Path(smk.output.digest)
     files = [digest.parent / "segments.parquet", digest.parent / "duplicates.jsonl"]
     tables.write(table, files[0], tables.SEGMENTS)

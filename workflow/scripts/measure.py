@@ -44,7 +44,11 @@ def main(smk):
     for name in COLUMNS:
         table[name] = [record.get(name) for record in measured]
     acoustics = [
-        {"segment_id": segment_id, "speaker_features": record.get("speaker_features")}
+        {
+            "segment_id": segment_id,
+            "fingerprint": bytes.fromhex(record["fingerprint"]) if record else None,
+            "speaker_features": record.get("speaker_features"),
+        }
         for segment_id, record in zip(table["segment_id"], measured, strict=True)
     ]
     tables.write(table, Path(smk.output.table), tables.SEGMENTS, store)

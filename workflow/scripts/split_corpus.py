@@ -6,7 +6,8 @@ from pathlib import Path
 
 from voicekiln import job, tables
 from voicekiln.corpus.manifest import write_manifests
-from voicekiln.corpus.split import SplitSettings, split
+from voicekiln.corpus.measure import prints
+from voicekiln.corpus.split import SplitSettings, imbalances, split
 from voicekiln.errors import UserError
 from voicekiln.ledger import ledger
 from voicekiln.store.files import write_atomic
@@ -18,7 +19,12 @@ def main(smk):
     job.start(smk)
     segments = tables.read_checked(Path(smk.input.digest), "segments.parquet")
     recordings = tables.read_checked(Path(smk.input.recordings), "recordings.parquet")
-    table, leaks = split(segments, SplitSettings(**smk.params.settings["split"]))
+    acoustics = tables.read_checked(Path(smk.input.recordings), "acoustics.parquet")
+    section = smk.params.settings["split"]
+    settings = SplitSettings(**section | {"validation": tuple(section["validation"])})
+    table, leaks = split(segments, prints(segments, acoustics), settings)
+    for line in imbalances(leaks["lengths"], settings.val_share):
+        log.warning("%s", line)
     account = ledger(recordings, table)
     digest = Path(smk.output.digest)
     folder = digest.parent
@@ -41,7 +47,7 @@ def main(smk):
             f"See {folder}/segments.parquet for every segment with its reason."
         )
     job.say(
-        f"{train['segments']} training and {val['segments']} validation segments, "
+        f"writing {train['segments']} training and {val['segments']} validation segments, "
         f"{(train['samples'] + val['samples']) / account['rate_hz'] / 60:.1f} of "
         f"{account['samples_in'] / account['rate_hz'] / 60:.1f} minutes kept"
     )

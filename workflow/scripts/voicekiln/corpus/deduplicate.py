@@ -1,83 +1,174 @@
-"""Duplicates among segments: equal audio, equal text, nearly equal text."""
+"""Duplicates among segments: equal audio, copies of a recording, equal text, nearly equal text."""
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
+from voicekiln.audio.fingerprint import copies
 from voicekiln.text.clean import comparable
-from voicekiln.text.minhash import near_pairs
+from voicekiln.text.minhash import near_leaders
 
-PAIRS = ["kind", "kept", "other", "similarity", "dropped"]
+PAIRS = ["kind", "kept", "other", "similarity", "same_text", "dropped"]
+# by what the most trustworthy of several is chosen; the last one makes the order total
+BY = {
+    "marked": False,
+    "given": False,
+    "trust": False,
+    "clipped_share": True,
+    "snr_db": False,
+    "avg_logprob": False,
+    "length": False,
+    "segment_id": True,
+}
+UNKNOWN_TRUST = 0.5
 
 
 @dataclass(frozen=True)
 class DeduplicateSettings:
     """Section `deduplicate` of a corpus."""
 
+    copy_distance: float  # share of the fingerprint's bits by which copies may differ; 0: no check
     takes_per_text: int  # segments of one speaker that may say the same text; 0: any number
     near_similarity: float  # Jaccard of 4-character shingles from which two texts are listed
     drop_near: bool  # drop near duplicates of one speaker too, or only list them
 
 
 def deduplicate(
-    table: pd.DataFrame, settings: DeduplicateSettings
+    table: pd.DataFrame, prints: pd.Series, settings: DeduplicateSettings
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`table` with duplicates dropped, and the pairs that were found.
 
-    Of equal audio the first by recording and start stays. Of equal texts of one speaker the takes
-    that the recogniser was surest of stay (known and corrected texts first), then the longest.
+    Of several the most trustworthy stays: marked to be kept by hand, then with a given or corrected
+    text, then by trust, and then the cleaner and the longer recording (`BY`).
+
+    Args:
+        table: `tables.SEGMENTS`.
+        prints: fingerprint of each segment (`[n] uint32`, or None), by the index of `table`.
+        settings: section `deduplicate`.
 
     Returns:
-        the table, and pairs with the columns `PAIRS` (segment ids; `dropped` says whether `other`
-        was dropped for it).
+        the table, and pairs with the columns `PAIRS`: segment ids, similarity (of copies 1 - share
+        of differing bits), whether both say the same (where not, one of the texts is wrong), and
+        whether `other` was dropped for it.
     """
     table = table.copy()
-    pairs: list[dict] = []
-
-    def drop(index, kept, kind, similarity=1.0):
-        table.loc[index, ["status", "step", "reason"]] = ["drop", "deduplicate", kind]
-        note(index, kept, kind, similarity, True)
-
-    def note(index, kept, kind, similarity, dropped):
-        names = table["segment_id"]
-        values = (kind, names[kept], names[index], similarity, dropped)
-        pairs.append(dict(zip(PAIRS, values, strict=True)))
-
-    live = table[table["status"] == "keep"]
-    for _, group in live.groupby("audio_sha256", sort=True):
-        for index in group.index[1:]:
-            drop(index, group.index[0], "same audio")
-
     live = _ranked(table)
-    if settings.takes_per_text:
-        for _, group in live.groupby(["speaker", "comparable"], sort=True):
-            for index in group.index[settings.takes_per_text :]:
-                drop(index, group.index[0], "same text")
-
-    live = _ranked(table)
-    for _, group in live.groupby("speaker", sort=True):
-        first = group.drop_duplicates("comparable")
-        rank = {index: i for i, index in enumerate(first.index)}
-        for i, j, share in near_pairs(list(first["comparable"]), settings.near_similarity):
-            a, b = sorted((first.index[i], first.index[j]), key=rank.__getitem__)
-            if settings.drop_near and (table.loc[[a, b], "status"] == "keep").all():
-                drop(b, a, "near-duplicate text", share)
-                table.loc[b, ["value", "limit"]] = [share, settings.near_similarity]
-            else:
-                note(b, a, "near-duplicate text", share, False)
-    return table, pd.DataFrame(pairs, columns=PAIRS).sort_values(PAIRS[:3], ignore_index=True)
+    found = [_same_audio(live)]
+    live = live.drop(found[-1].index)
+    found.append(_copies(live, prints, settings.copy_distance))
+    live = live.drop(found[-1].index)
+    live = live[live["comparable"] != ""]
+    found.append(_same_text(live, settings.takes_per_text))
+    live = live.drop(found[-1].index)
+    found.append(_near_text(live, settings.near_similarity, settings.drop_near))
+    pairs = pd.concat(found)
+    hit = pairs[pairs["dropped"]]
+    table.loc[hit.index, ["status", "step"]] = ["drop", "deduplicate"]
+    table.loc[hit.index, "reason"] = hit["kind"]
+    measured = hit[hit["limit"].notna()]
+    table.loc[measured.index, "value"] = measured["similarity"].astype(float)
+    table.loc[measured.index, "limit"] = measured["limit"].astype(float)
+    return table, _listed(pairs, table)
 
 
 def _ranked(table: pd.DataFrame) -> pd.DataFrame:
-    """The segments still kept, the most trustworthy first."""
-    live = table[table["status"] == "keep"].copy()
-    live["comparable"] = [comparable(text) for text in live["text"]]
-    live = live[live["comparable"] != ""]
-    live["marked"] = live["marked"].eq("keep").fillna(False)
-    live["given"] = live["text_source"] != "whisper"
-    live["logprob"] = live["avg_logprob"].fillna(0.0).round(6)
-    live["length"] = live["end"] - live["start"]
-    return live.sort_values(
-        ["marked", "given", "logprob", "length", "segment_id"],
-        ascending=[False, False, False, False, True],
+    """The segments still kept, the most trustworthy first, with what is compared."""
+    kept = table[table["status"] == "keep"]
+    live = pd.DataFrame(
+        {
+            "segment_id": kept["segment_id"].astype(object),
+            "speaker": kept["speaker"].astype(object).fillna(""),
+            "audio_sha256": kept["audio_sha256"].astype(object),
+            "comparable": [comparable(t) if isinstance(t, str) else "" for t in kept["text"]],
+            "marked": kept["marked"].eq("keep").fillna(False).astype(bool),
+            "given": kept["text_source"].isin(["known", "corrected"]).astype(bool),
+            "trust": kept["trust"].astype(float).fillna(UNKNOWN_TRUST),
+            "clipped_share": kept["clipped_share"].astype(float).fillna(0.0),
+            "snr_db": kept["snr_db"].astype(float).fillna(0.0),
+            "avg_logprob": kept["avg_logprob"].astype(float).fillna(0.0).round(6),
+            "length": (kept["end"] - kept["start"]).astype("int64"),
+        },
+        index=kept.index,
     )
+    return live.sort_values(list(BY), ascending=list(BY.values()))
+
+
+def _pairs(live, other, kept, kind, similarity=1.0, dropped=True, limit=np.nan):
+    """Rows of pairs, by the index of the segment that repeats: positions in `live` to names."""
+    others, keepers = live.iloc[other], live.iloc[kept]
+    return pd.DataFrame(
+        {
+            "kind": kind,
+            "kept": keepers["segment_id"].to_numpy(),
+            "other": others["segment_id"].to_numpy(),
+            "similarity": similarity,
+            "same_text": (others["comparable"].to_numpy() == keepers["comparable"].to_numpy()),
+            "dropped": dropped,
+            "limit": limit,
+        },
+        index=others.index,
+    )
+
+
+def _same_audio(live):
+    place = pd.Series(np.arange(len(live)), live.index)
+    first = place.groupby(live["audio_sha256"], sort=False).transform("first")
+    again = (first != place).to_numpy()
+    return _pairs(live, place[again], first[again], "same audio")
+
+
+def _copies(live, prints, max_distance):
+    """Segments that hold the recording of one that stays, by their fingerprints."""
+    known = [i for i, index in enumerate(live.index) if prints[index] is not None]
+    known = known if max_distance else []
+    i, j, distance = copies([prints[live.index[k]] for k in known], max_distance)
+    leader, share = _settled(len(known), i, j, 1 - distance)
+    again = np.flatnonzero(leader >= 0)
+    known = np.array(known, int)
+    similarity = share[again].round(4)
+    return _pairs(
+        live,
+        known[again],
+        known[leader[again]],
+        "copy of a recording",
+        similarity,
+        limit=round(1 - max_distance, 4),
+    )
+
+
+def _settled(n, i, j, similarity):
+    """Of pairs i < j by rank: the one that each repeats of those that stay (-1: it stays)."""
+    leader, share = np.full(n, -1), np.zeros(n)
+    order = np.lexsort((i, j))
+    for a, b, value in zip(i[order], j[order], similarity[order], strict=True):
+        if leader[a] < 0 and (leader[b] < 0 or value > share[b]):
+            leader[b], share[b] = a, value
+    return leader, share
+
+
+def _same_text(live, takes):
+    place = pd.Series(np.arange(len(live)), live.index)
+    same = place.groupby([live["speaker"], live["comparable"]], sort=False)
+    again = (same.cumcount() >= takes).to_numpy() & bool(takes)
+    return _pairs(live, place[again], same.transform("first")[again], "same text")
+
+
+def _near_text(live, threshold, drop):
+    """Texts of a speaker that nearly repeat one that stays, with all their takes."""
+    place = pd.Series(np.arange(len(live)), live.index)
+    others, kept, shares = [], [], []
+    for _, spoken in live.groupby("speaker", sort=True):
+        takes = place[spoken.index].groupby(spoken["comparable"], sort=False).apply(list)
+        for i, j, share in near_leaders(list(takes.index), threshold):
+            others += takes.iloc[j]
+            kept += [takes.iloc[i][0]] * len(takes.iloc[j])
+            shares += [round(share, 4)] * len(takes.iloc[j])
+    return _pairs(live, others, kept, "near-duplicate text", shares, drop, threshold)
+
+
+def _listed(pairs, table):
+    """The pairs as they are written, in the order of the segments."""
+    order = pd.Series(np.arange(len(table)), table["segment_id"].astype(object))
+    pairs = pairs.assign(at=order[pairs["other"]].to_numpy())
+    return pairs.sort_values(["at", "kind"])[PAIRS].reset_index(drop=True)

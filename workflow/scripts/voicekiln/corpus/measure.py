@@ -3,15 +3,17 @@
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+import pandas as pd
 import soundfile
 
 from voicekiln.audio import measures
+from voicekiln.audio.fingerprint import fingerprint
 from voicekiln.audio.pitch import MIN_VOICED, voiced_pitch_hz
 from voicekiln.audio.speaker import statistics
 from voicekiln.audio.vad import FRAMES_PER_S, levels_db
 from voicekiln.store.items import Store
 
-VERSION = 2
+VERSION = 3
 BLOCK_S = 10  # a whole number, see vad.levels_db
 MAX_S = 60  # of a longer segment the beginning is measured; validate.max_s goes no higher
 SURROUNDINGS_S = 5  # on both sides, where the noise floor of a segment is looked for
@@ -67,8 +69,25 @@ def sound_of(samples: np.ndarray, rate_hz: int, embed: Describe | None) -> dict:
     return {
         "bandwidth_hz": _rounded(measures.bandwidth_hz(power.mean(axis=0), rate_hz), 0),
         "pitch_hz": _rounded(median_hz, 1),
+        "fingerprint": fingerprint(samples, rate_hz).astype("<u4").tobytes().hex(),
         "speaker_features": [round(float(value), 4) for value in features],
     }
+
+
+def prints(segments: pd.DataFrame, acoustics: pd.DataFrame) -> pd.Series:
+    """Fingerprint of each segment (`[n] uint32`, None where it was not measured), by its index.
+
+    Args:
+        segments: `tables.SEGMENTS`.
+        acoustics: `tables.ACOUSTICS`.
+    """
+    held = dict(zip(acoustics["segment_id"], acoustics["fingerprint"], strict=True))
+    found = [held.get(name) for name in segments["segment_id"]]
+    return pd.Series(
+        [np.frombuffer(one, "<u4") if isinstance(one, bytes) else None for one in found],
+        segments.index,
+        dtype=object,
+    )
 
 
 def stretches(

@@ -1,12 +1,28 @@
-"""Training and validation rows that share nothing, stable as the corpus grows."""
+"""Training and validation rows that share nothing, stable as the corpus grows.
+
+A group validates when its draw, which its name and the seed alone decide, is below a limit; so what
+is added, removed or reordered moves no other group. One exception cannot be avoided: a speaker of
+whom no group is below the limit is validated by the group with the lowest draw, and an added group
+may be lower. (No rule that looks at the data alone can both choose something of any two groups and
+never take a choice back: of two groups that are both not chosen among many, one is chosen where
+they are alone.) `SplitSettings.validation` pins what must stay.
+"""
 
 import hashlib
+import logging
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
+from voicekiln.audio.fingerprint import copies
 from voicekiln.text.clean import comparable
-from voicekiln.text.minhash import near_pairs
+from voicekiln.text.minhash import near_matches
+
+log = logging.getLogger("split")
+MIN_GROUPS = 10  # of a speaker, from which one validates in any case
+UNEVEN = 1.5  # times: how far the lengths of the sides may lie apart
+QUANTILES = {"p10_s": 0.1, "median_s": 0.5, "p90_s": 0.9}
 
 
 @dataclass(frozen=True)
@@ -16,7 +32,10 @@ class SplitSettings:
     val_share: float  # of the groups
     min_recordings: int  # with fewer, groups are contiguous blocks of a recording
     block_s: float
+    per_speaker: bool  # every speaker of MIN_GROUPS groups or more validates with at least one
+    validation: tuple[str, ...]  # paths of recordings that validate in any case
     leak_similarity: float  # Jaccard of texts from which a training row leaks
+    leak_distance: float  # share of the fingerprint's bits by which copies may differ; 0: no check
     seed: int
 
 
@@ -34,63 +53,157 @@ def _draw(group: str, seed: int) -> float:
     return int.from_bytes(digest[:8]) / 2**64
 
 
-def split(table: pd.DataFrame, settings: SplitSettings) -> tuple[pd.DataFrame, dict]:
+def choose(kept: pd.DataFrame, names: pd.Series, settings: SplitSettings) -> set[str]:
+    """The groups that validate.
+
+    Args:
+        kept: the segments that are kept.
+        names: the group of each.
+    """
+    pinned = set(names[kept["path"].isin(settings.validation)])
+    distinct = names.drop_duplicates()
+    draws = pd.Series([_draw(name, settings.seed) for name in distinct], list(distinct), float)
+    chosen = pinned | set(draws.index[draws < settings.val_share])
+    if settings.per_speaker:
+        spoken = pd.DataFrame({"name": names, "speaker": kept["speaker"].fillna("")})
+        for speaker, rows in spoken.drop_duplicates().groupby("speaker", sort=True):
+            own = draws[rows["name"]]
+            if len(own) >= MIN_GROUPS and not chosen & set(own.index):
+                chosen.add(_lowest(own, f"speaker {speaker}", settings))
+    if len(draws) > 1 and not chosen:
+        chosen.add(_lowest(draws, "the corpus", settings))
+    return chosen
+
+
+def _lowest(draws, whose, settings):
+    lowest = draws.idxmin()
+    log.info(
+        "no group of %s draws below split.val_share = %g: the lowest one, %s, validates; data that "
+        "is added may change this, unless its recording is named in split.validation",
+        whose,
+        settings.val_share,
+        lowest,
+    )
+    return lowest
+
+
+def split(
+    table: pd.DataFrame, prints: pd.Series, settings: SplitSettings
+) -> tuple[pd.DataFrame, dict]:
     """`table` with its column `split`, and the proof that nothing leaks.
 
-    A group is validation when its draw falls below `val_share`, and the one with the lowest draw
-    always is. Training rows that share a text or a near-duplicate with validation are dropped.
+    Training rows that share a text, a near-duplicate or a copy of the recording with validation are
+    dropped.
+
+    Args:
+        table: `tables.SEGMENTS`.
+        prints: fingerprint of each segment (`[n] uint32`, or None), by the index of `table`.
+        settings: section `split`.
 
     Returns:
-        the table; and counts of groups, texts and near-duplicates that both sides share after the
-        drops (all 0), with the number of rows dropped for it.
+        the table; and what `prove` counts, the rows dropped for it, and the lengths of both sides.
     """
     table = table.copy()
     kept = table[table["status"] == "keep"]
     names = groups(kept, settings)
-    draws = {name: _draw(name, settings.seed) for name in sorted(names.unique())}
-    chosen = {name for name, draw in draws.items() if draw < settings.val_share}
-    if draws and len(draws) > 1:
-        chosen.add(min(draws, key=draws.__getitem__))
-    side = names.isin(chosen).map({True: "val", False: "train"})
-    table.loc[kept.index, "split"] = side
-
-    texts = pd.Series([comparable(text) for text in kept["text"]], index=kept.index)
-    val_texts = set(texts[side == "val"])
-    distinct = sorted(set(texts))
-    leaky: dict[str, float] = {text: 1.0 for text in val_texts}
-    for i, j, share in near_pairs(distinct, settings.leak_similarity):
-        for a, b in ((distinct[i], distinct[j]), (distinct[j], distinct[i])):
-            if a in val_texts and b not in val_texts:
-                leaky[b] = max(share, leaky.get(b, 0.0))
-    leaks = (side == "train") & texts.isin(set(leaky))
-    hit = kept.index[leaks]
-    table.loc[hit, ["status", "step", "reason"]] = ["drop", "split", "leak into validation"]
-    table.loc[hit, "value"] = texts[leaks].map(leaky)
-    table.loc[hit, "limit"] = settings.leak_similarity
-    table.loc[hit, "split"] = None
-    return table, prove(table, names, settings.leak_similarity) | {"rows_dropped": len(hit)}
+    chosen = choose(kept, names, settings)
+    table.loc[kept.index, "split"] = names.isin(chosen).map({True: "val", False: "train"})
+    leaks = _leaks(table, prints, settings)
+    table.loc[leaks.index, ["status", "step", "reason"]] = ["drop", "split", "leak into validation"]
+    table.loc[leaks.index, ["value", "limit"]] = leaks[["value", "limit"]].astype(float)
+    table.loc[leaks.index, "split"] = None
+    proof = prove(table, names, prints, settings)
+    return table, proof | {"rows_dropped": len(leaks), "lengths": lengths(table)}
 
 
-def prove(table: pd.DataFrame, names: pd.Series, similarity: float) -> dict:
-    """What training and validation share: groups, texts, near-duplicates; counted anew.
+def _leaks(table, prints, settings):
+    """Training rows that validation knows, with the similarity and its limit."""
+    kept = table[table["status"] == "keep"]
+    texts = pd.Series([comparable(text) for text in kept["text"]], index=kept.index, dtype=object)
+    val = kept["split"] == "val"
+    asked = sorted(set(texts[~val]))
+    near = near_matches(asked, sorted(set(texts[val])), settings.leak_similarity)
+    by_text = {asked[i]: round(share, 4) for i, (_, share) in near.items()}
+    hit = texts[~val & texts.isin(list(by_text))]
+    rows = pd.DataFrame({"value": hit.map(by_text), "limit": settings.leak_similarity})
+    train, _, distance = _copies_across(kept, prints, settings)
+    heard = pd.DataFrame({"value": 1 - distance, "limit": 1 - settings.leak_distance}, train)
+    rows = pd.concat([rows, heard.round(4)])
+    return rows[~rows.index.duplicated()]
+
+
+def _copies_across(kept, prints, settings):
+    """Training row, validation row and distance of copies of a recording on both sides."""
+    known = [index for index in kept.index if prints[index] is not None]
+    known = known if settings.leak_distance else []
+    i, j, distance = copies([prints[index] for index in known], settings.leak_distance)
+    known = np.array(known, int)
+    val = (kept.loc[known, "split"] == "val").to_numpy(bool)
+    across = val[i] != val[j]
+    i, j = i[across], j[across]
+    return known[np.where(val[i], j, i)], known[np.where(val[i], i, j)], distance[across]
+
+
+def prove(
+    table: pd.DataFrame, names: pd.Series, prints: pd.Series, settings: SplitSettings
+) -> dict[str, int]:
+    """What training and validation share: groups, texts, near-duplicates, copies; counted anew.
 
     Args:
         table: segments with their `split`.
         names: the group of each segment, by the index of `table`.
-        similarity: Jaccard from which texts are near-duplicates.
+        prints: fingerprint of each, likewise.
+        settings: what counts as a near-duplicate or a copy.
     """
     kept = table[table["status"] == "keep"]
     names = names[kept.index]
-    texts = pd.Series([comparable(text) for text in kept["text"]], index=kept.index)
+    texts = pd.Series([comparable(text) for text in kept["text"]], index=kept.index, dtype=object)
     train, val = kept["split"] == "train", kept["split"] == "val"
     train_texts, val_texts = set(texts[train]), set(texts[val])
-    distinct = sorted(train_texts | val_texts)
-    near = sum(
-        (distinct[i] in train_texts) != (distinct[j] in train_texts)
-        for i, j, _ in near_pairs(distinct, similarity)
-    )
+    near = near_matches(sorted(train_texts), sorted(val_texts), settings.leak_similarity)
     return {
         "shared_groups": len(set(names[train]) & set(names[val])),
         "shared_texts": len(train_texts & val_texts),
-        "shared_near_duplicates": near,
+        "shared_near_duplicates": len(near),
+        "shared_copies": len(_copies_across(kept, prints, settings)[0]),
     }
+
+
+def lengths(table: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Segments, speakers, seconds and quantiles of the lengths of both sides."""
+    seconds = ((table["end"] - table["start"]) / table["rate_hz"]).astype(float)
+    sides = {}
+    for side in ("train", "val"):
+        here = (table["split"] == side).fillna(False)
+        quantiles = seconds[here].quantile(list(QUANTILES.values())).round(3)
+        sides[side] = {
+            "segments": int(here.sum()),
+            "speakers": int(table.loc[here, "speaker"].nunique()),
+            "seconds": round(float(seconds[here].sum()), 3),
+            **dict(zip(QUANTILES, quantiles.tolist() if here.any() else [None] * 3, strict=True)),
+        }
+    return sides
+
+
+def imbalances(sides: dict[str, dict[str, float]], val_share: float) -> list[str]:
+    """What is uneven between training and validation, in words (S4-77)."""
+    train, val = sides["train"], sides["val"]
+    if not train["segments"] or not val["segments"]:
+        return []
+    found = []
+    share = val["seconds"] / (train["seconds"] + val["seconds"])
+    if not val_share / 3 <= share <= 3 * val_share:
+        found.append(
+            f"validation holds {share:.1%} of the audio, {val_share:.1%} of the groups were asked "
+            "for: the groups are few or very unequal; smaller blocks (split.block_s) or another "
+            "split.seed may help"
+        )
+    ratio = train["median_s"] / val["median_s"]
+    if not 1 / UNEVEN <= ratio <= UNEVEN:
+        found.append(
+            f"the median segment is {train['median_s']:.1f} s long in training and "
+            f"{val['median_s']:.1f} s in validation"
+        )
+    if val["speakers"] < train["speakers"]:
+        found.append(f"{val['speakers']} of {train['speakers']} speakers validate")
+    return found

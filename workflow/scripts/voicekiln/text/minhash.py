@@ -178,9 +178,7 @@ class Index:
             self._keys[band] = keys[order]
             self._rows[band] = np.concatenate([self._rows[band], rows])[order]
 
-    def match(
-        self, asked: Sketches, rows: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def match(self, asked: Sketches, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Which texts of the index are near-duplicates of these rows of `asked`.
 
         Returns:

@@ -1,0 +1,129 @@
+"""Copies of a recording are known again, and nothing else is taken for one."""
+
+import csv
+import io
+from collections import defaultdict
+
+import av
+import numpy as np
+import pytest
+import soxr
+from conftest import ROOT
+from hypothesis import given
+from hypothesis import strategies as st
+from voicekiln.audio import decode
+from voicekiln.audio.fingerprint import FRAMES_PER_S, copies, fingerprint
+from workflow_runner import sentences
+
+RATE_HZ = 24_000
+MAX_DISTANCE = 0.3
+MIN_S = 1.5
+
+
+def samples_of(path):
+    """`[n]` float32 mono at 24 kHz."""
+    with decode.stream(path) as audio:
+        mono = np.concatenate([block.mean(axis=1) for block in audio.blocks])
+        return soxr.resample(mono, audio.rate_hz, RATE_HZ).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def clips():
+    """Sentences of the demo, from second to second."""
+    found = []
+    for name in ("anna/garden.flac", "ben/station.flac"):
+        whole = samples_of(ROOT / "resources/demo/recordings" / name)
+        rows = sentences().drop_duplicates("text")  # one is said twice, to the sample
+        for row in rows[rows["recording"] == name].itertuples():
+            if row.end_s - row.start_s >= MIN_S:
+                found.append(whole[round(row.start_s * RATE_HZ) : round(row.end_s * RATE_HZ)])
+    return found
+
+
+def coded(samples, container, codec, bit_rate):
+    """Samples as they come back from a lossy codec."""
+    file = io.BytesIO()
+    with av.open(file, "w", format=container) as out:
+        stream = out.add_stream(codec, rate=RATE_HZ, bit_rate=bit_rate, layout="mono")
+        pcm = (np.clip(samples, -1, 1) * 32767).astype(np.int16)[None]
+        frame = av.AudioFrame.from_ndarray(pcm, format="s16", layout="mono")
+        frame.sample_rate = RATE_HZ
+        resampler = av.AudioResampler(stream.format, "mono", RATE_HZ, stream.frame_size or None)
+        for part in [*resampler.resample(frame), *resampler.resample(None), None]:
+            out.mux(stream.encode(part))
+    file.seek(0)
+    with av.open(file) as back:
+        parts = [frame.to_ndarray()[0].astype(np.float32) for frame in back.decode(audio=0)]
+        rate_hz = back.streams.audio[0].rate
+    return soxr.resample(np.concatenate(parts), rate_hz, RATE_HZ)
+
+
+def noisy(samples, snr_db):
+    noise = np.random.default_rng(0).normal(0, 1, len(samples))
+    return samples + noise * np.sqrt(np.mean(samples**2)) * 10 ** (-snr_db / 20)
+
+
+ALTERED = {
+    "mp3": lambda x: coded(x, "mp3", "libmp3lame", 48_000),
+    "opus": lambda x: coded(x, "ogg", "libopus", 24_000),
+    "gain": lambda x: 0.05 * x,
+    "8 bit": lambda x: np.round(x * 100) / 100,
+    "telephone": lambda x: soxr.resample(soxr.resample(x, RATE_HZ, 8000), 8000, RATE_HZ),
+    "noise": lambda x: noisy(x, 20),
+    "trimmed": lambda x: x[round(0.31 * RATE_HZ) : -round(0.2 * RATE_HZ)],
+}
+
+
+@pytest.mark.parametrize("name", ALTERED)
+def test_an_altered_copy_is_found_and_nothing_else(clips, name):
+    both = [*clips, *(ALTERED[name](clip) for clip in clips)]
+    prints = [fingerprint(np.asarray(clip, np.float32), RATE_HZ) for clip in both]
+    i, j, distance = copies(prints, MAX_DISTANCE)
+    truth = i + len(clips) == j
+    assert truth.sum() >= (0.9 if name == "noise" else 0.95) * len(clips)
+    assert (distance <= MAX_DISTANCE).all()
+    assert truth.all(), "other clips are taken for copies"
+
+
+def test_a_fingerprint_has_43_frames_a_second_and_one_at_least():
+    draw = np.random.default_rng(0)
+    for seconds in (0.0, 0.01, 0.5, 10.0):
+        samples = draw.normal(0, 0.1, round(seconds * RATE_HZ)).astype(np.float32)
+        print_ = fingerprint(samples, RATE_HZ)
+        assert print_.dtype == np.uint32
+        assert len(print_) == pytest.approx(max(1, (seconds - 0.37) * FRAMES_PER_S), abs=2)
+
+
+def test_silence_is_no_copy_of_silence():
+    prints = [fingerprint(np.zeros(2 * RATE_HZ, np.float32), RATE_HZ)] * 2
+    assert len(copies(prints, MAX_DISTANCE)[0]) == 0
+
+
+@given(st.lists(st.integers(0, 3), max_size=8))
+def test_pairs_are_sorted_and_each_comes_once(which):
+    draw = np.random.default_rng(0)
+    kinds = draw.integers(1, 1 << 32, (4, 50), np.uint32)
+    i, j, distance = copies([kinds[k] for k in which], MAX_DISTANCE)
+    expected = [
+        (a, b) for a in range(len(which)) for b in range(a + 1, len(which)) if which[a] == which[b]
+    ]
+    assert list(zip(i.tolist(), j.tolist(), strict=True)) == expected
+    assert not distance.any()
+
+
+@pytest.mark.slow
+def test_the_copies_among_real_recordings_are_found(shared_data):
+    """dedup_groups.tsv: which files hold the same recording, in other formats and lengths."""
+    with open(shared_data / "dedup_groups.tsv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    groups = defaultdict(set)
+    for row in rows:
+        groups[row["group"]].add(row["path"])
+    paths = sorted({path for paths in groups.values() for path in paths})
+    prints = [fingerprint(samples_of(shared_data / path), RATE_HZ) for path in paths]
+    i, j, _ = copies(prints, MAX_DISTANCE)
+    found = {(paths[a], paths[b]) for a, b in zip(i, j, strict=True)}
+    truth = {(a, b) for group in groups.values() for a in group for b in group if a < b}
+    print(f"{len(found & truth)} of {len(truth)} pairs found, {len(found - truth)} others")
+    assert not found - truth
+    assert len(found & truth) >= 0.95 * len(truth)

@@ -1,0 +1,99 @@
+"""Near-duplicate texts against the plain definition."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from voicekiln.text import minhash
+
+THRESHOLD = 0.85
+words = st.lists(st.sampled_from("the cat sat on a mat with one red hat".split()), min_size=2)
+several = st.lists(words.map(" ".join), min_size=1, max_size=14, unique=True)
+
+
+def shingles(text):
+    padded = f" {text} "
+    return {padded[i : i + 4] for i in range(max(1, len(padded) - 3))}
+
+
+def similarity(a, b):
+    a, b = shingles(a), shingles(b)
+    return len(a & b) / len(a | b)
+
+
+@given(several)
+def test_sketches_hold_the_shingles_and_their_similarity(texts):
+    sketches = minhash.sketch(texts, THRESHOLD)
+    assert np.diff(sketches.ends).tolist() == [len(shingles(text)) for text in texts]
+    pairs = list(itertools.product(range(len(texts)), repeat=2))
+    i, j = np.array(pairs).T
+    found = minhash.jaccard(sketches, i, sketches, j)
+    assert found == pytest.approx([similarity(texts[a], texts[b]) for a, b in pairs])
+
+
+def leaders(texts):
+    """The definition: in order, a text stays unless it nearly repeats one that stays."""
+    stays, found = [], []
+    for j, text in enumerate(texts):
+        near = [(similarity(texts[i], text), -i) for i in stays]
+        best = max((pair for pair in near if pair[0] >= THRESHOLD), default=None)
+        if best is None:
+            stays.append(j)
+        else:
+            found.append((-best[1], j, pytest.approx(best[0])))
+    return found
+
+
+@settings(deadline=None)
+@given(several)
+def test_each_text_is_linked_to_the_one_it_repeats(texts):
+    assert minhash.near_leaders(texts, THRESHOLD) == leaders(texts)
+
+
+def test_so_it_is_in_many_blocks():
+    draw = np.random.default_rng(0)
+    said = [" ".join(draw.choice(list("abcdefghijklmnop"), 24)) for _ in range(300)]
+    near = [text[:-1] + "z" for text in said]
+    order = draw.permutation(600)
+    texts = [(said + near)[i] for i in order]
+    assert minhash.near_leaders(texts, THRESHOLD) == leaders(texts)
+
+
+@settings(deadline=None)
+@given(several, several)
+def test_queries_find_what_they_nearly_repeat(queries, texts):
+    found = minhash.near_matches(queries, texts, THRESHOLD)
+    for q, query in enumerate(queries):
+        best = max(similarity(query, text) for text in texts)
+        assert (q in found) == (best >= THRESHOLD)
+        if q in found:
+            assert found[q][1] == pytest.approx(best)
+
+
+def test_a_thousand_that_share_their_beginning_are_no_duplicates_and_the_duplicates_are_found():
+    """A bucket larger than what is compared pair by pair."""
+    draw = np.random.default_rng(0)
+    begin = "in the beginning of every one of these texts stands this long sentence and then"
+    ends = [" ".join(draw.choice(list("bcdfghjklmnpqrstvwxz"), 30)) for _ in range(1000)]
+    texts = [f"{begin} {end}" for end in ends]
+    texts += [text[:-1] + "a" for text in texts]
+    found = minhash.near_leaders(texts, 0.9)
+    again = {j: i for i, j, _ in found}
+    assert all(i == j - 1000 for j, i in again.items())
+    assert len(again) >= 990
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.7, 0.85, 0.95, 1.0])
+def test_bands_miss_what_they_may(threshold):
+    number, length = minhash.bands(threshold)
+    assert number * length <= minhash.HASHES
+    assert (1 - threshold**length) ** number < minhash.MISS
+
+
+def test_no_texts_no_pairs():
+    assert minhash.near_leaders([], 0.8) == []
+    assert minhash.near_leaders(["", "a"], 0.8) == []
+    assert minhash.near_matches(["a"], [], 0.8) == {}
+    assert minhash.near_matches([], ["a"], 0.8) == {}
