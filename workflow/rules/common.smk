@@ -160,6 +160,11 @@ def gpus_to_separate(wildcards):
     return int(CORPORA[wildcards.corpus]["normalize"]["separate"] is not None)
 
 
+def memory_to_normalize(wildcards):
+    """Resource, MB: a separating network and twelve seconds in it take 1500 by themselves."""
+    return 3000 if gpus_to_separate(wildcards) else 1500
+
+
 def speaker_model(wildcards):
     """Input: the corpus's speaker embedding network, where there is one."""
     model = CORPORA[wildcards.corpus]["measure"]["speaker_model"]

@@ -17,7 +17,7 @@ rule normalize:
     threads: 1
     resources:
         gpu=gpus_to_separate,
-        mem_mb=1500,
+        mem_mb=memory_to_normalize,
         runtime="8h",
     params:
         code=code("normalize.py"),
