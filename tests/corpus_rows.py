@@ -1,6 +1,7 @@
 """Rows of recordings and segments for tests, in seconds and words."""
 
 from voicekiln import tables
+from voicekiln.corpus.validate import ValidateSettings
 
 RATE_HZ = 24000
 
@@ -44,3 +45,26 @@ def recording(name="r0", seconds=60.0, **more):
         "n_samples": round(seconds * RATE_HZ),
     }
     return row | more
+
+
+def validate_settings(**changed):
+    """Settings of `validate` for these rows."""
+    section = {
+        "min_s": 0.5,
+        "max_s": 30.0,
+        "min_chars_per_s": 2.0,
+        "max_chars_per_s": 25.0,
+        "max_silence_share": 0.5,
+        "max_clipped_share": 0.01,
+        "min_snr_db": 10.0,
+        "min_avg_logprob": -1.0,
+        "max_no_speech_prob": 0.6,
+        "min_trust": 0.2,
+        "max_cer": 0.5,
+        "script": "LATIN",
+        "min_script_share": 0.5,
+        "max_deviation": 6.0,
+        "max_speaker_distance": 2.8,
+        "drop_other_speakers": False,
+    }
+    return ValidateSettings(**section | changed)

@@ -2,12 +2,12 @@
 
 import pandas as pd
 import pytest
-from corpus_rows import RATE_HZ, recording, segment, table
+from corpus_rows import RATE_HZ, recording, segment, table, validate_settings
 from voicekiln import tables
 from voicekiln.corpus import merge
 from voicekiln.corpus.deduplicate import DeduplicateSettings, deduplicate
 from voicekiln.corpus.split import SplitSettings, split
-from voicekiln.corpus.validate import ValidateSettings, validate
+from voicekiln.corpus.validate import validate
 from voicekiln.errors import UserError
 from voicekiln.ledger import ledger
 
@@ -51,64 +51,6 @@ def test_too_many_bad_recordings_stop_the_run_with_the_list(tmp_path):
         merge.check_bad_share(recordings, 0.4, "voice")
 
 
-# validation
-
-VALIDATE = ValidateSettings(
-    min_s=0.5,
-    max_s=30.0,
-    min_chars_per_s=2.0,
-    max_chars_per_s=25.0,
-    max_silence_share=0.5,
-    max_clipped_share=0.01,
-    min_avg_logprob=-1.0,
-    max_no_speech_prob=0.6,
-    min_trust=0.2,
-    max_cer=0.5,
-    script="LATIN",
-    min_script_share=0.5,
-)
-
-
-@pytest.mark.parametrize(
-    "row, reason, value, limit",
-    [
-        (segment("a good text"), None, None, None),
-        (segment("?!"), "no text", 0, 1),
-        (segment("a good text", text_source="known", avg_logprob=-1.4, cer=0.2), None, None, None),
-        (segment("a good text", trust=0.1), "transcript not trusted", 0.1, 0.2),
-        (
-            segment("a good text", text_source="known", cer=0.7),
-            "text differs from what is heard",
-            0.7,
-            0.5,
-        ),
-        (segment(None), "no text", 0, 1),
-        (segment("hey", length_s=0.25), "too short", 0.25, 0.5),
-        (segment("long " * 40, length_s=40), "too long", 40, 30),
-        (segment("hi", avg_logprob=-1.5, no_speech_prob=0.9), "no speech heard", 0.9, 0.6),
-        (segment("hello there", avg_logprob=-1.5), "recogniser unsure", -1.5, -1.0),
-        (segment("hi", length_s=4), "too few characters a second", 0.5, 2),
-        (segment("x" * 60), "too many characters a second", 30, 25),
-        (segment("a good text", silence_share=0.6), "too much silence", 0.6, 0.5),
-        (segment("a good text", clipped_share=0.02), "clipped", 0.02, 0.01),
-        (segment("ሰላም ለዓለም ሁሉ"), "text not latin", 0, 0.5),
-        (segment("a good text", avg_logprob=None, no_speech_prob=None), None, None, None),
-    ],
-)
-def test_each_rule_gives_reason_value_and_limit(row, reason, value, limit):
-    result = validate(table(row), VALIDATE).iloc[0]
-    if reason is None:
-        assert result["status"] == "keep" and pd.isna(result["reason"])
-    else:
-        assert (result["status"], result["step"], result["reason"]) == ("drop", "validate", reason)
-        assert (result["value"], result["limit"]) == (pytest.approx(value), limit)
-
-
-def test_what_was_dropped_before_keeps_its_reason():
-    row = segment("", status="drop", step="deduplicate", reason="same text")
-    assert validate(table(row), VALIDATE)["reason"][0] == "same text"
-
-
 # ledger
 
 
@@ -148,7 +90,8 @@ def test_nothing_left_goes_through_every_step(rows):
     nothing = pd.Series([None] * len(segments), segments.index, dtype=object)
     result, pairs = deduplicate(segments, nothing, DeduplicateSettings(0.3, 1, 0.8, False))
     split_settings = SplitSettings(0.2, 5, 30, True, (), 0.85, 0.3, 0)
-    result, leaks = split(validate(result, VALIDATE), nothing, split_settings)
+    result, _ = validate(result, nothing, validate_settings())
+    result, leaks = split(result, nothing, split_settings)
     assert len(result) == len(rows) and pairs.empty
     assert leaks["shared_texts"] == 0
     account = ledger(tables.frame([recording()], tables.RECORDINGS), result)

@@ -20,6 +20,6 @@ checkpoint correct:
         runtime="1h",
     params:
         code=code("correct.py"),
-        settings=corpus_settings("max_bad_recordings"),
+        settings=corpus_settings("max_bad_recordings", "min_total_s", "max_loss"),
     script:
         "../scripts/correct.py"

@@ -16,6 +16,6 @@ rule deduplicate:
         runtime="1h",
     params:
         code=code("deduplicate.py"),
-        settings=corpus_settings("deduplicate"),
+        settings=corpus_settings("deduplicate", "max_loss"),
     script:
         "../scripts/deduplicate.py"

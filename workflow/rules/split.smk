@@ -18,6 +18,6 @@ checkpoint split_corpus:
         runtime="1h",
     params:
         code=code("split_corpus.py"),
-        settings=corpus_settings("split"),
+        settings=corpus_settings("split", "max_loss"),
     script:
         "../scripts/split_corpus.py"

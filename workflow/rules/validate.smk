@@ -17,6 +17,6 @@ rule validate_segments:
         runtime="1h",
     params:
         code=code("validate_segments.py"),
-        settings=corpus_settings("validate"),
+        settings=corpus_settings("validate", "measure", "max_loss"),
     script:
         "../scripts/validate_segments.py"

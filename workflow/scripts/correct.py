@@ -6,6 +6,7 @@ from pathlib import Path
 
 from voicekiln import job, tables
 from voicekiln.corpus import corrections, merge, trust
+from voicekiln.corpus.losses import check_losses, check_total
 from voicekiln.corpus.quality import concerns
 from voicekiln.store.files import write_atomic
 from voicekiln.text.clean import clean
@@ -19,7 +20,8 @@ def main(smk):
     recordings = merge.merge_recordings([Path(path) for path in smk.input.recordings])
     limit = smk.params.settings["max_bad_recordings"]
     merge.check_bad_share(recordings, limit, smk.wildcards.corpus)
-    for concern in concerns(recordings):
+    least_s = smk.params.settings["min_total_s"]
+    for concern in [*check_total(recordings, least_s, smk.wildcards.corpus), *concerns(recordings)]:
         log.warning("%s", concern)
     segments = merge.merge_segments([Path(path) for path in smk.input.segments], recordings)
     acoustics = merge.merge_acoustics([Path(path) for path in smk.input.acoustics], segments)
@@ -47,6 +49,8 @@ def main(smk):
     files.append(digest.parent / "conflicts.jsonl")
     lines = [json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in conflicts]
     write_atomic(files[-1], "".join(lines))
+    limits = smk.params.settings["max_loss"]
+    check_losses(segments, ("segment", "transcribe", "align"), limits, smk.wildcards.corpus)
     tables.write_digest(digest, files)
 
 

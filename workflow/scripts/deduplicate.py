@@ -6,6 +6,7 @@ from pathlib import Path
 from voicekiln import job, tables
 from voicekiln.corpus.corrections import uphold
 from voicekiln.corpus.deduplicate import DeduplicateSettings, deduplicate
+from voicekiln.corpus.losses import check_losses
 from voicekiln.corpus.measure import prints
 from voicekiln.store.files import write_atomic
 
@@ -34,6 +35,7 @@ def main(smk):
     files = [digest.parent / "segments.parquet", digest.parent / "duplicates.jsonl"]
     tables.write(table, files[0], tables.SEGMENTS)
     write_atomic(files[1], pairs.to_json(orient="records", lines=True, force_ascii=False))
+    check_losses(table, ("deduplicate",), smk.params.settings["max_loss"], smk.wildcards.corpus)
     tables.write_digest(digest, files)
 
 

@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 from voicekiln import job, tables
+from voicekiln.corpus.losses import check_losses, check_sizes
 from voicekiln.corpus.manifest import write_manifests
 from voicekiln.corpus.measure import prints
 from voicekiln.corpus.split import SplitSettings, imbalances, split
@@ -20,7 +21,8 @@ def main(smk):
     segments = tables.read_checked(Path(smk.input.digest), "segments.parquet")
     recordings = tables.read_checked(Path(smk.input.recordings), "recordings.parquet")
     acoustics = tables.read_checked(Path(smk.input.recordings), "acoustics.parquet")
-    section = smk.params.settings["split"]
+    section = dict(smk.params.settings["split"])
+    min_train, min_val = section.pop("min_train"), section.pop("min_val")
     settings = SplitSettings(**section | {"validation": tuple(section["validation"])})
     table, leaks = split(segments, prints(segments, acoustics), settings)
     for line in imbalances(leaks["lengths"], settings.val_share):
@@ -36,16 +38,21 @@ def main(smk):
         write_atomic(files[-1], json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     files += write_manifests(table, folder / "dataset", Path("results", "store"))
     train, val = account["kept"]["train"], account["kept"]["val"]
-    if not train["segments"] or not val["segments"]:
+    warnings, enough = check_sizes(train["segments"], val["segments"], min_train, min_val)
+    for line in warnings:
+        log.warning("%s", line)
+    if not enough:
         lost = "\n  ".join(
             f"{line['step']}: {line['reason']}: {line.get('segments', '-')} segments"
             for line in account["lost"]
         )
         raise UserError(
             f"corpus {smk.wildcards.corpus}: {train['segments']} training and {val['segments']} "
-            f"validation segments are left; both need some. What was lost, and where:\n  {lost}\n"
+            f"validation segments are left, at least {max(1, min_train)} and {max(1, min_val)} are "
+            f"needed (split.min_train, split.min_val). What was lost, and where:\n  {lost}\n"
             f"See {folder}/segments.parquet for every segment with its reason."
         )
+    check_losses(table, ("split",), smk.params.settings["max_loss"], smk.wildcards.corpus)
     job.say(
         f"writing {train['segments']} training and {val['segments']} validation segments, "
         f"{(train['samples'] + val['samples']) / account['rate_hz'] / 60:.1f} of "

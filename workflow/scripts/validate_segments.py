@@ -5,23 +5,46 @@ from pathlib import Path
 
 from voicekiln import job, tables
 from voicekiln.corpus.corrections import uphold
+from voicekiln.corpus.losses import check_losses
+from voicekiln.corpus.measure import by_segment
 from voicekiln.corpus.validate import ValidateSettings, validate
+from voicekiln.store.files import write_atomic
 
 log = logging.getLogger("validate")
+SUSPECTS = ["segment_id", "path", "start", "end", "rate_hz", "speaker", "text", "speaker_distance"]
+SUSPECTS += ["limit"]
 
 
 def main(smk):
     job.start(smk)
     segments = tables.read_checked(Path(smk.input.digest), "segments.parquet")
-    table = uphold(validate(segments, ValidateSettings(**smk.params.settings["validate"])))
+    acoustics = tables.read_checked(Path(smk.input.unchanged), "acoustics.parquet")
+    features = by_segment(segments, acoustics["segment_id"], acoustics["speaker_features"])
+    settings = ValidateSettings(**resolved(smk.params.settings))
+    table, suspects = validate(segments, features, settings)
+    table = uphold(table)
     dropped = table[table["step"] == "validate"]
     for reason, rows in dropped.groupby("reason"):
         log.info("dropped, %s: %d segments", reason, len(rows))
+    if len(suspects):
+        log.warning("%d segments may be of another speaker: suspects.jsonl", len(suspects))
     log.info("%d of %d segments kept", int((table["status"] == "keep").sum()), len(table))
     digest = Path(smk.output.digest)
     target = digest.parent / "segments.parquet"
     tables.write(table, target, tables.SEGMENTS)
-    tables.write_digest(digest, [target])
+    listed = digest.parent / "suspects.jsonl"
+    suspects = suspects.assign(limit=settings.max_speaker_distance)[SUSPECTS]
+    write_atomic(listed, suspects.to_json(orient="records", lines=True, force_ascii=False))
+    check_losses(table, ("validate",), smk.params.settings["max_loss"], smk.wildcards.corpus)
+    tables.write_digest(digest, [target, listed])
+
+
+def resolved(settings):
+    """The section `validate`; only a speaker model is sure enough to drop by itself."""
+    section = dict(settings["validate"])
+    if section["drop_other_speakers"] is None:
+        section["drop_other_speakers"] = settings["measure"]["speaker_model"] is not None
+    return section
 
 
 if "snakemake" in globals():

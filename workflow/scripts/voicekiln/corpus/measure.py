@@ -81,13 +81,19 @@ def prints(segments: pd.DataFrame, acoustics: pd.DataFrame) -> pd.Series:
         segments: `tables.SEGMENTS`.
         acoustics: `tables.ACOUSTICS`.
     """
-    held = dict(zip(acoustics["segment_id"], acoustics["fingerprint"], strict=True))
-    found = [held.get(name) for name in segments["segment_id"]]
-    return pd.Series(
-        [np.frombuffer(one, "<u4") if isinstance(one, bytes) else None for one in found],
-        segments.index,
-        dtype=object,
-    )
+    bits = [
+        np.frombuffer(one, "<u4") if isinstance(one, bytes) else None
+        for one in acoustics["fingerprint"]
+    ]
+    return by_segment(segments, acoustics["segment_id"], bits)
+
+
+def by_segment(segments: pd.DataFrame, names: Sequence[str], values: Sequence) -> pd.Series:
+    """`values` of the segments called `names`, by the index of `segments`; None where missing."""
+    held = dict(zip(names, values, strict=True))
+    found = pd.Series(index=segments.index, dtype=object)
+    found[:] = [held.get(name) for name in segments["segment_id"]]
+    return found
 
 
 def stretches(

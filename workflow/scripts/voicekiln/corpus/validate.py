@@ -1,10 +1,28 @@
-"""Rules that a segment must meet to be trained on; each drop has a rule, a value and a limit."""
+"""Rules that a segment must meet to be trained on; each drop has a rule, a value and a limit.
 
+A measure that is not there is never a reason to drop.
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
-from voicekiln.text.clean import comparable, script_share
+from voicekiln.audio.speaker import speaker_distances
+from voicekiln.text.clean import letters, script_share
+from voicekiln.text.scripts import main_scripts
+
+MIN_SEGMENTS = 30  # of a speaker, to know what is usual
+MAD_TO_SIGMA = 1.4826  # of a normal distribution
+# per speaker: column, its unit for the limit (least deviation that counts as one), sides that count
+USUAL = {
+    "pace": ("octaves of characters a second", 0.1, (-1, 1)),
+    "loudness": ("dB", 0.5, (-1, 1)),
+    "SNR": ("dB", 1.0, (-1,)),
+    "pitch": ("octaves", 0.05, (-1, 1)),
+}
+ANOTHER_SPEAKER = "sounds like another speaker"
 
 
 @dataclass(frozen=True)
@@ -17,88 +35,130 @@ class ValidateSettings:
     max_chars_per_s: float
     max_silence_share: float
     max_clipped_share: float
+    min_snr_db: float
     min_avg_logprob: float  # of the recogniser; known texts have none
     max_no_speech_prob: float
     min_trust: float
     max_cer: float  # of a given text against what was heard
-    script: str | None  # as Unicode names begin: LATIN, ETHIOPIC, ARABIC, ...
+    script: str | None  # as Unicode names begin: LATIN, ETHIOPIC, ...; `auto`: of the language
     min_script_share: float
+    max_deviation: float  # from what is usual for the speaker, in robust standard deviations
+    max_speaker_distance: float  # see audio.speaker.speaker_distances
+    drop_other_speakers: bool  # or only list them
 
 
-def validate(table: pd.DataFrame, settings: ValidateSettings) -> pd.DataFrame:
-    """`table` with the segments dropped that break a rule; the first broken rule is the reason."""
+def validate(
+    table: pd.DataFrame, features: pd.Series, settings: ValidateSettings
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`table` with the segments dropped that break a rule; the first broken rule is the reason.
+
+    Args:
+        table: `tables.SEGMENTS`.
+        features: speaker features of each segment (`[n]`, or None), by the index of `table`.
+        settings: section `validate`.
+
+    Returns:
+        the table; and the segments that are kept though they are unlike their speaker's others, the
+        most unlike first, to be listened to.
+    """
     table = table.copy()
-    texts = [comparable(text) if isinstance(text, str) else "" for text in table["text"]]
+    for reason, value, broken, limit in _rules(table, settings):
+        _drop(table, reason, value, broken, limit)
+    for name, value in _usual_measures(table).items():
+        distance = deviations(table, value, *USUAL[name][1:])
+        beyond = distance > settings.max_deviation
+        if settings.max_deviation:
+            reason = f"unusual {name} for the speaker"
+            _drop(table, reason, distance, beyond, settings.max_deviation)
+    kept = table["status"] == "keep"
+    held = [features[index] if keep else None for index, keep in kept.items()]
+    table["speaker_distance"] = speaker_distances(held, table["speaker"].fillna("").tolist())
+    table["speaker_distance"] = table["speaker_distance"].round(3)
+    limit = settings.max_speaker_distance
+    unlike = table["speaker_distance"] > limit
+    if settings.drop_other_speakers:
+        _drop(table, ANOTHER_SPEAKER, table["speaker_distance"], unlike, limit)
+    suspects = table[unlike & (table["status"] == "keep")]
+    order = ["speaker_distance", "segment_id"]
+    return table, suspects.sort_values(order, ascending=[False, True], ignore_index=True)
+
+
+def _drop(table, reason, value, broken, limit):
+    hit = (table["status"] == "keep") & broken.fillna(False).astype(bool)
+    table.loc[hit, "value"] = value[hit].astype(float)
+    values = ["drop", "validate", reason, float(limit)]
+    table.loc[hit, ["status", "step", "reason", "limit"]] = values
+
+
+def _rules(table, settings) -> Iterator[tuple[str, pd.Series, pd.Series, float]]:
+    """Reason, value, whether the rule is broken, limit."""
+    texts = table["text"].fillna("").astype(object)
     seconds = ((table["end"] - table["start"]) / table["rate_hz"]).astype(float)
-    n_chars = pd.Series([len(text.replace(" ", "")) for text in texts], index=table.index)
+    n_chars = texts.map(lambda text: len(letters(text))).astype(float)
     rate = n_chars / seconds
-    rules = [
-        ("no text", n_chars, n_chars < 1, 1),
-        ("too short", seconds, seconds < settings.min_s, settings.min_s),
-        ("too long", seconds, seconds > settings.max_s, settings.max_s),
-        (
-            "no speech heard",
-            table["no_speech_prob"],
-            (table["no_speech_prob"] > settings.max_no_speech_prob)
-            & (table["avg_logprob"] < settings.min_avg_logprob),
-            settings.max_no_speech_prob,
-        ),
-        (
-            "recogniser unsure",
-            table["avg_logprob"],
-            (table["avg_logprob"] < settings.min_avg_logprob) & (table["text_source"] != "known"),
-            settings.min_avg_logprob,
-        ),
-        (
-            "too few characters a second",
-            rate,
-            rate < settings.min_chars_per_s,
-            settings.min_chars_per_s,
-        ),
-        (
-            "too many characters a second",
-            rate,
-            rate > settings.max_chars_per_s,
-            settings.max_chars_per_s,
-        ),
-        (
-            "too much silence",
-            table["silence_share"],
-            table["silence_share"] > settings.max_silence_share,
-            settings.max_silence_share,
-        ),
-        (
-            "clipped",
-            table["clipped_share"],
-            table["clipped_share"] > settings.max_clipped_share,
-            settings.max_clipped_share,
-        ),
-    ]
-    rules += [
-        (
-            "text differs from what is heard",
-            table["cer"],
-            (table["cer"] > settings.max_cer) & (table["text_source"] == "known"),
-            settings.max_cer,
-        ),
-        (
-            "transcript not trusted",
-            table["trust"],
-            table["trust"] < settings.min_trust,
-            settings.min_trust,
-        ),
-    ]
-    if settings.script:
-        share = pd.Series([script_share(text, settings.script) for text in texts], table.index)
-        limit = settings.min_script_share
-        rules.append((f"text not {settings.script.lower()}", share, share < limit, limit))
-    for reason, value, broken, limit in rules:
-        hit = (table["status"] == "keep") & broken.fillna(False).astype(bool)
-        table.loc[hit, "value"] = value[hit].astype(float)
-        table.loc[hit, ["status", "step", "reason", "limit"]] = [
-            "drop",
-            "validate",
-            reason,
-            float(limit),
-        ]
-    return table
+    given = table["text_source"] == "known"
+
+    def at_least(reason, value, limit, where=True):
+        return reason, value, (value < limit) & where, limit
+
+    def at_most(reason, value, limit, where=True):
+        return reason, value, (value > limit) & where, limit
+
+    unsure = table["avg_logprob"] < settings.min_avg_logprob
+    yield at_least("no text", n_chars, 1)
+    yield at_least("too short", seconds, settings.min_s)
+    yield at_most("too long", seconds, settings.max_s)
+    yield at_most("no speech heard", table["no_speech_prob"], settings.max_no_speech_prob, unsure)
+    yield at_least("recogniser unsure", table["avg_logprob"], settings.min_avg_logprob, ~given)
+    yield at_least("too few characters a second", rate, settings.min_chars_per_s)
+    yield at_most("too many characters a second", rate, settings.max_chars_per_s)
+    yield at_most("too much silence", table["silence_share"], settings.max_silence_share)
+    yield at_most("clipped", table["clipped_share"], settings.max_clipped_share)
+    yield at_least("noisy", table["snr_db"], settings.min_snr_db)
+    yield at_most("text differs from what is heard", table["cer"], settings.max_cer, given)
+    yield at_least("transcript not trusted", table["trust"], settings.min_trust)
+    if settings.script is None:
+        return
+    for language, rows in table.groupby(table["language"].fillna(""), sort=True):
+        named = main_scripts(language) if settings.script == "auto" else (settings.script,)
+        if named:
+            share = texts[rows.index].map(lambda text, named=named: script_share(text, *named))
+            share = share.astype(float).reindex(table.index)
+            reason = f"text not {' or '.join(named).lower()}"
+            yield at_least(reason, share, settings.min_script_share)
+
+
+def _usual_measures(table):
+    """What is compared within a speaker, where deviations of both sizes weigh alike."""
+    pace = table["chars_per_s"].astype(float)
+    pitch = table["pitch_hz"].astype(float)
+    return {
+        "pace": np.log2(pace.where(pace > 0)),
+        "loudness": table["level_db"].astype(float),
+        "SNR": table["snr_db"].astype(float),
+        "pitch": np.log2(pitch.where(pitch > 0)),
+    }
+
+
+def deviations(
+    table: pd.DataFrame, value: pd.Series, least: float, sides: tuple[int, ...]
+) -> pd.Series:
+    """How many robust standard deviations each kept segment is from its speaker's median.
+
+    A standard deviation is 1.4826 median absolute deviations (Rousseeuw, Croux 1993), `least` at
+    least. NaN where the value is missing or the speaker has fewer than `MIN_SEGMENTS`.
+
+    Args:
+        table: `tables.SEGMENTS`.
+        value: what is compared, by the index of `table`.
+        least: the least standard deviation that is assumed.
+        sides: 1 counts what is above the median, -1 what is below.
+    """
+    known = value[(table["status"] == "keep") & value.notna()]
+    by_speaker = table.loc[known.index, "speaker"].fillna("")
+    away = known - known.groupby(by_speaker).transform("median")
+    mad = away.abs().groupby(by_speaker).transform("median")
+    enough = known.groupby(by_speaker).transform("count") >= MIN_SEGMENTS
+    scaled = (away / (MAD_TO_SIGMA * mad).clip(lower=least)).where(enough)
+    one_sided = pd.concat([side * scaled for side in sides], axis=1).max(axis=1)
+    return one_sided.round(3).reindex(table.index)

@@ -32,12 +32,12 @@ def letters(text: str) -> str:
     return comparable(text).replace(" ", "")
 
 
-def script_share(text: str, script: str) -> float:
-    """Share of the letters of `text` that belong to a script, by Unicode character names.
+def script_share(text: str, *scripts: str) -> float:
+    """Share of the letters of `text` that belong to these scripts, by Unicode character names.
 
     Args:
         text: any text.
-        script: as Unicode names begin, `LATIN`, `ETHIOPIC`, `ARABIC`, `CYRILLIC`, ...
+        scripts: as Unicode names begin, `LATIN`, `ETHIOPIC`, `ARABIC`, `CYRILLIC`, ...
 
     Returns:
         0 ... 1; 1 for text without letters.
@@ -45,4 +45,4 @@ def script_share(text: str, script: str) -> float:
     letters = [c for c in text if unicodedata.category(c)[0] == "L"]
     if not letters:
         return 1.0
-    return sum(unicodedata.name(c, "").startswith(script) for c in letters) / len(letters)
+    return sum(unicodedata.name(c, "").startswith(scripts) for c in letters) / len(letters)
