@@ -26,6 +26,12 @@ class Workflow:
         self.dir = folder
         self.dir.mkdir(parents=True, exist_ok=True)
         self.config: dict | None = {"corpora": {}, "runs": {}}  # None: the shipped one
+        self.said = Counter()  # sentences of each demo recording that `add` has used
+
+    def add(self, source: str, n_sentences: int, name: str, text: bool = True) -> None:
+        """Write the next sentences of a demo recording to `in/NAME`, none of them used before."""
+        piece(source, n_sentences, self.dir / "in" / name, text, self.said[source])
+        self.said[source] += n_sentences
 
     def command(self, *args: str) -> list[str]:
         """The command line of `snakemake ARGS` in this directory."""
@@ -88,14 +94,17 @@ def sentences() -> pd.DataFrame:
     return pd.read_csv(DEMO / "sentences.tsv", sep="\t")
 
 
-def piece(name: str, n_sentences: int, target: Path, text: bool = False) -> None:
-    """Write the first sentences of a demo recording, with a sidecar text if asked for."""
+def piece(name: str, n_sentences: int, target: Path, text: bool = False, first: int = 0) -> None:
+    """Write some sentences of a demo recording, with a sidecar text if asked for."""
     rows = sentences()
-    rows = rows[rows["recording"] == name].head(n_sentences + 1)
+    rows = rows[rows["recording"] == name]
+    said = rows[first : first + n_sentences]
+    start_s = (rows["end_s"].iloc[first - 1] + said["start_s"].iloc[0]) / 2 if first else 0.0
+    end_s = (said["end_s"].iloc[-1] + rows["start_s"].iloc[first + n_sentences]) / 2
     target.parent.mkdir(parents=True, exist_ok=True)
     with soundfile.SoundFile(DEMO / "recordings" / name) as source:
-        end = (rows["end_s"].iloc[-2] + rows["start_s"].iloc[-1]) / 2
-        samples = source.read(round(end * source.samplerate), dtype="int16")
-        soundfile.write(target, samples, source.samplerate)
+        start, end = (round(s * source.samplerate) for s in (start_s, end_s))
+        source.seek(start)
+        soundfile.write(target, source.read(end - start, dtype="int16"), source.samplerate)
     if text:
-        target.with_suffix(".txt").write_text(" ".join(rows["text"].head(n_sentences)))
+        target.with_suffix(".txt").write_text(" ".join(said["text"]))

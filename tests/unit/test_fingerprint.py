@@ -94,6 +94,14 @@ def test_a_fingerprint_has_43_frames_a_second_and_one_at_least():
         assert len(print_) == pytest.approx(max(1, (seconds - 0.37) * FRAMES_PER_S), abs=2)
 
 
+def test_a_part_is_a_copy_only_where_parts_are_asked_for():
+    whole = np.random.default_rng(0).integers(1, 1 << 32, 200, np.uint32)
+    for n, alone in ((150, True), (100, False)):
+        prints = [whole, whole[30 : 30 + n]]
+        assert len(copies(prints, MAX_DISTANCE)[0]) == alone
+        assert len(copies(prints, MAX_DISTANCE, parts=True)[0]) == 1
+
+
 def test_silence_is_no_copy_of_silence():
     prints = [fingerprint(np.zeros(2 * RATE_HZ, np.float32), RATE_HZ)] * 2
     assert len(copies(prints, MAX_DISTANCE)[0]) == 0

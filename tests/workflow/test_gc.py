@@ -1,14 +1,13 @@
 """The target gc on a corpus whose settings were changed."""
 
 import pytest
-from workflow_runner import piece
 
 pytestmark = pytest.mark.slow
 
 
 def test_what_other_settings_made_is_listed_then_removed_and_nothing_else(workflow):
     for i in range(1, 4):
-        piece("anna/garden.flac", i, workflow.dir / f"in/{i}.flac", text=True)
+        workflow.add("anna/garden.flac", i, f"{i}.flac")
     workflow.config["corpora"]["voice"] = {
         "audio": "in",
         "language": "en",

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 
 import pytest
-from workflow_runner import Workflow, piece
+from workflow_runner import Workflow
 
 pytestmark = pytest.mark.slow
 
@@ -17,8 +17,8 @@ def prepare(folder) -> Workflow:
     """A corpus of three clips with texts and one that Whisper has to read."""
     workflow = Workflow(folder)
     for i, (source, n) in enumerate(CLIPS):
-        piece(source, n, workflow.dir / f"in/{i}.flac", text=True)
-    piece("ben/station.flac", 4, workflow.dir / "in/unread.flac")
+        workflow.add(source, n, f"{i}.flac")
+    workflow.add("ben/station.flac", 4, "unread.flac", text=False)
     workflow.config["corpora"]["voice"] = {
         "audio": "in",
         "language": "en",

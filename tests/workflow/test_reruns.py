@@ -22,16 +22,12 @@ SHARDS = 3
 STEPS = ("normalize", "segment", "align", "measure")  # with items of their own
 
 
-def add(workflow, source, name, n_sentences):
-    piece(source, n_sentences, workflow.dir / "in" / name, text=True)
-
-
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory) -> Workflow:
     """A corpus of short recordings with sidecar texts, its data set built once."""
     workflow = Workflow(tmp_path_factory.mktemp("prepared") / "a voice")
     for i, (source, name) in enumerate(CLIPS):
-        add(workflow, source, name, 1 + i % 4)
+        workflow.add(source, 1 + i % 4, name)
     workflow.config["corpora"]["voice"] = {
         "audio": "in",
         "language": "en",
@@ -77,7 +73,7 @@ def test_a_file_is_touched(known):
 
 def test_a_recording_is_added(known, tmp_path):
     before = known.dataset("voice")
-    add(known, "carl/harbour.opus", "carl/new.wav", 3)
+    known.add("carl/harbour.opus", 3, "carl/new.wav")
     known.run("dataset")
     assert known.computed == dict.fromkeys(STEPS, 1)
     assert {known.jobs[step] for step in SHARD_STEPS} == {1}
@@ -201,8 +197,8 @@ def test_a_byte_copy_is_computed_once(known):
 
 def test_odd_names_are_files_like_others(workflow):
     names = ["-n.wav", "sp ace/q'uo\"te.wav", "br{ac}e.wav", "new\nline.wav", "ünïcode.wav"]
-    for i, name in enumerate(names):
-        add(workflow, "ben/station.flac", name, 1 + i)
+    for name in names:
+        workflow.add("ben/station.flac", 1, name)
     workflow.config["corpora"]["voice"] = {
         "audio": "in",
         "language": "en",

@@ -4,7 +4,6 @@ import json
 
 import browser
 import pytest
-from workflow_runner import piece
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +25,7 @@ def test_what_is_saved_on_the_page_is_in_the_next_data_set(workflow, tmp_path):
         pytest.skip("no Chromium is here to open the page")
     for i in range(6):
         name = "abc"[i % 3]
-        piece(CLIPS[name], 1 + i, workflow.dir / "in" / f"{name}{i}.flac", text=True)
+        workflow.add(CLIPS[name], 1 + i, f"{name}{i}.flac")
     workflow.config["corpora"]["voice"] = {
         "audio": "in",
         "language": "en",

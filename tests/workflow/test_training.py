@@ -11,7 +11,7 @@ import time
 import pytest
 import yaml
 from conftest import ROOT
-from workflow_runner import Workflow, piece
+from workflow_runner import Workflow
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +27,7 @@ def prepared(tmp_path_factory) -> Workflow:
     workflow = Workflow(tmp_path_factory.mktemp("prepared") / "a voice")
     for i in range(7):
         source = ("anna/garden.flac", "ben/station.flac")[i % 2]
-        piece(source, 1 + i // 2, workflow.dir / "in" / f"{i}.wav", text=True)
+        workflow.add(source, 1 + i // 2, f"{i}.wav")
     demo = yaml.safe_load((ROOT / "config/config.yaml").read_text())["runs"]["demo_f5"]
     workflow.config["corpora"]["clips"] = {
         "audio": "in",

@@ -26,20 +26,21 @@ def main(smk):
         raise UserError(f"{model}: SHA-256 is {digest}, not {expected} as configured")
     basis = {"version": measure.VERSION, "speaker_model": digest}
     audio, store = Store(STORE, "normalize"), Store(STORE, "measure", basis)
-    keys, wanted = [], {}
+    keys, wanted = [], {}  # byte-equal recordings share an item, and so each span of it
     kept = table[table["status"] == "keep"].sort_values(["item", "start", "end"], kind="stable")
     for item, rows in kept.groupby("item", sort=False):
-        spans = [[int(row.start), int(row.end)] for row in rows.itertuples()]
-        keys.append((rows.index, store.key(item=item, spans=spans)))
-        wanted[keys[-1][1]] = (item, spans)
+        places = list(zip(rows["start"].astype(int), rows["end"].astype(int), strict=True))
+        spans = [list(span) for span in dict.fromkeys(places)]
+        key = store.key(item=item, spans=spans)
+        keys.append((key, rows.index, places))
+        wanted[key] = (item, spans)
     missing = {key: what for key, what in wanted.items() if store.get(key) is None}
     log.info("%d recordings, %d items computed", len(wanted), len(missing))
     make(audio, store, missing, model, smk.threads)
-    found = {
-        row: record
-        for index, key in keys
-        for row, record in zip(index, store.require(key)["segments"], strict=True)
-    }
+    found = {}
+    for key, index, places in keys:
+        heard = dict(zip(map(tuple, wanted[key][1]), store.require(key)["segments"], strict=True))
+        found |= {row: heard[place] for row, place in zip(index, places, strict=True)}
     measured = [found.get(row, {}) for row in table.index]
     for name in COLUMNS:
         table[name] = [record.get(name) for record in measured]

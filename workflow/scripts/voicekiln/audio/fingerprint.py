@@ -47,19 +47,20 @@ INDEX_EVERY = 4  # frames
 MAX_BUCKET = 64  # a pattern that more indexed frames have says nothing
 MIN_HITS = 3  # at one offset, of what is expected of a copy: a quarter of a hundred
 NEAR_FRAMES = 3  # around the offset of the hits, the least distance counts
-MIN_OVERLAP = 0.6  # of the shorter one
+MIN_OVERLAP = 0.6
 BLOCK = 4096  # clips that are looked up together
 OFFSET_BITS, CLIP_BITS = 16, 24
 
 
 def copies(
-    prints: Sequence[np.ndarray], max_distance: float
+    prints: Sequence[np.ndarray], max_distance: float, parts: bool = False
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pairs of clips that hold the same recording.
 
     Args:
         prints: fingerprint of each clip, at most 12 minutes each.
         max_distance: share of the bits that may differ; unrelated speech differs in 0.44 and more.
+        parts: clips count that hold `MIN_OVERLAP` of the shorter; otherwise, of the longer.
 
     Returns:
         i, j (i < j, sorted) and the distance of each pair.
@@ -78,7 +79,7 @@ def copies(
         for rows in _blocks(lengths)
     ]  # fmt: skip
     i, j, offset = np.concatenate([np.empty((3, 0), np.int64), *found], axis=1)
-    rows = [_distance(prints[a], prints[b], o) for a, b, o in zip(i, j, offset, strict=True)]
+    rows = [_distance(prints[a], prints[b], o, parts) for a, b, o in zip(i, j, offset, strict=True)]
     distance = np.array(rows, np.float64)
     near = distance <= max_distance
     order = np.lexsort((j[near], i[near]))
@@ -122,15 +123,16 @@ def _hits(bits, clip, at, rows, index):
     return np.stack([pair >> CLIP_BITS, pair & ((1 << CLIP_BITS) - 1), offset])
 
 
-def _distance(a, b, offset):
+def _distance(a, b, offset, parts):
     """Least share of differing bits with `b` laid upon `a` near `offset`; 1 if they overlap little.
 
     Frames of digital silence, which are 0 in both, do not count.
     """
     least = 1.0
+    whole = min(len(a), len(b)) if parts else max(len(a), len(b))
     for shift in range(offset - NEAR_FRAMES, offset + NEAR_FRAMES + 1):
         first, last = max(0, shift), min(len(a), shift + len(b))
-        if last - first < MIN_OVERLAP * min(len(a), len(b)):
+        if last - first < MIN_OVERLAP * whole:
             continue
         one, other = a[first:last], b[first - shift : last - shift]
         counted = np.count_nonzero(one | other)

@@ -136,7 +136,7 @@ def _copies_across(kept, prints, settings):
     """Training row, validation row and distance of copies of a recording on both sides."""
     known = [index for index in kept.index if prints[index] is not None]
     known = known if settings.leak_distance else []
-    i, j, distance = copies([prints[index] for index in known], settings.leak_distance)
+    i, j, distance = copies([prints[index] for index in known], settings.leak_distance, parts=True)
     known = np.array(known, int)
     val = (kept.loc[known, "split"] == "val").to_numpy(bool)
     across = val[i] != val[j]
