@@ -29,6 +29,9 @@ DEFAULTS = SegmentSettings(
     merge_gap_s=0.7,
     pad_s=0.15,
     drop_below_s=0.3,
+    engine="webrtcvad",
+    onset=0.5,
+    offset=0.35,
     aggressiveness=2,
     frame_ms=20,
     energy_share=0.2,
@@ -48,10 +51,16 @@ def pictured(picture):
     return Frames(levels, flags, RATE_HZ, len(levels) * RATE_HZ // 100)
 
 
+def forced_cuts(picture, **changes):
+    """Which sides of each segment were cut without a pause."""
+    frames, choice = pictured(picture), replace(SMALL, **changes)
+    return plan(speech_regions(frames, choice), frames, choice)[1]
+
+
 def planned(picture, **changes):
     """Spans in characters, and how often what was done."""
     frames, choice = pictured(picture), replace(SMALL, **changes)
-    spans, dropped, events = plan(speech_regions(frames, choice), frames, choice)
+    spans, _, _, events = plan(speech_regions(frames, choice), frames, choice)
     return [(start / WIDTH, end / WIDTH) for start, end in spans], events
 
 
@@ -109,6 +118,12 @@ def test_speech_without_any_dip_is_cut_where_it_is_quietest():
     assert events["split_without_pause"] == 1
 
 
+def test_a_cut_without_a_pause_is_marked_on_both_its_sides():
+    assert forced_cuts("########+#######", max_s=0.6) == ["end", "start"]
+    assert forced_cuts("######:####+####:#####", max_s=0.9, min_pause_s=0.11) == [None, None]
+    assert forced_cuts("#" * 40, max_s=0.6)[1:-1] == ["both"] * (len(cuts("#" * 40, max_s=0.6)) - 2)
+
+
 def test_no_clock_cuts():
     """Moving the only quiet spot moves the cut with it."""
     for quiet in range(5, 15):
@@ -158,7 +173,7 @@ def test_two_extended_neighbours_do_not_touch():
 def test_clicks_are_left_out_but_bound_their_neighbours():
     frames = pictured("..####......#......")
     choice = replace(SMALL, drop_below_s=0.1, min_sound_s=0.01, min_s=2.0)
-    spans, dropped, events = plan(speech_regions(frames, choice), frames, choice)
+    spans, forced, dropped, events = plan(speech_regions(frames, choice), frames, choice)
     assert events["dropped"] == 1
     assert dropped == [(12 * WIDTH, 13 * WIDTH)]
     assert len(spans) == 1 and spans[0][1] < 9 * WIDTH
@@ -203,13 +218,17 @@ def test_what_holds_for_every_plan(runs, tail, choice, seed):
     if not len(flags):
         return
     regions = speech_regions(frames, choice)
-    spans, dropped, events = plan(regions, frames, choice)
+    spans, forced, dropped, events = plan(regions, frames, choice)
 
     assert spans == sorted(spans)
     assert all(start < end for start, end in spans)
     assert all(a[1] <= b[0] for a, b in zip(spans, spans[1:], strict=False))
     assert not spans or (spans[0][0] >= 0 and spans[-1][1] <= len(flags))
 
+    assert len(forced) == len(spans)
+    assert events["split_without_pause"] * 2 >= sum(
+        {"both": 2, "start": 1, "end": 1}.get(side, 0) for side in forced
+    )
     # all speech is in a segment or among what was dropped, never both
     covered, left_out = np.zeros((2, len(flags)), int)
     for start, end in spans:
@@ -352,7 +371,7 @@ def test_golden(tmp_path):
     """Fails when a result changes: then raise VERSION and put the new numbers here."""
     samples = spoken((0.5, 2.0), (0.9, 0.5), (0.3, 1.5), (1.0, 18.0), (1.0, 0.25))
     result = segmented(tmp_path, samples, replace(DEFAULTS, max_s=10.0))
-    assert module.VERSION == 1
+    assert module.VERSION == 2
     assert [[start // 240, end // 240] for start, end in result.spans] == [
         *([42, 262], [330, 585], [656, 1338], [1338, 1938], [1938, 2485])
     ]

@@ -23,7 +23,7 @@ def main(smk):
     settings = cutting.SegmentSettings(**config)
     whole_s = settings.max_s if smk.params.recogniser else float("inf")
     audio = Store(STORE, "normalize")
-    store = Store(STORE, "segment", {"settings": config, "version": cutting.VERSION})
+    store = Store(STORE, "segment", cutting.identity(settings))
     recordings = tables.read(Path(smk.input.table))
     recordings = recordings[recordings["status"] == "ok"].to_dict("records")
     rows, computed, events = [], 0, Counter()

@@ -91,6 +91,14 @@ def _cross_checks(config: Mapping[str, Any]) -> Iterator[str]:
                 f"corpora.{name}.segment.min_s ({segment['min_s']}) must be below "
                 f"corpora.{name}.segment.max_s ({segment['max_s']})"
             )
+        least_s = max(2 * segment["min_s"], 0.2) + 2 * segment["pad_s"]
+        if segment["max_s"] < least_s:
+            yield (
+                f"corpora.{name}.segment.max_s ({segment['max_s']}) must be at least {least_s:g}, "
+                "2 x pad_s + 2 x min_s: no cut could leave two usable halves"
+            )
+        if segment["offset"] > segment["onset"]:
+            yield f"corpora.{name}.segment.offset must not be above onset"
         rules = corpus["validate"]
         if rules["min_chars_per_s"] >= rules["max_chars_per_s"]:
             yield f"corpora.{name}.validate: min_chars_per_s must be below max_chars_per_s"

@@ -6,7 +6,7 @@ of 10 ms, so that a 12-hour recording comes down to a few million numbers.
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +14,12 @@ import soundfile
 import soxr
 from scipy import ndimage
 
-from voicekiln.audio import vad
+from voicekiln.audio import silero, vad
 from voicekiln.audio.vad import FRAMES_PER_S
 from voicekiln.errors import UserError
+from voicekiln.provenance import sha256_file
 
-VERSION = 1
+VERSION = 2
 BLOCK_S = 10  # a whole number, see vad.levels_db
 MIN_DIP_FRAMES = 3
 MIN_UNPADDED_S = 0.2
@@ -40,6 +41,9 @@ class SegmentSettings:
     merge_gap_s: float  # speech across a shorter pause belongs together
     pad_s: float  # silence kept at both ends, as far as there is some
     drop_below_s: float  # less speech than this between two pauses is a click or a cough
+    engine: str  # webrtcvad | silero
+    onset: float  # of silero: probability from which speech begins
+    offset: float  # of silero: probability below which it ends
     aggressiveness: int  # of webrtcvad, 0 to 3
     frame_ms: int  # of webrtcvad, 10, 20 or 30
     energy_share: float  # speech is louder than this share of the way from noise to loud speech, dB
@@ -63,6 +67,7 @@ class SegmentResult:
     n_samples: int
     spans: list[list[int]]
     measures: list[dict[str, float]]  # one for each span, see `_measure`
+    forced: list[str | None]  # start | end | both: there was no pause to cut at
     speech: list[list[int]]  # speech within the spans
     dropped: list[list[int]]  # speech that is in no span, being shorter than drop_below_s
     events: dict[str, int]  # how often what was done
@@ -86,8 +91,8 @@ def segment(flac: Path, settings: SegmentSettings, clipped: Iterable[list[int]])
     """
     frames = read_frames(flac, settings)
     regions = speech_regions(frames, settings)
-    spans, dropped, events = plan(regions, frames, settings)
-    return _result(frames, spans, regions, dropped, events, clipped)
+    spans, forced, dropped, events = plan(regions, frames, settings)
+    return replace(_result(frames, spans, regions, dropped, events, clipped), forced=forced)
 
 
 def whole(
@@ -129,7 +134,7 @@ def measured(
 
 def read_frames(flac: Path, settings: SegmentSettings) -> Frames:
     """Levels and speech flags of a normalised recording, read in blocks."""
-    detector = vad.WebRtcVad(settings.aggressiveness, settings.frame_ms)
+    detector = _detector(settings)
     levels, flags = [], []
     with soundfile.SoundFile(flac) as sound:
         rate_hz, n_samples = sound.samplerate, sound.frames
@@ -149,6 +154,18 @@ def read_frames(flac: Path, settings: SegmentSettings) -> Frames:
     return Frames(levels, speech, rate_hz, n_samples)
 
 
+def _detector(settings):
+    if settings.engine == "silero":
+        return silero.SileroVad(settings.onset, settings.offset)
+    return vad.WebRtcVad(settings.aggressiveness, settings.frame_ms)
+
+
+def identity(settings: SegmentSettings) -> dict[str, object]:
+    """What the segments depend on beside the audio: settings, version, the network's file."""
+    network = sha256_file(silero.model_path()) if settings.engine == "silero" else None
+    return {"settings": asdict(settings), "version": VERSION, "network": network}
+
+
 def _int16(samples):
     return np.clip(np.rint(samples), -32768, 32767).astype(np.int16)
 
@@ -162,13 +179,14 @@ def speech_regions(frames: Frames, settings: SegmentSettings) -> list[Span]:
 
 def plan(
     regions: list[Span], frames: Frames, settings: SegmentSettings
-) -> tuple[list[Span], list[Span], Counter]:
-    """Spans of the segments, speech that is left out, and how often what was done; in frames."""
+) -> tuple[list[Span], list[str | None], list[Span], Counter]:
+    """Spans of the segments, which of their ends are forced cuts (start | end | both), speech that
+    is left out, and how often what was done; in frames."""
     quiet = ndimage.uniform_filter1d(frames.levels, QUIET_FRAMES, mode="nearest")
     events = Counter(dict.fromkeys(EVENTS, 0), regions=len(regions))
-    pieces = []
+    pieces, cuts = [], set()
     for chain in _chains(regions, _frames(settings.merge_gap_s)):
-        parts = _split(chain, frames.flags, quiet, settings, events)
+        parts = _split(chain, frames.flags, quiet, settings, events, cuts)
         events["merged"] += sum(len(part) - 1 for part in parts)
         pieces.extend(parts)
     bounds = [(part[0][0], part[-1][1]) for part in pieces]
@@ -180,7 +198,14 @@ def plan(
     dropped = [
         region for part, keep in zip(pieces, kept, strict=True) if not keep for region in part
     ]
-    return spans, dropped, events
+    sides = [_forced(bounds[i], cuts) for i in range(len(bounds)) if kept[i]]
+    return spans, sides, dropped, events
+
+
+def _forced(bound, cuts):
+    """Which sides of a piece were cut where there was no pause."""
+    start, end = (edge in cuts for edge in bound)
+    return "both" if start and end else "start" if start else "end" if end else None
 
 
 def _chains(regions, gap_frames):
@@ -194,8 +219,9 @@ def _chains(regions, gap_frames):
     return chains
 
 
-def _split(chain, flags, quiet, settings, events):
-    """`chain` in parts that fit max_s with their padding, cut at the longest pauses first."""
+def _split(chain, flags, quiet, settings, events, cuts):
+    """`chain` in parts that fit max_s with their padding, cut at the longest pauses first; `cuts`
+    takes the places where there was none."""
     start, end = chain[0][0], chain[-1][1]
     if end - start <= _frames(settings.max_s) - 2 * _frames(settings.pad_s):
         return [chain]
@@ -204,11 +230,11 @@ def _split(chain, flags, quiet, settings, events):
         at = _longest_pause(chain, _frames(settings.min_s))
         left, right = chain[:at], chain[at:]
     else:
-        cut = _cut_inside(start, end, flags, quiet, events)
+        cut = _cut_inside(start, end, flags, quiet, events, cuts)
         left, right = [(start, cut)], [(cut, end)]
     return [
-        *_split(left, flags, quiet, settings, events),
-        *_split(right, flags, quiet, settings, events),
+        *_split(left, flags, quiet, settings, events, cuts),
+        *_split(right, flags, quiet, settings, events, cuts),
     ]
 
 
@@ -228,7 +254,7 @@ def _longest_pause(chain, min_frames):
     return max(good or pauses, key=pause)
 
 
-def _cut_inside(start, end, flags, quiet, events):
+def _cut_inside(start, end, flags, quiet, events, cuts):
     """Where to cut speech without a pause, between its first and last quarter: in its longest dip,
     or else where it is quietest."""
     margin = (end - start) // 4
@@ -241,7 +267,9 @@ def _cut_inside(start, end, flags, quiet, events):
     if dips:
         return _quietest(quiet, *max(dips, key=lambda dip: (dip[1] - dip[0], -dip[0])))
     events["split_without_pause"] += 1
-    return _quietest(quiet, start, end)
+    cut = _quietest(quiet, start, end)
+    cuts.add(cut)
+    return cut
 
 
 def _quietest(quiet, start, end):
@@ -295,6 +323,7 @@ def _result(frames, spans, regions, dropped, events, clipped):
         rate_hz=frames.rate_hz,
         n_samples=frames.n_samples,
         spans=in_samples(spans),
+        forced=[None] * len(spans),
         measures=[_measure(frames.levels, speech, clipping, span) for span in spans],
         speech=in_samples([region for region in regions if region not in left_out]),
         dropped=in_samples(dropped),

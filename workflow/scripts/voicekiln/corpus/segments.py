@@ -112,9 +112,9 @@ def cut(
     except (soundfile.LibsndfileError, EOFError) as error:
         audio.report(item, f"cannot be read ({error})")
     segments = [
-        {"start": start, "end": end, **measures, "audio_sha256": digest}
-        for (start, end), measures, digest in zip(
-            result.spans, result.measures, hashes, strict=True
+        {"start": start, "end": end, "forced_cut": forced, **measures, "audio_sha256": digest}
+        for (start, end), forced, measures, digest in zip(
+            result.spans, result.forced, result.measures, hashes, strict=True
         )
     ]
     return {"segments": segments, "events": dict(result.events), "dropped": result.dropped}
