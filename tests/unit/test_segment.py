@@ -13,8 +13,9 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import signal
+from silero_vad.sequence_vad import SileroVADSequence, get_speech_timestamps_sequence
 from voicekiln.audio import segment as module
-from voicekiln.audio import vad
+from voicekiln.audio import silero, vad
 from voicekiln.audio.normalize import NormalizeSettings, normalize
 from voicekiln.audio.segment import Frames, SegmentSettings, plan, segment, speech_regions, whole
 from voicekiln.errors import UserError
@@ -393,15 +394,17 @@ LABELLED = {
     "sb": "vad/sb_vad_train",
 }
 SESSIONS = ["am", "de", "en"]
+SILERO_BETTER = ["de"]  # mouse clicks, which webrtcvad takes for speech
+MAX_CUT = {"webrtcvad": 0, "silero": 3}  # of the takes of a session; silero sees no edges
 
 
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory):
-    """name -> (normalised FLAC, labelled speech in seconds), made when asked for."""
+    """name, engine -> normalised FLAC, labelled speech in seconds, segments; made when asked."""
     made = {}
 
-    def get(shared_data, name):
-        if name not in made:
+    def get(shared_data, name, engine="webrtcvad"):
+        if (name, engine) not in made:
             [source] = [
                 path
                 for suffix in (".flac", ".wav")
@@ -413,8 +416,9 @@ def labelled(tmp_path_factory):
             with open(shared_data / f"{LABELLED[name]}.{kind}.tsv", newline="") as file:
                 rows = [r for r in csv.DictReader(file, delimiter="\t") if r["label"] == "speech"]
             takes = [(float(row["start_s"]), float(row["end_s"])) for row in rows]
-            made[name] = target, takes, segment(target, DEFAULTS, clipped)
-        return made[name]
+            result = segment(target, replace(DEFAULTS, engine=engine), clipped)
+            made[name, engine] = target, takes, result
+        return made[name, engine]
 
     return get
 
@@ -434,33 +438,54 @@ def frame_scores(found, takes):
     return 2 * hits / (2 * hits + missed + wrong), missed / labelled.sum()
 
 
+def at_16_khz(flac):
+    return soxr.resample(soundfile.read(flac, dtype="float32")[0], RATE_HZ, 16_000)
+
+
 def plain_webrtcvad(flac):
-    samples = soxr.resample(soundfile.read(flac, dtype="float32")[0], RATE_HZ, 16_000)
+    """Flags of webrtcvad alone."""
     detector = vad.WebRtcVad(DEFAULTS.aggressiveness, DEFAULTS.frame_ms)
-    flags = detector.update(np.round(samples * 32767).astype(np.int16))
+    flags = detector.update(np.round(at_16_khz(flac) * 32767).astype(np.int16))
     return np.concatenate([flags, detector.finish()])
 
 
+def plain_silero(flac):
+    """Flags of silero-vad's own `get_speech_timestamps`, as it comes."""
+    samples = at_16_khz(flac)
+    network = SileroVADSequence(silero.model_path())
+    flags = np.zeros(len(samples) // 160 + 1, bool)
+    for found in get_speech_timestamps_sequence(samples, network):
+        flags[found["start"] // 160 : found["end"] // 160] = True
+    return flags
+
+
 @pytest.mark.parametrize("name", LABELLED)
-def test_frames_beat_plain_webrtcvad_on_real_speech(shared_data, labelled, name):
-    flac, takes, result = labelled(shared_data, name)
-    plain = plain_webrtcvad(flac)
-    found = np.zeros(len(plain), bool)
-    for start, end in result.speech:
-        found[start // 240 : end // 240] = True
-    f1, missed = frame_scores(found, takes)
-    plain_f1, plain_missed = frame_scores(plain, takes)
-    print(
-        f"{name}: frame F1 {f1:.4f} (plain webrtcvad {plain_f1:.4f}),"
-        f" missed {100 * missed:.2f} % ({100 * plain_missed:.2f} %)"
-    )
-    assert f1 >= plain_f1
+def test_frames_beat_the_plain_engines_on_real_speech(shared_data, labelled, name):
+    scores = {}
+    for engine, plain in (("webrtcvad", plain_webrtcvad), ("silero", plain_silero)):
+        flac, takes, result = labelled(shared_data, name, engine)
+        alone = plain(flac)
+        found = np.zeros(len(alone), bool)
+        for start, end in result.speech:
+            found[start // 240 : end // 240] = True
+        scores[engine], scores[f"plain {engine}"] = (
+            frame_scores(found, takes),
+            frame_scores(alone, takes),
+        )
+    for way, (f1, missed) in scores.items():
+        print(f"{name:4} {way:16} frame F1 {f1:.4f}, missed {100 * missed:.2f} %")
+    assert scores["webrtcvad"][0] >= scores["plain webrtcvad"][0]
+    assert scores["silero"][0] >= scores["plain silero"][0] - 0.002
+    f1, missed = scores["webrtcvad"]
+    if name not in SILERO_BETTER:
+        assert f1 >= scores["plain silero"][0]
     assert missed < (0.05 if name == "sb" else 0.01)
 
 
+@pytest.mark.parametrize("engine", ["webrtcvad", "silero"])
 @pytest.mark.parametrize("name", SESSIONS)
-def test_no_take_is_cut_inside_its_speech(shared_data, labelled, name):
-    _, takes, result = labelled(shared_data, name)
+def test_no_take_is_cut_inside_its_speech(shared_data, labelled, name, engine):
+    _, takes, result = labelled(shared_data, name, engine)
     edges_s = [edge / RATE_HZ for span in result.spans for edge in span]
     cut = [edge for edge in edges_s if any(start < edge < end for start, end in takes)]
     speech_s = np.array(result.speech) / RATE_HZ
@@ -470,10 +495,10 @@ def test_no_take_is_cut_inside_its_speech(shared_data, labelled, name):
         assert len(inside), "a take is missed altogether"
         errors_s += [abs(inside[0, 0] - start), abs(inside[-1, 1] - end)]
     print(
-        f"{name}: {len(takes)} takes, {len(result.spans)} segments, cut takes {len(cut)},"
+        f"{name} {engine}: {len(takes)} takes, {len(result.spans)} segments, cut takes {len(cut)},"
         f" median boundary error {1000 * np.median(errors_s):.0f} ms"
     )
-    assert cut == []
-    assert np.median(errors_s) < 0.05
+    assert len(cut) <= MAX_CUT[engine]
+    assert np.median(errors_s) < (0.05 if engine == "webrtcvad" else 0.07)
     lengths_s = [(end - start) / RATE_HZ for start, end in result.spans]
     assert DEFAULTS.min_s <= min(lengths_s) and max(lengths_s) <= DEFAULTS.max_s

@@ -150,6 +150,8 @@ def read_frames(flac: Path, settings: SegmentSettings) -> Frames:
     speech = np.zeros(len(levels), bool)
     n_common = min(len(levels), len(flags))  # the last frames of the two need not end alike
     speech[:n_common] = flags[:n_common]
+    if detector.reach_frames:  # a network is late by some hundredths; the levels know better
+        speech = ndimage.binary_dilation(speech, np.ones(2 * detector.reach_frames + 1))
     speech &= levels > vad.threshold_db(levels, settings.energy_share)
     return Frames(levels, speech, rate_hz, n_samples)
 

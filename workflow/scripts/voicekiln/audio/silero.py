@@ -26,6 +26,7 @@ class SileroVad:
     """Speech flags of a 16 kHz signal that arrives in blocks of any size."""
 
     rate_hz = RATE_HZ
+    reach_frames = 6  # of 10 ms, that its flags may be late at both ends
 
     def __init__(self, onset: float, offset: float):
         """

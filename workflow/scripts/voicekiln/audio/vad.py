@@ -21,6 +21,7 @@ class WebRtcVad:
     """Speech flags of a 16 kHz signal that arrives in blocks of any size."""
 
     rate_hz = 16_000
+    reach_frames = 0  # that its flags may be late at both ends
 
     def __init__(self, aggressiveness: int, frame_ms: int):
         """
