@@ -43,6 +43,25 @@ def test_byte_equal_copies_are_used_once_whatever_their_shard(tmp_path):
     assert one["reason"][1] == "byte-equal copy of a.wav"
 
 
+def test_retagged_copies_are_used_once_and_other_texts_are_said(tmp_path, caplog):
+    """Other bytes, the same samples: another tag, or FLAC beside WAV."""
+    same = {"audio_sha256": "same"}
+    rows = [
+        recording("a", **same, known="[1]"),
+        recording("b", **same, known="[1]"),
+        recording("c", **same, known="[2]"),
+        recording("d", audio_sha256="other"),
+        recording("e", status="bad"),
+    ]
+    one = merge.merge_recordings(shard_files(tmp_path, rows[3:], rows[:3]))
+    assert list(one["status"]) == ["ok", "copy", "copy", "ok", "bad"]
+    assert one["reason"][1] == "same samples in another file of a.wav"
+    assert "c.wav" in caplog.text and "b.wav" not in caplog.text
+    account = ledger(one.fillna({"n_samples": 0}), table())
+    assert account["lost"][0]["reason"] == "same samples in another file"
+    assert account["lost"][0]["recordings"] == 2
+
+
 def test_too_many_bad_recordings_stop_the_run_with_the_list(tmp_path):
     rows = [recording("a"), recording("b", status="bad", reason="truncated")]
     recordings = merge.merge_recordings(shard_files(tmp_path, rows))

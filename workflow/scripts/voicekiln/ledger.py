@@ -28,14 +28,14 @@ def ledger(recordings: pd.DataFrame, segments: pd.DataFrame) -> dict[str, Any]:
         }
         for (step, reason), rows in segments[~kept].groupby(["step", "reason"], sort=True)
     ]
-    if len(copies):
-        samples = int(copies["n_samples"].sum())
+    kinds = copies["reason"].fillna("copy").str.replace(" of .*", "", regex=True)
+    for what, rows in copies.groupby(kinds, sort=True):
         lost.append(
             {
                 "step": "inventory",
-                "reason": "byte-equal copy",
-                "recordings": len(copies),
-                "samples": samples,
+                "reason": what,
+                "recordings": len(rows),
+                "samples": int(rows["n_samples"].sum()),
             }
         )
     outside = int(used["n_samples"].sum()) - int(length.sum())

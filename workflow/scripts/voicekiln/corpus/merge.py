@@ -12,20 +12,33 @@ log = logging.getLogger("merge")
 
 
 def merge_recordings(shards: list[Path]) -> pd.DataFrame:
-    """All recordings, ordered by root and path; byte-equal copies marked `copy`.
+    """All recordings, ordered by root and path; copies marked `copy`.
 
-    Of byte-equal files the first by root and path is used, the others name it as their reason.
+    Of byte-equal files, and then of files that decode to the same samples (other tags, another
+    lossless container), the first by root and path is used; the others name it as their reason.
     """
     table = tables.concat(shards, tables.RECORDINGS, ["root", "path"])
-    good = table["status"] == "ok"
-    first = table[good].drop_duplicates("content_sha256").set_index("content_sha256")["path"]
-    again = good & table.duplicated(["content_sha256", "status"])
-    table.loc[again, "step"] = "inventory"
-    table.loc[again, "reason"] = "byte-equal copy of " + table.loc[again, "content_sha256"].map(
-        first
-    )
-    table.loc[again, "status"] = "copy"
+    for column, what in (
+        ("content_sha256", "byte-equal copy"),
+        ("audio_sha256", "same samples in another file"),
+    ):
+        good = (table["status"] == "ok") & table[column].notna()
+        first = table[good].drop_duplicates(column).set_index(column)["path"]
+        again = good & table[good].duplicated(column).reindex(table.index, fill_value=False)
+        table.loc[again, "step"] = "inventory"
+        table.loc[again, "reason"] = f"{what} of " + table.loc[again, column].map(first)
+        table.loc[again, "status"] = "copy"
+        _warn_of_other_texts(table[again], table[good], column)
     return table
+
+
+def _warn_of_other_texts(copies, good, column):
+    """Say which copies come with another known text than the file that is used."""
+    used = good.drop_duplicates(column).set_index(column)["known"]
+    for row in copies.itertuples():
+        kept = used[getattr(row, column)]
+        if not tables.missing(row.known) and (tables.missing(kept) or kept != row.known):
+            log.warning("%s: %s, whose text is used instead of its own", row.path, row.reason)
 
 
 def check_bad_share(recordings: pd.DataFrame, limit: float, corpus: str) -> None:
