@@ -12,6 +12,7 @@ CORPUS = {
     "speaker": None,
     "transcripts": None,
     "transcript_column": 3,
+    "textgrid_tier": None,
 }
 
 
@@ -87,8 +88,8 @@ def test_sidecars(tmp_path):
         None,
     ]
     (tmp_path / "b.txt").write_bytes(b"caf\xe9")
-    with pytest.raises(UserError, match="b.txt: expected UTF-8"):
-        listed(tmp_path, transcripts="sidecar")
+    good, bad = listed(tmp_path, transcripts="sidecar")
+    assert "b.txt: expected UTF-8" in bad["fault"] and "fault" not in good
 
 
 def test_a_manifest_gives_speakers_languages_texts_and_stretches(tmp_path):

@@ -80,7 +80,7 @@ def sources(corpus):
     transcripts = section["transcripts"]
     if transcripts not in (None, "sidecar"):
         transcripts = located(transcripts)
-    keys = ("language", "speaker", "transcript_column", "shards")
+    keys = ("language", "speaker", "transcript_column", "textgrid_tier", "shards")
     return canonical(
         {key: section[key] for key in keys}
         | {"audio": [located(path) for path in audio], "transcripts": transcripts}

@@ -28,7 +28,7 @@ def ledger(recordings: pd.DataFrame, segments: pd.DataFrame) -> dict[str, Any]:
         }
         for (step, reason), rows in segments[~kept].groupby(["step", "reason"], sort=True)
     ]
-    kinds = copies["reason"].fillna("copy").str.replace(" of .*", "", regex=True)
+    kinds = copies["reason"].fillna("copy").str.replace("(?s) of .*", "", regex=True)
     for what, rows in copies.groupby(kinds, sort=True):
         lost.append(
             {

@@ -27,6 +27,8 @@ def examine(row: dict[str, Any]) -> dict[str, Any]:
         "status": "ok",
     }
     try:
+        if row.get("fault"):
+            raise UserError(row["fault"])
         if found["path"] != row["path"]:
             raise UserError("its name is not UTF-8; rename the file")
         if not os.path.isfile(path):

@@ -2,7 +2,7 @@
 
 A row is `{"root", "path", "bytes", "mtime_ns", "speaker", "language", "known"}`; `known` is the
 text that is given for the recording, a list of `{"start_s", "end_s", "text"}` (both times null: the
-text is that of the whole recording), or null.
+text is that of the whole recording), or null. A row whose sidecar cannot be read has a `fault`.
 """
 
 import csv
@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from voicekiln.audio.probe import AUDIO_SUFFIXES
+from voicekiln.corpus import subtitles
 from voicekiln.errors import UserError
 from voicekiln.provenance import sha256_json
 
 MANIFEST_SUFFIXES = {".jsonl", ".json", ".csv", ".tsv"}
+TIMED_SUFFIXES = (".srt", ".vtt", ".TextGrid")
 AUDIO_KEYS = ("audio_filepath", "path", "audio", "file", "audio_file")  # NeMo's name first
 # folders that name no speaker
 GENERIC_FOLDERS = {"wav", "wavs", "audio", "audios", "clips", "flac", "mp3", "raw", "recordings"}
@@ -186,12 +188,12 @@ def _transcripts(corpus: Mapping[str, Any], rows: list[dict]):
     if source is None:
         return lambda row: row.pop("spans", None)
     if source == "sidecar":
-        return lambda row: row.pop("spans", None) or _sidecar(row)
+        return lambda row: row.pop("spans", None) or _sidecar(row, corpus["textgrid_tier"])
     path = Path(source)
     if not path.is_file():
         raise UserError(
             f"{source}: the transcripts are not there. Expected an LJSpeech metadata.csv, a JSONL "
-            "manifest, or the word `sidecar` for a .txt beside each recording."
+            "manifest, or the word `sidecar` for a .txt, .srt, .vtt or .TextGrid beside each file."
         )
     table = _table(path, corpus["transcript_column"])
 
@@ -207,19 +209,26 @@ def _transcripts(corpus: Mapping[str, Any], rows: list[dict]):
     return find
 
 
-def _sidecar(row: dict) -> list[dict] | None:
+def _sidecar(row: dict, tier: str | None) -> list[dict] | None:
+    """The text beside a recording; what is wrong with it goes into the row as its `fault`."""
     base = os.path.splitext(os.path.join(row["root"], row["path"]))[0]
-    for suffix in (".txt", ".lab"):
-        try:
-            text = Path(base + suffix).read_text(encoding="utf-8-sig").strip()
-        except FileNotFoundError:
-            continue
-        except UnicodeDecodeError as error:
-            raise UserError(
-                f"{base}{suffix}: expected UTF-8 text ({error}). Save it as UTF-8."
-            ) from error
-        if text:
-            return [{"start_s": None, "end_s": None, "text": text}]
+    try:
+        for suffix in TIMED_SUFFIXES:
+            if os.path.exists(base + suffix):
+                return subtitles.read(Path(base + suffix), tier) or None
+        for suffix in (".txt", ".lab"):
+            try:
+                text = Path(base + suffix).read_text(encoding="utf-8-sig").strip()
+            except FileNotFoundError:
+                continue
+            except UnicodeDecodeError as error:
+                raise UserError(
+                    f"{base}{suffix}: expected UTF-8 text ({error}). Save it as UTF-8."
+                ) from error
+            if text:
+                return [{"start_s": None, "end_s": None, "text": text}]
+    except UserError as error:
+        row["fault"] = str(error)
     return None
 
 
