@@ -23,7 +23,7 @@ demo: setup  ## run the whole pipeline on the shipped demo (under 8 minutes on 2
 	@$(BIN)/python workflow/scripts/show_results.py
 
 test: setup  ## run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-fast: setup  ## run the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow and not gpu"

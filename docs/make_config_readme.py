@@ -49,7 +49,7 @@ def table(schema: dict) -> str:
     """The keys of a section; sections inside it have tables of their own."""
     lines = ["| key | default | allowed | what it is |", "|---|---|---|---|"]
     for key, sub in schema["properties"].items():
-        if sub.get("default") == {}:
+        if "properties" in sub and sub.get("default") == {}:
             continue
         required = key in schema.get("required", ()) or "default" not in sub
         default = "" if required else f"`{json.dumps(sub['default'])}`"

@@ -20,6 +20,8 @@ checkpoint correct:
         runtime="1h",
     params:
         code=code("correct.py"),
-        settings=corpus_settings("max_bad_recordings", "min_total_s", "max_loss"),
+        settings=corpus_settings(
+            "max_bad_recordings", "min_total_s", "max_loss", "text"
+        ),
     script:
         "../scripts/correct.py"

@@ -4,12 +4,14 @@ import json
 import logging
 from pathlib import Path
 
+import pandas as pd
 from voicekiln import job, tables
 from voicekiln.corpus import corrections, merge, trust
 from voicekiln.corpus.losses import check_losses, check_total
 from voicekiln.corpus.quality import concerns
 from voicekiln.store.files import write_atomic
 from voicekiln.text.clean import clean
+from voicekiln.text.normalize import TextSettings, has_digits, normalize
 
 log = logging.getLogger("correct")
 
@@ -27,7 +29,14 @@ def main(smk):
     acoustics = merge.merge_acoustics([Path(path) for path in smk.input.acoustics], segments)
     given = corrections.read(next(iter(smk.input.corrections), None))
     segments, conflicts = corrections.correct(segments, given)
-    segments["text"] = segments["text"].map(clean, na_action="ignore")
+    segments["text"] = spoken(segments, TextSettings(**smk.params.settings["text"]))
+    in_digits = segments["text"].map(has_digits, na_action="ignore").fillna(False).astype(bool)
+    if in_digits.any():
+        log.warning(
+            "%d segments hold numbers that are not in words, first: %s",
+            in_digits.sum(),
+            segments.loc[in_digits, "text"].iloc[0],
+        )
     segments = trust.score(segments)
     for row in conflicts:
         log.warning("correction not applied: %s", row)
@@ -52,6 +61,22 @@ def main(smk):
     limits = smk.params.settings["max_loss"]
     check_losses(segments, ("segment", "transcribe", "align"), limits, smk.wildcards.corpus)
     tables.write_digest(digest, files)
+
+
+def spoken(segments, settings):
+    """The texts as they are spoken; those that were corrected by hand are only cleaned."""
+    rows = zip(segments["text"], segments["language"], segments["text_source"], strict=True)
+    return pd.array(
+        [
+            None
+            if tables.missing(text)
+            else clean(text)
+            if source == "corrected"
+            else normalize(text, language, settings)
+            for text, language, source in rows
+        ],
+        dtype=pd.StringDtype(),
+    )
 
 
 if "snakemake" in globals():

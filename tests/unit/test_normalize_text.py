@@ -1,0 +1,75 @@
+"""Texts as they are spoken."""
+
+import unicodedata
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from voicekiln.text.clean import clean, letters
+from voicekiln.text.normalize import TextSettings, ethiopic_number, has_digits, normalize
+
+DEFAULT = TextSettings(normalize=True, numbers="spell", abbreviations={})
+LANGUAGES = st.sampled_from(["en", "de", "fr", "am", "ar", "ru", "xx"])
+
+
+@pytest.mark.parametrize(
+    "language, text, spoken",
+    [
+        ("en", "“Hello” – she said… it’s me", '"Hello" - she said... it\'s me'),
+        ("en", "Wait—what ?", "Wait - what?"),
+        ("fr", "Vraiment ? Oui !", "Vraiment? Oui!"),
+        ("en", "It cost 1,234.5.", "It cost one thousand, two hundred and thirty-four point five."),
+        ("en", "in 1984, on the 21st", "in nineteen eighty-four, on the twenty-first"),
+        ("de", "1.200 Leute, 3,5 %", "eintausendzweihundert Leute, drei Komma fünf %"),
+        ("de", "z.B. Dr. Maier & Sohn", "zum Beispiel Doktor Maier und Sohn"),
+        ("en", "Call 0049 now", "Call zero zero four nine now"),
+        ("en", "MP3 and B2B stay", "MP3 and B2B stay"),
+        ("am", "ሰላም ፡ ለዓለም ።", "ሰላም ለዓለም።"),
+        ("am", "፲፪ ሰው", "አሥራ ሁለት ሰው"),
+        ("ar", "كتـــاب ، ٢٠", "كتاب، عشرون"),
+        ("ru", "12 стульев", "двенадцать стульев"),
+    ],
+)  # fmt: skip
+def test_what_is_spoken(language, text, spoken):
+    assert normalize(text, language, DEFAULT) == unicodedata.normalize("NFC", spoken)
+
+
+def test_the_users_abbreviations_come_before_those_of_the_language():
+    settings = TextSettings(True, "spell", {"Dr.": "Drive", "VK": "VoiceKiln"})
+    assert normalize("VK on Elm Dr.", "en", settings) == "VoiceKiln on Elm Drive"
+
+
+def test_numbers_may_stay_and_all_of_it_may_be_left_alone():
+    assert normalize("in 1984 …", "en", TextSettings(True, "keep", {})) == "in 1984..."
+    assert normalize(" in 1984 … ", "en", TextSettings(False, "spell", {})) == "in 1984 …"
+
+
+@pytest.mark.parametrize(
+    "signs, value",
+    [("፩", 1), ("፲፪", 12), ("፻", 100), ("፪፻፶", 250), ("፲፱፻፺", 1990), ("፪፼፫፻", 20_300)],
+)  # fmt: skip
+def test_ethiopic_numbers(signs, value):
+    assert ethiopic_number(signs) == value
+
+
+@settings(deadline=None)
+@given(st.text(max_size=60), LANGUAGES)
+def test_it_is_done_once_and_stays_in_nfc(text, language):
+    once = normalize(text, language, DEFAULT)
+    assert normalize(once, language, DEFAULT) == once
+    assert unicodedata.is_normalized("NFC", once)
+
+
+words = st.text(st.characters(categories=["Lu", "Ll", "Lo"]), min_size=1, max_size=9)
+
+
+@given(st.lists(words, max_size=8), LANGUAGES)
+def test_words_are_left_alone(some, language):
+    text = " ".join(some)
+    if not {"Mme", "Mlle", "Dr"} & set(some):
+        assert letters(normalize(text, language, DEFAULT)) == letters(clean(text).replace("ـ", ""))
+
+
+@given(st.integers(0, 10**14), st.sampled_from(["en", "de", "fr", "es", "ru", "ar"]))
+def test_no_digit_is_left_where_the_language_is_known(number, language):
+    assert not has_digits(normalize(f"so {number} it is", language, DEFAULT))
