@@ -1,4 +1,6 @@
+import ast
 import re
+import sys
 
 import pytest
 import yaml
@@ -23,3 +25,41 @@ def test_every_rule_names_an_environment_that_is_there():
     for rules in (ROOT / "workflow/rules").glob("*.smk"):
         for name in re.findall(r'"\.\./\.\./envs/(\S+)"', rules.read_text()):
             assert (ENVS / name).exists(), f"{rules.name}: {name}"
+
+
+PACKAGES = {"av": "av", "webrtcvad": "webrtcvad-wheels", "whisper": "openai-whisper"}
+PACKAGES |= {"yaml": "pyyaml", "silero_vad": "silero-vad", "faster_whisper": "faster-whisper"}
+COME_ALONG = {"markupsafe", "numba", "tokenizers", "librosa", "av"}  # with jinja2, whisper, f5-tts
+SCRIPTS = ROOT / "workflow" / "scripts"
+
+
+def reached(path, seen):
+    """Packages that a script imports at its start, by itself and by way of the library."""
+    if path in seen:
+        return set()
+    seen.add(path)
+    found = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for name in names:
+            if name.startswith("voicekiln"):
+                module = SCRIPTS / (name.replace(".", "/") + ".py")
+                found |= reached(module, seen) if module.exists() else set()
+            elif name.split(".")[0] not in sys.stdlib_module_names:
+                found.add(name.split(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("rules", sorted((ROOT / "workflow/rules").glob("*.smk")), ids=str)
+def test_an_environment_has_what_its_scripts_import(rules):
+    text = rules.read_text()
+    scripts = re.findall(r'scripts/(\w+\.py)"\n', text)
+    for script, env in zip(scripts, re.findall(r"envs/(\w+)\.yaml", text), strict=True):
+        pinned = set(re.findall(r"- ([\w-]+)==", (ROOT / f"envs/{env}.yaml").read_text()))
+        wanted = {PACKAGES.get(name, name) for name in reached(SCRIPTS / script, set())}
+        assert wanted <= pinned | COME_ALONG, f"{script} in envs/{env}.yaml"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from voicekiln import job, tables
 from voicekiln.audio import segment as cutting
-from voicekiln.corpus.segments import cut, distinct, given, start_of
+from voicekiln.corpus.segments import cut, distinct, given, start_of, statistics
 from voicekiln.provenance import to_json
 from voicekiln.store.items import Store
 
@@ -47,8 +47,12 @@ def main(smk):
             for start, end in record["dropped"]
         ]
     log.info("%d recordings, %d segments, %d items computed", len(recordings), len(rows), computed)
-    for event, count in sorted(events.items()):
-        log.info("%s: %d", event, count)
+    kept = [row for row in rows if row["status"] == "keep"]
+    seconds = [(row["end"] - row["start"]) / row["rate_hz"] for row in kept]
+    line, concerns = statistics(seconds, events, settings.min_s, settings.max_s)
+    log.info("%s", line)
+    for concern in concerns:
+        log.warning("%s", concern)
     table = tables.frame(rows, tables.SEGMENTS)
     tables.write(table, Path(smk.output.table), tables.SEGMENTS, store)
 

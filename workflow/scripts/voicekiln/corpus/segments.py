@@ -1,7 +1,7 @@
 """Segments of one recording: where they are, how they sound, what is known to be said."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,8 @@ from voicekiln.asr.hypothesis import MAX_S
 from voicekiln.audio import segment as cutting
 from voicekiln.store.items import Store
 from voicekiln.text.clean import comparable
+
+CONCERN = 0.2  # share of the segments from which something is said
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,50 @@ def cut(
         )
     ]
     return {"segments": segments, "events": dict(result.events), "dropped": result.dropped}
+
+
+def statistics(seconds: Sequence[float], events: Mapping[str, int], min_s: float, max_s: float):
+    """What a shard's segments are like, and what of it is a concern (S4-69 ... S4-71), in words.
+
+    Args:
+        seconds: length of each segment.
+        events: how often what was done (`audio.segment.EVENTS`), of cut recordings.
+        min_s, max_s: of section `segment`.
+
+    Returns:
+        one line, and a list of concerns with what to change.
+    """
+    n = len(seconds)
+    mean_s = sum(seconds) / n if n else 0.0
+    under, over = sum(s < min_s for s in seconds), sum(s > max_s for s in seconds)
+    done = {name: events.get(name, 0) for name in ("regions", "merged", "split", "extended")}
+    line = (
+        f"{n} segments, {mean_s:.2f} s on average, {under} shorter than {min_s:g} s, {over} longer "
+        f"than {max_s:g} s; {done['regions']} stretches of speech, {done['merged']} joins, "
+        f"{done['split']} split, {done['extended']} extended"
+    )
+    concerns = []
+    if n and under > CONCERN * n:
+        concerns.append(
+            f"{under} of {n} segments are shorter than segment.min_s = {min_s:g}: a larger "
+            "merge_gap_s joins more speech, a smaller min_s accepts it"
+        )
+    if n and over > CONCERN * n:
+        concerns.append(
+            f"{over} of {n} segments are longer than segment.max_s = {max_s:g}: their spans came "
+            "with the texts; leave the times out to have them cut at pauses"
+        )
+    if n and events.get("split_without_pause", 0) > CONCERN * n:
+        concerns.append(
+            f"{events['split_without_pause']} cuts found no pause: a larger max_s or a smaller "
+            "min_pause_s leaves more room for one"
+        )
+    if n and events.get("dropped", 0) > n:
+        concerns.append(
+            f"{events['dropped']} stretches were too short to be speech, more than the {n} "
+            "segments that were kept: noise, or energy_share is too low"
+        )
+    return line, concerns
 
 
 def pcm_hashes(flac, spans: Sequence[Sequence[int]]) -> list[str]:
