@@ -116,7 +116,7 @@ def test_a_bad_manifest_names_file_and_line(tmp_path):
     with pytest.raises(UserError, match=r"m\.jsonl, line 1: names no audio"):
         listed(manifest)
     manifest.write_text("not json\n")
-    with pytest.raises(UserError, match=r"m\.jsonl: cannot be read"):
+    with pytest.raises(UserError, match=r"m\.jsonl, line 1: no JSON"):
         listed(manifest)
 
 
@@ -134,3 +134,23 @@ def test_every_recording_is_in_one_shard(paths, shards):
     dealt = deal([{"path": path} for path in paths], shards)
     assert len(dealt) == shards
     assert sorted(row["path"] for rows in dealt for row in rows) == sorted(paths)
+
+
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        ('{"path": "a.wav", "text": ', "line 2: no JSON"),
+        ("[1]", "line 2: expected an object"),
+        ('{"path": 5}', "line 2: names no audio file"),
+        ('{"path": "a\\u0000.wav"}', "line 2: names no audio file"),
+        ('{"path": "a.wav", "text": "x", "offset": [1]}', "line 2: offset and duration"),
+        ('{"path": "a.wav", "text": "x", "offset": NaN}', "line 2: offset and duration"),
+        ('{"path": "a.wav", "text": "x", "offset": 3, "duration": -4}', "line 2: offset and"),
+    ],
+)
+def test_a_manifest_that_is_wrong_is_told_with_its_line(tmp_path, line, words):
+    touch(tmp_path, "a.wav")
+    path = tmp_path / "list.jsonl"
+    path.write_text('{"path": "a.wav"}\n' + line + "\n")
+    with pytest.raises(UserError, match=words):
+        listed(path)

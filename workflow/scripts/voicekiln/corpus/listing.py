@@ -8,6 +8,7 @@ text is that of the whole recording), or null. A row whose sidecar cannot be rea
 import csv
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -131,9 +132,10 @@ def _manifest(path: Path) -> list[dict]:
     rows: dict[str, dict] = {}
     for line, entry in _entries(path):
         audio = next((entry[key] for key in AUDIO_KEYS if entry.get(key)), None)
-        if audio is None:
+        if not isinstance(audio, str) or "\0" in audio:
             raise UserError(
-                f"{path}, line {line}: names no audio; expected one of {', '.join(AUDIO_KEYS)}"
+                f"{path}, line {line}: names no audio file; expected its path under one of "
+                f"{', '.join(AUDIO_KEYS)}"
             )
         if os.path.isabs(audio):
             audio = os.path.relpath(audio, path.parent)
@@ -157,8 +159,12 @@ def _span(entry: Mapping[str, Any], where: str) -> dict:
         length = entry.get("duration")
         start_s = None if start in (None, "") else float(start)
         end_s = None if start_s is None or length in (None, "") else start_s + float(length)
-    except ValueError as error:
-        raise UserError(f"{where}: offset and duration must be numbers of seconds") from error
+        if not 0 <= (start_s or 0.0) < (math.inf if end_s is None else end_s):
+            raise ValueError(f"{start} + {length}")
+    except (ValueError, TypeError) as error:
+        raise UserError(
+            f"{where}: offset and duration must be numbers of seconds, not negative ({error})"
+        ) from error
     return {"start_s": start_s, "end_s": end_s, "text": str(entry["text"])}
 
 
@@ -169,10 +175,7 @@ def _entries(path: Path) -> Iterator[tuple[int, dict]]:
             if path.suffix.lower() in (".jsonl", ".json"):
                 for number, line in enumerate(file, 1):
                     if line.strip():
-                        entry = json.loads(line)
-                        if not isinstance(entry, dict):
-                            raise ValueError("expected an object {...} on each line")
-                        yield number, entry
+                        yield number, _object(line, f"{path}, line {number}")
             else:
                 delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
                 reader = csv.DictReader(file, delimiter=delimiter)
@@ -180,6 +183,16 @@ def _entries(path: Path) -> Iterator[tuple[int, dict]]:
                     yield reader.line_num, entry
     except (ValueError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read as a manifest: {error}") from error
+
+
+def _object(line: str, where: str) -> dict:
+    try:
+        entry = json.loads(line)
+    except ValueError as error:
+        raise UserError(f"{where}: no JSON ({error.args[0].split(':')[0]})") from error
+    if not isinstance(entry, dict):
+        raise UserError(f"{where}: expected an object {{...}} on each line")
+    return entry
 
 
 def _transcripts(corpus: Mapping[str, Any], rows: list[dict]):
