@@ -54,3 +54,12 @@ def test_order_of_keys_does_not_count():
     a, b = {"x": 1, "y": {"b": (1, 2), "a": Path("p")}}, {"y": {"a": "p", "b": [1, 2]}, "x": 1}
     assert repr(canonical(a)) == repr(canonical(b))
     assert sha256_json(a) == sha256_json(b)
+
+
+def test_a_table_that_a_module_reads_counts(tmp_path):
+    digests = []
+    for n, row in ((1, "a"), (2, "b")):
+        script = library(tmp_path / f"{n}", HELPER + 'TABLE = "words.tsv"\n')
+        (script.parent / "voicekiln" / "words.tsv").write_text(row)
+        digests.append(code_digest(script))
+    assert digests[0] != digests[1]

@@ -74,7 +74,8 @@ def _imported(tree: ast.Module, root: Path) -> Iterable[Path]:
 
 @cache
 def _module(path: Path, root: Path) -> tuple[str, tuple[Path, ...]]:
-    """Digest of a module's meaning (comments, docstrings, layout left out), and what it imports."""
+    """Digest of a module's meaning (comments, docstrings, layout left out) and of the tables (.tsv)
+    that it names, and what it imports."""
     tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
     imported = tuple(sorted(set(_imported(tree, root))))
     for node in ast.walk(tree):
@@ -83,7 +84,12 @@ def _module(path: Path, root: Path) -> tuple[str, tuple[Path, ...]]:
             if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
                 if isinstance(first.value.value, str):
                     node.body[0] = ast.Pass()
-    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest(), imported
+    digest = hashlib.sha256(ast.unparse(tree).encode())
+    for node in ast.walk(tree):  # tables that the module reads
+        if isinstance(node, ast.Constant) and str(node.value).endswith(".tsv"):
+            for table in sorted(root.rglob(str(node.value))):
+                digest.update(table.read_bytes())
+    return digest.hexdigest(), imported
 
 
 def code_digest(script: Path, *modules: str) -> str:

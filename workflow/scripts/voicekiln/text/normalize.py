@@ -20,7 +20,7 @@ from voicekiln.text.clean import clean
 ABBREVIATIONS = Path(__file__).with_name("abbreviations.tsv")
 SIGNS = str.maketrans(
     dict.fromkeys("“”„‟«»″＂", '"')
-    | dict.fromkeys("‘’‚‛‹›′`´ʼ＇", "'")
+    | dict.fromkeys("‘’‚‛‹›′`´＇", "'")
     | dict.fromkeys("‐‑‒–−﹣－", "-")
     | dict.fromkeys("—―", " - ")
     | {"…": "...", "ـ": None, "፡": " "}  # Arabic tatweel is drawn, not said; Ethiopic word space
@@ -32,9 +32,21 @@ DECIMAL_COMMA = frozenset(
     "az be bg ca cs da de el es et fi fr hr hu hy id is it ka kk lt lv mk nb nl nn no pl pt ro ru "
     "sk sl sq sr sv tr uk uz vi".split()
 )
+GROUPED = re.compile("(?<=\\d)[\u00a0\u2009\u202f](?=\\d{3}(?!\\d))")  # 12 345, never split
+SENTENCE_END = re.compile("፡\\s*፡|::")  # typed for the Ethiopic full stop
+UNIT_SIGN = re.compile(r"\s?[%$€£°]")
+CODES = {"kk": "kz", "nb": "no", "nn": "no"}  # as num2words calls them
+POINT = {
+    "en": "point", "de": "Komma", "fr": "virgule", "es": "coma", "it": "virgola", "pt": "vírgula",
+    "nl": "komma", "sv": "komma", "da": "komma", "no": "komma", "nb": "komma", "fi": "pilkku",
+    "pl": "przecinek", "tr": "virgül", "ar": "فاصلة", "am": "ነጥብ",
+}  # fmt: skip
+AMHARIC_POWERS = ((10**9, "ቢሊዮን"), (10**6, "ሚሊዮን"), (1000, "ሺህ"))  # num2words errs from 1000 on
+NUM2WORDS_FAILS = (NotImplementedError, ArithmeticError, ValueError, LookupError)
+NUM2WORDS_FAILS += (TypeError, AttributeError)
 # read in pairs of digits: nineteen eighty-four
 YEARS_IN_PAIRS, FIRST_YEAR, LAST_YEAR = ("en", "de"), 1100, 1999
-MAX_DIGITS = 15  # longer ones are read digit by digit, and so are those that begin with 0
+MAX_DIGITS = 12  # longer ones are read digit by digit, and so are those that begin with 0
 
 
 @dataclass(frozen=True)
@@ -51,10 +63,10 @@ def normalize(text: str, language: str, settings: TextSettings) -> str:
 
     What is normalised already stays as it is.
     """
-    text = clean(text)
     if not settings.normalize:
-        return text
-    text = clean(text.translate(SIGNS))
+        return clean(text)
+    text = SENTENCE_END.sub("።", GROUPED.sub("", text))
+    text = clean(clean(text).translate(SIGNS))
     pattern, words = _abbreviations(language, tuple(sorted(settings.abbreviations.items())))
     if pattern:
         text = pattern.sub(lambda match: words[match[0]], text)
@@ -67,7 +79,7 @@ def normalize(text: str, language: str, settings: TextSettings) -> str:
 
 def knows_numbers(language: str) -> bool:
     """Whether numbers of this language can be spelled out."""
-    return language in num2words.CONVERTER_CLASSES
+    return CODES.get(language, language) in num2words.CONVERTER_CLASSES
 
 
 def has_digits(text: str) -> bool:
@@ -97,30 +109,79 @@ def _ascii_digit(character):
 
 @cache
 def _number_pattern(language):
-    point, group = (",", r"[.\u0020]") if language in DECIMAL_COMMA else (r"\.", ",")
+    point, group = (",", r"\.") if language in DECIMAL_COMMA else (r"\.", ",")
     whole = rf"\d{{1,3}}(?:{group}\d{{3}})+(?!\d)|\d+"
-    ordinal = r"(?P<ordinal>(?:st|nd|rd|th)\b)?" if language == "en" else ""
-    return re.compile(rf"(?<![\w.,])(?P<whole>{whole})(?:{point}(?P<part>\d+))?{ordinal}(?![\w])")
+    ordinal = r"(?P<ordinal>st|nd|rd|th)?" if language == "en" else ""
+    return re.compile(rf"(?P<whole>{whole})(?:{point}(?P<part>\d+))?{ordinal}")
 
 
 def _spoken(match, language):
+    """The number in words; as it is where it is a part of something else."""
+    text, start, end = match.string, *match.span()
+    said = None if _is_part(text, start, end) else _said(match, language)
+    if said is None:
+        return match[0]
+    # prefixes of scripts without capitals stand at a number without a space
+    return " " * text[start - 1 : start].isalpha() + said + " " * text[end : end + 1].isalpha()
+
+
+def _is_part(text, start, end):
+    """Whether a number belongs to a date, a time, a price, a version or a name."""
+    before, after = text[start - 1 : start], text[end : end + 2]
+    return (
+        before in tuple(".,:/-_$€£")
+        or _is_cased(before)
+        or after[:1] in tuple("/_")
+        or _is_cased(after[:1])
+        or (after[:1] in tuple(".,:-") and after[1:].isdigit())
+        or UNIT_SIGN.match(text, end) is not None
+    )
+
+
+def _is_cased(character):
+    return character.lower() != character.upper()
+
+
+def _said(match, language):
     whole = re.sub(r"\D", "", match["whole"])
     if len(whole) > MAX_DIGITS or (len(whole) > 1 and whole[0] == "0"):
-        return " ".join(_words(int(digit), language) for digit in whole)
+        return _digits(whole, language)
     if match["part"]:
-        return _words(float(f"{whole}.{match['part'][: MAX_DIGITS - len(whole)]}"), language)
-    if "ordinal" in match.groupdict() and match["ordinal"]:
+        point = POINT.get(language)
+        words = (_words(int(whole), language), point, _digits(match["part"], language))
+        return " ".join(words) if all(words) else None
+    if match.groupdict().get("ordinal"):
         return _words(int(whole), language, "ordinal")
     alone = match["whole"] == whole and FIRST_YEAR <= int(whole) <= LAST_YEAR
-    kind = "year" if alone and language in YEARS_IN_PAIRS else "cardinal"
-    return _words(int(whole), language, kind)
+    return _words(
+        int(whole), language, "year" if alone and language in YEARS_IN_PAIRS else "cardinal"
+    )
+
+
+def _digits(digits, language):
+    words = [_words(int(digit), language) for digit in digits]
+    return " ".join(words) if all(words) else None
 
 
 def _words(number, language, kind="cardinal"):
+    """The number in words, or None where num2words fails."""
+    if language == "am" and number >= 1000:
+        power, name = next(pair for pair in AMHARIC_POWERS if number >= pair[0])
+        many, rest = divmod(number, power)
+        parts = [_words(many, "am"), name, _words(rest, "am") if rest else ""]
+        return " ".join(part for part in parts if part)
     try:
-        return clean(num2words.num2words(number, lang=language, to=kind))
-    except (NotImplementedError, OverflowError, ValueError, KeyError, IndexError):
-        return str(number)
+        said = num2words.num2words(number, lang=CODES.get(language, language), to=kind)
+    except (
+        NotImplementedError,
+        ArithmeticError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+    ):
+        return None
+    return None if has_digits(said) else clean(said)
 
 
 @cache
