@@ -154,3 +154,18 @@ def test_a_manifest_that_is_wrong_is_told_with_its_line(tmp_path, line, words):
     path.write_text('{"path": "a.wav"}\n' + line + "\n")
     with pytest.raises(UserError, match=words):
         listed(path)
+
+
+def test_odd_speakers_and_sidecars_stop_nothing(tmp_path):
+    folder = os.fsencode(tmp_path) + b"/anna\xff"
+    os.mkdir(folder)
+    for name in (b"a.wav", b"b.wav"):
+        with open(folder + b"/" + name, "wb") as file:
+            file.write(b"x")
+    os.mkdir(folder + b"/a.txt")
+    rows = listed(tmp_path, transcripts="sidecar")
+    assert [row["speaker"] for row in rows] == ["anna\\xff"] * 2
+    assert "fault" in rows[0] and "fault" not in rows[1]
+    assert listing_digest(rows)
+    (tmp_path / "m.jsonl").write_text('{"path": "a.wav", "speaker": 1089}')
+    assert listed(tmp_path / "m.jsonl")[0]["speaker"] == "1089"

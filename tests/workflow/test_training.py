@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
@@ -83,11 +82,8 @@ def weights(workflow: Workflow) -> str:
 
 def start(workflow: Workflow) -> subprocess.Popen:
     """Snakemake on its way to the trained run, in a process group of its own."""
-    (workflow.dir / "my.yaml").write_text(yaml.safe_dump(workflow.config))
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-    command += ["--directory", str(workflow.dir), "--configfile", str(workflow.dir / "my.yaml")]
     return subprocess.Popen(
-        [*command, "--cores", "2", "train"],
+        workflow.command("train"),
         start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

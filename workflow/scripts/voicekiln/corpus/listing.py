@@ -58,10 +58,10 @@ def list_recordings(corpus: Mapping[str, Any], default_speaker: str) -> list[dic
     known = _transcripts(corpus, rows)
     for row in rows:
         row["known"] = known(row)
-        row["language"] = row.get("language") or corpus["language"]
-        row["speaker"] = (
-            row.get("speaker") or corpus["speaker"] or _folder_speaker(row["path"], default_speaker)
-        )
+        row["language"] = str(row.get("language") or corpus["language"])
+        speaker = row.get("speaker") or corpus["speaker"]
+        speaker = speaker or _folder_speaker(row["path"], default_speaker)
+        row["speaker"] = printable(str(speaker))
     return sorted(rows, key=lambda row: (row["root"], row["path"]))
 
 
@@ -240,8 +240,8 @@ def _sidecar(row: dict, tier: str | None) -> list[dict] | None:
                 ) from error
             if text:
                 return [{"start_s": None, "end_s": None, "text": text}]
-    except UserError as error:
-        row["fault"] = str(error)
+    except (UserError, OSError, OverflowError) as error:
+        row["fault"] = printable(str(error))
     return None
 
 

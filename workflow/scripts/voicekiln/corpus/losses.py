@@ -15,7 +15,7 @@ EXAMPLES = 5
 # a corpus of less than this is said to be small: seconds, and how it is said
 LITTLE_AUDIO = ((180, "little: 3 minutes are the least that is advised"), (300, "5 are better"))
 # training and validation segments below which a data set is said to be small, and how
-SMALL = ((50, 5, "small"), (100, 10, "very small for a fine-tuning"))
+SMALL = ((50, 5, "very small"), (100, 10, "small for a fine-tuning"))
 
 
 def check_losses(

@@ -23,7 +23,13 @@ SIGNS = str.maketrans(
     | dict.fromkeys("‘’‚‛‹›′`´＇", "'")
     | dict.fromkeys("‐‑‒–−﹣－", "-")
     | dict.fromkeys("—―", " - ")
-    | {"…": "...", "ـ": None, "፡": " "}  # Arabic tatweel is drawn, not said; Ethiopic word space
+    | {
+        "…": "...",
+        "٫": ".",
+        "٬": ",",
+        "ـ": None,
+        "፡": " ",
+    }  # Arabic tatweel is drawn, not said; Ethiopic word space
 )
 CLOSING = ".,!?;:።፣፤፥፦፧፨،؛؟。，！？；：、।॥"
 SPACE_BEFORE = re.compile(rf"\s+(?=[{re.escape(CLOSING)}](?:\s|$|[{re.escape(CLOSING)}\"']))")
@@ -33,7 +39,11 @@ DECIMAL_COMMA = frozenset(
     "sk sl sq sr sv tr uk uz vi".split()
 )
 GROUPED = re.compile("(?<=\\d)[\u00a0\u2009\u202f](?=\\d{3}(?!\\d))")  # 12 345, never split
-SENTENCE_END = re.compile("፡\\s*፡|::")  # typed for the Ethiopic full stop
+SENTENCE_END = re.compile("፡\s*፡")  # typed for the Ethiopic full stop
+GROUP_AFTER = re.compile(r" \d{3}(?!\d)")
+DOT_GOES_ON = re.compile(r"\.\s+\S")  # 3. Mai
+DOTTED_ORDINALS = frozenset("de da nb nn no fi cs sk hu sl hr sr et lv is tr".split())
+WITHOUT_SPACES = frozenset("ja zh yue th lo km my".split())
 UNIT_SIGN = re.compile(r"\s?[%$€£°]")
 CODES = {"kk": "kz", "nb": "no", "nn": "no"}  # as num2words calls them
 POINT = {
@@ -119,8 +129,10 @@ def _spoken(match, language):
     """The number in words; as it is where it is a part of something else."""
     text, start, end = match.string, *match.span()
     said = None if _is_part(text, start, end) else _said(match, language)
-    if said is None:
+    if said is None or (language in DOTTED_ORDINALS and DOT_GOES_ON.match(text, end)):
         return match[0]
+    if language in WITHOUT_SPACES:
+        return said
     # prefixes of scripts without capitals stand at a number without a space
     return " " * text[start - 1 : start].isalpha() + said + " " * text[end : end + 1].isalpha()
 
@@ -135,6 +147,10 @@ def _is_part(text, start, end):
         or _is_cased(after[:1])
         or (after[:1] in tuple(".,:-") and after[1:].isdigit())
         or UNIT_SIGN.match(text, end) is not None
+        or GROUP_AFTER.match(text, end) is not None  # 12 345, or two numbers: nobody knows
+        or (
+            end - start == 3 and text[start - 1 : start] == " " and text[: start - 1][-1:].isdigit()
+        )
     )
 
 
@@ -172,14 +188,7 @@ def _words(number, language, kind="cardinal"):
         return " ".join(part for part in parts if part)
     try:
         said = num2words.num2words(number, lang=CODES.get(language, language), to=kind)
-    except (
-        NotImplementedError,
-        ArithmeticError,
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-    ):
+    except NUM2WORDS_FAILS:
         return None
     return None if has_digits(said) else clean(said)
 
