@@ -27,6 +27,12 @@ def main(smk):
     table, leaks = split(segments, prints(segments, acoustics), settings)
     for line in imbalances(leaks["lengths"], settings.val_share):
         log.warning("%s", line)
+    shared = {name: n for name, n in leaks.items() if name.startswith("shared") and n}
+    if shared:
+        raise UserError(
+            f"corpus {smk.wildcards.corpus}: training and validation still share something after "
+            f"the drops ({shared}); please report this"
+        )
     account = ledger(recordings, table)
     digest = Path(smk.output.digest)
     folder = digest.parent

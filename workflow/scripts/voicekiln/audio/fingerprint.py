@@ -59,7 +59,8 @@ def copies(
 
     Args:
         prints: fingerprint of each clip, at most 12 minutes each.
-        max_distance: share of the bits that may differ; unrelated speech differs in 0.44 and more.
+        max_distance: share of the bits that may differ; unrelated speech mostly
+            differs in 0.4 and more.
         parts: clips count that hold `MIN_OVERLAP` of the shorter; otherwise, of the longer.
 
     Returns:

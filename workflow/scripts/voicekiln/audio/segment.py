@@ -19,7 +19,7 @@ from voicekiln.audio.vad import FRAMES_PER_S
 from voicekiln.errors import UserError
 from voicekiln.provenance import sha256_file
 
-VERSION = 2
+VERSION = 3
 BLOCK_S = 10  # a whole number, see vad.levels_db
 MIN_DIP_FRAMES = 3
 MIN_UNPADDED_S = 0.2

@@ -108,12 +108,16 @@ def split(
     names = groups(kept, settings)
     chosen = choose(kept, names, settings)
     table.loc[kept.index, "split"] = names.isin(chosen).map({True: "val", False: "train"})
-    leaks = _leaks(table, prints, settings)
-    table.loc[leaks.index, ["status", "step", "reason"]] = ["drop", "split", "leak into validation"]
-    table.loc[leaks.index, ["value", "limit"]] = leaks[["value", "limit"]].astype(float)
-    table.loc[leaks.index, "split"] = None
+    dropped = 0
+    # with what is dropped, patterns that were too common to be looked up become rare: once more
+    while len(leaks := _leaks(table, prints, settings)):
+        reason = ["drop", "split", "leak into validation"]
+        table.loc[leaks.index, ["status", "step", "reason"]] = reason
+        table.loc[leaks.index, ["value", "limit"]] = leaks[["value", "limit"]].astype(float)
+        table.loc[leaks.index, "split"] = None
+        dropped += len(leaks)
     proof = prove(table, names, prints, settings)
-    return table, proof | {"rows_dropped": len(leaks), "lengths": lengths(table)}
+    return table, proof | {"rows_dropped": dropped, "lengths": lengths(table)}
 
 
 def _leaks(table, prints, settings):
@@ -121,9 +125,12 @@ def _leaks(table, prints, settings):
     kept = table[table["status"] == "keep"]
     texts = pd.Series([comparable(text) for text in kept["text"]], index=kept.index, dtype=object)
     val = kept["split"] == "val"
-    asked = sorted(set(texts[~val]))
-    near = near_matches(asked, sorted(set(texts[val])), settings.leak_similarity)
-    by_text = {asked[i]: round(share, 4) for i, (_, share) in near.items()}
+    train_texts, val_texts = sorted(set(texts[~val])), sorted(set(texts[val]))
+    # asked from both sides: of very common phrases each side looks up only the most alike
+    back = near_matches(val_texts, train_texts, settings.leak_similarity)
+    near = near_matches(train_texts, val_texts, settings.leak_similarity)
+    by_text = {train_texts[j]: round(share, 4) for j, share in back.values()}
+    by_text |= {train_texts[i]: round(share, 4) for i, (_, share) in near.items()}
     hit = texts[~val & texts.isin(list(by_text))]
     rows = pd.DataFrame({"value": hit.map(by_text), "limit": settings.leak_similarity})
     train, _, distance = _copies_across(kept, prints, settings)
@@ -160,7 +167,8 @@ def prove(
     texts = pd.Series([comparable(text) for text in kept["text"]], index=kept.index, dtype=object)
     train, val = kept["split"] == "train", kept["split"] == "val"
     train_texts, val_texts = set(texts[train]), set(texts[val])
-    near = near_matches(sorted(train_texts), sorted(val_texts), settings.leak_similarity)
+    # from the other side than the drops: training is looked up, validation asks
+    near = near_matches(sorted(val_texts), sorted(train_texts), settings.leak_similarity)
     return {
         "shared_groups": len(set(names[train]) & set(names[val])),
         "shared_texts": len(train_texts & val_texts),

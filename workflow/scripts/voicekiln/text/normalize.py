@@ -39,7 +39,7 @@ DECIMAL_COMMA = frozenset(
     "sk sl sq sr sv tr uk uz vi".split()
 )
 GROUPED = re.compile("(?<=\\d)[\u00a0\u2009\u202f](?=\\d{3}(?!\\d))")  # 12 345, never split
-SENTENCE_END = re.compile("፡\s*፡")  # typed for the Ethiopic full stop
+SENTENCE_END = re.compile(r"፡\s*፡")  # typed for the Ethiopic full stop
 GROUP_AFTER = re.compile(r" \d{3}(?!\d)")
 DOT_GOES_ON = re.compile(r"\.\s+\S")  # 3. Mai
 DOTTED_ORDINALS = frozenset("de da nb nn no fi cs sk hu sl hr sr et lv is tr".split())
