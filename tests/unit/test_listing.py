@@ -169,3 +169,12 @@ def test_odd_speakers_and_sidecars_stop_nothing(tmp_path):
     assert listing_digest(rows)
     (tmp_path / "m.jsonl").write_text('{"path": "a.wav", "speaker": 1089}')
     assert listed(tmp_path / "m.jsonl")[0]["speaker"] == "1089"
+
+
+def test_a_line_ends_where_the_file_says_so(tmp_path):
+    """U+0085 and U+2028 are characters of a text, not ends of a line."""
+    touch(tmp_path, "a.wav")
+    path = tmp_path / "metadata.csv"
+    path.write_text("a|one\u0085two\u2028three\n", encoding="utf-8")
+    (row,) = listed(tmp_path, transcripts=str(path))
+    assert row["known"][0]["text"] == "one\u0085two\u2028three"

@@ -99,7 +99,8 @@ def _scan(root: str) -> Iterator[dict]:
             continue
         seen.add((stat.st_dev, stat.st_ino))
         with os.scandir(folder) as entries:
-            for entry in entries:
+            # of a folder that is reached twice, the name does not depend on the file system
+            for entry in sorted(entries, key=lambda entry: entry.name, reverse=True):
                 if entry.name.startswith("."):
                     continue
                 try:
@@ -261,7 +262,7 @@ def _ljspeech(path: Path, column: int) -> dict[str, list[dict]]:
     """`id|text|normalised text`, no header, no quoting (LJSpeech 1.1, README)."""
     table = {}
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: expected UTF-8 text ({error}). Save it as UTF-8.") from error
     for number, line in enumerate(lines, 1):

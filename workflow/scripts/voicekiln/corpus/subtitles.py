@@ -37,7 +37,7 @@ def read(path: Path, tier: str | None = None) -> list[dict]:
         raise UserError(f"{path}: expected UTF-8 text ({error}). Save it as UTF-8.") from error
     if path.suffix.lower() == ".textgrid":
         return _textgrid(path, text, tier)
-    return _cues(path, text.splitlines())
+    return _cues(path, text.replace("\r\n", "\n").split("\n"))
 
 
 def _cues(path, lines):
@@ -80,7 +80,7 @@ def _textgrid(path, text, tier):
         raise UserError(f'{path}, line 1: expected `File type = "ooTextFile"` and a TextGrid')
     values = []  # (value, line)
     line = 1
-    for n, row in enumerate(text.splitlines(), 1):
+    for n, row in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
         line = n
         values += [
             (m[1].replace('""', '"') if m[1] is not None else float(m[2]), n)
@@ -102,6 +102,11 @@ def _textgrid(path, text, tier):
                 reader.number(), reader.text()
         names.append(name)
         if kind == "IntervalTier" and tier in (None, name):
+            for start, end, said in rows:
+                if end <= start and said.strip():
+                    raise UserError(
+                        f"{path}: the interval {said!r} ends at {end} s, before it begins"
+                    )
             return [
                 {"start_s": start, "end_s": end, "text": " ".join(said.split())}
                 for start, end, said in rows
