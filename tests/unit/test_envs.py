@@ -63,3 +63,11 @@ def test_an_environment_has_what_its_scripts_import(rules):
         pinned = set(re.findall(r"- ([\w-]+)==", (ROOT / f"envs/{env}.yaml").read_text()))
         wanted = {PACKAGES.get(name, name) for name in reached(SCRIPTS / script, set())}
         assert wanted <= pinned | COME_ALONG, f"{script} in envs/{env}.yaml"
+
+
+@pytest.mark.parametrize("script", ["extract_features", "train_run", "evaluate_run", "export_run"])
+def test_a_training_script_starts_without_the_recogniser(script):
+    seen = set()
+    reached(SCRIPTS / f"{script}.py", seen)
+    assert SCRIPTS / "voicekiln/errors.py" in seen
+    assert not [path for path in seen if path.parent.name == "asr"]

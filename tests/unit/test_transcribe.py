@@ -18,6 +18,7 @@ from voicekiln.asr import whisper as asr
 from voicekiln.asr.hypothesis import RATE_HZ, Clip, Hypothesis
 from voicekiln.asr.listen import Listener, ListenSettings
 from voicekiln.asr.whisper import WhisperRecogniser, halve, log_mel
+from voicekiln.audio.span import load_span
 from voicekiln.corpus import transcribe as transcribing
 from voicekiln.corpus.pieces import pieces
 from voicekiln.errors import UserError
@@ -331,9 +332,9 @@ def test_a_recording_cut_short_is_reported(tmp_path):
     part = audio.workfile(ITEM, "flac")
     soundfile.write(part, [0.0] * 1000, 24000, format="FLAC")
     audio.put(ITEM, {}, flac=part)
-    assert len(transcribing.load_span(audio, ITEM, 0, 1000)) == 1000
+    assert len(load_span(audio, ITEM, 0, 1000)) == 1000
     with pytest.raises(UserError, match="ends before sample 2000.*run snakemake again"):
-        transcribing.load_span(audio, ITEM, 0, 2000)
+        load_span(audio, ITEM, 0, 2000)
     assert audio.get(ITEM) is None
 
 

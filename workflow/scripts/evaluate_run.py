@@ -7,8 +7,8 @@ from pathlib import Path
 import soundfile
 import torch
 from voicekiln import evaluate, families, job
+from voicekiln.audio.span import load_span
 from voicekiln.corpus.dataset import load
-from voicekiln.corpus.transcribe import load_span
 from voicekiln.store.files import temporary, write_atomic
 from voicekiln.store.items import Store
 from voicekiln.tokenizers.vocab import index, read_vocab

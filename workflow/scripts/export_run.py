@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from voicekiln import families, job
+from voicekiln.audio.span import load_span
 from voicekiln.corpus.dataset import load
-from voicekiln.corpus.transcribe import load_span
 from voicekiln.store.items import Store
 from voicekiln.tokenizers.vocab import read_vocab
 from voicekiln.training.state import WEIGHTS

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 from voicekiln import families, job, tables
+from voicekiln.audio.span import load_span
 from voicekiln.corpus.dataset import load
 from voicekiln.corpus.listing import shard_of
-from voicekiln.corpus.transcribe import load_span
 from voicekiln.features.store import PackStore
 from voicekiln.store.items import Store
 

@@ -7,13 +7,11 @@ loses minutes of work, large enough that a million segments are not a million it
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
-import soundfile
-import soxr
 
 from voicekiln.asr.hypothesis import MAX_S, RATE_HZ, Clip, is_silent
 from voicekiln.asr.listen import Listener
+from voicekiln.audio.span import load_span
 from voicekiln.corpus.pieces import VERSION as PIECES_VERSION
 from voicekiln.corpus.pieces import pieces
 from voicekiln.store.items import Store
@@ -118,32 +116,6 @@ def hearable(
         record = {"pieces": pieces(audio, item, *span)}
         transcripts.put(key, record)
     return tuple((start, end) for start, end in record["pieces"])
-
-
-def load_span(
-    store: Store, item: str, start: int, end: int, rate_hz: int | None = None
-) -> np.ndarray:
-    """Samples `[n] float32` of a normalised recording's span.
-
-    Args:
-        store: the store of normalised audio.
-        item: key of the recording in it.
-        start, end: samples at the recording's own rate, end exclusive.
-        rate_hz: convert to this rate; None leaves it.
-    """
-    path = store.path(item, ".flac")
-    try:
-        with soundfile.SoundFile(path) as file:
-            file.seek(start)
-            samples = file.read(end - start, dtype="float32")
-            source_hz = file.samplerate
-    except (soundfile.LibsndfileError, OSError) as error:
-        store.report(item, f"cannot be read ({error})")
-    if len(samples) != end - start:
-        store.report(item, f"ends before sample {end}")
-    if rate_hz is None or rate_hz == source_hz:
-        return samples
-    return soxr.resample(samples, source_hz, rate_hz, quality="HQ").astype(np.float32)
 
 
 def transcribe(

@@ -13,8 +13,8 @@ from typing import Any
 import pandas as pd
 
 from voicekiln import tables
+from voicekiln.audio.span import load_span
 from voicekiln.corpus.quality import concerns
-from voicekiln.corpus.transcribe import load_span
 from voicekiln.provenance import sha256_file
 from voicekiln.report.clips import Clips
 from voicekiln.store.items import Store

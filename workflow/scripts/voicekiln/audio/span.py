@@ -1,0 +1,33 @@
+"""A stretch of a normalised recording, read from the store."""
+
+import numpy as np
+import soundfile
+import soxr
+
+from voicekiln.store.items import Store
+
+
+def load_span(
+    store: Store, item: str, start: int, end: int, rate_hz: int | None = None
+) -> np.ndarray:
+    """Samples `[n] float32` of a normalised recording's span.
+
+    Args:
+        store: the store of normalised audio.
+        item: key of the recording in it.
+        start, end: samples at the recording's own rate, end exclusive.
+        rate_hz: convert to this rate; None leaves it.
+    """
+    path = store.path(item, ".flac")
+    try:
+        with soundfile.SoundFile(path) as file:
+            file.seek(start)
+            samples = file.read(end - start, dtype="float32")
+            source_hz = file.samplerate
+    except (soundfile.LibsndfileError, OSError) as error:
+        store.report(item, f"cannot be read ({error})")
+    if len(samples) != end - start:
+        store.report(item, f"ends before sample {end}")
+    if rate_hz is None or rate_hz == source_hz:
+        return samples
+    return soxr.resample(samples, source_hz, rate_hz, quality="HQ").astype(np.float32)
