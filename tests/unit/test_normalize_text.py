@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from voicekiln.text.clean import clean, letters
 from voicekiln.text.normalize import TextSettings, ethiopic_number, has_digits, normalize
 
-DEFAULT = TextSettings(normalize=True, numbers="spell", abbreviations={})
+DEFAULT = TextSettings(normalize=True, punctuation="native", numbers="spell", abbreviations={})
 LANGUAGES = st.sampled_from(["en", "de", "fr", "am", "ar", "ru", "xx"])
 
 
@@ -47,13 +47,13 @@ def test_what_is_spoken(language, text, spoken):
 
 
 def test_the_users_abbreviations_come_before_those_of_the_language():
-    settings = TextSettings(True, "spell", {"Dr.": "Drive", "VK": "VoiceKiln"})
+    settings = TextSettings(True, "native", "spell", {"Dr.": "Drive", "VK": "VoiceKiln"})
     assert normalize("VK on Elm Dr.", "en", settings) == "VoiceKiln on Elm Drive"
 
 
 def test_numbers_may_stay_and_all_of_it_may_be_left_alone():
-    assert normalize("in 1984 …", "en", TextSettings(True, "keep", {})) == "in 1984..."
-    assert normalize(" in 1984 … ", "en", TextSettings(False, "spell", {})) == "in 1984 …"
+    assert normalize("in 1984 …", "en", TextSettings(True, "native", "keep", {})) == "in 1984..."
+    assert normalize(" in 1984 … ", "en", TextSettings(False, "native", "spell", {})) == "in 1984 …"
 
 
 @pytest.mark.parametrize(

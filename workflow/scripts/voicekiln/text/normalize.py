@@ -16,30 +16,15 @@ from pathlib import Path
 import num2words
 
 from voicekiln.text.clean import clean
+from voicekiln.text.punctuation import in_language, one_form
 
 ABBREVIATIONS = Path(__file__).with_name("abbreviations.tsv")
-SIGNS = str.maketrans(
-    dict.fromkeys("“”„‟«»″＂", '"')
-    | dict.fromkeys("‘’‚‛‹›′`´＇", "'")
-    | dict.fromkeys("‐‑‒–−﹣－", "-")
-    | dict.fromkeys("—―", " - ")
-    | {
-        "…": "...",
-        "٫": ".",
-        "٬": ",",
-        "ـ": None,
-        "፡": " ",
-    }  # Arabic tatweel is drawn, not said; Ethiopic word space
-)
-CLOSING = ".,!?;:።፣፤፥፦፧፨،؛؟。，！？；：、।॥"
-SPACE_BEFORE = re.compile(rf"\s+(?=[{re.escape(CLOSING)}](?:\s|$|[{re.escape(CLOSING)}\"']))")
 ETHIOPIC_NUMBER = re.compile("[\u1369-\u137c]+")
 DECIMAL_COMMA = frozenset(
     "az be bg ca cs da de el es et fi fr hr hu hy id is it ka kk lt lv mk nb nl nn no pl pt ro ru "
     "sk sl sq sr sv tr uk uz vi".split()
 )
 GROUPED = re.compile("(?<=\\d)[\u00a0\u2009\u202f](?=\\d{3}(?!\\d))")  # 12 345, never split
-SENTENCE_END = re.compile(r"፡\s*፡")  # typed for the Ethiopic full stop
 GROUP_AFTER = re.compile(r" \d{3}(?!\d)")
 DOT_GOES_ON = re.compile(r"\.\s+\S")  # 3. Mai
 DOTTED_ORDINALS = frozenset("de da nb nn no fi cs sk hu sl hr sr et lv is tr".split())
@@ -64,6 +49,7 @@ class TextSettings:
     """Section `text` of a corpus."""
 
     normalize: bool
+    punctuation: str  # native | latin
     numbers: str  # spell | keep
     abbreviations: Mapping[str, str]  # the user's, beside those of the language
 
@@ -75,8 +61,7 @@ def normalize(text: str, language: str, settings: TextSettings) -> str:
     """
     if not settings.normalize:
         return clean(text)
-    text = SENTENCE_END.sub("።", GROUPED.sub("", text))
-    text = clean(clean(text).translate(SIGNS))
+    text = clean(one_form(clean(GROUPED.sub("", text))))
     pattern, words = _abbreviations(language, tuple(sorted(settings.abbreviations.items())))
     if pattern:
         text = pattern.sub(lambda match: words[match[0]], text)
@@ -84,7 +69,7 @@ def normalize(text: str, language: str, settings: TextSettings) -> str:
     text = "".join(_ascii_digit(c) for c in text)
     if settings.numbers == "spell" and knows_numbers(language):
         text = _number_pattern(language).sub(lambda match: _spoken(match, language), text)
-    return SPACE_BEFORE.sub("", clean(text))
+    return in_language(clean(text), language, settings.punctuation)
 
 
 def knows_numbers(language: str) -> bool:
