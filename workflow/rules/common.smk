@@ -11,6 +11,7 @@ SCRIPTS = ROOT / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from voicekiln import config as configuration
+from voicekiln import extras
 from voicekiln.asr import sources as models
 from voicekiln.corpus import listing
 from voicekiln.errors import UserError
@@ -190,6 +191,12 @@ def corrections(wildcards):
 def store(step):
     """Params: which store the step's items are in, and which of them are known to be bad."""
     return identity(STORE, step)
+
+
+def romanizer_versions(wildcards):
+    """Params: versions of the packages that romanise the corpus's texts."""
+    tool = CORPORA[wildcards.corpus]["text"]["romanize"]
+    return extras.versions([tool] if tool else [])
 
 
 def run_settings(*sections):

@@ -23,5 +23,6 @@ checkpoint correct:
         settings=corpus_settings(
             "max_bad_recordings", "min_total_s", "max_loss", "text"
         ),
+        romanizer=romanizer_versions,
     script:
         "../scripts/correct.py"

@@ -28,7 +28,7 @@ rule evaluate_run:
         runtime="2h",
     params:
         code=family_code("evaluate_run.py"),
-        settings=run_settings("family", "evaluate"),
+        settings=run_settings("family", "evaluate", "train_on"),
         architecture=architecture,
         vocoder=vocoder,
     script:

@@ -25,7 +25,7 @@ rule export_run:
         runtime="1h",
     params:
         code=family_code("export_run.py"),
-        settings=run_settings("family", "export"),
+        settings=run_settings("family", "export", "train_on"),
         architecture=architecture,
     script:
         "../scripts/export_run.py"

@@ -26,6 +26,6 @@ checkpoint extend_vocabulary:
         runtime="1h",
     params:
         code=family_code("extend_vocabulary.py"),
-        settings=run_settings("family", "tokenizer", "evaluate"),
+        settings=run_settings("family", "tokenizer", "evaluate", "train_on"),
     script:
         "../scripts/extend_vocabulary.py"

@@ -25,7 +25,7 @@ rule train_run:
         runtime="3d",
     params:
         code=family_code("train_run.py", "voicekiln.training.worker"),
-        settings=run_settings("family", "train"),
+        settings=run_settings("family", "train", "train_on"),
         architecture=architecture,
     script:
         "../scripts/train_run.py"

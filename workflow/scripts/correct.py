@@ -12,6 +12,7 @@ from voicekiln.corpus.quality import concerns
 from voicekiln.store.files import write_atomic
 from voicekiln.text.clean import clean
 from voicekiln.text.normalize import TextSettings, has_digits, normalize
+from voicekiln.text.romanize import romanize
 
 log = logging.getLogger("correct")
 
@@ -29,7 +30,9 @@ def main(smk):
     acoustics = merge.merge_acoustics([Path(path) for path in smk.input.acoustics], segments)
     given = corrections.read(next(iter(smk.input.corrections), None))
     segments, conflicts = corrections.correct(segments, given)
-    segments["text"] = spoken(segments, TextSettings(**smk.params.settings["text"]))
+    settings = TextSettings(**smk.params.settings["text"])
+    segments["text"] = spoken(segments, settings)
+    segments["romanized"] = second_texts(segments, settings.romanize)
     in_digits = segments["text"].map(has_digits, na_action="ignore").fillna(False).astype(bool)
     if in_digits.any():
         log.warning(
@@ -77,6 +80,20 @@ def spoken(segments, settings):
         ],
         dtype=pd.StringDtype(),
     )
+
+
+def second_texts(segments, tool):
+    """The texts of the kept segments in Latin letters or phonemes, where a tool is set."""
+    made = pd.Series(pd.NA, segments.index, dtype=pd.StringDtype())
+    if tool is None:
+        return made
+    rows = segments[(segments["status"] == "keep") & segments["text"].notna()]
+    made[rows.index] = romanize(zip(rows["text"], rows["language"], strict=True), tool)
+    unknown = rows.loc[made[rows.index].isna(), "language"].value_counts()
+    if len(unknown):
+        log.warning("%s does not know %s", tool, unknown.to_dict())
+    log.info("%d texts romanised by %s", made.notna().sum(), tool)
+    return made
 
 
 if "snakemake" in globals():

@@ -24,7 +24,7 @@ def main(smk):
     target = Path(smk.output.choice)
     training = Path(smk.input.finished).parent
     settings = smk.params.settings["evaluate"]
-    segments = load(smk.input.datasets)
+    segments = load(smk.input.datasets, smk.params.settings["train_on"])
     rows = evaluate.candidates(training / "checkpoints")
     chosen, why = evaluate.choose(rows, settings["checkpoint"])
     reference = evaluate.reference(segments, settings["reference"])

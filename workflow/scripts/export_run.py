@@ -20,7 +20,7 @@ def main(smk):
     family = families.get(settings["family"])
     choice = json.loads(Path(smk.input.choice).read_text())
     reset = json.loads(Path(smk.input.reset).read_text())
-    segments = load(smk.input.datasets).set_index("segment_id")
+    segments = load(smk.input.datasets, smk.params.settings["train_on"]).set_index("segment_id")
     reference = segments.loc[choice["reference"]["segment_id"]]
     checkpoint = manifest.parent.parent / "training" / "checkpoints" / choice["checkpoint"]
     done = family.export(

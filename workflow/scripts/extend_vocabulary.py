@@ -16,7 +16,7 @@ def main(smk):
     job.start(smk)
     settings = smk.params.settings["tokenizer"]
     family = families.get(smk.params.settings["family"])
-    segments = load(smk.input.datasets)
+    segments = load(smk.input.datasets, smk.params.settings["train_on"])
     base = vocab.read_vocab(smk.input.base)
     tokens = dict(zip(segments["segment_id"], family.split(segments["text"]), strict=True))
     if settings["vocab"] is not None:

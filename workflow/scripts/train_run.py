@@ -54,7 +54,7 @@ def main(smk):
 
 def write_rows(smk, directory):
     """Write what is trained and validated on, one clip a line; the files by side."""
-    segments = load(smk.input.datasets)
+    segments = load(smk.input.datasets, smk.params.settings["train_on"])
     index = pd.concat([tables.read(Path(path)) for path in smk.input.features])
     index = index.drop_duplicates("segment_id")
     check_packs(STORE, dict(zip(index["pack"], index["pack_bytes"], strict=True)))

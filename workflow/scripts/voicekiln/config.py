@@ -13,6 +13,9 @@ from jsonschema.validators import extend
 
 from voicekiln import extras
 from voicekiln.errors import UserError
+from voicekiln.text import romanize
+
+EXTRAS = ("denoise", "separate")  # of the section normalize
 
 
 def _fill(validate_properties):
@@ -102,13 +105,7 @@ def _cross_checks(config: Mapping[str, Any]) -> Iterator[str]:
         rules = corpus["validate"]
         if rules["min_chars_per_s"] >= rules["max_chars_per_s"]:
             yield f"corpora.{name}.validate: min_chars_per_s must be below max_chars_per_s"
-        for key in extras.NEEDS:
-            command = extras.missing(key) if corpus["normalize"][key] else None
-            if command:
-                yield (
-                    f"corpora.{name}.normalize.{key} is {corpus['normalize'][key]}, and what it "
-                    f"needs is not installed: {command}"
-                )
+        yield from _extra_checks(f"corpora.{name}", corpus)
         if corpus["transcripts"] is None and corpus["transcribe"]["model"] is None:
             yield (
                 f"corpora.{name}: neither transcripts nor transcribe.model is set, so there would "
@@ -120,6 +117,12 @@ def _cross_checks(config: Mapping[str, Any]) -> Iterator[str]:
             if corpus not in config["corpora"]:
                 known = ", ".join(config["corpora"]) or "none"
                 yield f"runs.{name}.corpus: no corpus {corpus} is configured (there is: {known})"
+            elif run["train_on"] == "romanized":
+                if config["corpora"][corpus]["text"]["romanize"] is None:
+                    yield (
+                        f"runs.{name}.train_on is romanized, but corpora.{corpus}.text.romanize "
+                        "is null; set it to uroman or epitran"
+                    )
         base = run["base"]
         whole = {"checkpoint", "vocab", "model"}
         if set(base) not in ({"run"}, whole):
@@ -132,6 +135,22 @@ def _cross_checks(config: Mapping[str, Any]) -> Iterator[str]:
                 yield f"runs.{name}.base.run: no run {base['run']} is configured"
             elif base["run"] == name:
                 yield f"runs.{name}.base.run: a run cannot start from itself"
+
+
+def _extra_checks(key: str, corpus: Mapping[str, Any]) -> Iterator[str]:
+    """Which optional packages are wanted and not there, and what they cannot do."""
+    tool = corpus["text"]["romanize"]
+    wanted = {f"normalize.{name}": (name, corpus["normalize"][name]) for name in EXTRAS}
+    wanted["text.romanize"] = (tool, tool)
+    for setting, (extra, value) in wanted.items():
+        command = extras.missing(extra) if value else None
+        if command:
+            yield f"{key}.{setting} is {value}, and what it needs is not installed: {command}"
+    if tool and not romanize.knows(tool, corpus["language"]):
+        yield (
+            f"{key}.text.romanize is {tool}, which has no rules for the language "
+            f"{corpus['language']}; set it to uroman or null"
+        )
 
 
 def _model_checks(key: str, section: Mapping[str, Any]) -> Iterator[str]:

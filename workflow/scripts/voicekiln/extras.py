@@ -11,11 +11,17 @@ NEEDS = {
         "pip install --no-deps noisereduce==3.0.3 joblib tqdm matplotlib",
     ),
     "separate": (("torch", "torchaudio"), "pip install torch==2.13.0 torchaudio==2.11.0"),
+    "uroman": (("uroman",), "pip install --no-deps uroman==1.3.1.1"),
+    "epitran": (
+        ("epitran", "panphon", "marisa_trie", "jamo", "unicodecsv"),
+        "pip install --no-deps epitran==1.35.3 panphon==0.22.2 marisa-trie==1.4.1 jamo==0.4.1 "
+        "unicodecsv==0.14.1",
+    ),
 }
 
 
 def missing(setting: str) -> str | None:
-    """How to install what `denoise` or `separate` needs; None where it is there."""
+    """How to install what this setting needs; None where it is there."""
     packages, command = NEEDS[setting]
     if all(importlib.util.find_spec(package) for package in packages):
         return None

@@ -8,6 +8,7 @@ import pandas as pd
 
 from voicekiln.store.files import write_atomic
 from voicekiln.store.items import Store
+from voicekiln.tables import missing
 
 
 def write_manifests(table: pd.DataFrame, folder: Path, store: Path) -> list[Path]:
@@ -30,6 +31,8 @@ def write_manifests(table: pd.DataFrame, folder: Path, store: Path) -> list[Path
                 "language": row.language,
                 "id": row.segment_id,
             }
+            if not missing(row.romanized):
+                entry["romanized"] = row.romanized
             lines.append(json.dumps(entry, ensure_ascii=False) + "\n")
         files.append(folder / f"{side}.jsonl")
         write_atomic(files[-1], "".join(lines))

@@ -52,6 +52,7 @@ class TextSettings:
     punctuation: str  # native | latin
     numbers: str  # spell | keep
     abbreviations: Mapping[str, str]  # the user's, beside those of the language
+    romanize: str | None = None  # uroman | epitran: makes a second text
 
 
 def normalize(text: str, language: str, settings: TextSettings) -> str:

@@ -1,0 +1,119 @@
+"""The second text: Latin letters or phonemes."""
+
+import csv
+import importlib.util
+import sys
+
+import pytest
+from conftest import ROOT
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from voicekiln import extras
+from voicekiln.config import resolve
+from voicekiln.errors import UserError
+from voicekiln.text.romanize import LANGUAGES, knows, romanize
+
+SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
+AMHARIC = ("ሰላም ለዓለም። እንዴት ነህ፣ ወንድሜ?", "am")
+
+
+def needs(tool):
+    return pytest.mark.skipif(
+        extras.missing(tool) is not None,
+        reason=f"{tool} is not installed: {extras.missing(tool)}",
+    )
+
+
+@needs("uroman")
+@pytest.mark.parametrize(
+    "text, language, latin",
+    [
+        (*AMHARIC, "salaame laaalame. enedeete nahe, wanedemee?"),
+        ("Привет, мир!", "ru", "Privet, mir!"),
+        ("नमस्ते दुनिया।", "hi", "namaste duniyaa."),
+        ("Straße über", "de", "Strasse ueber"),
+        ("plain", "xx", "plain"),
+    ],
+)
+def test_uroman_writes_latin_letters(text, language, latin):
+    assert romanize([(text, language)], "uroman") == [latin]
+
+
+@needs("epitran")
+@pytest.mark.parametrize(
+    "text, language, phonemes",
+    [
+        (*AMHARIC, "səlam ləaləm። ɨnɨdet nəh፣ wənɨdɨme?"),
+        ("ሰላም ንዓለም", "ti", "səlam nɨʕaləm"),
+        ("Heute? Tag!", "de", "hɔɪ̯tə? taːk!"),
+        ("Привет, мир!", "ru", "prʲivʲet, mʲir!"),
+        ("hello", "en", None),
+    ],
+)
+def test_epitran_writes_phonemes_whatever_punctuation_follows(text, language, phonemes):
+    assert romanize([(text, language)], "epitran") == [phonemes]
+
+
+@needs("epitran")
+def test_epitran_has_what_the_table_names():
+    from epitran import Epitran
+
+    with open(LANGUAGES, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    assert len({row["language"] for row in rows}) == len(rows)
+    folder = importlib.util.find_spec("epitran").submodule_search_locations[0]
+    for row in rows:
+        if row["epitran"]:
+            assert (ROOT / folder / "data" / "map" / f"{row['epitran']}.csv").is_file(), row
+            assert row["epitran"] not in Epitran.special
+
+
+@pytest.mark.parametrize("tool", [pytest.param(t, marks=needs(t)) for t in ("uroman", "epitran")])
+def test_a_text_gives_the_same_in_any_company_and_order(tool):
+    words = "ሰላም ለዓለም። እንዴት ነህ፣ ወንድሜ 12 mir".split()
+
+    @settings(max_examples=10, deadline=None)
+    @given(st.lists(st.lists(st.sampled_from(words), max_size=4).map(" ".join), max_size=5))
+    def check(texts):
+        pairs = [(text, "am") for text in texts]
+        together = romanize(pairs, tool)
+        assert romanize(pairs[::-1], tool) == together[::-1]
+        assert [romanize([pair], tool)[0] for pair in pairs[:1]] == together[:1]
+
+    check()
+
+
+def test_nothing_is_loaded_where_there_is_nothing_to_do():
+    loaded = {name: module for name, module in sys.modules.items() if "uroman" in name}
+    for name in loaded:
+        del sys.modules[name]
+    assert romanize([], "uroman") == []
+    assert "uroman" not in sys.modules
+    sys.modules.update(loaded)
+
+
+def config(tool, language="am"):
+    corpus = {"audio": "in", "language": language, "transcripts": "sidecar"}
+    return {"corpora": {"voice": corpus | {"text": {"romanize": tool}}}}
+
+
+@pytest.mark.parametrize("tool", ["uroman", "epitran"])
+def test_what_is_not_installed_is_told_with_the_command(tool, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    command = f"pip install --no-deps {tool}=="
+    with pytest.raises(UserError, match=f"corpora.voice.text.romanize is {tool}.*{command}"):
+        resolve(config(tool), SCHEMA)
+    with pytest.raises(UserError, match=command):
+        romanize([("a", "en")], tool)
+
+
+def test_a_language_without_rules_and_a_run_without_second_texts_are_told(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: True)
+    assert knows("epitran", "am") and not knows("epitran", "en") and knows("uroman", "xx")
+    with pytest.raises(UserError, match="epitran, which has no rules for the language en"):
+        resolve(config("epitran", "en"), SCHEMA)
+    base = {"checkpoint": "a.pt", "vocab": "v.txt", "model": "F5TTS_v1_Base"}
+    run = {"corpus": "voice", "family": "f5", "base": base, "train_on": "romanized"}
+    resolve(config("uroman") | {"runs": {"r": run}}, SCHEMA)
+    with pytest.raises(UserError, match="runs.r.train_on is romanized, but corpora.voice.text"):
+        resolve(config(None) | {"runs": {"r": run}}, SCHEMA)

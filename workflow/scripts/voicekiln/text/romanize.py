@@ -1,0 +1,86 @@
+"""Texts in Latin letters (uroman) or in phonemes of the IPA (epitran), as a second text.
+
+uroman (U. Hermjakob, J. May, K. Knight, "Out-of-the-box Universal Romanization Tool uroman", 2018)
+knows all scripts and no pronunciation; epitran (D. Mortensen, S. Dalmia, P. Littell, "Epitran:
+Precision G2P for Many Languages", 2018) has rules for each of its languages.
+"""
+
+import csv
+import unicodedata
+from collections.abc import Callable, Iterable
+from functools import cache
+from itertools import groupby
+from pathlib import Path
+
+from voicekiln import extras
+from voicekiln.errors import UserError
+from voicekiln.text.clean import JOINERS, clean
+
+LANGUAGES = Path(__file__).with_name("languages.tsv")
+UROMAN_CACHE = 1 << 16  # words
+Romanizer = Callable[[str, str], str | None]
+
+
+def romanize(texts: Iterable[tuple[str, str]], tool: str) -> list[str | None]:
+    """The second text of each (text, language); None where the tool does not know the language.
+
+    The same text in the same language gives the same, whatever stands beside it.
+
+    Args:
+        texts: texts as they are spoken, with ISO 639 codes.
+        tool: `uroman` or `epitran`; it is loaded only if there are texts.
+
+    Raises:
+        UserError: the tool is not installed.
+    """
+    texts = list(texts)
+    if not texts:
+        return []
+    if command := extras.missing(tool):
+        raise UserError(f"text.romanize is {tool}, which is not installed: {command}")
+    one = cache({"uroman": _uroman, "epitran": _epitran}[tool]())
+    return [one(text, language) for text, language in texts]
+
+
+def knows(tool: str, language: str) -> bool:
+    """Whether the tool can read this language (ISO 639)."""
+    return tool == "uroman" or bool(_codes("epitran").get(language))
+
+
+def _uroman() -> Romanizer:
+    from uroman import Uroman
+
+    tool, codes = Uroman(cache_size=UROMAN_CACHE), _codes("iso639_3")
+    return lambda text, language: clean(tool.romanize_string(text, lcode=codes.get(language)))
+
+
+def _epitran() -> Romanizer:
+    from epitran import Epitran
+
+    tools = cache(Epitran)
+
+    @cache
+    def said(word, code):
+        return tools(code).transliterate(word)
+
+    def one(text, language):
+        code = _codes("epitran").get(language)
+        if not code:
+            return None
+        # word by word: punctuation at a word changes what its rules make of it
+        parts = ("".join(part) for _, part in groupby(text, key=_is_spoken))
+        return clean("".join(said(part, code) if _is_spoken(part[0]) else part for part in parts))
+
+    return one
+
+
+def _is_spoken(character):
+    return unicodedata.category(character)[0] in "LM" or character in JOINERS
+
+
+@cache
+def _codes(column):
+    """What a language is called in this column of the table."""
+    with open(LANGUAGES, encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+        return {row["language"]: row[column] for row in rows}
