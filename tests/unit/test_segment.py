@@ -5,6 +5,7 @@ In the pictures a character is 50 ms: `#` speech, `+` quiet speech, `:` a dip, `
 
 import csv
 from dataclasses import replace
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -92,11 +93,47 @@ def test_merging_stops_at_the_longest_segment():
 
 
 def test_the_longest_pause_is_cut_first():
-    assert cuts("##..########..##.######", max_s=1.0, min_pause_s=0.01)[0] == (0, 2)
-    assert cuts("########.########..########.########", max_s=1.0, min_pause_s=0.01) == [
-        (0, 17),
-        (19, 36),
+    assert cuts("######.######..######.######", max_s=1.0, min_pause_s=0.01) == [(0, 13), (15, 28)]
+    assert cuts("########..########..##.######", max_s=1.0, min_pause_s=0.01) == [
+        *[(0, 8), (10, 18), (20, 29)]
     ]
+
+
+def test_segments_near_the_middle_are_preferred():
+    """Though all of it would fit max_s, here 1 s."""
+    picture = "########..########"
+    assert cuts(picture, max_s=1.0) == [(0, 8), (10, 18)]
+    assert cuts(picture, max_s=1.6) == [(0, 18)]
+    assert cuts(picture.replace("..", "."), max_s=1.0, min_pause_s=0.01) == [(0, 17)]
+    assert cuts("##..##..##..##..##..##", max_s=1.0, min_s=0.2) == [(0, 10), (12, 22)]
+
+
+def price(parts, choice):
+    """What `_partition` makes least, in the words of its docstring."""
+    half_s, middle_s = (choice.max_s - choice.min_s) / 2, (choice.max_s + choice.min_s) / 2
+    lengths_s = [(part[-1][1] - part[0][0]) / 100 + 2 * choice.pad_s for part in parts]
+    pauses_s = [(after[0][0] - before[-1][1]) / 100 for before, after in pairwise(parts)]
+    if max(lengths_s) > choice.max_s:
+        return np.inf
+    return sum(((length_s - middle_s) / half_s) ** 2 for length_s in lengths_s) + sum(
+        1 - pause_s / choice.merge_gap_s for pause_s in pauses_s
+    )
+
+
+@settings(max_examples=200, deadline=None)
+@given(runs=st.lists(st.tuples(st.integers(6, 500), st.integers(10, 69)), min_size=1, max_size=9))
+def test_no_other_way_to_cut_is_cheaper(runs):
+    edges = np.cumsum([n for run in runs for n in run]).tolist()
+    chain = list(zip([0, *edges[1::2]], edges[::2], strict=False))
+    places = range(1, len(chain))
+    ways = [
+        [chain[first:last] for first, last in pairwise([0, *cut, len(chain)])]
+        for n in range(len(chain))
+        for cut in combinations(places, n)
+    ]
+    found = module._partition(chain, DEFAULTS)
+    assert [region for part in found for region in part] == chain
+    assert price(found, DEFAULTS) == pytest.approx(min(price(way, DEFAULTS) for way in ways))
 
 
 def test_a_cut_that_leaves_a_scrap_is_avoided():
@@ -370,15 +407,17 @@ def test_blocks_do_not_matter_and_are_all_that_is_in_memory(tmp_path, monkeypatc
 
 def test_golden(tmp_path):
     """Fails when a result changes: then raise VERSION and put the new numbers here."""
-    samples = spoken((0.5, 2.0), (0.9, 0.5), (0.3, 1.5), (1.0, 18.0), (1.0, 0.25))
+    lone = [(0.5, 2.0), (0.9, 0.5), (0.3, 1.5), (1.0, 18.0), (1.0, 0.25)]
+    samples = spoken(*lone, (1.0, 4.0), (0.5, 4.0))
     result = segmented(tmp_path, samples, replace(DEFAULTS, max_s=10.0))
-    assert module.VERSION == 3
+    assert module.VERSION == 4
     assert [[start // 240, end // 240] for start, end in result.spans] == [
-        *([42, 262], [330, 585], [656, 1338], [1338, 1938], [1938, 2485])
+        *([42, 262], [330, 585], [656, 1338], [1338, 1938], [1938, 2485]),
+        *([2685, 3106], [3130, 3553]),
     ]
     assert result.dropped == [[616_800, 622_800]]
     assert result.events == {
-        **{"regions": 5, "merged": 1, "split": 2, "split_without_pause": 2},
+        **{"regions": 7, "segments": 7, "merged": 1, "split": 3, "split_without_pause": 2},
         **{"extended": 0, "short": 0, "dropped": 1},
     }
     assert result.measures[1] == pytest.approx(
@@ -502,3 +541,28 @@ def test_no_take_is_cut_inside_its_speech(shared_data, labelled, name, engine):
     assert np.median(errors_s) < (0.05 if engine == "webrtcvad" else 0.07)
     lengths_s = [(end - start) / RATE_HZ for start, end in result.spans]
     assert DEFAULTS.min_s <= min(lengths_s) and max(lengths_s) <= DEFAULTS.max_s
+
+
+def test_readings_fall_into_well_filled_segments(shared_data, tmp_path):
+    lengths_s, cut_pauses_s, forced = [], [], []
+    for source in sorted((shared_data / "long").glob("*.mp3")):
+        clipped = normalize(source, tmp_path / "a.flac", NORMALIZE).clipped
+        result = segment(tmp_path / "a.flac", DEFAULTS, clipped)
+        lengths_s += [(end - start) / RATE_HZ for start, end in result.spans]
+        forced += result.forced
+        inside = [
+            {i for i, speech in enumerate(result.speech) if a <= speech[0] < b}
+            for a, b in result.spans
+        ]
+        for before, after in pairwise(inside):
+            last, first = result.speech[max(before)], result.speech[min(after)]
+            cut_pauses_s.append((first[0] - last[1]) / RATE_HZ)
+    bins = (0, 3, 5, 8, 10, 12, 15)
+    for low, high in pairwise(bins):
+        n = sum(low < seconds <= high for seconds in lengths_s)
+        print(f"{low:2} ... {high:2} s: {n}")
+    print(f"{len(lengths_s)} segments, {np.mean(lengths_s):.2f} s on average", end="; ")
+    print(f"cut at pauses of {min(cut_pauses_s):.2f} s and more")
+    filled = np.mean([3 <= seconds <= 10 for seconds in lengths_s])
+    assert filled > 0.6 and max(lengths_s) <= DEFAULTS.max_s
+    assert not any(forced) and min(cut_pauses_s) > 0.3

@@ -7,6 +7,7 @@ of 10 ms, so that a 12-hour recording comes down to a few million numbers.
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,15 +20,19 @@ from voicekiln.audio.vad import FRAMES_PER_S
 from voicekiln.errors import UserError
 from voicekiln.provenance import sha256_file
 
-VERSION = 3
+VERSION = 4
 BLOCK_S = 10  # a whole number, see vad.levels_db
 MIN_DIP_FRAMES = 3
 MIN_UNPADDED_S = 0.2
 QUIET_FRAMES = 5  # the quietest 50 ms are looked for, not a single zero crossing
 
-# regions of speech found; joins of two; cuts of a stretch longer than max_s, and those of them that
-# found no pause; segments made longer, those that stay shorter than min_s, and pieces left out
-EVENTS = ("regions", "merged", "split", "split_without_pause", "extended", "short", "dropped")
+# regions of speech found, segments made of them; joins of two regions; cuts of speech that belongs
+# together, and those of them that found no pause; segments made longer, those that stay shorter
+# than min_s, pieces left out
+EVENTS = (
+    *("regions", "segments", "merged", "split", "split_without_pause"),
+    *("extended", "short", "dropped"),
+)
 
 Span = tuple[int, int]  # start, end; end exclusive
 
@@ -37,8 +42,8 @@ class SegmentSettings:
     """Section `segment` of a corpus."""
 
     min_s: float  # a shorter segment is extended into the silence around it
-    max_s: float  # a longer stretch is split at its best pause
-    merge_gap_s: float  # speech across a shorter pause belongs together
+    max_s: float  # no segment is longer; those near the middle of the two are preferred
+    merge_gap_s: float  # speech across a shorter pause may be joined
     pad_s: float  # silence kept at both ends, as far as there is some
     drop_below_s: float  # less speech than this between two pauses is a click or a cough
     engine: str  # webrtcvad | silero
@@ -70,7 +75,7 @@ class SegmentResult:
     forced: list[str | None]  # start | end | both: there was no pause to cut at
     speech: list[list[int]]  # speech within the spans
     dropped: list[list[int]]  # speech that is in no span, being shorter than drop_below_s
-    events: dict[str, int]  # how often what was done
+    events: dict[str, int]  # how often what was done, EVENTS; none where the spans were known
 
 
 @dataclass(frozen=True)
@@ -110,8 +115,7 @@ def whole(
     if trim and regions:
         pad = _frames(settings.pad_s)
         span = (max(span[0], regions[0][0] - pad), min(span[1], regions[-1][1] + pad))
-    events = Counter(regions=len(regions), trimmed=int(span != (0, len(frames.levels))))
-    return _result(frames, [span], regions, [], events, clipped)
+    return _result(frames, [span], regions, [], Counter(), clipped)
 
 
 def measured(
@@ -128,7 +132,7 @@ def measured(
     for start, end in spans:
         first = min(start * FRAMES_PER_S // frames.rate_hz, len(frames.levels) - 1)
         in_frames.append((first, max(first + 1, -(-end * FRAMES_PER_S // frames.rate_hz))))
-    result = _result(frames, in_frames, regions, [], Counter(regions=len(regions)), clipped)
+    result = _result(frames, in_frames, regions, [], Counter(), clipped)
     return replace(result, spans=[list(span) for span in spans])
 
 
@@ -186,27 +190,34 @@ def plan(
     is left out, and how often what was done; in frames."""
     quiet = ndimage.uniform_filter1d(frames.levels, QUIET_FRAMES, mode="nearest")
     events = Counter(dict.fromkeys(EVENTS, 0), regions=len(regions))
-    pieces, cuts = [], set()
+    pieces, forced = [], set()
     for chain in _chains(regions, _frames(settings.merge_gap_s)):
-        parts = _split(chain, frames.flags, quiet, settings, events, cuts)
-        events["merged"] += sum(len(part) - 1 for part in parts)
+        short = [
+            part for region in chain for part in _shorten(region, frames, quiet, settings, forced)
+        ]
+        parts = _partition(short, settings)
+        events["merged"] += sum(
+            before[1] < after[0] for part in parts for before, after in pairwise(part)
+        )
+        events["split"] += len(parts) - 1
+        events["split_without_pause"] += sum(part[-1][1] in forced for part in parts)
         pieces.extend(parts)
     bounds = [(part[0][0], part[-1][1]) for part in pieces]
     enough = _frames(settings.drop_below_s)
     kept = [sum(end - start for start, end in part) >= enough for part in pieces]
-    events["dropped"] = kept.count(False)
+    events["segments"], events["dropped"] = kept.count(True), kept.count(False)
     # what is dropped was heard all the same: it bounds its neighbours, and is in none of them
     spans = [_widen(i, bounds, quiet, settings, events) for i in range(len(bounds)) if kept[i]]
     dropped = [
         region for part, keep in zip(pieces, kept, strict=True) if not keep for region in part
     ]
-    sides = [_forced(bounds[i], cuts) for i in range(len(bounds)) if kept[i]]
+    sides = [_forced(bounds[i], forced) for i in range(len(bounds)) if kept[i]]
     return spans, sides, dropped, events
 
 
-def _forced(bound, cuts):
+def _forced(bound, forced):
     """Which sides of a piece were cut where there was no pause."""
-    start, end = (edge in cuts for edge in bound)
+    start, end = (edge in forced for edge in bound)
     return "both" if start and end else "start" if start else "end" if end else None
 
 
@@ -221,42 +232,55 @@ def _chains(regions, gap_frames):
     return chains
 
 
-def _split(chain, flags, quiet, settings, events, cuts):
-    """`chain` in parts that fit max_s with their padding, cut at the longest pauses first; `cuts`
-    takes the places where there was none."""
-    start, end = chain[0][0], chain[-1][1]
-    if end - start <= _frames(settings.max_s) - 2 * _frames(settings.pad_s):
-        return [chain]
-    events["split"] += 1
-    if len(chain) > 1:
-        at = _longest_pause(chain, _frames(settings.min_s))
-        left, right = chain[:at], chain[at:]
-    else:
-        cut = _cut_inside(start, end, flags, quiet, events, cuts)
-        left, right = [(start, cut)], [(cut, end)]
+def _shorten(region, frames, quiet, settings, forced):
+    """`region` in parts that fit max_s with their padding; `forced` takes the places where there
+    was no pause to cut at."""
+    start, end = region
+    if end - start <= _room(settings):
+        return [region]
+    cut = _cut_inside(start, end, frames.flags, quiet, forced)
     return [
-        *_split(left, flags, quiet, settings, events, cuts),
-        *_split(right, flags, quiet, settings, events, cuts),
+        *_shorten((start, cut), frames, quiet, settings, forced),
+        *_shorten((cut, end), frames, quiet, settings, forced),
     ]
 
 
-def _longest_pause(chain, min_frames):
-    """Index of the region after the longest pause, one that leaves no scrap if there is such."""
+def _partition(chain, settings):
+    """`chain` in parts that fit max_s with their padding, the cheapest of all ways to cut it.
 
-    def pause(i):
-        return chain[i][0] - chain[i - 1][1], -i
+    A part costs the square of its distance from the middle between min_s and max_s, where those two
+    are 1 away; a cut costs 1 less the share of merge_gap_s that its pause has. So two parts near
+    the middle are worth a long pause, and two parts a little nearer are not worth a short one.
+    """
+    room, pad = _room(settings), _frames(settings.pad_s)
+    gap = max(1, _frames(settings.merge_gap_s))
+    middle = (settings.min_s + settings.max_s) / 2 * FRAMES_PER_S - 2 * pad
+    half = (settings.max_s - settings.min_s) / 2 * FRAMES_PER_S
+    cheapest = [(0.0, 0)]  # of the first regions: the cost, and where the last part begins
+    for n, (_, end) in enumerate(chain, 1):
+        ways = []
+        for first in range(n - 1, -1, -1):
+            length = end - chain[first][0]
+            if length > room:
+                break
+            pause = chain[first][0] - chain[first - 1][1] if first else gap
+            cut = cheapest[first][0] + 1 - pause / gap
+            ways.append((cut + ((length - middle) / half) ** 2, first))
+        cheapest.append(min(ways))
+    parts, end = [], len(chain)
+    while end:
+        first = cheapest[end][1]
+        parts.append(chain[first:end])
+        end = first
+    return parts[::-1]
 
-    start, end = chain[0][0], chain[-1][1]
-    pauses = range(1, len(chain))
-    good = [
-        i
-        for i in pauses
-        if chain[i - 1][1] - start >= min_frames and end - chain[i][0] >= min_frames
-    ]
-    return max(good or pauses, key=pause)
+
+def _room(settings):
+    """What fits max_s with its padding, in frames."""
+    return _frames(settings.max_s) - 2 * _frames(settings.pad_s)
 
 
-def _cut_inside(start, end, flags, quiet, events, cuts):
+def _cut_inside(start, end, flags, quiet, forced):
     """Where to cut speech without a pause, between its first and last quarter: in its longest dip,
     or else where it is quietest."""
     margin = (end - start) // 4
@@ -268,9 +292,8 @@ def _cut_inside(start, end, flags, quiet, events, cuts):
     ]
     if dips:
         return _quietest(quiet, *max(dips, key=lambda dip: (dip[1] - dip[0], -dip[0])))
-    events["split_without_pause"] += 1
     cut = _quietest(quiet, start, end)
-    cuts.add(cut)
+    forced.add(cut)
     return cut
 
 

@@ -136,11 +136,12 @@ def statistics(seconds: Sequence[float], events: Mapping[str, int], min_s: float
     n = len(seconds)
     mean_s = sum(seconds) / n if n else 0.0
     under, over = sum(s < min_s for s in seconds), sum(s > max_s for s in seconds)
-    done = {name: events.get(name, 0) for name in ("regions", "merged", "split", "extended")}
+    done = {name: events.get(name, 0) for name in ("regions", "segments", "split", "extended")}
     line = (
         f"{n} segments, {mean_s:.2f} s on average, {under} shorter than {min_s:g} s, {over} longer "
-        f"than {max_s:g} s; {done['regions']} stretches of speech, {done['merged']} joins, "
-        f"{done['split']} split, {done['extended']} extended"
+        f"than {max_s:g} s; merged {done['regions']} regions into {done['segments']} segments with "
+        f"a preference for {(min_s + max_s) / 2:g} s, {done['split']} cuts, {done['extended']} "
+        "extended"
     )
     concerns = []
     if n and under > CONCERN * n:
