@@ -6,7 +6,6 @@ from corpus_rows import RATE_HZ, recording, segment, table, validate_settings
 from voicekiln import tables
 from voicekiln.corpus import merge
 from voicekiln.corpus.deduplicate import DeduplicateSettings, deduplicate
-from voicekiln.corpus.segments import statistics
 from voicekiln.corpus.split import SplitSettings, split
 from voicekiln.corpus.validate import validate
 from voicekiln.errors import UserError
@@ -69,27 +68,6 @@ def test_too_many_bad_recordings_stop_the_run_with_the_list(tmp_path):
     merge.check_bad_share(recordings, 0.5, "voice")
     with pytest.raises(UserError, match=r"1 of 2 (.|\n)*max_bad_recordings(.|\n)*b.wav: truncated"):
         merge.check_bad_share(recordings, 0.4, "voice")
-
-
-# segments
-
-
-@pytest.mark.parametrize(
-    "seconds, events, words",
-    [
-        ([4.0] * 9 + [0.5], {"regions": 12, "merged": 2}, None),
-        ([4.0] * 5 + [0.5] * 5, {}, "shorter than segment.min_s = 1"),
-        ([20.0] * 5, {}, "longer than segment.max_s = 10"),
-        ([4.0] * 5, {"split_without_pause": 3}, "found no pause"),
-        ([4.0] * 5, {"dropped": 9}, "too short to be speech"),
-        ([], {}, None),
-    ],
-)
-def test_what_is_odd_about_segments_is_said_with_what_to_change(seconds, events, words):
-    """S4-69 ... S4-71."""
-    line, concerns = statistics(seconds, events, 1.0, 10.0)
-    assert line.startswith(f"{len(seconds)} segments, ")
-    assert words in concerns[0] if words else not concerns
 
 
 # ledger

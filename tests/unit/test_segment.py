@@ -4,6 +4,7 @@ In the pictures a character is 50 ms: `#` speech, `+` quiet speech, `:` a dip, `
 """
 
 import csv
+import re
 from dataclasses import replace
 from itertools import combinations, pairwise
 
@@ -19,6 +20,7 @@ from voicekiln.audio import segment as module
 from voicekiln.audio import silero, vad
 from voicekiln.audio.normalize import NormalizeSettings, normalize
 from voicekiln.audio.segment import Frames, SegmentSettings, plan, segment, speech_regions, whole
+from voicekiln.corpus.segments import statistics
 from voicekiln.errors import UserError
 
 RATE_HZ = 24_000
@@ -290,6 +292,45 @@ def test_what_holds_for_every_plan(runs, tail, choice, seed):
             assert start - before[-1] >= inside[0][0] - start - 1
         if after and inside and inside[-1][1] <= end:
             assert after[0] - end >= end - inside[-1][1] - 1
+
+
+@pytest.mark.parametrize(
+    "seconds, events, words",
+    [
+        ([4.0] * 9 + [0.5], {"regions": 12, "segments": 10}, None),
+        (
+            [4.0] * 5 + [0.5] * 5,
+            {},
+            "5 of 10 .* shorter than segment.min_s = 1: a larger",
+        ),
+        ([20.0] * 5, {}, "5 of 5 segments are longer than segment.max_s = 10: their spans came"),
+        ([1.5] * 5, {}, "are 1.50 s long on average, .*: a larger segment.merge_gap_s joins"),
+        ([4.0] * 5, {"extended": 2, "segments": 5}, "2 of 5 .* extended .*: a larger merge_gap_s"),
+        ([4.0] * 5, {"regions": 51, "segments": 5}, "51 .* made 5 .*: a larger segment.min_pause"),
+        ([4.0] * 5, {"split_without_pause": 3, "segments": 5}, "3 cuts found no pause: a larger"),
+        ([4.0] * 5, {"dropped": 9, "segments": 5}, "9 .*too short to be speech.*energy_share"),
+        ([4.0], {"extended": 1, "segments": 1}, None),
+        ([0.9] * 4, {}, "4 segments are few, 4 of 40 s: .*, a smaller segment.energy_share"),
+        ([], {}, None),
+    ],
+)
+def test_what_is_odd_about_segments_is_said_with_what_to_change(seconds, events, words):
+    """S4-69 ... S4-71."""
+    recorded_s = 40.0 if seconds else 0.0
+    line, concerns = statistics(seconds, events, recorded_s, [], replace(DEFAULTS, max_s=10.0))
+    assert line.startswith(f"{len(seconds)} segments, ")
+    assert len(concerns) == (words is not None)
+    assert not words or re.search(words, concerns[0])
+
+
+@pytest.mark.parametrize(
+    "engine, advice", [("webrtcvad", "aggressiveness .*engine: silero"), ("silero", "onset")]
+)
+def test_recordings_without_speech_are_named_with_what_to_change(engine, advice):
+    choice = replace(DEFAULTS, engine=engine)
+    silent = ["a.wav", "b.wav", "c.wav", "d.wav"]
+    [concern] = statistics([], {"regions": 0, "segments": 0}, 60.0, silent, choice)[1]
+    assert re.search(rf"no speech .* in a.wav, b.wav, c.wav \.\.\. \(4\): .*{advice}", concern)
 
 
 def voice(seconds, seed=0):

@@ -26,7 +26,7 @@ def main(smk):
     store = Store(STORE, "segment", cutting.identity(settings))
     recordings = tables.read(Path(smk.input.table))
     recordings = recordings[recordings["status"] == "ok"].to_dict("records")
-    rows, computed, events = [], 0, Counter()
+    rows, computed, events, silent = [], 0, Counter(), []
     for recording in job.track(recordings, len(recordings), "recordings segmented"):
         known = None if tables.missing(recording["known"]) else json.loads(recording["known"])
         known = distinct(known)
@@ -40,6 +40,8 @@ def main(smk):
             record = cut(audio, item, spans, clipped, settings)
             store.put(key, record)
         events.update(record["events"])
+        if not record["segments"]:
+            silent.append(recording["path"])
         rows += segment_rows(recording, known if spans else None, spans, record["segments"])
         rows += [
             row_of(recording, {"start": start, "end": end})
@@ -49,7 +51,8 @@ def main(smk):
     log.info("%d recordings, %d segments, %d items computed", len(recordings), len(rows), computed)
     kept = [row for row in rows if row["status"] == "keep"]
     seconds = [(row["end"] - row["start"]) / row["rate_hz"] for row in kept]
-    line, concerns = statistics(seconds, events, settings.min_s, settings.max_s)
+    recorded_s = sum(recording["n_samples"] / recording["rate_hz"] for recording in recordings)
+    line, concerns = statistics(seconds, events, recorded_s, silent, settings)
     log.info("%s", line)
     for concern in concerns:
         log.warning("%s", concern)

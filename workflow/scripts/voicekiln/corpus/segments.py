@@ -1,6 +1,7 @@
 """Segments of one recording: where they are, how they sound, what is known to be said."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,18 @@ from voicekiln.audio import segment as cutting
 from voicekiln.store.items import Store
 from voicekiln.text.clean import comparable
 
-CONCERN = 0.2  # share of the segments from which something is said
+CONCERN = 0.2  # share of the segments from which something is said ...
+ENOUGH = 5  # ... where there are so many
+FEW = 0.1  # share of the recorded time
+LOW_MEAN_S = 2.0
+MANY_REGIONS = 10  # a segment, more than one a second
+HEAR = {
+    "webrtcvad": (
+        "a smaller segment.energy_share or aggressiveness hears more, engine: silero also hears "
+        "through noise and music"
+    ),
+    "silero": "a smaller segment.onset and offset, or a smaller energy_share, hears more",
+}
 
 
 @dataclass(frozen=True)
@@ -122,47 +134,81 @@ def cut(
     return {"segments": segments, "events": dict(result.events), "dropped": result.dropped}
 
 
-def statistics(seconds: Sequence[float], events: Mapping[str, int], min_s: float, max_s: float):
+def statistics(
+    seconds: Sequence[float],
+    events: Mapping[str, int],
+    recorded_s: float,
+    silent: Sequence[str],
+    settings: cutting.SegmentSettings,
+) -> tuple[str, list[str]]:
     """What a shard's segments are like, and what of it is a concern (S4-69 ... S4-71), in words.
 
     Args:
         seconds: length of each segment.
-        events: how often what was done (`audio.segment.EVENTS`), of cut recordings.
-        min_s, max_s: of section `segment`.
+        events: how often what was done (`audio.segment.EVENTS`), of the recordings that were cut.
+        recorded_s: length of all recordings.
+        silent: paths of recordings without any segment.
+        settings: section `segment`.
 
     Returns:
         one line, and a list of concerns with what to change.
     """
-    n = len(seconds)
+    n, min_s, max_s = len(seconds), settings.min_s, settings.max_s
     mean_s = sum(seconds) / n if n else 0.0
     under, over = sum(s < min_s for s in seconds), sum(s > max_s for s in seconds)
-    done = {name: events.get(name, 0) for name in ("regions", "segments", "split", "extended")}
+    done = Counter(events)
+    n_cut = done["segments"]
     line = (
         f"{n} segments, {mean_s:.2f} s on average, {under} shorter than {min_s:g} s, {over} longer "
-        f"than {max_s:g} s; merged {done['regions']} regions into {done['segments']} segments with "
-        f"a preference for {(min_s + max_s) / 2:g} s, {done['split']} cuts, {done['extended']} "
+        f"than {max_s:g} s; merged {done['regions']} regions into {n_cut} segments with a "
+        f"preference for {(min_s + max_s) / 2:g} s, {done['split']} cuts, {done['extended']} "
         "extended"
     )
     concerns = []
-    if n and under > CONCERN * n:
+    if silent:
+        which = ", ".join(silent[:3]) + (" ..." if len(silent) > 3 else "")
+        concerns.append(f"no speech was found in {which} ({len(silent)}): {HEAR[settings.engine]}")
+    elif sum(seconds) < FEW * recorded_s:
+        concerns.append(
+            f"{n} segments are few, {sum(seconds):.0f} of {recorded_s:.0f} s: if there is more "
+            f"speech, {HEAR[settings.engine]}"
+        )
+    if done["dropped"] > n_cut:
+        concerns.append(
+            f"{done['dropped']} stretches were too short to be speech, more than the {n_cut} "
+            "segments that were kept: noise, or segment.energy_share is too low"
+        )
+    if n < ENOUGH:
+        return line, concerns
+    if under > CONCERN * n:
         concerns.append(
             f"{under} of {n} segments are shorter than segment.min_s = {min_s:g}: a larger "
             "merge_gap_s joins more speech, a smaller min_s accepts it"
         )
-    if n and over > CONCERN * n:
+    if over > CONCERN * n:
         concerns.append(
             f"{over} of {n} segments are longer than segment.max_s = {max_s:g}: their spans came "
             "with the texts; leave the times out to have them cut at pauses"
         )
-    if n and events.get("split_without_pause", 0) > CONCERN * n:
+    if mean_s < LOW_MEAN_S:
         concerns.append(
-            f"{events['split_without_pause']} cuts found no pause: a larger max_s or a smaller "
-            "min_pause_s leaves more room for one"
+            f"the segments are {mean_s:.2f} s long on average, too short to learn a sentence's "
+            "melody from: a larger segment.merge_gap_s joins more speech"
         )
-    if n and events.get("dropped", 0) > n:
+    if done["extended"] > CONCERN * n_cut:
         concerns.append(
-            f"{events['dropped']} stretches were too short to be speech, more than the {n} "
-            "segments that were kept: noise, or energy_share is too low"
+            f"{done['extended']} of {n_cut} segments had to be extended to segment.min_s = "
+            f"{min_s:g}: a larger merge_gap_s joins more speech, a smaller min_s leaves them short"
+        )
+    if done["regions"] > MANY_REGIONS * n_cut:
+        concerns.append(
+            f"{done['regions']} regions of speech made {n_cut} segments, it is heard in shreds: "
+            "a larger segment.min_pause_s or a smaller energy_share closes the gaps"
+        )
+    if done["split_without_pause"] > CONCERN * n_cut:
+        concerns.append(
+            f"{done['split_without_pause']} cuts found no pause: a larger segment.max_s or a "
+            "smaller min_pause_s leaves more room for one"
         )
     return line, concerns
 
