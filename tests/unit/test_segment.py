@@ -5,13 +5,18 @@ In the pictures a character is 50 ms: `#` speech, `+` quiet speech, `:` a dip, `
 
 import csv
 import re
+import subprocess
+import sys
+from collections import Counter
 from dataclasses import replace
 from itertools import combinations, pairwise
+from unittest import mock
 
 import numpy as np
 import pytest
 import soundfile
 import soxr
+from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import signal
@@ -22,6 +27,7 @@ from voicekiln.audio.normalize import NormalizeSettings, normalize
 from voicekiln.audio.segment import Frames, SegmentSettings, plan, segment, speech_regions, whole
 from voicekiln.corpus.segments import statistics
 from voicekiln.errors import UserError
+from voicekiln.provenance import sha256_file
 
 RATE_HZ = 24_000
 NORMALIZE = NormalizeSettings(
@@ -466,6 +472,62 @@ def test_golden(tmp_path):
     )
 
 
+DEMO = ROOT / "resources/demo/recordings/anna/garden.flac"
+
+
+def test_golden_of_silero():
+    """Fails when the network or what is made of it changes; VERSION is for the latter alone."""
+    result = segment(DEMO, replace(DEFAULTS, engine="silero"), [])
+    assert module.VERSION == 4
+    assert sha256_file(silero.model_path())[:16] == "9ccdacc4719d8aa7"
+    hundredths = [[edge * 100 // result.rate_hz for edge in span] for span in result.spans]
+    assert " ".join(f"{start}-{end}" for start, end in hundredths) == (
+        "70-380 464-748 852-1134 1240-1542 1612-1890 1970-2278 2338-2648 2746-3032 3128-3376 "
+        "3478-3782 3848-4178 4254-4550 4610-4932 5002-5264 5350-5680 5818-6120"
+    )
+    assert Counter(result.events) == Counter(regions=18, merged=2, segments=16)
+
+
+@pytest.fixture(scope="module")
+def expected():
+    engines = module.OF_ENGINE
+    return {engine: segment(DEMO, replace(DEFAULTS, engine=engine), []) for engine in engines}
+
+
+@settings(max_examples=10, deadline=None)
+@given(block_s=st.integers(1, 40), engine=st.sampled_from(["webrtcvad", "silero"]))
+def test_segments_are_the_same_in_blocks_of_any_size_and_any_time(expected, block_s, engine):
+    with mock.patch.object(module, "BLOCK_S", block_s):
+        assert segment(DEMO, replace(DEFAULTS, engine=engine), []) == expected[engine]
+
+
+@settings(max_examples=50, deadline=None)
+@given(sizes=st.lists(st.integers(1, 9000), max_size=12), frame_ms=st.sampled_from([10, 20, 30]))
+def test_webrtcvad_hears_the_same_in_blocks_of_any_size(sizes, frame_ms):
+    samples = np.round(at_16_khz(DEMO)[:30_000] * 32767).astype(np.int16)
+    one, many = vad.WebRtcVad(2, frame_ms), vad.WebRtcVad(2, frame_ms)
+    blocks = np.split(samples, np.minimum(np.cumsum(sizes, dtype=int), len(samples)))
+    flags = np.concatenate([*(many.update(block) for block in blocks), many.finish()])
+    assert flags.tolist() == [*one.update(samples).tolist(), *one.finish().tolist()]
+
+
+@pytest.mark.parametrize(
+    "engine, other", [("webrtcvad", {"onset": 0.6}), ("silero", {"aggressiveness": 3})]
+)
+def test_settings_of_another_engine_change_no_key(engine, other):
+    choice = replace(DEFAULTS, engine=engine)
+    before = module.identity(choice)
+    assert module.identity(replace(choice, **other)) == before
+    for own in module.OF_ENGINE[engine]:
+        assert module.identity(replace(choice, **{own: 0})) != before
+    assert module.identity(replace(choice, min_s=1.1)) != before
+
+
+def test_the_networks_library_is_loaded_only_for_the_network():
+    code = "import sys, voicekiln.audio.segment; sys.exit('onnxruntime' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT / "workflow/scripts", check=True)
+
+
 LABELLED = {
     "am": "long/am_spk098_session",
     "de": "long/de_kerstin_session",
@@ -519,7 +581,7 @@ def frame_scores(found, takes):
 
 
 def at_16_khz(flac):
-    return soxr.resample(soundfile.read(flac, dtype="float32")[0], RATE_HZ, 16_000)
+    return soxr.resample(*soundfile.read(flac, dtype="float32"), 16_000)
 
 
 def plain_webrtcvad(flac):
@@ -574,9 +636,11 @@ def test_no_take_is_cut_inside_its_speech(shared_data, labelled, name, engine):
         inside = speech_s[(speech_s[:, 0] < end) & (speech_s[:, 1] > start)]
         assert len(inside), "a take is missed altogether"
         errors_s += [abs(inside[0, 0] - start), abs(inside[-1, 1] - end)]
+    most_s = np.percentile(errors_s, 90)
     print(
         f"{name} {engine}: {len(takes)} takes, {len(result.spans)} segments, cut takes {len(cut)},"
-        f" median boundary error {1000 * np.median(errors_s):.0f} ms"
+        f" boundary error {1000 * np.median(errors_s):.0f} ms (median),"
+        f" {1000 * most_s:.0f} ms (90 %)"
     )
     assert len(cut) <= MAX_CUT[engine]
     assert np.median(errors_s) < (0.05 if engine == "webrtcvad" else 0.07)

@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 from voicekiln import job, tables
-from voicekiln.audio.segment import SegmentSettings
+from voicekiln.audio.segment import SegmentSettings, identity
 from voicekiln.corpus import edges, trust
 from voicekiln.corpus.reading import read_along
 from voicekiln.store.files import write_atomic
@@ -22,11 +22,11 @@ def main(smk):
     recordings = tables.read(Path(smk.input.recordings))
     made = []
     if settings["check_edges"]:
-        cutting = smk.params.settings["segment"]
-        store = Store(STORE, "align", {"segment": cutting, "version": edges.VERSION})
+        cutting = SegmentSettings(**smk.params.settings["segment"])
+        store = Store(STORE, "align", {"segment": identity(cutting), "version": edges.VERSION})
         made.append(store)
         audio = Store(STORE, "normalize")
-        table = edges.mend(table, SegmentSettings(**cutting), audio, store)
+        table = edges.mend(table, cutting, audio, store)
     table, unsaid = read_along(table, recordings, settings["max_cer"])
     table = trust.inspect(table)
     lines = [json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in unsaid]

@@ -33,6 +33,7 @@ EVENTS = (
     *("regions", "segments", "merged", "split", "split_without_pause"),
     *("extended", "short", "dropped"),
 )
+OF_ENGINE = {"webrtcvad": {"aggressiveness", "frame_ms"}, "silero": {"onset", "offset"}}
 
 Span = tuple[int, int]  # start, end; end exclusive
 
@@ -168,8 +169,10 @@ def _detector(settings):
 
 def identity(settings: SegmentSettings) -> dict[str, object]:
     """What the segments depend on beside the audio: settings, version, the network's file."""
+    others = set().union(*OF_ENGINE.values()) - OF_ENGINE[settings.engine]
+    used = {name: value for name, value in asdict(settings).items() if name not in others}
     network = sha256_file(silero.model_path()) if settings.engine == "silero" else None
-    return {"settings": asdict(settings), "version": VERSION, "network": network}
+    return {"settings": used, "version": VERSION, "network": network}
 
 
 def _int16(samples):

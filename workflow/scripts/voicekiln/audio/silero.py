@@ -9,7 +9,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 
 FRAME, CONTEXT = 512, 64  # samples at 16 kHz
 STATE = (1, 1, 128)
@@ -34,6 +33,8 @@ class SileroVad:
             onset: probability from which speech begins.
             offset: probability below which it ends.
         """
+        import onnxruntime  # not needed, nor to be waited for, with another engine
+
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(
