@@ -70,7 +70,8 @@ def test_the_shipped_configuration_and_the_examples_hold():
         ("runs.demo_f5.base", {"vocab": "y"}, r"expected either run alone, or checkpoint"),
         ("corpora.a b", {}, r"a b: a name may hold letters"),
         ("corpora.demo.segment.min_s", 20, r"min_s \(20\) must be below"),
-        ("corpora.demo.transcribe.model", None, r"there would be no text"),
+        ("corpora.demo.path_pattern", "(", r"path_pattern: no regular expression"),
+        ("corpora.demo.path_pattern", "(?P<who>.)", r"expected a group .*found who"),
     ],
 )
 def test_mistakes_are_named_with_their_path(path, value, said):

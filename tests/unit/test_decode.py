@@ -1,5 +1,6 @@
 """Samples of every format, block by block, and damage found while reading."""
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -7,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_probe import RATE_HZ, tone, write_with_ffmpeg
 from voicekiln.audio.decode import stream
-from voicekiln.audio.probe import AudioError
+from voicekiln.audio.probe import AudioError, check_length, probe
 
 
 def read(path, block_s=10.0):
@@ -121,3 +122,40 @@ def test_errors_of_the_reader_pass_through(tmp_path):
         with stream(tmp_path / "a.wav") as audio:
             next(audio.blocks)
             soundfile.SoundFile(tmp_path / "none.wav")
+
+
+def flac_bomb(path, blocks=200):
+    """Silence in FLAC's longest blocks at its lowest rate: 16 s in some 35 bytes."""
+    n, rate_hz = 65_535, 4_000
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(
+            "flac", rate=rate_hz, layout="mono", format="s16", options={"frame_size": str(n)}
+        )
+        for k in range(blocks):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, n), np.int16), "s16", "mono")
+            frame.sample_rate, frame.pts = rate_hz, k * n
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def test_a_decompression_bomb_is_refused_by_header_and_while_it_unfolds(tmp_path):
+    path = tmp_path / "a.flac"
+    flac_bomb(path)
+    with pytest.raises(AudioError, match="3277 s of audio in .* bytes"):
+        probe(path)
+    content = bytearray(path.read_bytes())
+    content[21] &= 0xF0  # STREAMINFO's number of samples: not known
+    content[22:26] = bytes(4)
+    path.write_bytes(content)
+    n_read = 0
+    with pytest.raises(AudioError, match="made to fill the disk"), stream(path) as audio:
+        for block in audio.blocks:
+            n_read += len(block)
+    assert n_read / 4_000 <= 0.1 * len(content), "no more is decoded than it takes to see it"
+
+
+def test_a_day_in_one_file_is_no_recording(tmp_path):
+    (tmp_path / "a.wav").write_bytes(bytes(1000))
+    check_length(tmp_path / "a.wav", 600)
+    with pytest.raises(AudioError, match="50 hours of audio in one file; expected 48 at most"):
+        check_length(tmp_path / "a.wav", 50 * 3600)

@@ -8,8 +8,8 @@ DEMO = ROOT / "resources" / "demo" / "recordings"
 
 
 def row(root, path):
-    listed = {"root": str(root), "path": path, "bytes": 1, "mtime_ns": 1}
-    return listed | {"speaker": "s", "language": "en", "known": None}
+    listed = {"root": str(root), "path": path, "bytes": 1, "mtime_ns": 1, "speaker": "s"}
+    return listed | dict.fromkeys(("known", "sidecar", "fault")) | {"language": "en"}
 
 
 def test_a_good_file_is_described():

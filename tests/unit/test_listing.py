@@ -1,10 +1,19 @@
 import json
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from voicekiln.corpus.listing import deal, list_recordings, listing_digest, shard_of
+from voicekiln.corpus import sidecars
+from voicekiln.corpus.inventory import examine
+from voicekiln.corpus.listing import (
+    deal,
+    list_recordings,
+    listing_digest,
+    require_texts,
+    shard_of,
+)
 from voicekiln.errors import UserError
 
 CORPUS = {
@@ -13,6 +22,7 @@ CORPUS = {
     "transcripts": None,
     "transcript_column": 3,
     "textgrid_tier": None,
+    "path_pattern": None,
 }
 
 
@@ -82,14 +92,24 @@ def test_ljspeech_metadata(tmp_path):
 def test_sidecars(tmp_path):
     touch(tmp_path, "a.wav", "b.wav")
     (tmp_path / "a.txt").write_text("\ufeffሰላም\n", encoding="utf-8")
-    rows = listed(tmp_path, transcripts="sidecar")
-    assert [row["known"] for row in rows] == [
-        [{"start_s": None, "end_s": None, "text": "ሰላም"}],
-        None,
+    a, b = listed(tmp_path, transcripts="sidecar")
+    assert sidecars.read(Path(a["sidecar"][0]), None) == [
+        {"start_s": None, "end_s": None, "text": "ሰላም"}
     ]
-    (tmp_path / "b.txt").write_bytes(b"caf\xe9")
-    good, bad = listed(tmp_path, transcripts="sidecar")
-    assert "b.txt: expected UTF-8" in bad["fault"] and "fault" not in good
+    assert a["sidecar"][1:] == [13, (tmp_path / "a.txt").stat().st_mtime_ns] and not b["sidecar"]
+    (tmp_path / "b.LAB").write_bytes(b"caf\xe9")
+    a, b = listed(tmp_path, transcripts="sidecar")
+    with pytest.raises(UserError, match="b.LAB: expected UTF-8"):
+        sidecars.read(Path(b["sidecar"][0]), None)
+
+
+def test_a_touched_sidecar_changes_its_shard(tmp_path):
+    touch(tmp_path, "a.wav", "a.SRT", "a.txt")
+    (row,) = before = listed(tmp_path, transcripts="sidecar")
+    assert row["sidecar"][0].endswith("a.SRT"), "texts with times come first"
+    os.utime(tmp_path / "a.SRT", ns=(1, 1))
+    after = listed(tmp_path, transcripts="sidecar")
+    assert listing_digest(after) != listing_digest(before)
 
 
 def test_a_manifest_gives_speakers_languages_texts_and_stretches(tmp_path):
@@ -165,8 +185,9 @@ def test_odd_speakers_and_sidecars_stop_nothing(tmp_path):
     os.mkdir(folder + b"/a.txt")
     rows = listed(tmp_path, transcripts="sidecar")
     assert [row["speaker"] for row in rows] == ["anna\\xff"] * 2
-    assert "fault" in rows[0] and "fault" not in rows[1]
+    assert [bool(row["sidecar"]) for row in rows] == [True, False]
     assert listing_digest(rows)
+    assert "not UTF-8" in examine(rows[0])["reason"]
     (tmp_path / "m.jsonl").write_text('{"path": "a.wav", "speaker": 1089}')
     assert listed(tmp_path / "m.jsonl")[0]["speaker"] == "1089"
 
@@ -178,3 +199,113 @@ def test_a_line_ends_where_the_file_says_so(tmp_path):
     path.write_text("a|one\u0085two\u2028three\n", encoding="utf-8")
     (row,) = listed(tmp_path, transcripts=str(path))
     assert row["known"][0]["text"] == "one\u0085two\u2028three"
+
+
+def texts(rows):
+    return [[stretch["text"] for stretch in row["known"] or []] for row in rows]
+
+
+def test_an_ljspeech_folder_brings_its_texts(tmp_path):
+    touch(tmp_path, "wavs/a.wav", "wavs/b.wav")
+    (tmp_path / "metadata.csv").write_text("a|1455|fourteen\nb|two|two\nb|too|too\n")
+    rows = listed(tmp_path)
+    assert texts(rows) == [["fourteen"], ["two", "too"]], "of two texts none is forgotten"
+    assert {row["speaker"] for row in rows} == {"corpus_name"}
+    assert texts(listed(tmp_path, transcripts="ignore")) == [[], []]
+
+
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("m.csv", "audio_file|text|speaker_name\nx/a.wav|one, two|eve\n"),  # Coqui, F5-TTS
+        ("m.csv", 'file_name,transcription,speaker_id\nx/a.wav,"one, two",eve\n'),
+        ("m.tsv", "client_id\tpath\tsentence\tlocale\neve\tx/a.wav\tone, two\ten-GB\n"),
+        ("m.jsonl", '{"audio": "x/a.wav", "text": "one, two", "speaker": "eve", "lang": "en"}'),
+    ],
+)
+def test_lists_of_others(tmp_path, name, content):
+    touch(tmp_path, "x/a.wav")
+    (tmp_path / name).write_text("\ufeff" + content, encoding="utf-8")
+    (row,) = listed(tmp_path / name)
+    assert (row["path"], row["speaker"], texts([row])) == ("x/a.wav", "eve", [["one, two"]])
+    assert row["language"] == ("am" if name == "m.csv" else "en")
+    assert row["bytes"] == 1
+    # the same list beside a folder
+    assert listed(tmp_path / "x", transcripts=str(tmp_path / name))[0]["known"] == row["known"]
+
+
+def test_common_voice_keeps_its_clips_apart_and_quotes_as_they_are(tmp_path):
+    touch(tmp_path, "clips/a.mp3")
+    lines = 'client_id\tpath\tsentence\nc1\ta.mp3\t"Come," she said\n'
+    (tmp_path / "validated.tsv").write_text(lines)
+    (row,) = listed(tmp_path / "validated.tsv")
+    assert (row["path"], texts([row])) == ("clips/a.mp3", [['"Come," she said']])
+
+
+KALDI = {
+    "wav.scp": "r1 a.wav\nr2 sox b.wav -t wav - |\nr3 c d.wav\n",
+    "segments": "u1 r1 0.0 1.5\nu2 r1 2 -1\n",
+    "text": "u1 one\nu2 two words\nr3 three\n",
+    "utt2spk": "u1 anna\nu2 bert\nr3 carl\n",
+}
+
+
+def test_a_kaldi_directory(tmp_path):
+    touch(tmp_path, "a.wav", "b.wav", "c d.wav")
+    for name, content in KALDI.items():
+        (tmp_path / name).write_text(content)
+    a, c, command = listed(tmp_path)
+    assert a["known"] == [
+        {"start_s": 0.0, "end_s": 1.5, "text": "one", "speaker": "anna"},
+        {"start_s": 2.0, "end_s": None, "text": "two words", "speaker": "bert"},
+    ]
+    assert (c["path"], c["speaker"], texts([c])) == ("c d.wav", "carl", [["three"]])
+    assert "wav.scp, line 2" in command["fault"] and "commands are not run" in command["fault"]
+    assert examine(command)["status"] == "bad"
+    (tmp_path / "segments").write_text("u1 r1 3 2\n")
+    with pytest.raises(UserError, match="segments, line 1: expected `utterance"):
+        listed(tmp_path)
+
+
+def test_a_file_of_several_sources_is_one_recording(tmp_path):
+    touch(tmp_path, "x/a.wav", "x/b.wav")
+    (tmp_path / "m.jsonl").write_text('{"path": "x/b.wav", "text": "b", "speaker": "eve"}')
+    sources = [str(tmp_path), str(tmp_path / "x"), str(tmp_path / "m.jsonl"), f"{tmp_path}/"]
+    a, b = list_recordings({**CORPUS, "audio": sources}, "voice")
+    assert (a["path"], a["speaker"], a["known"]) == ("x/a.wav", "x", None)
+    assert (b["path"], b["speaker"], texts([b])) == ("x/b.wav", "eve", [["b"]])
+
+
+def test_names_in_a_list_that_fit_several_files_or_none(tmp_path):
+    touch(tmp_path, "x/1.wav", "y/1.wav", "y/2.wav")
+    path = tmp_path / "texts.csv"
+    path.write_text("1|one\n2|two\n3|three\n")
+    notes = []
+    corpus = {**CORPUS, "audio": str(tmp_path), "transcripts": str(path)}
+    first, second, third = list_recordings(corpus, "voice", notes.append)
+    assert all("line 1: '1' may be any of 2 recordings" in row["fault"] for row in (first, second))
+    assert texts([third]) == [["two"]]
+    assert any("1 of 3 names are of no recording: '3'" in note for note in notes)
+    path.write_text("x/1.wav|one\ny/1|other\n")
+    assert texts(listed(tmp_path, transcripts=str(path))) == [["one"], ["other"], []]
+    path.write_text("7|one\n")
+    with pytest.raises(UserError, match="none of its 1 names.*'7'.*'x/1.wav'"):
+        listed(tmp_path, transcripts=str(path))
+
+
+def test_who_speaks_is_in_the_path(tmp_path):
+    touch(tmp_path, "am/s01_001.wav", "am/s02_001.wav", "readme.wav")
+    pattern = r"^(?P<language>[a-z]{2})/(?P<speaker>s\d+)_"
+    a, b, other = listed(tmp_path, path_pattern=pattern, language="en")
+    assert [(row["speaker"], row["language"]) for row in (a, b)] == [("s01", "am"), ("s02", "am")]
+    assert "does not match path_pattern" in other["fault"]
+
+
+def test_somebody_has_to_know_the_text(tmp_path):
+    touch(tmp_path, "a.wav", "b.wav", "b.txt", "notes.pdf")
+    with pytest.raises(UserError, match="no recording comes with a text"):
+        require_texts(listed(tmp_path), "voice")
+    require_texts(listed(tmp_path, transcripts="sidecar"), "voice")
+    notes = []
+    list_recordings({**CORPUS, "audio": str(tmp_path)}, "voice", notes.append)
+    assert notes == [f"{tmp_path}: other files that were not looked at: 1 .pdf"]

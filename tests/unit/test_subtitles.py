@@ -1,6 +1,7 @@
 """Texts with times beside recordings."""
 
 import pytest
+import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 from voicekiln.corpus import subtitles
@@ -119,6 +120,16 @@ def test_textgrids_are_read_in_both_formats(tmp_path_factory, found, long, encod
         subtitles.read(path, "phones")
 
 
+def test_a_textgrids_text_may_go_over_lines(tmp_path):
+    path = tmp_path / "a.TextGrid"
+    rows = '0\n1\n"one\ntwo\u2028three"\n1\n2\n"four"'
+    path.write_text(SHORT.format(end=2, n=2, rows=rows), encoding="utf-8")
+    assert [row["text"] for row in subtitles.read(path)] == ["one two three", "four"]
+    path.write_text(SHORT.format(end=2, n=3, rows=rows), encoding="utf-8")
+    with pytest.raises(UserError, match="line 26: expected a number, found the end"):
+        subtitles.read(path)
+
+
 @pytest.mark.parametrize(
     "name, content, words",
     [
@@ -133,12 +144,13 @@ def test_a_broken_sidecar_makes_its_recording_bad_and_no_other(tmp_path, name, c
     data = content if isinstance(content, bytes) else content.encode()
     (tmp_path / name).write_bytes(data)
     for recording in ("a.wav", "b.wav"):
-        (tmp_path / recording).write_bytes(b"not looked at")
+        soundfile.write(tmp_path / recording, [0.1] * 8000, 8000)
     corpus = {"audio": str(tmp_path), "language": "en", "speaker": None}
     corpus |= {"transcripts": "sidecar", "transcript_column": 3, "textgrid_tier": None}
+    corpus |= {"path_pattern": None}
     bad, other = list_recordings(corpus, "voice")
     row = examine(bad)
     assert row["status"] == "bad" and row["step"] == "inventory"
     with pytest.raises(UserError, match=words):
         subtitles.read(tmp_path / name)
-    assert "fault" not in other
+    assert other["sidecar"] is None

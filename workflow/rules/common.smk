@@ -79,11 +79,11 @@ def sources(corpus):
         [section["audio"]] if isinstance(section["audio"], str) else section["audio"]
     )
     transcripts = section["transcripts"]
-    if transcripts not in (None, "sidecar"):
+    if transcripts not in configuration.TRANSCRIPT_WORDS:
         transcripts = located(transcripts)
-    keys = ("language", "speaker", "transcript_column", "textgrid_tier", "shards")
+    keys = ("language", "speaker", "path_pattern", "transcript_column", "textgrid_tier")
     return canonical(
-        {key: section[key] for key in keys}
+        {key: section[key] for key in (*keys, "shards")}
         | {"audio": [located(path) for path in audio], "transcripts": transcripts}
     )
 
@@ -96,8 +96,11 @@ def listed(wildcards):
 @cache
 def dealt(corpus):
     """The corpus's files as they are now, by shard."""
+    section = CORPORA[corpus]
     rows = or_stop(listing.list_recordings)(sources(corpus), corpus)
-    return listing.deal(rows, CORPORA[corpus]["shards"])
+    if section["transcribe"]["model"] is None:
+        or_stop(listing.require_texts)(rows, corpus)
+    return listing.deal(rows, section["shards"])
 
 
 def shard_listing(wildcards):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from voicekiln import job, tables
 from voicekiln.audio import segment as cutting
-from voicekiln.corpus.segments import cut, distinct, given, start_of, statistics
+from voicekiln.corpus.segments import cut, distinct, given, speaking, start_of, statistics
 from voicekiln.provenance import to_json
 from voicekiln.store.items import Store
 
@@ -42,7 +42,7 @@ def main(smk):
         events.update(record["events"])
         if not record["segments"]:
             silent.append(recording["path"])
-        rows += segment_rows(recording, known if spans else None, spans, record["segments"])
+        rows += segment_rows(recording, known, spans, record["segments"])
         rows += [
             row_of(recording, {"start": start, "end": end})
             | {"status": "drop", "step": "segment", "reason": "too little speech"}
@@ -63,10 +63,11 @@ def main(smk):
 def segment_rows(recording, known, spans, segments):
     """The table's rows of one recording."""
     nothing = {"text": None, "texts": []}
-    given = sorted(known, key=start_of) if known else [nothing] * len(segments)
+    given = sorted(known, key=start_of) if spans else [nothing] * len(segments)
     overlapping = spans.overlapping if spans else []
     for i, (entry, segment) in enumerate(zip(given, segments, strict=True)):
         row = row_of(recording, segment)
+        row |= speaking(known, (segment["start"] + segment["end"]) / 2 / recording["rate_hz"])
         row |= {"text": entry["text"], "raw_text": entry["text"], "status": "keep"}
         row["text_source"] = None if entry["text"] is None else "known"
         if len(entry["texts"]) > 1:

@@ -16,6 +16,8 @@ from voicekiln.errors import UserError
 from voicekiln.text import romanize
 
 EXTRAS = ("denoise", "separate")  # of the section normalize
+# values of a corpus's `transcripts` that are no path
+TRANSCRIPT_WORDS = (None, "sidecar", "ignore")
 
 
 def _fill(validate_properties):
@@ -106,11 +108,8 @@ def _cross_checks(config: Mapping[str, Any]) -> Iterator[str]:
         if rules["min_chars_per_s"] >= rules["max_chars_per_s"]:
             yield f"corpora.{name}.validate: min_chars_per_s must be below max_chars_per_s"
         yield from _extra_checks(f"corpora.{name}", corpus)
-        if corpus["transcripts"] is None and corpus["transcribe"]["model"] is None:
-            yield (
-                f"corpora.{name}: neither transcripts nor transcribe.model is set, so there would "
-                "be no text; give the transcripts' file or a Whisper model"
-            )
+        if corpus["path_pattern"] is not None:
+            yield from _pattern_checks(f"corpora.{name}", corpus)
         yield from _model_checks(f"corpora.{name}.transcribe", corpus["transcribe"])
     for name, run in config["runs"].items():
         for corpus in corpora_of(run):
@@ -151,6 +150,22 @@ def _extra_checks(key: str, corpus: Mapping[str, Any]) -> Iterator[str]:
             f"{key}.text.romanize is {tool}, which has no rules for the language "
             f"{corpus['language']}; set it to uroman or null"
         )
+
+
+def _pattern_checks(key: str, corpus: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with a pattern for paths."""
+    try:
+        named = set(re.compile(corpus["path_pattern"]).groupindex)
+    except re.error as error:
+        yield f"{key}.path_pattern: no regular expression ({error})"
+        return
+    if not named or named - {"speaker", "language"}:
+        yield (
+            f"{key}.path_pattern: expected a group (?P<speaker>...) or (?P<language>...), "
+            f"found {', '.join(sorted(named)) or 'none'}"
+        )
+    elif "speaker" in named and corpus["speaker"] is not None:
+        yield f"{key}: both speaker and path_pattern say who speaks; leave one out"
 
 
 def _model_checks(key: str, section: Mapping[str, Any]) -> Iterator[str]:
@@ -231,7 +246,7 @@ def _named_files(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         audio = corpus["audio"]
         for path in [audio] if isinstance(audio, str) else audio:
             yield f"corpora.{name}.audio", path
-        if corpus["transcripts"] not in (None, "sidecar"):
+        if corpus["transcripts"] not in TRANSCRIPT_WORDS:
             yield f"corpora.{name}.transcripts", corpus["transcripts"]
         for key in ("model", "second_model"):
             model = corpus["transcribe"][key]

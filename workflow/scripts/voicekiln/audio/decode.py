@@ -11,6 +11,7 @@ import soundfile
 
 from voicekiln.audio.probe import (
     AudioError,
+    check_length,
     open_ffmpeg,
     open_soundfile,
     stated_duration_s,
@@ -44,8 +45,8 @@ def stream(path: Path, block_s: float = 10.0) -> Iterator[Stream]:
     """Samples of `path` in blocks of `block_s`; only one block is in memory at a time.
 
     Raises:
-        AudioError: on entry as `probe`; while reading: damaged, shorter than its header says, or
-            with samples that are no numbers.
+        AudioError: on entry as `probe`; while reading: damaged, shorter than its header says, much
+            longer than a file of its size can be, or with samples that are no numbers.
     """
     with ExitStack() as opened:
         try:
@@ -60,7 +61,7 @@ def stream(path: Path, block_s: float = 10.0) -> Iterator[Stream]:
             rate_hz, channels = sound.samplerate, sound.channels
             resolution = COARSE_STEPS.get(sound.subtype.lower(), STEP_16_BIT)
             blocks = _soundfile_blocks(path, sound, round(block_s * rate_hz))
-        yield Stream(rate_hz, channels, resolution, _finite(path, rate_hz, blocks))
+        yield Stream(rate_hz, channels, resolution, _checked(path, rate_hz, blocks))
 
 
 def _soundfile_blocks(path, sound, block_samples):
@@ -133,10 +134,11 @@ def _as_float(frame):
     return samples.astype(np.float32, copy=False)
 
 
-def _finite(path, rate_hz, blocks):
-    """`blocks`, refusing NaN and Inf."""
+def _checked(path, rate_hz, blocks):
+    """`blocks`, refusing NaN, Inf and what does not end."""
     n_before = 0
     for block in blocks:
+        check_length(path, (n_before + len(block)) / rate_hz)
         flat = block.reshape(-1)
         # The sum of squares takes one pass and no temporary array; that of huge finite samples
         # overflows too, hence the second look.

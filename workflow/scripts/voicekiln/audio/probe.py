@@ -32,6 +32,10 @@ CONTAINERS = (
 UNTIMED_CONTAINERS = frozenset("aac ac3 amr eac3 latm loas mp3 mpeg mpegts".split())
 MIN_RATE_HZ, MAX_RATE_HZ = 4_000, 768_000
 MAX_CHANNELS = 64
+MAX_SAMPLES_PER_S = 6_144_000  # all channels: 32 at 192 kHz, 8 at 768 kHz
+# What a small file may unfold into. Silence of 8 kHz in FLAC has 0.04 s a byte, Opus 0.004.
+MAX_S_PER_BYTE, UNCHECKED_S = 0.1, 600
+MAX_FILE_S = 48 * 3600
 MAX_KNOWN_SAMPLES = 1 << 60  # libsndfile answers 2**63 - 1 for a stream of unstated length
 STREAMED_BYTES = 0x7FFFF000  # programs that write into a pipe claim the largest chunk there is
 
@@ -59,9 +63,11 @@ def probe(path: Path) -> Probe:
         AudioError: not a file, empty, not audio, no audio stream, or cut off.
     """
     try:
-        return _probe_soundfile(path)
+        header = _probe_soundfile(path)
     except soundfile.LibsndfileError as refusal:
-        return _probe_ffmpeg(path, refusal)
+        header = _probe_ffmpeg(path, refusal)
+    check_length(path, header.duration_s or 0.0)
+    return header
 
 
 def _probe_soundfile(path):
@@ -110,8 +116,28 @@ def stated_duration_s(container: av.container.InputContainer) -> float | None:
 def _last_packet_s(container):
     """End of the last packet: recorders in a browser leave the header's duration open."""
     stream = container.streams.audio[0]
-    ends = [p.pts + (p.duration or 0) for p in container.demux(stream) if p.pts is not None]
-    return float(max(ends) * stream.time_base) if ends else None
+    ends = (p.pts + (p.duration or 0) for p in container.demux(stream) if p.pts is not None)
+    last = max(ends, default=None)
+    return None if last is None else float(last * stream.time_base)
+
+
+def check_length(path: Path, seconds: float) -> None:
+    """Refuse a file that is, or unfolds into, more audio than can be meant.
+
+    Raises:
+        AudioError: longer than a file may be, or than one of its size may be.
+    """
+    if seconds > MAX_FILE_S:
+        raise AudioError(
+            f"{path}: {seconds / 3600:.0f} hours of audio in one file; expected"
+            f" {MAX_FILE_S // 3600} at most: split it"
+        )
+    n_bytes = path.stat().st_size
+    if seconds > max(UNCHECKED_S, MAX_S_PER_BYTE * n_bytes):
+        raise AudioError(
+            f"{path}: {seconds:.0f} s of audio in {n_bytes} bytes: damaged, or made to fill the"
+            " disk"
+        )
 
 
 @contextmanager
@@ -216,4 +242,9 @@ def _check_header(path, rate_hz, channels):
     if not 1 <= channels <= MAX_CHANNELS:
         raise AudioError(
             f"{path}: its header says {channels} channels; expected 1 to {MAX_CHANNELS}"
+        )
+    if rate_hz * channels > MAX_SAMPLES_PER_S:
+        raise AudioError(
+            f"{path}: its header says {channels} channels of {rate_hz} Hz; expected at most"
+            f" {MAX_SAMPLES_PER_S} samples a second in all"
         )

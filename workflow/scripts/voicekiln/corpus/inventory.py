@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from voicekiln.audio.probe import probe
+from voicekiln.corpus import sidecars
 from voicekiln.corpus.listing import printable
 from voicekiln.errors import UserError
 from voicekiln.provenance import sha256_file
@@ -13,8 +14,12 @@ from voicekiln.provenance import sha256_file
 RECORDING_DIGITS = 16  # 64 bits of the content's SHA-256
 
 
-def examine(row: dict[str, Any]) -> dict[str, Any]:
-    """The inventory row (`tables.RECORDINGS`) of one listed file, good or bad."""
+def examine(row: dict[str, Any], tier: str | None = None) -> dict[str, Any]:
+    """The inventory row (`tables.RECORDINGS`) of one listed file, good or bad.
+
+    Args:
+        tier: which tier of a TextGrid beside it holds the text.
+    """
     path = Path(row["root"], row["path"])
     found = {
         "recording_id": "",
@@ -23,11 +28,10 @@ def examine(row: dict[str, Any]) -> dict[str, Any]:
         "bytes": row["bytes"],
         "speaker": row["speaker"],
         "language": row["language"],
-        "known": None if row["known"] is None else json.dumps(row["known"], ensure_ascii=False),
         "status": "ok",
     }
     try:
-        if row.get("fault"):
+        if row["fault"]:
             raise UserError(row["fault"])
         if found["path"] != row["path"]:
             raise UserError("its name is not UTF-8; rename the file")
@@ -36,9 +40,11 @@ def examine(row: dict[str, Any]) -> dict[str, Any]:
         digest = sha256_file(path)
         found |= {"content_sha256": digest, "recording_id": digest[:RECORDING_DIGITS]}
         what = probe(path)
+        known = sidecars.read(Path(row["sidecar"][0]), tier) if row["sidecar"] else row["known"]
+        found["known"] = None if known is None else json.dumps(known, ensure_ascii=False)
     # other errors of the system (a full or lost disk) are no fault of the recording: the job fails
-    except (UserError, FileNotFoundError, PermissionError) as error:
-        return refuse(found, "inventory", str(error))
+    except (UserError, FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        return refuse(found, "inventory", printable(str(error)))
     return found | {
         "container": what.container,
         "codec": what.codec,

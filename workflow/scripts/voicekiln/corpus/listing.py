@@ -1,68 +1,81 @@
-"""The recordings of a corpus: found in folders or manifests, dealt into shards.
+"""The recordings of a corpus: found in folders or lists, dealt into shards.
 
-A row is `{"root", "path", "bytes", "mtime_ns", "speaker", "language", "known"}`; `known` is the
-text that is given for the recording, a list of `{"start_s", "end_s", "text"}` (both times null: the
-text is that of the whole recording), or null. A row whose sidecar cannot be read has a `fault`.
+A row has `root`, `path`, `bytes`, `mtime_ns`, `speaker`, `language` and, or null:
+- `known`: the text that is given, a list of `{"start_s", "end_s", "text"}` (both times null: the
+  text is that of the whole recording; with `speaker`, `language` where they change within it);
+- `sidecar`: `[path, bytes, mtime_ns]` of the file that has the text, which is read when the
+  recording is looked into;
+- `fault`: why the recording cannot be used.
 """
 
-import csv
 import hashlib
-import json
-import math
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from voicekiln.audio.probe import AUDIO_SUFFIXES
-from voicekiln.corpus import subtitles
+from voicekiln.corpus import layouts, sidecars
+from voicekiln.corpus.layouts import Entry
 from voicekiln.errors import UserError
 from voicekiln.provenance import sha256_json
 
-MANIFEST_SUFFIXES = {".jsonl", ".json", ".csv", ".tsv"}
-TIMED_SUFFIXES = (".srt", ".vtt", ".TextGrid")
-AUDIO_KEYS = ("audio_filepath", "path", "audio", "file", "audio_file")  # NeMo's name first
+# lists of texts that a folder may bring (LJSpeech, Hugging Face)
+FOLDER_LISTS = ("metadata.csv", "metadata.jsonl")
 # folders that name no speaker
 GENERIC_FOLDERS = {"wav", "wavs", "audio", "audios", "clips", "flac", "mp3", "raw", "recordings"}
+SHOWN = 3
 
 
-def list_recordings(corpus: Mapping[str, Any], default_speaker: str) -> list[dict]:
+def list_recordings(
+    corpus: Mapping[str, Any], default_speaker: str, note: Callable[[str], None] | None = None
+) -> list[dict]:
     """All recordings of a corpus, in the order of root and path.
+
+    A file that several sources name is one recording, with the texts of all of them.
 
     Args:
         corpus: the corpus's section of the configuration.
-        default_speaker: who speaks where neither the configuration, the manifest nor a folder says.
+        default_speaker: who speaks where neither the configuration, a list nor a folder says.
+        note: takes what the user should know and nothing stops for, a line each.
 
     Raises:
-        UserError: a root or the transcripts are not there, or hold nothing that can be used.
+        UserError: a source is not there, is wrong, or holds nothing that can be used.
     """
+    note = note or (lambda text: None)
     roots = [corpus["audio"]] if isinstance(corpus["audio"], str) else list(corpus["audio"])
-    rows = []
+    found: dict[str, dict] = {}
     for root in roots:
-        path = Path(root)
-        if path.is_dir():
-            rows += _scan(root)
-        elif path.is_file() and path.suffix.lower() in MANIFEST_SUFFIXES:
-            rows += _manifest(path)
-        else:
-            raise UserError(
-                f"{root}: expected a folder with recordings or a manifest "
-                f"({', '.join(sorted(MANIFEST_SUFFIXES))}); it is not there. Correct `audio` in "
-                "the configuration; relative paths start at the working directory."
-            )
+        for row in _source(root, corpus, note):
+            path = os.path.abspath(os.path.join(row["root"], row["path"]))
+            first = found.setdefault(path, row)
+            if first is not row:
+                _join(first, row)
+    rows = sorted(found.values(), key=lambda row: (row["root"], row["path"]))
     if not rows:
         raise UserError(
             f"{', '.join(roots)}: no recording found. Looked for files ending in "
             f"{' '.join(sorted(AUDIO_SUFFIXES))}, in all subfolders."
         )
-    known = _transcripts(corpus, rows)
+    _give_texts(rows, corpus, note)
     for row in rows:
-        row["known"] = known(row)
-        row["language"] = str(row.get("language") or corpus["language"])
-        speaker = row.get("speaker") or corpus["speaker"]
-        speaker = speaker or _folder_speaker(row["path"], default_speaker)
-        row["speaker"] = printable(str(speaker))
-    return sorted(rows, key=lambda row: (row["root"], row["path"]))
+        _say_who(row, corpus, default_speaker)
+    return rows
+
+
+def require_texts(rows: list[dict], corpus: str) -> None:
+    """Stop where nobody is to listen and no recording has a text.
+
+    Raises:
+        UserError: naming what the configuration lacks.
+    """
+    if not any(row["known"] or row["sidecar"] for row in rows):
+        raise UserError(
+            f"corpora.{corpus}: no recording comes with a text, and transcribe.model is not set, "
+            "so there would be no text; give `transcripts` or a Whisper model"
+        )
 
 
 def shard_of(path: str, shards: int) -> int:
@@ -81,7 +94,13 @@ def deal(rows: list[dict], shards: int) -> list[list[dict]]:
 
 def listing_digest(rows: list[dict]) -> str:
     """Digest of a shard's listing: a file added, removed, touched or given another text."""
-    return sha256_json([{**row, "path": printable(row["path"])} for row in rows])[:16]
+    return sha256_json([_printable(row) for row in rows])[:16]
+
+
+def _printable(row):
+    """A row whose names can be stored as text."""
+    (sidecar, *stat) = row["sidecar"] or [""]
+    return {**row, "path": printable(row["path"]), "sidecar": [printable(sidecar), *stat]}
 
 
 def printable(name: str) -> str:
@@ -89,188 +108,192 @@ def printable(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _scan(root: str) -> Iterator[dict]:
+def _source(root: str, corpus: Mapping[str, Any], note) -> Iterable[dict]:
+    """The rows of one folder or list; texts that come with it are their `known`."""
+    path = Path(root)
+    column = corpus["transcript_column"]
+    if (path / "wav.scp").is_file():
+        return _listed(layouts.kaldi(path), path)
+    if path.is_dir():
+        rows = list(_scan(root, note))
+        texts = next((path / name for name in FOLDER_LISTS if (path / name).is_file()), None)
+        if texts and rows and corpus["transcripts"] is None:
+            _attach(rows, texts, column, note)
+        return rows
+    if path.is_file() and path.suffix.lower() in layouts.SUFFIXES:
+        return _listed(layouts.entries(path, column), path.parent)
+    raise UserError(
+        f"{root}: expected a folder with recordings or a manifest "
+        f"({', '.join(sorted(layouts.SUFFIXES))}); it is not there. Correct `audio` in "
+        "the configuration; relative paths start at the working directory."
+    )
+
+
+def _scan(root: str, note) -> Iterator[dict]:
+    """The audio files in a folder and in all folders below it."""
     seen: set[tuple[int, int]] = set()
-    stack = [root]
+    others: Counter[str] = Counter()
+    stack = [""]
     while stack:
-        folder = stack.pop()
-        stat = os.stat(folder)
-        if (stat.st_dev, stat.st_ino) in seen:  # a link that leads back
-            continue
-        seen.add((stat.st_dev, stat.st_ino))
-        with os.scandir(folder) as entries:
-            # of a folder that is reached twice, the name does not depend on the file system
-            for entry in sorted(entries, key=lambda entry: entry.name, reverse=True):
-                if entry.name.startswith("."):
-                    continue
-                try:
-                    if entry.is_dir():
-                        stack.append(entry.path)
-                    elif Path(entry.name).suffix.lower() in AUDIO_SUFFIXES:
-                        yield _row(root, os.path.relpath(entry.path, root))
-                except OSError:  # a link to nowhere or in a ring: listed, refused by the inventory
-                    yield _row(root, os.path.relpath(entry.path, root))
+        inside = stack.pop()
+        folder = os.path.join(root, inside)
+        try:
+            stat = os.stat(folder)
+            if (stat.st_dev, stat.st_ino) in seen:  # a link that leads back
+                continue
+            seen.add((stat.st_dev, stat.st_ino))
+            with os.scandir(folder) as listing:
+                # of a folder that is reached twice, the name does not depend on the file system
+                entries = sorted(listing, key=lambda entry: entry.name, reverse=True)
+        except OSError as error:
+            raise UserError(f"{printable(folder)}: cannot be listed: {error.strerror}") from error
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            path = f"{inside}{entry.name}"
+            suffix = os.path.splitext(entry.name)[1].lower()
+            try:
+                if entry.is_dir():
+                    stack.append(path + "/")
+                elif suffix in AUDIO_SUFFIXES:
+                    yield _row(root, path, entry.stat())
+                elif suffix not in sidecars.SUFFIXES and entry.name not in FOLDER_LISTS:
+                    others[suffix or "without a suffix"] += 1
+            except OSError:  # a link to nowhere or in a ring: listed, refused by the inventory
+                yield _row(root, path, None)
+    if others:
+        kinds = ", ".join(f"{n} {printable(suffix)}" for suffix, n in others.most_common(8))
+        note(f"{root}: other files that were not looked at: {kinds}")
 
 
-def _row(root: str, path: str, **extra: Any) -> dict:
-    try:
-        stat = os.stat(os.path.join(root, path))
-        size, mtime_ns = stat.st_size, stat.st_mtime_ns
-    except OSError:
-        size, mtime_ns = -1, 0
-    path = path.replace(os.sep, "/")
-    return {"root": root, "path": path, "bytes": size, "mtime_ns": mtime_ns, **extra}
+def _row(root: str, path: str, stat: os.stat_result | None) -> dict:
+    size, mtime_ns = (stat.st_size, stat.st_mtime_ns) if stat else (-1, 0)
+    row = {"root": root, "path": path, "bytes": size, "mtime_ns": mtime_ns}
+    return row | dict.fromkeys(("speaker", "language", "known", "sidecar", "fault"))
+
+
+def _listed(entries: Iterable[Entry], folder: Path) -> list[dict]:
+    """The recordings of a list; several lines may give stretches of one recording."""
+    by_audio: dict[str, list[Entry]] = {}
+    for entry in entries:
+        by_audio.setdefault(entry.audio, []).append(entry)
+    clips = (folder / "clips").is_dir()  # where Common Voice keeps what its lists name
+    rows = []
+    for audio, lines in by_audio.items():
+        if os.path.isabs(audio):
+            audio = os.path.relpath(audio, folder)
+        elif clips and not (folder / audio).exists():
+            audio = f"clips/{audio}"
+        try:
+            stat = os.stat(folder / audio)
+        except OSError:
+            stat = None
+        row = _row(str(folder), audio, stat)
+        row["fault"] = lines[0].fault
+        _tell(row, lines)
+        rows.append(row)
+    return rows
+
+
+def _tell(row: dict, lines: list[Entry]) -> None:
+    """Put into a row what the lines of a list say of it."""
+    known = [{"start_s": e.start_s, "end_s": e.end_s, "text": e.text} for e in lines if e.text]
+    for key in ("speaker", "language"):
+        said = [getattr(entry, key) for entry in lines]
+        if len(set(said)) > 1:  # within one recording
+            texted = [value for value, entry in zip(said, lines, strict=True) if entry.text]
+            for stretch, value in zip(known, texted, strict=True):
+                stretch[key] = value and printable(value)
+        row[key] = row[key] or next(filter(None, said), None)
+    row["known"] = known or row["known"]
+
+
+def _join(first: dict, again: dict) -> None:
+    """What another source says of a recording."""
+    for key in ("speaker", "language"):
+        first[key] = first[key] or again[key]
+    new = [stretch for stretch in again["known"] or [] if stretch not in (first["known"] or [])]
+    first["known"] = [*(first["known"] or []), *new] or None
+
+
+def _give_texts(rows, corpus, note) -> None:
+    """The texts that the configuration's `transcripts` asks for."""
+    source = corpus["transcripts"]
+    if source == "ignore":
+        for row in rows:
+            row["known"] = None
+    elif source == "sidecar":
+        find = sidecars.finder()
+        for row in rows:
+            path = None if row["known"] else find(os.path.join(row["root"], row["path"]))
+            if path:
+                stat = os.lstat(path)
+                row["sidecar"] = [path, stat.st_size, stat.st_mtime_ns]
+    elif source is not None:
+        if not Path(source).is_file():
+            raise UserError(
+                f"{source}: the transcripts are not there. Expected an LJSpeech metadata.csv, a "
+                "manifest, or the word `sidecar` for a .txt, .srt, .vtt or .TextGrid beside each "
+                "file."
+            )
+        _attach(rows, Path(source), corpus["transcript_column"], note)
+
+
+def _attach(rows: list[dict], path: Path, column: int, note) -> None:
+    """Give the rows what a list says of them; it may name them by path or by bare name."""
+    by_name: dict[str, list[Entry]] = {}
+    for entry in layouts.entries(path, column):
+        absolute = os.path.isabs(entry.audio)
+        name = os.path.relpath(entry.audio, path.parent) if absolute else entry.audio
+        by_name.setdefault(name, []).append(entry)
+    takers: dict[str, list[dict]] = {}
+    for row in rows:
+        from_list = os.path.relpath(os.path.join(row["root"], row["path"]), path.parent)
+        stem = os.path.splitext(row["path"])[0]
+        bare = os.path.basename(row["path"]), os.path.basename(stem)
+        names = (from_list, row["path"], stem, *bare)
+        name = next((name for name in names if name in by_name), None)
+        if name is not None:
+            takers.setdefault(name, []).append(row)
+    unused = [lines[0] for name, lines in by_name.items() if name not in takers]
+    if unused and not takers:
+        raise UserError(
+            f"{path}: none of its {len(unused)} names is that of a recording; the first is "
+            f"{unused[0].audio!r}, there is {printable(rows[0]['path'])!r}"
+        )
+    if unused:
+        shown = ", ".join(f"{entry.audio!r}" for entry in unused[:SHOWN])
+        note(f"{path}: {len(unused)} of {len(by_name)} names are of no recording: {shown} ...")
+    for name, named in takers.items():
+        for row in named:
+            if len(named) == 1:
+                _tell(row, by_name[name])
+            else:
+                others = ", ".join(row["path"] for row in named[:SHOWN])
+                row["fault"] = printable(
+                    f"{by_name[name][0].where}: {name!r} may be any of {len(named)} recordings "
+                    f"({others} ...); write its path, relative to {row['root']}"
+                )
+
+
+def _say_who(row, corpus, default_speaker) -> None:
+    """Speaker and language of a row: from its list, the configuration, its path."""
+    in_path = {}
+    if corpus["path_pattern"]:
+        match = re.search(corpus["path_pattern"], row["path"])
+        in_path = match.groupdict() if match else {}
+        if not any(in_path.values()):
+            row["fault"] = row["fault"] or (
+                f"its path does not match path_pattern, {corpus['path_pattern']}"
+            )
+    language = row["language"] or in_path.get("language") or corpus["language"]
+    speaker = row["speaker"] or corpus["speaker"] or in_path.get("speaker")
+    speaker = speaker or _folder_speaker(row["path"], default_speaker)
+    row |= {"language": language, "speaker": printable(speaker)}
+    row["fault"] = row["fault"] and printable(row["fault"])
 
 
 def _folder_speaker(path: str, default: str) -> str:
     parts = path.split("/")[:-1]
-    named = [part for part in parts if part.lower() not in GENERIC_FOLDERS]
+    named = [part for part in parts if part.lower() not in GENERIC_FOLDERS | {".", ".."}]
     return named[0] if named else default
-
-
-def _manifest(path: Path) -> list[dict]:
-    """Recordings of a manifest; several lines may give stretches of one recording."""
-    rows: dict[str, dict] = {}
-    for line, entry in _entries(path):
-        audio = next((entry[key] for key in AUDIO_KEYS if entry.get(key)), None)
-        if not isinstance(audio, str) or "\0" in audio:
-            raise UserError(
-                f"{path}, line {line}: names no audio file; expected its path under one of "
-                f"{', '.join(AUDIO_KEYS)}"
-            )
-        if os.path.isabs(audio):
-            audio = os.path.relpath(audio, path.parent)
-        row = rows.setdefault(
-            audio,
-            _row(
-                str(path.parent),
-                audio,
-                speaker=entry.get("speaker"),
-                language=entry.get("language") or entry.get("lang"),
-            ),
-        )
-        if entry.get("text"):
-            row.setdefault("spans", []).append(_span(entry, f"{path}, line {line}"))
-    return list(rows.values())
-
-
-def _span(entry: Mapping[str, Any], where: str) -> dict:
-    try:
-        start = entry.get("offset")
-        length = entry.get("duration")
-        start_s = None if start in (None, "") else float(start)
-        end_s = None if start_s is None or length in (None, "") else start_s + float(length)
-        if not 0 <= (start_s or 0.0) < (math.inf if end_s is None else end_s):
-            raise ValueError(f"{start} + {length}")
-    except (ValueError, TypeError) as error:
-        raise UserError(
-            f"{where}: offset and duration must be numbers of seconds, not negative ({error})"
-        ) from error
-    return {"start_s": start_s, "end_s": end_s, "text": str(entry["text"])}
-
-
-def _entries(path: Path) -> Iterator[tuple[int, dict]]:
-    """Line number and fields of each line of a JSONL, CSV or TSV manifest."""
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            if path.suffix.lower() in (".jsonl", ".json"):
-                for number, line in enumerate(file, 1):
-                    if line.strip():
-                        yield number, _object(line, f"{path}, line {number}")
-            else:
-                delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-                reader = csv.DictReader(file, delimiter=delimiter)
-                for entry in reader:
-                    yield reader.line_num, entry
-    except (ValueError, csv.Error) as error:
-        raise UserError(f"{path}: cannot be read as a manifest: {error}") from error
-
-
-def _object(line: str, where: str) -> dict:
-    try:
-        entry = json.loads(line)
-    except ValueError as error:
-        raise UserError(f"{where}: no JSON ({error.args[0].split(':')[0]})") from error
-    if not isinstance(entry, dict):
-        raise UserError(f"{where}: expected an object {{...}} on each line")
-    return entry
-
-
-def _transcripts(corpus: Mapping[str, Any], rows: list[dict]):
-    """A function that gives a row's known text (`known` of the module's docstring)."""
-    source = corpus["transcripts"]
-    if source is None:
-        return lambda row: row.pop("spans", None)
-    if source == "sidecar":
-        return lambda row: row.pop("spans", None) or _sidecar(row, corpus["textgrid_tier"])
-    path = Path(source)
-    if not path.is_file():
-        raise UserError(
-            f"{source}: the transcripts are not there. Expected an LJSpeech metadata.csv, a JSONL "
-            "manifest, or the word `sidecar` for a .txt, .srt, .vtt or .TextGrid beside each file."
-        )
-    table = _table(path, corpus["transcript_column"])
-
-    def find(row: dict) -> list[dict] | None:
-        name = row["path"]
-        stem = name.rsplit(".", 1)[0]
-        spans = row.pop("spans", None)
-        for key in (name, stem, Path(name).name, Path(stem).name):
-            if key in table:
-                return table[key]
-        return spans
-
-    return find
-
-
-def _sidecar(row: dict, tier: str | None) -> list[dict] | None:
-    """The text beside a recording; what is wrong with it goes into the row as its `fault`."""
-    base = os.path.splitext(os.path.join(row["root"], row["path"]))[0]
-    try:
-        for suffix in TIMED_SUFFIXES:
-            if os.path.exists(base + suffix):
-                return subtitles.read(Path(base + suffix), tier) or None
-        for suffix in (".txt", ".lab"):
-            try:
-                text = Path(base + suffix).read_text(encoding="utf-8-sig").strip()
-            except FileNotFoundError:
-                continue
-            except UnicodeDecodeError as error:
-                raise UserError(
-                    f"{base}{suffix}: expected UTF-8 text ({error}). Save it as UTF-8."
-                ) from error
-            if text:
-                return [{"start_s": None, "end_s": None, "text": text}]
-    except (UserError, OSError, OverflowError) as error:
-        row["fault"] = printable(str(error))
-    return None
-
-
-def _table(path: Path, column: int) -> dict[str, list[dict]]:
-    """Known texts by recording: full relative path, or its name with or without suffix."""
-    if path.suffix.lower() in (".jsonl", ".json"):
-        table: dict[str, list[dict]] = {}
-        for line, entry in _entries(path):
-            audio = next((entry[key] for key in AUDIO_KEYS if entry.get(key)), None)
-            if audio and entry.get("text"):
-                table.setdefault(str(audio), []).append(_span(entry, f"{path}, line {line}"))
-        return table
-    return _ljspeech(path, column)
-
-
-def _ljspeech(path: Path, column: int) -> dict[str, list[dict]]:
-    """`id|text|normalised text`, no header, no quoting (LJSpeech 1.1, README)."""
-    table = {}
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: expected UTF-8 text ({error}). Save it as UTF-8.") from error
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        fields = line.split("|")
-        if len(fields) < 2:
-            raise UserError(f"{path}, line {number}: expected `id|text` or `id|text|text`")
-        text = fields[min(column, len(fields)) - 1].strip() or fields[1].strip()
-        table[fields[0].strip()] = [{"start_s": None, "end_s": None, "text": text}]
-    return table

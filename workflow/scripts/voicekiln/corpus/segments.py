@@ -74,23 +74,27 @@ def given(
 
 
 def distinct(known: Sequence[dict] | None) -> list[dict] | None:
-    """`known` with one entry for each stretch.
+    """`known` with one entry for each stretch, as its first one says who speaks.
 
     Where the texts of a stretch differ in a letter, its `text` is None and `texts` has them all.
     """
     if not known:
         return None
-    stretches: dict[tuple, dict[str, str]] = {}
+    stretches: dict[tuple, tuple[dict, dict[str, str]]] = {}
     for entry in known:
-        texts = stretches.setdefault((entry["start_s"], entry["end_s"]), {})
+        _, texts = stretches.setdefault((entry["start_s"], entry["end_s"]), (entry, {}))
         texts.setdefault(comparable(entry["text"]), entry["text"])
     return [
-        {"start_s": start_s, "end_s": end_s, "text": text, "texts": [text, *others]}
-        | ({"text": None} if others else {})
-        for (start_s, end_s), (text, *others) in (
-            (stretch, texts.values()) for stretch, texts in stretches.items()
-        )
+        {**first, "text": None if len(texts) > 1 else first["text"], "texts": list(texts.values())}
+        for first, texts in stretches.values()
     ]
+
+
+def speaking(known: Sequence[dict] | None, at_s: float) -> dict[str, str]:
+    """`speaker` and `language` at a time, where the known texts of a recording tell them."""
+    here = (e for e in known or [] if start_of(e) <= at_s < (e["end_s"] or float("inf")))
+    entry = next(here, {})
+    return {key: entry[key] for key in ("speaker", "language") if entry.get(key)}
 
 
 def start_of(entry: dict) -> float:

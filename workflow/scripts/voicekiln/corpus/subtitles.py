@@ -5,12 +5,14 @@ to an empty one; WebVTT is a W3C recommendation, https://www.w3.org/TR/webvtt1/;
 manual has it ("TextGrid file formats"), long and short.
 """
 
+import bisect
 import html
 import re
 from pathlib import Path
 
 from voicekiln.errors import UserError
 
+SUFFIXES = (".srt", ".vtt", ".textgrid")
 TIME = r"(?:(\d+):)?(\d{1,2}):(\d{1,2})[.,](\d{1,3})"
 CUE = re.compile(rf"\s*{TIME}\s+-->\s+{TIME}(?:\s.*)?")
 TAGS = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")
@@ -78,15 +80,15 @@ def _textgrid(path, text, tier):
     head = text[:300]
     if "ooTextFile" not in head or "TextGrid" not in head:
         raise UserError(f'{path}, line 1: expected `File type = "ooTextFile"` and a TextGrid')
-    values = []  # (value, line)
-    line = 1
-    for n, row in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
-        line = n
-        values += [
-            (m[1].replace('""', '"') if m[1] is not None else float(m[2]), n)
-            for m in TOKEN.finditer(row)
-        ]
-    reader = _Values(path, values, line)
+    line_ends = [m.start() for m in re.finditer("\n", text)]
+    values = [  # with their lines; a text may go over several
+        (
+            m[1].replace('""', '"') if m[1] is not None else float(m[2]),
+            1 + bisect.bisect_left(line_ends, m.start()),
+        )
+        for m in TOKEN.finditer(text)
+    ]
+    reader = _Values(path, values, 1 + len(line_ends))
     for _ in ("ooTextFile", "TextGrid"):
         reader.text()
     reader.number(), reader.number()
