@@ -3,11 +3,11 @@
 import dataclasses
 
 import numpy as np
-import pandas as pd
 import pytest
 from corpus_rows import segment, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from voicekiln.audio.copies import Prints
 from voicekiln.corpus.deduplicate import DeduplicateSettings, deduplicate
 
 SETTINGS = DeduplicateSettings(
@@ -29,7 +29,7 @@ def run(*rows, prints=None, **changed):
     segments = table(*rows)
     found = [(prints or {}).get(one) for one in segments["segment_id"]]
     chosen = dataclasses.replace(SETTINGS, **changed)
-    return deduplicate(segments, pd.Series(found, segments.index, dtype=object), chosen)
+    return deduplicate(segments, Prints.of(found), chosen)
 
 
 def noise(seed, n=120):

@@ -12,7 +12,8 @@ from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 from voicekiln.audio import decode
-from voicekiln.audio.fingerprint import FRAMES_PER_S, copies, fingerprint
+from voicekiln.audio.copies import LOOK_UPS, Prints, copies
+from voicekiln.audio.fingerprint import FRAMES_PER_S, fingerprint
 from workflow_runner import sentences
 
 RATE_HZ = 24_000
@@ -78,7 +79,7 @@ ALTERED = {
 def test_an_altered_copy_is_found_and_nothing_else(clips, name):
     both = [*clips, *(ALTERED[name](clip) for clip in clips)]
     prints = [fingerprint(np.asarray(clip, np.float32), RATE_HZ) for clip in both]
-    i, j, distance = copies(prints, MAX_DISTANCE)
+    i, j, distance = copies(Prints.of(prints), MAX_DISTANCE)
     truth = i + len(clips) == j
     assert truth.sum() >= (0.9 if name == "noise" else 0.95) * len(clips)
     assert (distance <= MAX_DISTANCE).all()
@@ -98,25 +99,52 @@ def test_a_part_is_a_copy_only_where_parts_are_asked_for():
     whole = np.random.default_rng(0).integers(1, 1 << 32, 200, np.uint32)
     for n, alone in ((150, True), (100, False)):
         prints = [whole, whole[30 : 30 + n]]
-        assert len(copies(prints, MAX_DISTANCE)[0]) == alone
-        assert len(copies(prints, MAX_DISTANCE, parts=True)[0]) == 1
+        assert len(copies(Prints.of(prints), MAX_DISTANCE)[0]) == alone
+        assert len(copies(Prints.of(prints), MAX_DISTANCE, parts=True)[0]) == 1
 
 
 def test_silence_is_no_copy_of_silence():
     prints = [fingerprint(np.zeros(2 * RATE_HZ, np.float32), RATE_HZ)] * 2
-    assert len(copies(prints, MAX_DISTANCE)[0]) == 0
+    assert len(copies(Prints.of(prints), MAX_DISTANCE)[0]) == 0
 
 
 @given(st.lists(st.integers(0, 3), max_size=8))
 def test_pairs_are_sorted_and_each_comes_once(which):
     draw = np.random.default_rng(0)
     kinds = draw.integers(1, 1 << 32, (4, 50), np.uint32)
-    i, j, distance = copies([kinds[k] for k in which], MAX_DISTANCE)
+    i, j, distance = copies(Prints.of([kinds[k] for k in which]), MAX_DISTANCE)
     expected = [
         (a, b) for a in range(len(which)) for b in range(a + 1, len(which)) if which[a] == which[b]
     ]
     assert list(zip(i.tolist(), j.tolist(), strict=True)) == expected
     assert not distance.any()
+
+
+def test_a_copy_is_found_by_its_rare_frames_among_clips_that_share_all_others():
+    draw = np.random.default_rng(0)
+    common = draw.integers(1, 1 << 32, 120, np.uint32)
+    clips = [common.copy() for _ in range(LOOK_UPS + 100)]
+    for clip in clips:
+        clip[draw.permutation(120)[:70]] = draw.integers(1, 1 << 32, 70, np.uint32)
+    clips.append(clips[-1][3:])
+    i, j, _ = copies(Prints.of(clips), 0.1)
+    assert list(zip(i, j, strict=True)) == [(len(clips) - 2, len(clips) - 1)]
+
+
+def test_of_very_many_copies_each_meets_the_first():
+    clip = np.random.default_rng(0).integers(1, 1 << 32, 60, np.uint32)
+    n = 2 * LOOK_UPS
+    i, j, _ = copies(Prints.of([clip] * n), MAX_DISTANCE)
+    assert set(j[i == 0].tolist()) == set(range(1, n))
+
+
+def test_only_those_that_ask_are_looked_up():
+    kinds = np.random.default_rng(0).integers(1, 1 << 32, (2, 60), np.uint32)
+    prints = Prints.of([kinds[k] for k in (0, 1, 0, 1, 0)] + [None])
+    i, j, _ = copies(prints, MAX_DISTANCE, asking=np.array([2]))
+    assert list(zip(i, j, strict=True)) == [(0, 2), (2, 4)]
+    some = prints[np.array([4, 3, 2])]
+    assert [list(x) for x in copies(some, MAX_DISTANCE)[:2]] == [[0], [2]]
 
 
 @pytest.mark.slow
@@ -129,7 +157,7 @@ def test_the_copies_among_real_recordings_are_found(shared_data):
         groups[row["group"]].add(row["path"])
     paths = sorted({path for paths in groups.values() for path in paths})
     prints = [fingerprint(samples_of(shared_data / path), RATE_HZ) for path in paths]
-    i, j, _ = copies(prints, MAX_DISTANCE)
+    i, j, _ = copies(Prints.of(prints), MAX_DISTANCE)
     found = {(paths[a], paths[b]) for a, b in zip(i, j, strict=True)}
     truth = {(a, b) for group in groups.values() for a in group for b in group if a < b}
     print(f"{len(found & truth)} of {len(truth)} pairs found, {len(found - truth)} others")

@@ -3,11 +3,11 @@
 import dataclasses
 
 import numpy as np
-import pandas as pd
 import pytest
 from corpus_rows import segment, table
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from voicekiln.audio.copies import Prints
 from voicekiln.corpus.split import SplitSettings, choose, groups, imbalances, split
 
 SETTINGS = SplitSettings(
@@ -43,7 +43,7 @@ def build(corpus, speakers=1):
 def run(segments, prints=None, **changed):
     found = [(prints or {}).get(name) for name in segments["segment_id"]]
     chosen = dataclasses.replace(SETTINGS, **changed)
-    return split(segments, pd.Series(found, segments.index, dtype=object), chosen)
+    return split(segments, Prints.of(found), chosen)
 
 
 def sides(result):

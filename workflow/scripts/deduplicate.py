@@ -17,8 +17,12 @@ def main(smk):
     job.start(smk)
     segments = tables.read_checked(Path(smk.input.digest), "segments.parquet")
     settings = DeduplicateSettings(**smk.params.settings["deduplicate"])
-    acoustics = tables.read_checked(Path(smk.input.digest), "acoustics.parquet")
-    table, pairs = deduplicate(segments, prints(segments, acoustics), settings)
+    acoustics = tables.read_columns(
+        Path(smk.input.digest), "acoustics.parquet", ["segment_id", "fingerprint"]
+    )
+    heard = prints(segments, acoustics)
+    del acoustics
+    table, pairs = deduplicate(segments, heard, settings)
     table = uphold(table)
     kept = table.loc[table["status"] == "keep", "segment_id"]
     pairs["dropped"] &= ~pairs["other"].isin(kept)

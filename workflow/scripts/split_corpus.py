@@ -20,11 +20,15 @@ def main(smk):
     job.start(smk)
     segments = tables.read_checked(Path(smk.input.digest), "segments.parquet")
     recordings = tables.read_checked(Path(smk.input.recordings), "recordings.parquet")
-    acoustics = tables.read_checked(Path(smk.input.recordings), "acoustics.parquet")
+    acoustics = tables.read_columns(
+        Path(smk.input.recordings), "acoustics.parquet", ["segment_id", "fingerprint"]
+    )
+    heard = prints(segments, acoustics)
+    del acoustics
     section = dict(smk.params.settings["split"])
     min_train, min_val = section.pop("min_train"), section.pop("min_val")
     settings = SplitSettings(**section | {"validation": tuple(section["validation"])})
-    table, leaks = split(segments, prints(segments, acoustics), settings)
+    table, leaks = split(segments, heard, settings)
     for line in imbalances(leaks["lengths"], settings.val_share):
         log.warning("%s", line)
     shared = {name: n for name, n in leaks.items() if name.startswith("shared") and n}

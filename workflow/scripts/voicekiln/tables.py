@@ -210,3 +210,9 @@ def read_checked(digest: Path, name: str) -> pd.DataFrame:
     """The table `name` beside `digest`, after `check_digest`."""
     check_digest(digest)
     return read(digest.parent / name)
+
+
+def read_columns(digest: Path, name: str, columns: list[str]) -> pa.Table:
+    """Some columns of the table `name` beside `digest`, after `check_digest`, as they are held."""
+    check_digest(digest)
+    return pq.read_table(digest.parent / name, columns=columns)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from voicekiln.audio.fingerprint import copies
+from voicekiln.audio.copies import Prints, copies
+from voicekiln.ragged import ranges
 from voicekiln.text.clean import comparable
 from voicekiln.text.minhash import near_leaders
 
@@ -35,7 +36,7 @@ class DeduplicateSettings:
 
 
 def deduplicate(
-    table: pd.DataFrame, prints: pd.Series, settings: DeduplicateSettings
+    table: pd.DataFrame, prints: Prints, settings: DeduplicateSettings
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`table` with duplicates dropped, and the pairs that were found.
 
@@ -44,7 +45,7 @@ def deduplicate(
 
     Args:
         table: `tables.SEGMENTS`.
-        prints: fingerprint of each segment (`[n] uint32`, or None), by the index of `table`.
+        prints: of its rows, in their order.
         settings: section `deduplicate`.
 
     Returns:
@@ -77,6 +78,7 @@ def _ranked(table: pd.DataFrame) -> pd.DataFrame:
     kept = table[table["status"] == "keep"]
     live = pd.DataFrame(
         {
+            "row": np.flatnonzero(table["status"] == "keep"),
             "segment_id": kept["segment_id"].astype(object),
             "speaker": kept["speaker"].astype(object).fillna(""),
             "audio_sha256": kept["audio_sha256"].astype(object),
@@ -120,19 +122,17 @@ def _same_audio(live):
 
 def _copies(live, prints, max_distance):
     """Segments that hold the recording of one that stays, by their fingerprints."""
-    known = [i for i, index in enumerate(live.index) if prints[index] is not None]
-    known = known if max_distance else []
-    i, j, distance = copies([prints[live.index[k]] for k in known], max_distance)
+    rows = live["row"].to_numpy()
+    known = np.flatnonzero(prints.counts[rows] if max_distance else [])
+    i, j, distance = copies(prints[rows[known]], max_distance)
     leader, share = _settled(len(known), i, j, 1 - distance)
     again = np.flatnonzero(leader >= 0)
-    known = np.array(known, int)
-    similarity = share[again].round(4)
     return _pairs(
         live,
         known[again],
         known[leader[again]],
         "copy of a recording",
-        similarity,
+        share[again].round(4),
         limit=round(1 - max_distance, 4),
     )
 
@@ -156,15 +156,19 @@ def _same_text(live, takes):
 
 def _near_text(live, threshold, drop):
     """Texts of a speaker that nearly repeat one that stays, with all their takes."""
-    place = pd.Series(np.arange(len(live)), live.index)
-    others, kept, shares = [], [], []
-    for _, spoken in live.groupby("speaker", sort=True):
-        takes = place[spoken.index].groupby(spoken["comparable"], sort=False).apply(list)
-        for i, j, share in near_leaders(list(takes.index), threshold):
-            others += takes.iloc[j]
-            kept += [takes.iloc[i][0]] * len(takes.iloc[j])
-            shares += [round(share, 4)] * len(takes.iloc[j])
-    return _pairs(live, others, kept, "near-duplicate text", shares, drop, threshold)
+    found = [(np.empty(0, int), np.empty(0, int), np.empty(0))]
+    for _, rows in sorted(live.groupby("speaker").indices.items()):
+        takes, texts = pd.factorize(live["comparable"].to_numpy()[rows])
+        linked = near_leaders(texts, threshold)
+        if not linked:
+            continue
+        i, j, share = (np.array(column) for column in zip(*linked, strict=True))
+        rows, counts = rows[np.argsort(takes, kind="stable")], np.bincount(takes)
+        firsts = np.cumsum(counts) - counts
+        others = rows[ranges(firsts[j], counts[j])]
+        found.append((others, *(np.repeat(x, counts[j]) for x in (rows[firsts[i]], share))))
+    others, kept, shares = (np.concatenate(column) for column in zip(*found, strict=True))
+    return _pairs(live, others, kept, "near-duplicate text", shares.round(4), drop, threshold)
 
 
 def _listed(pairs, table):

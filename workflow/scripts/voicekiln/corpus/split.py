@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from voicekiln.audio.fingerprint import copies
+from voicekiln.audio.copies import Prints, copies
 from voicekiln.text.clean import comparable
 from voicekiln.text.minhash import near_matches
 
@@ -88,7 +88,7 @@ def _lowest(draws, whose, settings):
 
 
 def split(
-    table: pd.DataFrame, prints: pd.Series, settings: SplitSettings
+    table: pd.DataFrame, prints: Prints, settings: SplitSettings
 ) -> tuple[pd.DataFrame, dict]:
     """`table` with its column `split`, and the proof that nothing leaks.
 
@@ -97,7 +97,7 @@ def split(
 
     Args:
         table: `tables.SEGMENTS`.
-        prints: fingerprint of each segment (`[n] uint32`, or None), by the index of `table`.
+        prints: of its rows, in their order.
         settings: section `split`.
 
     Returns:
@@ -133,33 +133,32 @@ def _leaks(table, prints, settings):
     by_text |= {train_texts[i]: round(share, 4) for i, (_, share) in near.items()}
     hit = texts[~val & texts.isin(list(by_text))]
     rows = pd.DataFrame({"value": hit.map(by_text), "limit": settings.leak_similarity})
-    train, _, distance = _copies_across(kept, prints, settings)
+    train, _, distance = _copies_across(table, prints, settings)
     heard = pd.DataFrame({"value": 1 - distance, "limit": 1 - settings.leak_distance}, train)
     rows = pd.concat([rows, heard.round(4)])
     return rows[~rows.index.duplicated()]
 
 
-def _copies_across(kept, prints, settings):
+def _copies_across(table, prints, settings):
     """Training row, validation row and distance of copies of a recording on both sides."""
-    known = [index for index in kept.index if prints[index] is not None]
-    known = known if settings.leak_distance else []
-    i, j, distance = copies([prints[index] for index in known], settings.leak_distance, parts=True)
-    known = np.array(known, int)
-    val = (kept.loc[known, "split"] == "val").to_numpy(bool)
-    across = val[i] != val[j]
-    i, j = i[across], j[across]
-    return known[np.where(val[i], j, i)], known[np.where(val[i], i, j)], distance[across]
+    known = table["status"].eq("keep").to_numpy(bool) & (prints.counts > 0)
+    known = np.flatnonzero(known & (settings.leak_distance > 0))
+    val = (table["split"].iloc[known] == "val").to_numpy(bool)
+    found = copies(prints[known], settings.leak_distance, parts=True, asking=np.flatnonzero(val))
+    i, j, distance = (column[val[found[0]] != val[found[1]]] for column in found)
+    names = table.index[known]
+    return names[np.where(val[i], j, i)], names[np.where(val[i], i, j)], distance
 
 
 def prove(
-    table: pd.DataFrame, names: pd.Series, prints: pd.Series, settings: SplitSettings
+    table: pd.DataFrame, names: pd.Series, prints: Prints, settings: SplitSettings
 ) -> dict[str, int]:
     """What training and validation share: groups, texts, near-duplicates, copies; counted anew.
 
     Args:
         table: segments with their `split`.
         names: the group of each segment, by the index of `table`.
-        prints: fingerprint of each, likewise.
+        prints: of its rows, in their order.
         settings: what counts as a near-duplicate or a copy.
     """
     kept = table[table["status"] == "keep"]
@@ -173,7 +172,7 @@ def prove(
         "shared_groups": len(set(names[train]) & set(names[val])),
         "shared_texts": len(train_texts & val_texts),
         "shared_near_duplicates": len(near),
-        "shared_copies": len(_copies_across(kept, prints, settings)[0]),
+        "shared_copies": len(_copies_across(table, prints, settings)[0]),
     }
 
 

@@ -11,10 +11,12 @@ texts begin with), a text is compared with those of them whose signatures go on 
 work is on whole arrays, some thousand texts at a time.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from voicekiln.ragged import portions, ranges
 
 SHINGLE = 4  # characters
 HASHES = 128
@@ -109,7 +111,7 @@ def jaccard(a: Sketches, i: np.ndarray, b: Sketches, j: np.ndarray) -> np.ndarra
     """Jaccard similarity of the sets of texts `i` of `a` and `j` of `b`, `[n] float64`."""
     n_common = np.empty(len(i), np.int64)
     size_a, size_b = np.diff(a.ends)[i], np.diff(b.ends)[j]
-    for some in _portions(size_a + size_b, 1 << 23):
+    for some in portions(size_a + size_b, 1 << 23):
         keys = np.concatenate([_members(a, i[some]), _members(b, j[some])])
         keys.sort()
         twice = keys[1:][keys[1:] == keys[:-1]] >> np.uint64(32)
@@ -120,7 +122,7 @@ def jaccard(a: Sketches, i: np.ndarray, b: Sketches, j: np.ndarray) -> np.ndarra
 def _members(sketches, which):
     """Shingles of some texts, each under the place of its text in `which`."""
     counts = np.diff(sketches.ends)[which]
-    rows = _ranges(sketches.ends[which], counts)
+    rows = ranges(sketches.ends[which], counts)
     place = np.repeat(np.arange(len(which), dtype=np.uint64), counts)
     return (place << np.uint64(32)) | sketches.shingles[rows]
 
@@ -129,23 +131,6 @@ def _distinct(keys):
     """`keys` sorted, each once (`np.unique` hashes, which is many times slower here)."""
     keys.sort()
     return keys[np.append(True, keys[1:] != keys[:-1])] if len(keys) else keys
-
-
-def _ranges(starts, counts):
-    """`starts[k], starts[k] + 1, ...`, `counts[k]` of them, for each k."""
-    before = np.cumsum(counts) - counts
-    return np.arange(counts.sum()) + np.repeat(starts - before, counts)
-
-
-def _portions(sizes, limit) -> Iterator[slice]:
-    """Slices of things of these sizes, of at most about `limit` in sum."""
-    ends = np.cumsum(sizes)
-    start = 0
-    while start < len(sizes):
-        reached = ends[start - 1] if start else 0
-        stop = max(start + 1, int(np.searchsorted(ends, reached + limit, side="right")))
-        yield slice(start, stop)
-        start = stop
 
 
 def bands(threshold: float) -> tuple[int, int]:
@@ -188,9 +173,9 @@ class Index:
         found = []
         for band in range(len(self._keys)):
             first, counts = self._candidates(asked.keys[rows, band], band)
-            for some in _portions(counts, MAX_CANDIDATES):
+            for some in portions(counts, MAX_CANDIDATES):
                 q = np.repeat(rows[some], counts[some])
-                t = self._rows[band][_ranges(first[some], counts[some])]
+                t = self._rows[band][ranges(first[some], counts[some])]
                 agree = (asked.marks[q] == self.sketches.marks[t]).sum(axis=1, dtype=np.uint8)
                 alike = agree >= (self.threshold - MARGIN) * HASHES
                 found.append((q[alike] << 32) | t[alike])

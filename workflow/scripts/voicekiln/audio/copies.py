@@ -1,0 +1,233 @@
+"""Copies of a recording among a million clips, by their fingerprints.
+
+Two clips are held against each other where three of the four bytes of a frame are equal, in each of
+the four ways; a copy has such frames as long as its distance is allowed, and what chance brings
+together differs a few frames further. Speech has patterns that thousands of clips share: a clip
+looks up its rarest first, so that what it costs is bounded at any size. Besides the fingerprints
+themselves an index of one way is held, 6 bytes a frame while it is made.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from voicekiln.ragged import portions, ranges, sums
+
+WAYS = 4
+SHARE_BITS = 2  # the share of the patterns that is looked at is 2^-SHARE_BITS
+MAX_KEY_BITS = 25
+LOOK_UPS = 256  # frames of others that a clip is held against in each way
+PROBES = ((-16, 16), (-64, -48, -32, 32, 48, 64))  # frames from the equal one, looked at in turn
+PROBE_MARGIN = 0.1  # above the distance that is allowed, as a probe is short
+GAP = 64  # empty frames between clips: a probe beyond the end of one meets nothing
+SPARSE_FRAMES = 4  # one of these is compared at first
+NEAR_FRAMES = 3  # around the offset of the equal frames, the least distance counts
+MIN_OVERLAP = 0.6
+BLOCK = 2048  # clips that are looked up together
+MAX_COMPARED = 1 << 21  # frames that are compared together
+OFFSET_BITS, CLIP_BITS = 16, 24
+
+
+@dataclass(frozen=True)
+class Prints:
+    """Fingerprints of many clips.
+
+    Attributes:
+        bits: `[n] uint32`: one clip after the other, `GAP` zeros before each and after the last.
+        starts: where each clip begins in `bits`, `[n_clips] int64`.
+        counts: its frames, `[n_clips] int64`; 0 where it has no fingerprint.
+    """
+
+    bits: np.ndarray
+    starts: np.ndarray
+    counts: np.ndarray
+
+    @classmethod
+    def empty(cls, counts: np.ndarray) -> "Prints":
+        """Clips of `counts` frames, all 0."""
+        bits = np.zeros(counts.sum() + GAP * (len(counts) + 1), np.uint32)
+        return cls(bits, np.cumsum(counts + GAP) - counts, counts)
+
+    @classmethod
+    def of(cls, prints: Iterable[np.ndarray | None]) -> "Prints":
+        """The fingerprints of clips, None where there is none."""
+        frames = [np.empty(0, np.uint32) if one is None else one for one in prints]
+        made = cls.empty(np.array([len(one) for one in frames], np.int64))
+        for start, one in zip(made.starts, frames, strict=True):
+            made.bits[start : start + len(one)] = one
+        return made
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def __getitem__(self, which: np.ndarray | slice) -> "Prints":
+        """These clips, in this order; the frames are shared."""
+        return Prints(self.bits, self.starts[which], self.counts[which])
+
+
+def copies(
+    prints: Prints,
+    max_distance: float,
+    parts: bool = False,
+    asking: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs of clips that hold the same recording.
+
+    A clip looks up its rarest patterns first, until it was held against `LOOK_UPS` frames of
+    others; of a pattern that more have, against the first of them.
+
+    Args:
+        prints: of the clips, at most 12 minutes each.
+        max_distance: share of the bits that may differ; unrelated speech mostly
+            differs in 0.4 and more.
+        parts: clips count that hold `MIN_OVERLAP` of the shorter; otherwise, of the longer.
+        asking: the clips that look up; None: all.
+
+    Returns:
+        i, j (i < j, sorted) and the distance of each pair.
+    """
+    asking = np.arange(len(prints)) if asking is None else asking
+    met = [np.empty(0, np.uint64)]
+    for way in range(WAYS):
+        index = _Index(prints, way)
+        for first in range(0, len(asking), BLOCK):
+            clips = asking[first : first + BLOCK]
+            met.append(index.meet(clips, max_distance + PROBE_MARGIN))
+        del index  # before the next is made
+    met = np.unique(np.concatenate(met))
+    pair = met >> np.uint64(OFFSET_BITS)
+    offset = _field(met, 0, OFFSET_BITS) - (1 << OFFSET_BITS - 1)
+    i, j = _field(pair, CLIP_BITS, CLIP_BITS), _field(pair, 0, CLIP_BITS)
+    rough = _distances(prints, i, j, offset, parts, SPARSE_FRAMES)
+    order = np.lexsort((rough, pair))  # of each pair the offset with the least distance
+    best = order[np.unique(pair[order], return_index=True)[1]]
+    best = best[rough[best] <= max_distance + PROBE_MARGIN]
+    i, j, offset = i[best], j[best], offset[best]
+    shifts = range(-NEAR_FRAMES, NEAR_FRAMES + 1)
+    distance = np.min([_distances(prints, i, j, offset + n, parts) for n in shifts], axis=0)
+    near = distance <= max_distance
+    return i[near], j[near], distance[near]
+
+
+def _field(numbers, shift, bits):
+    return (numbers >> np.uint64(shift) & np.uint64((1 << bits) - 1)).astype(np.int64)
+
+
+class _Index:
+    """Frames of all clips by three of their bytes; a quarter of them, chosen by these bytes.
+
+    Attributes:
+        rows: the frames' places in `prints.bits`, clip after clip.
+        ends: where those of each clip end, 0 first.
+        firsts: where in `sorted` each key begins.
+        sorted: the same places by their keys, of each key in the order of the clips.
+    """
+
+    def __init__(self, prints, way):
+        self.prints = prints
+        self.mask = np.uint32(0xFFFFFFFF ^ 0xFF << 8 * way)
+        self.by_start = np.argsort(prints.starts, kind="stable")
+        self.rows, self.ends = self._chosen()
+        n_bits = min(MAX_KEY_BITS, len(self.rows).bit_length() + 1)
+        self.shift = np.uint32(32 - SHARE_BITS - n_bits)
+        keys = np.empty(len(self.rows), np.uint64)
+        for first in range(0, len(keys), MAX_COMPARED):
+            here = slice(first, first + MAX_COMPARED)
+            keys[here] = self._hashes(self.rows[here]) >> self.shift
+            keys[here] = keys[here] << 32 | np.arange(
+                first, first + len(keys[here]), dtype=np.uint64
+            )
+        keys.sort()
+        self.firsts = np.searchsorted(keys, np.arange((1 << n_bits) + 1, dtype=np.uint64) << 32)
+        self.sorted = self.rows[keys.view("<u4")[::2]]
+
+    def _hashes(self, rows):
+        return (self.prints.bits[rows] & self.mask) * np.uint32(0x9E3779B1)
+
+    def _chosen(self):
+        parts, counts = [np.empty(0, np.uint32)], [0]
+        for first in range(0, len(self.prints), BLOCK):
+            some = self.prints[first : first + BLOCK]
+            rows = ranges(some.starts, some.counts)
+            chosen = self._hashes(rows) >> np.uint32(32 - SHARE_BITS) == 0
+            chosen &= self.prints.bits[rows] != 0
+            parts.append(rows[chosen].astype(np.uint32))
+            counts += sums(chosen, some.counts).tolist()
+        return np.concatenate(parts), np.cumsum(counts)
+
+    def meet(self, clips, limit):
+        """Others that share a key with these and are alike around it.
+
+        Returns:
+            the earlier clip, the later one and the offset between them, in one number.
+        """
+        bits = self.prints.bits
+        counts = self.ends[clips + 1] - self.ends[clips]
+        mine = self.rows[ranges(self.ends[clips], counts)].astype(np.int64)
+        owner = np.repeat(np.arange(len(clips)), counts)
+        keys = self._hashes(mine) >> self.shift
+        begins = self.firsts[keys]
+        found = self.firsts[keys + 1] - begins
+        order = np.lexsort((found, owner))
+        mine, begins, found = mine[order], begins[order], found[order]
+        before = np.cumsum(found) - found
+        earlier = np.append(0, sums(found, counts))[:-1].cumsum()  # those of other clips
+        taken = np.clip(LOOK_UPS - (before - earlier[owner]), 0, found)
+        other = self.sorted[ranges(begins, taken)].astype(np.int64)
+        mine = np.repeat(mine, taken)
+        for probes in PROBES:
+            differing, counted = np.zeros((2, len(mine)), np.int16)
+            for probe in probes:
+                one, two = bits[mine + probe], bits[other + probe]
+                both = (one != 0) & (two != 0)
+                differing += both * np.bitwise_count(one ^ two)
+                counted += both
+            alike = differing <= limit * 32 * counted
+            mine, other = mine[alike], other[alike]
+        a, b = self._clips(mine), self._clips(other)
+        apart = a != b
+        a, b = a[apart], b[apart]
+        offset = (other[apart] - self.prints.starts[b]) - (mine[apart] - self.prints.starts[a])
+        offset = np.where(a < b, -offset, offset) + (1 << OFFSET_BITS - 1)
+        pair = np.minimum(a, b) << CLIP_BITS | np.maximum(a, b)
+        return np.unique(pair.astype(np.uint64) << OFFSET_BITS | offset.astype(np.uint64))
+
+    def _clips(self, rows):
+        starts = self.prints.starts[self.by_start]
+        return self.by_start[np.searchsorted(starts, rows, side="right") - 1]
+
+
+def _distances(prints, i, j, offset, parts, every=1):
+    """Share of differing bits of each pair with `j` laid upon `i`; 1 if they overlap little.
+
+    Frames of digital silence, which are 0 in both, do not count. Of the others one of `every`.
+    """
+    first = np.maximum(0, offset)
+    n = np.minimum(prints.counts[i], offset + prints.counts[j]) - first
+    shorter, longer = np.sort([prints.counts[i], prints.counts[j]], axis=0)
+    enough = np.flatnonzero((n > 0) & (n >= MIN_OVERLAP * (shorter if parts else longer)))
+    one, two = prints.starts[i] + first, prints.starts[j] + first - offset
+    sounding = np.minimum(_sounding(prints, i), _sounding(prints, j))
+    distance = np.ones(len(offset))
+    for some in portions(n[enough] // every + 1, MAX_COMPARED):
+        which = enough[some]
+        steps = -(-n[which] // every)
+        a = prints.bits[ranges(one[which], steps, every)]
+        b = prints.bits[ranges(two[which], steps, every)]
+        counted = sums((a | b) != 0, steps)
+        differing = sums(np.bitwise_count(a ^ b), steps)
+        known = (counted > 0) & (every * counted >= MIN_OVERLAP * sounding[which])
+        distance[which[known]] = differing[known] / (32 * counted[known])
+    return distance
+
+
+def _sounding(prints, which):
+    """Frames of each of these clips that are no digital silence."""
+    distinct, where = np.unique(which, return_inverse=True)
+    some = prints[distinct]
+    found = [
+        sums(prints.bits[ranges(some.starts[part], some.counts[part])] != 0, some.counts[part])
+        for part in portions(some.counts, MAX_COMPARED)
+    ]
+    return np.concatenate([np.empty(0, np.int64), *found])[where]

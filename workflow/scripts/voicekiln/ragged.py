@@ -1,0 +1,29 @@
+"""Rows of different lengths that lie one after the other in flat arrays."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+
+def ranges(starts: np.ndarray, counts: np.ndarray, step: int = 1) -> np.ndarray:
+    """`starts[k], starts[k] + step, ...`, `counts[k]` of them, for each k."""
+    before = np.cumsum(counts) - counts
+    return np.arange(0, step * counts.sum(), step) + np.repeat(starts - step * before, counts)
+
+
+def portions(sizes: np.ndarray, limit: int) -> Iterator[slice]:
+    """Slices of things of these sizes, of at most about `limit` in sum."""
+    ends = np.cumsum(sizes)
+    start = 0
+    while start < len(sizes):
+        reached = ends[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, reached + limit, side="right")))
+        yield slice(start, stop)
+        start = stop
+
+
+def sums(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The sum of each run of `values`, `[len(counts)] int64`."""
+    reached = np.append(0, np.cumsum(values, dtype=np.int64))
+    ends = np.cumsum(counts)
+    return reached[ends] - reached[ends - counts]
