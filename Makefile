@@ -36,6 +36,7 @@ check: setup  ## lint and format checks
 
 bench: setup  ## time our steps beside the bare libraries and the peer's trainer
 	$(BIN)/python benchmarks/data_steps.py
+	$(BIN)/python benchmarks/cutting.py
 	$(BIN)/python benchmarks/transcription.py
 	$(BIN)/python benchmarks/store.py
 	$(BIN)/python benchmarks/scale.py

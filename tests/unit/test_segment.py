@@ -3,7 +3,6 @@
 In the pictures a character is 50 ms: `#` speech, `+` quiet speech, `:` a dip, `.` silence.
 """
 
-import csv
 import re
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import soxr
 from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from labelled_speech import boundary_errors_s, flags, frame_scores, labels
 from scipy import signal
 from silero_vad.sequence_vad import SileroVADSequence, get_speech_timestamps_sequence
 from voicekiln.audio import segment as module
@@ -554,30 +554,11 @@ def labelled(tmp_path_factory):
             ]
             target = tmp_path_factory.mktemp("labelled") / f"{name}.flac"
             clipped = normalize(source, target, NORMALIZE).clipped
-            kind = "segments" if name in SESSIONS else "regions"
-            with open(shared_data / f"{LABELLED[name]}.{kind}.tsv", newline="") as file:
-                rows = [r for r in csv.DictReader(file, delimiter="\t") if r["label"] == "speech"]
-            takes = [(float(row["start_s"]), float(row["end_s"])) for row in rows]
             result = segment(target, replace(DEFAULTS, engine=engine), clipped)
-            made[name, engine] = target, takes, result
+            made[name, engine] = target, labels(source), result
         return made[name, engine]
 
     return get
-
-
-def frame_scores(found, takes):
-    """F1 and share of missed speech over 10 ms frames; a pause inside a take counts neither way."""
-    labelled, counted = np.zeros(len(found), bool), np.ones(len(found), bool)
-    for start_s, end_s in takes:
-        take = slice(round(start_s * 100), round(end_s * 100))
-        labelled[take] = True
-        hits = np.flatnonzero(found[take])
-        if len(hits):
-            inner = slice(take.start + hits[0], take.start + hits[-1] + 1)
-            counted[inner] = found[inner]
-    hits = np.sum(found & labelled & counted)
-    missed, wrong = np.sum(~found & labelled & counted), np.sum(found & ~labelled)
-    return 2 * hits / (2 * hits + missed + wrong), missed / labelled.sum()
 
 
 def at_16_khz(flac):
@@ -594,11 +575,10 @@ def plain_webrtcvad(flac):
 def plain_silero(flac):
     """Flags of silero-vad's own `get_speech_timestamps`, as it comes."""
     samples = at_16_khz(flac)
-    network = SileroVADSequence(silero.model_path())
-    flags = np.zeros(len(samples) // 160 + 1, bool)
-    for found in get_speech_timestamps_sequence(samples, network):
-        flags[found["start"] // 160 : found["end"] // 160] = True
-    return flags
+    found = get_speech_timestamps_sequence(samples, SileroVADSequence(silero.model_path()))
+    return flags(
+        [(span["start"] / 16_000, span["end"] / 16_000) for span in found], len(samples) / 16_000
+    )
 
 
 @pytest.mark.parametrize("name", LABELLED)
@@ -607,13 +587,9 @@ def test_frames_beat_the_plain_engines_on_real_speech(shared_data, labelled, nam
     for engine, plain in (("webrtcvad", plain_webrtcvad), ("silero", plain_silero)):
         flac, takes, result = labelled(shared_data, name, engine)
         alone = plain(flac)
-        found = np.zeros(len(alone), bool)
-        for start, end in result.speech:
-            found[start // 240 : end // 240] = True
-        scores[engine], scores[f"plain {engine}"] = (
-            frame_scores(found, takes),
-            frame_scores(alone, takes),
-        )
+        found = flags(np.array(result.speech) / RATE_HZ, len(alone) / 100)[: len(alone)]
+        scores[engine] = frame_scores(found, takes)
+        scores[f"plain {engine}"] = frame_scores(alone, takes)
     for way, (f1, missed) in scores.items():
         print(f"{name:4} {way:16} frame F1 {f1:.4f}, missed {100 * missed:.2f} %")
     assert scores["webrtcvad"][0] >= scores["plain webrtcvad"][0]
@@ -630,12 +606,7 @@ def test_no_take_is_cut_inside_its_speech(shared_data, labelled, name, engine):
     _, takes, result = labelled(shared_data, name, engine)
     edges_s = [edge / RATE_HZ for span in result.spans for edge in span]
     cut = [edge for edge in edges_s if any(start < edge < end for start, end in takes)]
-    speech_s = np.array(result.speech) / RATE_HZ
-    errors_s = []
-    for start, end in takes:
-        inside = speech_s[(speech_s[:, 0] < end) & (speech_s[:, 1] > start)]
-        assert len(inside), "a take is missed altogether"
-        errors_s += [abs(inside[0, 0] - start), abs(inside[-1, 1] - end)]
+    errors_s = boundary_errors_s(np.array(result.speech) / RATE_HZ, takes)
     most_s = np.percentile(errors_s, 90)
     print(
         f"{name} {engine}: {len(takes)} takes, {len(result.spans)} segments, cut takes {len(cut)},"
