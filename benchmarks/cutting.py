@@ -15,7 +15,8 @@ to speech at one rate and one loudness, cut:
   frame, in both its forms, every piece written as WAV.
 
 CPU seconds are user and system time with that of children (getrusage), without imports and loading
-networks; the ways take turns, and the least of each counts. Where recordings are labelled (`*.segments.tsv`, `*.regions.tsv`), F1
+networks; the ways take turns, and the least of each counts. Where recordings are labelled
+(`*.segments.tsv`, `*.regions.tsv`), F1
 of the 10 ms frames and the distance of the boundaries from the labels, median and 90 %.
 """
 

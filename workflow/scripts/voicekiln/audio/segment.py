@@ -20,7 +20,7 @@ from voicekiln.audio.vad import FRAMES_PER_S
 from voicekiln.errors import UserError
 from voicekiln.provenance import sha256_file
 
-VERSION = 4
+VERSION = 5
 BLOCK_S = 10  # a whole number, see vad.levels_db
 MIN_DIP_FRAMES = 3
 MIN_UNPADDED_S = 0.2
@@ -181,9 +181,10 @@ def _int16(samples):
 
 def speech_regions(frames: Frames, settings: SegmentSettings) -> list[Span]:
     """Stretches of speech between pauses, in frames."""
-    return vad.speech_regions(
+    regions = vad.speech_regions(
         frames.flags, _frames(settings.min_pause_s), _frames(settings.min_sound_s)
     )
+    return vad.with_vowels(regions, frames.levels)
 
 
 def plan(

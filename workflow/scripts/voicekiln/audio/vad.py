@@ -15,6 +15,10 @@ NOISE_REACH_S = 15  # the noise floor follows changes of the room on this scale,
 NOISE_PERCENTILE, SPEECH_PERCENTILE = 10, 90  # of the frames of each second
 MAX_RANGE_DB = 60.0  # between the speech and a floor that is believed (noise gates go lower)
 MIN_MARGIN_DB = 6.0  # noise itself swings this far above its floor
+VOWEL_RANGE_DB = 28.0  # a voice's vowels lie within this of its loud speech ...
+MIN_VOWEL_FRAMES = 6  # ... for longer than a click
+LEAD_FRAMES = 15  # of consonants before the first vowel; what is earlier is breath or a click
+TRAIL_FRAMES = 20  # a last consonant is released after a shorter pause
 
 
 class WebRtcVad:
@@ -72,15 +76,23 @@ def threshold_db(levels: np.ndarray, energy_share: float) -> np.ndarray:
         levels: `[n_frames]` dB re full scale.
         energy_share: where between the noise floor (0) and the level of loud speech (1).
     """
+    speech = loud_db(levels)
+    low = _each_second(levels, NOISE_PERCENTILE)
+    low = ndimage.minimum_filter1d(low, 2 * NOISE_REACH_S + 1, mode="nearest")
+    noise = np.maximum(np.repeat(low, FRAMES_PER_S)[: len(levels)], speech - MAX_RANGE_DB)
+    return noise + np.maximum(energy_share * (speech - noise), MIN_MARGIN_DB)
+
+
+def loud_db(levels: np.ndarray) -> np.ndarray:
+    """`[n_frames]` level of the loud speech around each frame, dB re full scale."""
+    high = _each_second(levels, SPEECH_PERCENTILE)
+    high = ndimage.maximum_filter1d(high, 2 * NOISE_REACH_S + 1, mode="nearest")
+    return np.repeat(high, FRAMES_PER_S)[: len(levels)]
+
+
+def _each_second(levels, percentile):
     seconds = np.pad(levels, (0, -len(levels) % FRAMES_PER_S), mode="edge")
-    low, high = np.percentile(
-        seconds.reshape(-1, FRAMES_PER_S), [NOISE_PERCENTILE, SPEECH_PERCENTILE], axis=1
-    )
-    size = 2 * NOISE_REACH_S + 1
-    speech = ndimage.maximum_filter1d(high, size, mode="nearest")
-    noise = np.maximum(ndimage.minimum_filter1d(low, size, mode="nearest"), speech - MAX_RANGE_DB)
-    threshold = noise + np.maximum(energy_share * (speech - noise), MIN_MARGIN_DB)
-    return np.repeat(threshold, FRAMES_PER_S)[: len(levels)]
+    return np.percentile(seconds.reshape(-1, FRAMES_PER_S), percentile, axis=1)
 
 
 def runs(flags: np.ndarray) -> list[tuple[int, int]]:
@@ -101,3 +113,22 @@ def speech_regions(
         else:
             regions.append((start, end))
     return [(start, end) for start, end in regions if end - start >= min_sound_frames]
+
+
+def with_vowels(regions: list[tuple[int, int]], levels: np.ndarray) -> list[tuple[int, int]]:
+    """`regions` without the breath and the clicks before them: speech begins at most LEAD_FRAMES
+    before a vowel, and goes on from there over pauses shorter than TRAIL_FRAMES.
+
+    Args:
+        levels: `[n_frames]` dB re full scale.
+    """
+    loud = runs(levels > loud_db(levels) - VOWEL_RANGE_DB)
+    vowels = np.array([run for run in loud if run[1] - run[0] >= MIN_VOWEL_FRAMES]).reshape(-1, 2)
+    spoken: list[tuple[int, int]] = []
+    for start, end in regions:
+        if not spoken or start - spoken[-1][1] >= TRAIL_FRAMES:
+            ahead = vowels[np.searchsorted(vowels[:, 1], start, side="right") :]
+            start = max(start, int(ahead[0, 0]) - LEAD_FRAMES) if len(ahead) else end
+        if start < end:
+            spoken.append((start, end))
+    return spoken
