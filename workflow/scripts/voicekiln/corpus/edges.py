@@ -31,7 +31,7 @@ from voicekiln.store.items import Store
 
 log = logging.getLogger("align")
 
-VERSION = 1
+VERSION = 2
 BLOCK_S = 10  # a whole number, see vad.levels_db
 TOUCH_FRAMES = 3
 MAX_LOUDNESS = 0.25  # at an edge; padding that a segmenter leaves has 0.15 at most
@@ -78,14 +78,21 @@ class Checked:
 
 
 def loudness(flac: Path) -> tuple[np.ndarray, int]:
-    """`[n_frames]` loudness of each 10 ms frame, 0 noise floor, 1 loud speech; and the rate, Hz."""
+    """`[n_frames]` loudness of each 10 ms frame, 0 noise floor, 1 loud speech; and the rate, Hz.
+
+    Clicks and breath before speech are as quiet as noise.
+    """
     with soundfile.SoundFile(flac) as sound:
         rate_hz = sound.samplerate
         blocks = sound.blocks(BLOCK_S * rate_hz, dtype="int16")
         levels = np.concatenate([vad.levels_db(block, rate_hz) for block in blocks])
     floor = vad.threshold_db(levels, 0.0) - vad.MIN_MARGIN_DB
     speech = np.maximum(vad.threshold_db(levels, 1.0), floor + vad.MIN_MARGIN_DB)
-    return (levels - floor) / (speech - floor), rate_hz
+    loud = (levels - floor) / (speech - floor)
+    spoken = np.zeros(len(loud), bool)
+    for start, end in vad.with_vowels(vad.runs(loud > QUIET), levels):
+        spoken[start:end] = True
+    return np.where(spoken, loud, np.minimum(loud, 0)), rate_hz
 
 
 def check(
