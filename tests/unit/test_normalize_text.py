@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from voicekiln.text.clean import clean, letters
-from voicekiln.text.normalize import TextSettings, ethiopic_number, has_digits, normalize
+from voicekiln.text.normalize import TextSettings, normalize
+from voicekiln.text.numbers import ethiopic_number, n_digits
 
 DEFAULT = TextSettings(normalize=True, punctuation="native", numbers="spell", abbreviations={})
 LANGUAGES = st.sampled_from(["en", "de", "fr", "am", "ar", "ru", "xx"])
@@ -21,11 +22,33 @@ LANGUAGES = st.sampled_from(["en", "de", "fr", "am", "ar", "ru", "xx"])
         ("en", "It cost 1,234.5.", "It cost one thousand, two hundred and thirty-four point five."),
         ("en", "in 1984, on the 21st", "in nineteen eighty-four, on the twenty-first"),
         ("de", "1.200 Leute, 3,5 davon", "eintausendzweihundert Leute, drei Komma fünf davon"),
-        ("en", "at 12:30 on 1/2/2020, $5, 10%, v1.2.3", "at 12:30 on 1/2/2020, $5, 10%, v1.2.3"),
+        ("en", "at 12:30 on 1/2/2020, v1.2.3, 2-3 km", "at 12:30 on 1/2/2020, v1.2.3, 2-3 km"),
+        ("en", "$5, €1, £0.50 and 10%", "five dollars, one euro, fifty pence and ten percent"),
+        ("en", "$1,200.56", "one thousand, two hundred dollars and fifty-six cents"),
+        ("en", "$1.01, $2.00, $0.00", "one dollar and one cent, two dollars, zero dollars"),
+        ("en", "$5 million, 3 million km", "five million dollars, three million kilometers"),
+        ("en", "$5m, US$5, €3/kg, 5 €/kg, 7 km/s²", "$5m, US$5, €3/kg, 5 €/kg, seven km/s²"),
+        ("en", "1 km, 1500 km, 9 m²", "one kilometer, one thousand, five hundred kilometers, "
+         "nine square meters"),
+        ("en", "$3.5, 2.5 kg", "three point five dollars, two point five kilograms"),
+        ("en", "-5 °C, 70°F, 90°", "minus five degrees Celsius, seventy degrees Fahrenheit, "
+         "ninety degrees"),
+        ("en", "5 m tall, 5 men", "five meters tall, five men"),
+        ("de", "3,5 kg, 1 %, 100 km/h", "drei Komma fünf Kilogramm, ein Prozent, "
+         "einhundert Kilometer pro Stunde"),
+        ("de", "5,50 €, 1 €, 2 Millionen €", "fünf Euro und fünfzig Cent, ein Euro, "
+         "zwei Millionen Euro"),
+        ("de", "100%ig", "100%ig"),
+        ("de", "am 3. Mai, der 1. Mai", "am dritten Mai, der erste Mai"),
+        ("de", "in der 3. Klasse, die 2. Runde", "in der dritten Klasse, die zweite Runde"),
+        ("de", "im 19. Jahrhundert", "im neunzehnten Jahrhundert"),
+        ("de", "der 2. Weltkrieg, ab 3. Mai", "der 2. Weltkrieg, ab 3. Mai"),
+        ("de", "Es war am 3. Dann kam er.", "Es war am 3. Dann kam er."),
+        ("ja", "はい，5本、3.5", "はい、五本、3.5"),
+        ("am", "በ5%", "በ አምስት በመቶ"),
         ("fr", "1 234 567 pages", "1 234 567 pages"),
         ("en", "std::vector", "std::vector"),
         ("ar", "٣٫٥", "ثلاثة فاصلة خمسة"),
-        ("de", "am 3. Mai", "am 3. Mai"),
         ("de", "Es sind 3.", "Es sind drei."),
         ("ja", "100本", "百本"),
         ("fr", "12\u202f345 pages", "douze mille trois cent quarante-cinq pages"),
@@ -84,4 +107,25 @@ def test_words_are_left_alone(some, language):
 
 @given(st.integers(0, 10**14), st.sampled_from("en de fr es ru ar am nb kk".split()))
 def test_no_digit_is_left_where_the_language_is_known(number, language):
-    assert not has_digits(normalize(f"so {number} it is", language, DEFAULT))
+    assert not n_digits(normalize(f"so {number} it is", language, DEFAULT))
+
+
+PIECES = [
+    *"0123456789",
+    *"..,,- %€$£°/²m",
+    "km",
+    "°C",
+    " million",
+    " Mai",
+    "am ",
+    "der ",
+    "in ",
+    "በ",
+]
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.sampled_from(PIECES), max_size=8).map("".join), LANGUAGES)
+def test_measures_and_prices_are_read_once(text, language):
+    once = normalize(text, language, DEFAULT)
+    assert normalize(once, language, DEFAULT) == once

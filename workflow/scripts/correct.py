@@ -4,15 +4,12 @@ import json
 import logging
 from pathlib import Path
 
-import pandas as pd
 from voicekiln import job, tables
-from voicekiln.corpus import corrections, merge, trust
+from voicekiln.corpus import corrections, merge, texts, trust
 from voicekiln.corpus.losses import check_losses, check_total
 from voicekiln.corpus.quality import concerns
 from voicekiln.store.files import write_atomic
-from voicekiln.text.clean import clean
-from voicekiln.text.normalize import TextSettings, has_digits, normalize
-from voicekiln.text.romanize import romanize
+from voicekiln.text.normalize import TextSettings
 
 log = logging.getLogger("correct")
 
@@ -30,16 +27,11 @@ def main(smk):
     acoustics = merge.merge_acoustics([Path(path) for path in smk.input.acoustics], segments)
     given = corrections.read(next(iter(smk.input.corrections), None))
     segments, conflicts = corrections.correct(segments, given)
-    settings = TextSettings(**smk.params.settings["text"])
-    segments["text"] = spoken(segments, settings)
-    segments["romanized"] = second_texts(segments, settings.romanize)
-    in_digits = segments["text"].map(has_digits, na_action="ignore").fillna(False).astype(bool)
-    if in_digits.any():
-        log.warning(
-            "%d segments hold numbers that are not in words, first: %s",
-            in_digits.sum(),
-            segments.loc[in_digits, "text"].iloc[0],
-        )
+    segments = texts.spoken(segments, TextSettings(**smk.params.settings["text"]))
+    found = texts.with_digits(segments)
+    if len(found):
+        said = "%d kept segments hold numbers that are not in words, first: %s"
+        log.warning(said, len(found), found["text"].iloc[0])
     segments = trust.score(segments)
     for row in conflicts:
         log.warning("correction not applied: %s", row)
@@ -64,36 +56,6 @@ def main(smk):
     limits = smk.params.settings["max_loss"]
     check_losses(segments, ("segment", "transcribe", "align"), limits, smk.wildcards.corpus)
     tables.write_digest(digest, files)
-
-
-def spoken(segments, settings):
-    """The texts as they are spoken; those that were corrected by hand are only cleaned."""
-    rows = zip(segments["text"], segments["language"], segments["text_source"], strict=True)
-    return pd.array(
-        [
-            None
-            if tables.missing(text)
-            else clean(text)
-            if source == "corrected"
-            else normalize(text, language, settings)
-            for text, language, source in rows
-        ],
-        dtype=pd.StringDtype(),
-    )
-
-
-def second_texts(segments, tool):
-    """The texts of the kept segments in Latin letters or phonemes, where a tool is set."""
-    made = pd.Series(pd.NA, segments.index, dtype=pd.StringDtype())
-    if tool is None:
-        return made
-    rows = segments[(segments["status"] == "keep") & segments["text"].notna()]
-    made[rows.index] = romanize(zip(rows["text"], rows["language"], strict=True), tool)
-    unknown = rows.loc[made[rows.index].isna(), "language"].value_counts()
-    if len(unknown):
-        log.warning("%s does not know %s", tool, unknown.to_dict())
-    log.info("%d texts romanised by %s", made.notna().sum(), tool)
-    return made
 
 
 if "snakemake" in globals():

@@ -7,12 +7,12 @@ from voicekiln import job, tables
 from voicekiln.corpus.corrections import uphold
 from voicekiln.corpus.losses import check_losses
 from voicekiln.corpus.measure import by_segment
+from voicekiln.corpus.texts import with_digits
 from voicekiln.corpus.validate import ValidateSettings, validate
 from voicekiln.store.files import write_atomic
 
 log = logging.getLogger("validate")
-SUSPECTS = ["segment_id", "path", "start", "end", "rate_hz", "speaker", "text", "speaker_distance"]
-SUSPECTS += ["limit"]
+LISTED = ["segment_id", "path", "start", "end", "rate_hz", "speaker", "language", "text"]
 
 
 def main(smk):
@@ -32,11 +32,17 @@ def main(smk):
     digest = Path(smk.output.digest)
     target = digest.parent / "segments.parquet"
     tables.write(table, target, tables.SEGMENTS)
-    listed = digest.parent / "suspects.jsonl"
-    suspects = suspects.assign(limit=settings.max_speaker_distance)[SUSPECTS]
-    write_atomic(listed, suspects.to_json(orient="records", lines=True, force_ascii=False))
+    suspects = suspects.assign(limit=settings.max_speaker_distance)
+    suspects = suspects[[*LISTED, "speaker_distance", "limit"]]
+    numbers = with_digits(table)[[*LISTED, "n_digits"]]
+    if len(numbers):
+        log.warning("%d kept segments hold numbers in digits: digits.jsonl", len(numbers))
+    lists = {"suspects": suspects, "digits": numbers}
+    for name, rows in lists.items():
+        text = rows.to_json(orient="records", lines=True, force_ascii=False)
+        write_atomic(digest.parent / f"{name}.jsonl", text)
     check_losses(table, ("validate",), smk.params.settings["max_loss"], smk.wildcards.corpus)
-    tables.write_digest(digest, [target, listed])
+    tables.write_digest(digest, [target, *(digest.parent / f"{name}.jsonl" for name in lists)])
 
 
 def resolved(settings):

@@ -11,7 +11,6 @@ given is judged by what was heard instead, if anything, and by its pace; the rec
 of its own text, not of that one. A text corrected by hand is trusted.
 """
 
-import csv
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -21,6 +20,7 @@ import numpy as np
 import pandas as pd
 from rapidfuzz.distance import Levenshtein
 
+from voicekiln.text import lists
 from voicekiln.text.clean import comparable, letters
 
 INVENTED = Path(__file__).parents[1] / "text" / "invented.tsv"
@@ -87,8 +87,7 @@ def _looped(units: Sequence[str], max_length: int, times) -> float:
 @cache
 def _invented() -> tuple[frozenset[str], tuple[str, ...]]:
     """Texts, and beginnings of texts, that recognisers invent; as `letters` gives them."""
-    with open(INVENTED, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    rows = lists.rows(INVENTED)
     whole, prefixes = (
         [letters(row["text"]) for row in rows if row["match"] == kind]
         for kind in ("whole", "prefix")

@@ -6,12 +6,12 @@ Sources: The Unicode Standard, chapters 6.2 (general and CJK punctuation), 7.2 G
 9.1 Hebrew, 9.2 Arabic, 12 (danda), 13.4 Tibetan, 16 Myanmar and Khmer, 19.1 Ethiopic.
 """
 
-import csv
 import re
 import unicodedata
 from functools import cache
 from pathlib import Path
 
+from voicekiln.text import lists
 from voicekiln.text.scripts import main_scripts
 
 TABLE = Path(__file__).with_name("punctuation.tsv")
@@ -73,8 +73,7 @@ def _ends_sentence(text, at, language):
 @cache
 def _signs(names, kind):
     """A pattern that finds the signs that change, and what each becomes; later names go first."""
-    with open(TABLE, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    rows = lists.rows(TABLE)
     signs = {row["sign"]: row[kind] for name in names for row in rows if row["where"] == name}
     longest_first = sorted(signs, key=lambda sign: (-len(sign), sign))
     pattern = "|".join(re.escape(sign) for sign in longest_first)

@@ -5,7 +5,6 @@ knows all scripts and no pronunciation; epitran (D. Mortensen, S. Dalmia, P. Lit
 Precision G2P for Many Languages", 2018) has rules for each of its languages.
 """
 
-import csv
 import unicodedata
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from voicekiln import extras
 from voicekiln.errors import UserError
+from voicekiln.text import lists
 from voicekiln.text.clean import JOINERS, clean
 
 LANGUAGES = Path(__file__).with_name("languages.tsv")
@@ -81,6 +81,4 @@ def _is_spoken(character):
 @cache
 def _codes(column):
     """What a language is called in this column of the table."""
-    with open(LANGUAGES, encoding="utf-8", newline="") as file:
-        rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        return {row["language"]: row[column] for row in rows}
+    return {row["language"]: row[column] for row in lists.rows(LANGUAGES)}

@@ -1,0 +1,71 @@
+"""The texts of a corpus as they are spoken, what cannot be said in them, and second texts."""
+
+import logging
+
+import pandas as pd
+
+from voicekiln.corpus.corrections import uphold
+from voicekiln.tables import missing
+from voicekiln.text.clean import clean
+from voicekiln.text.normalize import TextSettings, normalize
+from voicekiln.text.numbers import n_digits
+from voicekiln.text.romanize import romanize
+
+log = logging.getLogger("texts")
+
+
+def spoken(table: pd.DataFrame, settings: TextSettings) -> pd.DataFrame:
+    """`table` (`tables.SEGMENTS`) with its texts as they are spoken, and second texts if wanted.
+
+    Texts that were corrected by hand are only cleaned. Where numbers that are not in words are to
+    be dropped, their segments are, but for those marked `keep`.
+    """
+    table = table.copy()
+    table["text"] = _texts(table, settings)
+    if settings.numbers == "drop":
+        table = uphold(_without_digits(table))
+    table["romanized"] = _second_texts(table, settings.romanize)
+    return table
+
+
+def with_digits(table: pd.DataFrame) -> pd.DataFrame:
+    """The kept segments whose texts hold digits, and `n_digits`, how many."""
+    kept = table[(table["status"] == "keep") & table["text"].notna()]
+    counts = kept["text"].map(n_digits).astype("int64")
+    return kept.assign(n_digits=counts)[counts > 0]
+
+
+def _texts(table, settings):
+    rows = zip(table["text"], table["language"], table["text_source"], strict=True)
+    return pd.array(
+        [
+            None
+            if missing(text)
+            else clean(text)
+            if source == "corrected"
+            else normalize(text, language, settings)
+            for text, language, source in rows
+        ],
+        dtype=pd.StringDtype(),
+    )
+
+
+def _without_digits(table):
+    found = with_digits(table)
+    table.loc[found.index, "value"] = found["n_digits"].astype(float)
+    why = ["drop", "correct", "numbers not in words", 0.0]
+    table.loc[found.index, ["status", "step", "reason", "limit"]] = why
+    return table
+
+
+def _second_texts(table, tool):
+    made = pd.Series(pd.NA, table.index, dtype=pd.StringDtype())
+    if tool is None:
+        return made
+    rows = table[(table["status"] == "keep") & table["text"].notna()]
+    made[rows.index] = romanize(zip(rows["text"], rows["language"], strict=True), tool)
+    unknown = rows.loc[made[rows.index].isna(), "language"].value_counts()
+    if len(unknown):
+        log.warning("%s does not know the language of %s", tool, unknown.to_dict())
+    log.info("%d texts romanised by %s", made.notna().sum(), tool)
+    return made
