@@ -656,3 +656,27 @@ def test_readings_fall_into_well_filled_segments(shared_data, tmp_path):
     filled = np.mean([3 <= seconds <= 10 for seconds in lengths_s])
     assert filled > 0.6 and max(lengths_s) <= DEFAULTS.max_s
     assert not any(forced) and min(cut_pauses_s) > 0.3
+
+
+@pytest.mark.parametrize("snr_db", [None, 30, 20, 10])
+def test_leaving_out_clicks_and_breath_costs_no_speech(shared_data, tmp_path, monkeypatch, snr_db):
+    """Beside the same without `with_vowels`, as recorded and in noise."""
+    rng = np.random.default_rng(0)
+    for name in LABELLED:
+        [source] = (shared_data / "vad").parent.glob(f"{LABELLED[name]}.[fw]*")
+        normalize(source, tmp_path / "a.flac", NORMALIZE)
+        samples, rate_hz = soundfile.read(tmp_path / "a.flac")
+        if snr_db is not None:
+            noise = signal.lfilter([1], [1, -0.9], rng.standard_normal(len(samples)))
+            samples = samples + noise * samples.std() / noise.std() * 10 ** (-snr_db / 20)
+            soundfile.write(tmp_path / "a.flac", samples.clip(-1, 1), rate_hz, subtype="PCM_16")
+        scores = {}
+        for way, rule in (("with", vad.with_vowels), ("without", lambda regions, levels: regions)):
+            with monkeypatch.context() as patch:
+                patch.setattr(vad, "with_vowels", rule)
+                speech = segment(tmp_path / "a.flac", DEFAULTS, []).speech
+            found = flags(np.array(speech) / rate_hz, len(samples) / rate_hz)
+            scores[way] = frame_scores(found, labels(source))
+        (f1, missed), (f1_before, missed_before) = scores["with"], scores["without"]
+        print(f"{snr_db} dB {name}: {f1_before:.4f} -> {f1:.4f}")
+        assert f1 > f1_before - 5e-4 and missed < missed_before + 2e-3
