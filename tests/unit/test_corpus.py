@@ -1,9 +1,11 @@
 """Merge, deduplication, validation, split and ledger of small tables."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from corpus_rows import RATE_HZ, recording, segment, table, validate_settings
 from voicekiln import tables
+from voicekiln.audio.copies import Prints
 from voicekiln.corpus import merge
 from voicekiln.corpus.deduplicate import DeduplicateSettings, deduplicate
 from voicekiln.corpus.split import SplitSettings, split
@@ -107,10 +109,11 @@ def test_overlapping_segments_do_not_add_up():
 def test_nothing_left_goes_through_every_step(rows):
     segments = table(*rows)
     nothing = pd.Series([None] * len(segments), segments.index, dtype=object)
-    result, pairs = deduplicate(segments, nothing, DeduplicateSettings(0.3, 1, 0.8, False))
+    unheard = Prints.empty(np.zeros(len(segments), np.int64))
+    result, pairs = deduplicate(segments, unheard, DeduplicateSettings(0.3, 1, 0.8, False))
     split_settings = SplitSettings(0.2, 5, 30, True, (), 0.85, 0.3, 0)
     result, _ = validate(result, nothing, validate_settings())
-    result, leaks = split(result, nothing, split_settings)
+    result, leaks = split(result, unheard, split_settings)
     assert len(result) == len(rows) and pairs.empty
     assert leaks["shared_texts"] == 0
     account = ledger(tables.frame([recording()], tables.RECORDINGS), result)

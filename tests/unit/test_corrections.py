@@ -1,15 +1,23 @@
 """Corrections by hand, replayed on every rebuild (N15, S4-97)."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
-from corpus_rows import RATE_HZ, segment, table
+from corpus_rows import RATE_HZ, recording, segment, table
 from hypothesis import given
 from hypothesis import strategies as st
 from voicekiln.corpus import corrections
-from voicekiln.corpus.corrections import Correction, correct, match, read, uphold
+from voicekiln.corpus.corrections import (
+    Correction,
+    correct,
+    match,
+    names_of_copies,
+    read,
+    uphold,
+)
 from voicekiln.errors import UserError
 
 SHA = "0123456789abcdef" * 4
@@ -192,3 +200,19 @@ def test_a_line_that_is_no_correction_is_named(tmp_path, line):
     file.write_text(line)
     with pytest.raises(UserError, match="line 1"):
         corrections.read(file)
+
+
+def test_a_correction_may_name_any_of_the_files_with_the_same_samples():
+    """Which of them is used may change when one comes."""
+    rows = [
+        recording("b" * 16, status="ok", audio_sha256="same"),
+        recording("a" * 16, status="copy", audio_sha256="same"),
+        recording("c" * 16, status="copy", audio_sha256="of none that is used"),
+    ]
+    copies = names_of_copies(pd.DataFrame(rows))
+    assert copies == {"a" * 16: "b" * 16}
+    segments = table(segment("heard", recording="b" * 16))
+    line = replace(correction(0, 2, text="right"), content="a" * 64)
+    corrected, conflicts = correct(segments, [line], copies)
+    assert corrected["text"].tolist() == ["right"] and conflicts == []
+    assert correct(segments, [line])[1][0]["why"] == "no such recording"

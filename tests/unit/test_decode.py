@@ -159,3 +159,28 @@ def test_a_day_in_one_file_is_no_recording(tmp_path):
     check_length(tmp_path / "a.wav", 600)
     with pytest.raises(AudioError, match="50 hours of audio in one file; expected 48 at most"):
         check_length(tmp_path / "a.wav", 50 * 3600)
+
+
+@pytest.mark.parametrize("name, codec", [("a.mka", "libopus"), ("a.m4a", "aac")])
+def test_what_follows_a_hole_stays_in_its_place(tmp_path, name, codec):
+    """A second of packets is missing; what is said after it is not said earlier."""
+    rate_hz, n = 48_000, 960 if codec == "libopus" else 1024
+    path = tmp_path / name
+    with av.open(str(path), "w") as container:
+        out = container.add_stream(codec, rate=rate_hz, layout="mono")
+        for k in range(10 * rate_hz // n):
+            at = k * n
+            loud = 0.5 if 8 * rate_hz <= at < 9 * rate_hz else 0.0
+            wave = loud * np.sin(2 * np.pi * 440 * np.arange(at, at + n) / rate_hz)
+            frame = av.AudioFrame.from_ndarray(wave[None].astype(np.float32), "fltp", "mono")
+            if codec == "libopus":
+                frame = av.AudioFrame.from_ndarray(wave[None].astype(np.float32), "flt", "mono")
+            frame.sample_rate, frame.pts = rate_hz, at
+            for packet in out.encode(frame):
+                if not 3 <= packet.pts * packet.time_base < 4:
+                    container.mux(packet)
+        container.mux(out.encode(None))
+    samples, _ = read(path)
+    heard = np.flatnonzero(np.abs(samples[:, 0]) > 0.1) / rate_hz
+    assert heard[0] == pytest.approx(8, abs=0.05) and heard[-1] == pytest.approx(9, abs=0.05)
+    assert not samples[int(3.2 * rate_hz) : int(3.8 * rate_hz)].any()

@@ -1,8 +1,10 @@
 import os
 
 import pytest
+import soundfile
 from conftest import ROOT
 from voicekiln.corpus import inventory
+from voicekiln.store.items import Store
 
 DEMO = ROOT / "resources" / "demo" / "recordings"
 
@@ -50,3 +52,23 @@ def test_a_lost_disk_is_not_the_recordings_fault(tmp_path, monkeypatch):
     monkeypatch.setattr(inventory, "sha256_file", lost)
     with pytest.raises(OSError, match="Input/output"):
         inventory.examine(row(tmp_path, "a.wav"))
+
+
+def test_a_file_is_looked_into_once_until_it_changes(tmp_path, monkeypatch):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, [0.1] * 8000, 8000)
+    looked = []
+    monkeypatch.setattr(
+        inventory, "sha256_file", lambda path: looked.append(path) or f"{len(looked):064d}"
+    )
+
+    def found():
+        with Store(tmp_path / "store", "inventory", {}) as store:
+            return inventory.examine(row(tmp_path, "a.wav"), None, inventory.remembering(store))
+
+    found(), found()
+    assert len(looked) == 2, "it was written a moment ago and may change within the clock's grain"
+    os.utime(path, (1e9, 1e9))
+    assert found() == found() and len(looked) == 3
+    os.utime(path, (1e9 + 1, 1e9 + 1))
+    assert found()["recording_id"] == "0" * 16 and len(looked) == 4

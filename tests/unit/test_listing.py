@@ -309,3 +309,61 @@ def test_somebody_has_to_know_the_text(tmp_path):
     notes = []
     list_recordings({**CORPUS, "audio": str(tmp_path)}, "voice", notes.append)
     assert notes == [f"{tmp_path}: other files that were not looked at: 1 .pdf"]
+
+
+def test_a_separator_within_a_text_does_not_cut_it(tmp_path):
+    touch(tmp_path, "a.wav")
+    for content in ("file_name,text\na.wav,Hello, my friend\n", "audio|text\na.wav|Hi | you\n"):
+        (tmp_path / "m.csv").write_text(content)
+        with pytest.raises(UserError, match=r"m\.csv, line 2: 3 fields under a header of 2"):
+            listed(tmp_path / "m.csv")
+
+
+def test_half_a_character_is_told_with_its_line(tmp_path):
+    touch(tmp_path, "a.wav")
+    (tmp_path / "m.jsonl").write_text('{"path": "a.wav", "text": "ha \\ud83d"}')
+    with pytest.raises(UserError, match="line 1: half of a character"):
+        listed(tmp_path / "m.jsonl")
+
+
+def test_turns_without_a_text_are_kept_with_who_speaks(tmp_path):
+    touch(tmp_path, "r 1.wav")
+    for name, content in {
+        "wav.scp": "r1\tr 1.wav\n",
+        "segments": "u1\tr1 0 5\nu2 r1\t5 12\n",
+        "utt2spk": "u1\tanna\nu2 ben\n",
+    }.items():
+        (tmp_path / name).write_text(content)
+    (row,) = rows = listed(tmp_path)
+    assert [(k["text"], k["end_s"], k["speaker"]) for k in row["known"]] == [
+        (None, 5.0, "anna"),
+        (None, 12.0, "ben"),
+    ]
+    with pytest.raises(UserError, match="no recording comes with a text"):
+        require_texts(rows, "voice")
+
+
+def test_a_text_behind_a_link_is_followed(tmp_path):
+    touch(tmp_path, "in/a.wav", "real.txt")
+    (tmp_path / "in/a.txt").symlink_to("../real.txt")
+    (before,) = listed(tmp_path / "in", transcripts="sidecar")
+    (tmp_path / "real.txt").write_text("something longer")
+    (after,) = listed(tmp_path / "in", transcripts="sidecar")
+    assert listing_digest([before]) != listing_digest([after])
+
+
+def test_sidecars_of_no_recording_are_told(tmp_path):
+    touch(tmp_path, "a.wav", "a.txt", "a.srt", "b.en.srt")
+    notes = []
+    corpus = {**CORPUS, "audio": str(tmp_path), "transcripts": "sidecar"}
+    list_recordings(corpus, "voice", notes.append)
+    assert len(notes) == 1 and "2 sidecars" in notes[0] and "b.en.srt" in notes[0]
+
+
+def test_a_locale_in_a_path_is_a_language(tmp_path):
+    touch(tmp_path, "sv-SE/a.wav", "notes1/b.wav")
+    a, b = sorted(listed(tmp_path, path_pattern="^(?P<language>[^/]+)/"), key=lambda r: r["path"])[
+        ::-1
+    ]
+    assert a["language"] == "sv" and not a["fault"]
+    assert "expected a language's code" in b["fault"]

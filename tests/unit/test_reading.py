@@ -231,12 +231,13 @@ def test_a_session_read_from_a_page_gets_its_takes_back(shared_data, tmp_path, n
 def test_a_long_text_without_a_recogniser_is_dropped_with_the_reason():
     known = distinct([{"start_s": None, "end_s": None, "text": "a chapter"}])
     rate_hz = 24000
-    assert spans_of(known, rate_hz, 14 * rate_hz, whole_s=15.0) == Given([], [])
+    assert spans_of(known, rate_hz, 14 * rate_hz, whole_s=15.0) == Given([], known, [])
     assert spans_of(known, rate_hz, 16 * rate_hz, whole_s=15.0) is None  # cut like one without text
     parts = [
         {"start_s": start_s, "end_s": end_s, "text": "a passage"}
         for start_s, end_s in ((0.0, 20.0), (20.0, 55.0), (60.0, 99.0))
     ]
+    parts = distinct(parts)
     assert spans_of(parts, rate_hz, 100 * rate_hz, whole_s=15.0) is None
     assert len(spans_of(parts[:1], rate_hz, 100 * rate_hz, whole_s=15.0).spans) == 1
     assert len(spans_of(parts, rate_hz, 100 * rate_hz).spans) == 3  # nobody could align them

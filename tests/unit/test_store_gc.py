@@ -3,9 +3,8 @@ import os
 import pytest
 from voicekiln import tables
 from voicekiln.errors import UserError
-from voicekiln.store.gc import GRACE_DAYS, in_use, survey, sweep
+from voicekiln.store.gc import in_use, survey, sweep
 from voicekiln.store.items import Store
-from voicekiln.store.records import INDEX
 
 
 def put(store, name, payload=True):
@@ -24,8 +23,11 @@ def write_table(results, *stores, shard="000"):
     return path
 
 
+KEEP_DAYS = 7
+
+
 def age(*paths):
-    old = paths[0].stat().st_mtime - (GRACE_DAYS + 1) * 86400
+    old = paths[0].stat().st_mtime - (KEEP_DAYS + 1) * 86400
     for path in paths:
         os.utime(path, (old, old))
 
@@ -41,16 +43,16 @@ def used(tmp_path):
     return store
 
 
-def clean(results, step="normalize"):
+def clean(results, step="normalize", keep_days=0):
     folder = results / "store" / step
-    found = survey(folder, in_use(results).get(step, set()))
+    found = survey(folder, in_use(results, {}).get(step, set()), keep_days)
     sweep(folder, found)
     return found
 
 
 def test_what_no_table_refers_to_is_found_and_removed(tmp_path, used):
     folder = tmp_path / "store/normalize"
-    found = survey(folder, in_use(tmp_path)["normalize"])
+    found = survey(folder, in_use(tmp_path, {})["normalize"], 0)
     dead = Store(tmp_path / "store", "normalize", {"gain": 1})
     assert (found.live, found.dead) == (2, {dead.key(name="left over")})
     assert list(found.files.values()) == [50]
@@ -59,7 +61,7 @@ def test_what_no_table_refers_to_is_found_and_removed(tmp_path, used):
     again = Store(tmp_path / "store", "normalize", {"gain": 2})
     assert [again.get(again.key(name=name)) for name in "ab"] == [{"name": "a"}, {"name": "b"}]
     assert len(list(folder.rglob("*.flac"))) == 2
-    assert not survey(folder, in_use(tmp_path)["normalize"]).dead
+    assert not survey(folder, in_use(tmp_path, {})["normalize"], 0).dead
 
 
 def test_a_pack_keeps_what_is_in_use_of_it(tmp_path):
@@ -76,24 +78,29 @@ def test_a_pack_keeps_what_is_in_use_of_it(tmp_path):
 def test_the_work_of_a_killed_job_is_kept_for_a_while(tmp_path, used):
     killed = Store(tmp_path / "store", "normalize", {"gain": 3})
     key = put(killed, "hours of work")  # never closed
-    (pack,) = [
-        path
-        for path in (tmp_path / "store/normalize/records").glob("*.pack")
-        if not path.with_suffix(INDEX).exists()
-    ]
-    assert key not in clean(tmp_path).dead
-    again = Store(tmp_path / "store", "normalize", {"gain": 3})
-    assert again.get(key)
-    age(pack)
-    assert key in clean(tmp_path).dead
+    failed = Store(tmp_path / "store", "normalize", {"gain": 4})
+    other = put(failed, "of a job that wrote no table")
+    failed.close()
+    assert not clean(tmp_path, keep_days=KEEP_DAYS).dead
+    assert Store(tmp_path / "store", "normalize", {"gain": 3}).get(key)
+    age(*(tmp_path / "store/normalize").rglob("*.*"))
+    assert {key, other} <= clean(tmp_path, keep_days=KEEP_DAYS).dead
+
+
+def test_a_shard_that_the_corpus_no_longer_has_keeps_nothing_in_use(tmp_path, used):
+    old = Store(tmp_path / "store", "normalize", {"gain": 5})
+    put(old, "of shard 8")
+    write_table(tmp_path, old, shard="008")
+    assert old.used <= in_use(tmp_path, {"other": 1})["normalize"]
+    assert not old.used & in_use(tmp_path, {"voice": 8})["normalize"]
 
 
 def test_left_temporary_files_go_when_they_are_old(tmp_path, used):
     part = used.workfile(used.key(name="x"), "flac")
     part.write_bytes(b"half")
-    assert part not in clean(tmp_path).files
+    assert part not in clean(tmp_path, keep_days=KEEP_DAYS).files
     age(part)
-    assert part in clean(tmp_path).files
+    assert part in clean(tmp_path, keep_days=KEEP_DAYS).files
     assert not part.exists()
 
 
@@ -110,4 +117,4 @@ def test_identity_and_the_list_of_bad_items_stay(tmp_path, used):
 def test_with_a_table_that_cannot_be_read_nothing_is_known_to_be_free(tmp_path, used):
     write_table(tmp_path, shard="001").write_bytes(b"PAR1 no more")
     with pytest.raises(UserError, match="nothing was deleted"):
-        in_use(tmp_path)
+        in_use(tmp_path, {})

@@ -154,3 +154,12 @@ def test_a_broken_sidecar_makes_its_recording_bad_and_no_other(tmp_path, name, c
     with pytest.raises(UserError, match=words):
         subtitles.read(tmp_path / name)
     assert other["sidecar"] is None
+
+
+def test_cues_without_a_line_between_them_are_two(tmp_path):
+    path = tmp_path / "a.srt"
+    path.write_text("1\n00:00:00,0 --> 00:00:01,0\nHello\n2\n00:00:01,0 --> 00:00:02,0\nWorld 3\n")
+    assert [(row["text"], row["end_s"]) for row in subtitles.read(path)] == [
+        ("Hello", 1.0),
+        ("World 3", 2.0),
+    ]

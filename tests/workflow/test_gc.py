@@ -22,9 +22,11 @@ def test_what_other_settings_made_is_listed_then_removed_and_nothing_else(workfl
     files = set(workflow.path("store").rglob("*.flac"))
     assert len(files) == 6
 
+    assert "normalize: 3 items in use, 0 not, 0 files" in workflow.run("gc"), "it is new"
+    workflow.config["gc"] = {"keep_days": 0}
     assert "normalize: 3 items in use, 3 not, 3 files" in workflow.run("gc")
     assert set(workflow.path("store").rglob("*.flac")) == files
-    workflow.config["gc"] = {"delete": True}
+    workflow.config["gc"] = {"delete": True, "keep_days": 0}
     workflow.run("gc")
     assert len(set(workflow.path("store").rglob("*.flac"))) == 3
     assert "normalize: 3 items in use, 0 not, 0 files" in workflow.run("gc")

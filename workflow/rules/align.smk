@@ -22,7 +22,7 @@ rule align:
     params:
         code=code("align.py"),
         settings=corpus_settings("align", "segment"),
+        network=network_to_segment,
         store=store("align"),
-        invented=template("voicekiln/text/invented.tsv"),
     script:
         "../scripts/align.py"

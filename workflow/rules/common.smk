@@ -2,6 +2,7 @@
 
 import sys
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -194,6 +195,18 @@ def corrections(wildcards):
 def store(step):
     """Params: which store the step's items are in, and which of them are known to be bad."""
     return identity(STORE, step)
+
+
+def packages_to_normalize(wildcards):
+    """Params: versions of the optional packages that the corpus is normalised with."""
+    section = CORPORA[wildcards.corpus]["normalize"]
+    return extras.versions([name for name in configuration.EXTRAS if section[name]])
+
+
+def network_to_segment(wildcards):
+    """Params: version of the network that finds the corpus's speech, where one does."""
+    silero = CORPORA[wildcards.corpus]["segment"]["engine"] == "silero"
+    return metadata.version("silero-vad") if silero else None
 
 
 def romanizer_versions(wildcards):

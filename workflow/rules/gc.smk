@@ -13,6 +13,8 @@ rule gc:
         runtime="2h",
     params:
         delete=SETTINGS["gc"]["delete"],
+        keep_days=SETTINGS["gc"]["keep_days"],
+        shards={name: corpus["shards"] for name, corpus in CORPORA.items()},
     script:
         "../scripts/gc.py"
 

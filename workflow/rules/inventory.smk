@@ -12,11 +12,12 @@ rule inventory:
     conda:
         "../../envs/audio.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=2000,
         runtime="2h",
     params:
         code=code("inventory.py"),
         corpus=listed,
         listing=shard_listing,
+        store=store("inventory"),
     script:
         "../scripts/inventory.py"

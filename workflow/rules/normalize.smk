@@ -22,6 +22,7 @@ rule normalize:
     params:
         code=code("normalize.py"),
         settings=corpus_settings("normalize"),
+        packages=packages_to_normalize,
         store=store("normalize"),
     script:
         "../scripts/normalize.py"

@@ -19,7 +19,8 @@ rule segment:
         runtime="4h",
     params:
         code=code("segment.py"),
-        settings=corpus_settings("normalize", "segment"),
+        settings=corpus_settings("segment"),
+        network=network_to_segment,
         recogniser=has_recogniser,
         store=store("segment"),
     script:

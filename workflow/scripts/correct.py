@@ -26,7 +26,8 @@ def main(smk):
     segments = merge.merge_segments([Path(path) for path in smk.input.segments], recordings)
     acoustics = merge.merge_acoustics([Path(path) for path in smk.input.acoustics], segments)
     given = corrections.read(next(iter(smk.input.corrections), None))
-    segments, conflicts = corrections.correct(segments, given)
+    copies = corrections.names_of_copies(recordings)
+    segments, conflicts = corrections.correct(segments, given, copies)
     segments = texts.spoken(segments, TextSettings(**smk.params.settings["text"]))
     found = texts.with_digits(segments)
     if len(found):

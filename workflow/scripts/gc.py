@@ -10,10 +10,10 @@ RESULTS = Path("results")
 
 def main(smk):
     job.start(smk)
-    used = in_use(RESULTS)
+    used = in_use(RESULTS, smk.params.shards)
     total = 0
     for folder in sorted(path for path in (RESULTS / "store").glob("*") if path.is_dir()):
-        found = survey(folder, used.get(folder.name, set()))
+        found = survey(folder, used.get(folder.name, set()), smk.params.keep_days)
         total += found.dead_bytes
         job.say(
             f"{folder.name}: {found.live} items in use, {len(found.dead)} not, "

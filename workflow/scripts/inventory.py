@@ -4,10 +4,12 @@ import logging
 from pathlib import Path
 
 from voicekiln import job, tables
-from voicekiln.corpus.inventory import examine
+from voicekiln.corpus import inventory
 from voicekiln.corpus.listing import deal, list_recordings
+from voicekiln.store.items import Store
 
 log = logging.getLogger("inventory")
+STORE = Path("results", "store")
 
 
 def main(smk):
@@ -20,14 +22,17 @@ def main(smk):
     for note in notes if shard == 0 else []:  # of the whole corpus: said once
         log.warning("%s", note)
         job.say(note)
+    store = Store(STORE, "inventory", {"version": inventory.VERSION})
+    look = inventory.remembering(store)
     found = []
     for row in job.track(mine, len(mine), "recordings looked into"):
-        found.append(examine(row, corpus["textgrid_tier"]))
+        found.append(inventory.examine(row, corpus["textgrid_tier"], look))
         if found[-1]["status"] == "bad":
             log.warning("%s: not used: %s", found[-1]["path"], found[-1]["reason"])
     bad = sum(row["status"] == "bad" for row in found)
     log.info("%d recordings, %d of them cannot be used", len(found), bad)
-    tables.write(tables.frame(found, tables.RECORDINGS), Path(smk.output.table), tables.RECORDINGS)
+    table = tables.frame(found, tables.RECORDINGS)
+    tables.write(table, Path(smk.output.table), tables.RECORDINGS, store)
 
 
 if "snakemake" in globals():

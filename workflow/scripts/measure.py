@@ -27,8 +27,9 @@ def main(smk):
     basis = {"version": measure.VERSION, "speaker_model": digest}
     audio, store = Store(STORE, "normalize"), Store(STORE, "measure", basis)
     keys, wanted = [], {}  # byte-equal recordings share an item, and so each span of it
-    kept = table[table["status"] == "keep"].sort_values(["item", "start", "end"], kind="stable")
-    for item, rows in kept.groupby("item", sort=False):
+    # dropped ones too: a correction may bring them back
+    ordered = table.sort_values(["item", "start", "end"], kind="stable")
+    for item, rows in ordered.groupby("item", sort=False):
         places = list(zip(rows["start"].astype(int), rows["end"].astype(int), strict=True))
         spans = [list(span) for span in dict.fromkeys(places)]
         key = store.key(item=item, spans=spans)

@@ -43,7 +43,8 @@ def main(smk):
             try:
                 if record is None:
                     computed += 1
-                    record = make(store, key, Path(row["root"], row["path"]), settings, steps())
+                    source, content = Path(row["root"], row["path"]), row["content_sha256"]
+                    record = make(store, key, source, content, settings, steps())
                 row |= {
                     "item": key,
                     "rate_hz": record["rate_hz"],
@@ -72,11 +73,13 @@ def loaded(settings, separator):
     return steps + ([enhance.denoise] if settings.denoise else [])
 
 
-def make(store, key, source, settings, steps):
-    """Normalise one recording into the store; its record."""
+def make(store, key, source, content, settings, steps):
+    """Normalise one recording into the store, if it still is what it was; its record."""
     part = store.workfile(key, "flac")
     try:
         record = asdict(audio.normalize(source, part, settings, steps))
+        if sha256_file(source) != content:
+            raise UserError(f"{source}: changed since it was listed; run snakemake again")
         store.put(key, record, flac=part)
     finally:
         part.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from voicekiln import job, tables
 from voicekiln.audio import segment as cutting
-from voicekiln.corpus.segments import cut, distinct, given, speaking, start_of, statistics
+from voicekiln.corpus.segments import cut, distinct, given, speaking, statistics
 from voicekiln.provenance import to_json
 from voicekiln.store.items import Store
 
@@ -31,6 +31,12 @@ def main(smk):
         known = None if tables.missing(recording["known"]) else json.loads(recording["known"])
         known = distinct(known)
         spans = given(known, recording["rate_hz"], recording["n_samples"], whole_s)
+        if spans and spans.beyond:
+            log.warning(
+                "%s: %d given stretches lie beyond its end or within another and are left out",
+                recording["path"],
+                spans.beyond,
+            )
         item = recording["item"]
         key = store.key(item=item, given=None if spans is None else spans.spans)
         record = store.get(key)
@@ -62,12 +68,13 @@ def main(smk):
 
 def segment_rows(recording, known, spans, segments):
     """The table's rows of one recording."""
-    nothing = {"text": None, "texts": []}
-    given = sorted(known, key=start_of) if spans else [nothing] * len(segments)
     overlapping = spans.overlapping if spans else []
-    for i, (entry, segment) in enumerate(zip(given, segments, strict=True)):
+    for i, segment in enumerate(segments):
+        middle_s = (segment["start"] + segment["end"]) / 2 / recording["rate_hz"]
+        nothing = speaking(known, middle_s) | {"text": None, "texts": []}
+        entry = spans.entries[i] if spans else nothing
         row = row_of(recording, segment)
-        row |= speaking(known, (segment["start"] + segment["end"]) / 2 / recording["rate_hz"])
+        row |= {key: entry[key] for key in ("speaker", "language") if entry.get(key)}
         row |= {"text": entry["text"], "raw_text": entry["text"], "status": "keep"}
         row["text_source"] = None if entry["text"] is None else "known"
         if len(entry["texts"]) > 1:

@@ -28,6 +28,7 @@ def main(smk):
     section = dict(smk.params.settings["split"])
     min_train, min_val = section.pop("min_train"), section.pop("min_val")
     settings = SplitSettings(**section | {"validation": tuple(section["validation"])})
+    check_pinned(recordings, settings.validation)
     table, leaks = split(segments, heard, settings)
     for line in imbalances(leaks["lengths"], settings.val_share):
         log.warning("%s", line)
@@ -38,15 +39,6 @@ def main(smk):
             f"the drops ({shared}); please report this"
         )
     account = ledger(recordings, table)
-    digest = Path(smk.output.digest)
-    folder = digest.parent
-    files = [folder / name for name in ("recordings.parquet", "segments.parquet")]
-    tables.write(recordings, files[0], tables.RECORDINGS)
-    tables.write(table, files[1], tables.SEGMENTS)
-    for name, content in (("ledger.json", account), ("leaks.json", leaks)):
-        files.append(folder / name)
-        write_atomic(files[-1], json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    files += write_manifests(table, folder / "dataset", Path("results", "store"))
     train, val = account["kept"]["train"], account["kept"]["val"]
     warnings, enough = check_sizes(train["segments"], val["segments"], min_train, min_val)
     for line in warnings:
@@ -59,16 +51,39 @@ def main(smk):
         raise UserError(
             f"corpus {smk.wildcards.corpus}: {train['segments']} training and {val['segments']} "
             f"validation segments are left, at least {max(1, min_train)} and {max(1, min_val)} are "
-            f"needed (split.min_train, split.min_val). What was lost, and where:\n  {lost}\n"
-            f"See {folder}/segments.parquet for every segment with its reason."
+            f"needed (split.min_train, split.min_val). What was lost, and where:\n  {lost}"
         )
     check_losses(table, ("split",), smk.params.settings["max_loss"], smk.wildcards.corpus)
+    digest = Path(smk.output.digest)
+    folder = digest.parent
+    files = [folder / name for name in ("recordings.parquet", "segments.parquet")]
+    tables.write(recordings, files[0], tables.RECORDINGS)
+    tables.write(table, files[1], tables.SEGMENTS)
+    for name, content in (("ledger.json", account), ("leaks.json", leaks)):
+        files.append(folder / name)
+        write_atomic(files[-1], json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    files += write_manifests(table, folder / "dataset", Path("results", "store"))
     job.say(
         f"writing {train['segments']} training and {val['segments']} validation segments, "
         f"{(train['samples'] + val['samples']) / account['rate_hz'] / 60:.1f} of "
         f"{account['samples_in'] / account['rate_hz'] / 60:.1f} minutes kept"
     )
     tables.write_digest(digest, files)
+
+
+def check_pinned(recordings, pinned):
+    """Stop where a recording that is to validate is not there or cannot be used."""
+    rows = recordings.drop_duplicates("path").set_index("path")
+    for path in pinned:
+        if path not in rows.index:
+            raise UserError(
+                f"split.validation: there is no recording {path}; expected paths as in "
+                f"recordings.parquet, for example {rows.index[0]}"
+            )
+        if rows.loc[path, "status"] != "ok":
+            raise UserError(
+                f"split.validation: {path} is not used ({rows.loc[path, 'reason']}); name another"
+            )
 
 
 if "snakemake" in globals():

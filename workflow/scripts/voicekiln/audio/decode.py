@@ -1,5 +1,6 @@
 """Samples of any audio file, block by block."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -18,9 +19,13 @@ from voicekiln.audio.probe import (
     stated_samples,
 )
 
+log = logging.getLogger("decode")
+
 # A recording may end this much before its header says: encoders round up to whole packets.
 MISSING_S, MISSING_SHARE = 0.5, 0.01
 MAX_BAD_PACKETS_SHARE = 0.01
+# Packets may be missing: from so much on silence takes their place, up to so much
+MIN_HOLE_S, MAX_HOLE_S = 0.1, 60.0
 STEP_16_BIT = 2.0**-15
 # 8-bit codes; those of telephony step by 1/32 near full scale
 COARSE_STEPS = {"pcm_u8": 2.0**-7, "pcm_s8": 2.0**-7} | dict.fromkeys(
@@ -90,6 +95,7 @@ def _ffmpeg_blocks(path, container, block_samples):
     # Gathering frames in FFmpeg's own queue costs a tenth of turning each into an array.
     queue = av.AudioFifo()
     n_read = n_packets = n_bad = 0
+    began_s = None  # the file's own time at sample 0
     for packet in _packets(path, container):
         n_packets += 1
         try:
@@ -103,6 +109,16 @@ def _ffmpeg_blocks(path, container, block_samples):
                     f"{path}: {rate_hz} Hz x {channels} turns into {frame.sample_rate} Hz x"
                     f" {frame.layout.nb_channels} after {n_read / rate_hz:.1f} s; split it there"
                 )
+            if frame.pts is not None:
+                at_s = float(frame.pts * frame.time_base)
+                hole_s = 0.0 if began_s is None else at_s - began_s - n_read / rate_hz
+                if began_s is None or abs(hole_s) > MAX_HOLE_S:  # the clock was set anew
+                    began_s = at_s - n_read / rate_hz
+                elif hole_s > MIN_HOLE_S:  # what comes after stays where it was said
+                    silence = _silence_like(frame, round(hole_s * rate_hz))
+                    log.warning("%s: %.2f s are missing at %.1f s", path, hole_s, n_read / rate_hz)
+                    n_read += silence.samples
+                    queue.write(silence)
             n_read += frame.samples
             frame.pts = None
             queue.write(frame)
@@ -114,6 +130,18 @@ def _ffmpeg_blocks(path, container, block_samples):
         raise AudioError(f"{path}: damaged: {n_bad} of {n_packets} packets cannot be decoded")
     if promised_s := stated_duration_s(container):
         _check_complete(path, n_read / rate_hz, promised_s)
+
+
+def _silence_like(frame, n_samples):
+    shape = frame.to_ndarray().shape
+    # planar: [channels, n]; interleaved: [1, channels * n]
+    length = n_samples * shape[1] // frame.samples
+    silence = np.zeros((shape[0], length), frame.to_ndarray().dtype)
+    if silence.dtype == np.uint8:
+        silence += 128
+    made = av.AudioFrame.from_ndarray(silence, frame.format.name, frame.layout.name)
+    made.sample_rate = frame.sample_rate
+    return made
 
 
 def _packets(path, container):

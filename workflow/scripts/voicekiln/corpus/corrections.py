@@ -7,8 +7,10 @@ added recordings and other settings, as long as a segment with nearly the same s
 import json
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ import pandas as pd
 
 from voicekiln.errors import UserError
 
+NO_COPIES: Mapping[str, str] = MappingProxyType({})
 MIN_OVERLAP = 0.9  # of the longer of span and segment
 EXPECTED = (
     "expected an object with content_sha256 (16 digits or more), start_s < end_s and text or status"
@@ -96,6 +99,18 @@ def _parsed(number: int, line: str) -> Correction:
     return Correction(number, content, float(start), float(end), text, status, line)
 
 
+def names_of_copies(recordings: pd.DataFrame) -> dict[str, str]:
+    """The `recording_id` that is used for that of each copy (`tables.RECORDINGS`, merged).
+
+    Files of the same samples have different ids; which of them is used may change when one comes.
+    """
+    known = recordings[recordings["audio_sha256"].notna()]
+    used = known[known["status"] == "ok"].set_index("audio_sha256")["recording_id"]
+    copies = known[known["status"] == "copy"]
+    there = copies[copies["audio_sha256"].isin(used.index)]
+    return dict(zip(there["recording_id"], there["audio_sha256"].map(used), strict=True))
+
+
 def match(table: pd.DataFrame, corrections: list[Correction]) -> tuple[np.ndarray, list[str]]:
     """The row of `table` that each correction is for.
 
@@ -148,15 +163,19 @@ def match(table: pd.DataFrame, corrections: list[Correction]) -> tuple[np.ndarra
 
 
 def correct(
-    table: pd.DataFrame, corrections: list[Correction]
+    table: pd.DataFrame, corrections: list[Correction], copies: Mapping[str, str] = NO_COPIES
 ) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
     """`table` with the corrections applied, and those that were not, each with the reason.
 
     A text that was typed by somebody who listened takes away the scores of the one it replaces, and
     a drop for want of text. `drop` drops; `keep` undoes what earlier steps dropped, and `uphold`
     what later ones do.
+
+    Args:
+        copies: what `names_of_copies` says.
     """
     table = table.reset_index(drop=True)
+    corrections = [replace(c, content=copies.get(c.recording_id, c.content)) for c in corrections]
     rows, why = match(table, corrections)
     conflicts = [
         {

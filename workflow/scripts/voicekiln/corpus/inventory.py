@@ -2,6 +2,8 @@
 
 import json
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +12,63 @@ from voicekiln.corpus import sidecars
 from voicekiln.corpus.listing import printable
 from voicekiln.errors import UserError
 from voicekiln.provenance import sha256_file
+from voicekiln.store.items import Store
 
+VERSION = 1
+SETTLED_S = 2.0
 RECORDING_DIGITS = 16  # 64 bits of the content's SHA-256
 
 
-def examine(row: dict[str, Any], tier: str | None = None) -> dict[str, Any]:
+def look_into(path: Path) -> dict[str, Any]:
+    """Content and header of a file.
+
+    Raises:
+        UserError: it cannot be used.
+        OSError: nor read.
+    """
+    digest = sha256_file(path)
+    what = probe(path)
+    return {
+        "content_sha256": digest,
+        "container": what.container,
+        "codec": what.codec,
+        "source_rate_hz": what.rate_hz,
+        "channels": what.channels,
+        "duration_s": what.duration_s,
+    }
+
+
+def remembering(store: Store) -> Callable[[Path], dict[str, Any]]:
+    """`look_into` for files that were not looked into before: by path, size and time of change.
+
+    A file that was written a moment ago is looked into once more the next time: it may change again
+    within the clock's grain.
+    """
+
+    def look(path: Path) -> dict[str, Any]:
+        stat = os.stat(path)
+        name = os.path.abspath(path)
+        key = store.key(path=name, bytes=stat.st_size, mtime_ns=stat.st_mtime_ns)
+        found = store.get(key)
+        if found is None:
+            found = look_into(path)
+            if time.time() - stat.st_mtime > SETTLED_S:
+                store.put(key, found)
+        return found
+
+    return look
+
+
+def examine(
+    row: dict[str, Any],
+    tier: str | None = None,
+    look: Callable[[Path], dict[str, Any]] = look_into,
+) -> dict[str, Any]:
     """The inventory row (`tables.RECORDINGS`) of one listed file, good or bad.
 
     Args:
         tier: which tier of a TextGrid beside it holds the text.
+        look: `look_into`, or one that remembers.
     """
     path = Path(row["root"], row["path"])
     found = {
@@ -37,21 +87,14 @@ def examine(row: dict[str, Any], tier: str | None = None) -> dict[str, Any]:
             raise UserError("its name is not UTF-8; rename the file")
         if not os.path.isfile(path):
             raise UserError("there is no such file (or a link that leads nowhere)")
-        digest = sha256_file(path)
-        found |= {"content_sha256": digest, "recording_id": digest[:RECORDING_DIGITS]}
-        what = probe(path)
+        found |= look(path)
+        found["recording_id"] = found["content_sha256"][:RECORDING_DIGITS]
         known = sidecars.read(Path(row["sidecar"][0]), tier) if row["sidecar"] else row["known"]
         found["known"] = None if known is None else json.dumps(known, ensure_ascii=False)
     # other errors of the system (a full or lost disk) are no fault of the recording: the job fails
     except (UserError, FileNotFoundError, IsADirectoryError, PermissionError) as error:
         return refuse(found, "inventory", printable(str(error)))
-    return found | {
-        "container": what.container,
-        "codec": what.codec,
-        "source_rate_hz": what.rate_hz,
-        "channels": what.channels,
-        "duration_s": what.duration_s,
-    }
+    return found
 
 
 def refuse(row: dict[str, Any], step: str, reason: str) -> dict[str, Any]:

@@ -97,6 +97,11 @@ def _delimited(path, file, column):
             f"{', '.join(AUDIO_KEYS)}, or lines of `id|text`"
         )
     for number, row in numbered:
+        if len(row) > len(header):
+            raise UserError(
+                f"{path}, line {number}: {len(row)} fields under a header of {len(header)}; a text "
+                "that holds the separator has to be quoted, or separated in another way"
+            )
         if any(row):
             yield _entry(dict(zip(header, row, strict=False)), f"{path}, line {number}")
 
@@ -119,13 +124,16 @@ def _entry(fields: Mapping[str, Any], where: str) -> Entry:
             f"{where}: names no audio file; expected its path under one of {', '.join(AUDIO_KEYS)}"
         )
     text, speaker = _first(fields, TEXT_KEYS), _first(fields, SPEAKER_KEYS)
+    for value in (text, speaker):
+        if isinstance(value, str) and any("\ud800" <= c <= "\udfff" for c in value):
+            raise UserError(f"{where}: half of a character (a lone surrogate) in {value!r}")
     return Entry(
         where,
         audio,
         None if text is None else str(text).strip() or None,
         *_span(fields, where),
         speaker=None if speaker is None else str(speaker),
-        language=_language(_first(fields, LANGUAGE_KEYS), where),
+        language=language_code(_first(fields, LANGUAGE_KEYS), where),
     )
 
 
@@ -133,8 +141,12 @@ def _first(fields, keys):
     return next((fields[key] for key in keys if fields.get(key) not in (None, "")), None)
 
 
-def _language(code, where):
-    """`sv-SE` is `sv` to a recogniser."""
+def language_code(code: str | None, where: str) -> str | None:
+    """The language of a code or locale: `sv-SE` is `sv` to a recogniser.
+
+    Raises:
+        UserError: no such code.
+    """
     if code is None:
         return None
     language = re.split("[-_]", str(code))[0].lower()
@@ -199,7 +211,7 @@ def kaldi(folder: Path) -> Iterator[Entry]:
                 start_s,
                 end_s,
                 speakers.get(name),
-                _language(languages.get(name), f"{folder / 'utt2lang'}, {name}"),
+                language_code(languages.get(name), f"{folder / 'utt2lang'}, {name}"),
                 fault,
             )
 
@@ -213,6 +225,6 @@ def _kaldi_table(path):
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: expected UTF-8 text ({error}). Save it as UTF-8.") from error
     for number, line in enumerate(lines, 1):
-        key, _, rest = line.strip().partition(" ")
+        key, *rest = line.split(maxsplit=1) or [""]
         if key:
-            yield f"{path}, line {number}", key, rest.strip()
+            yield f"{path}, line {number}", key, "".join(rest).strip()

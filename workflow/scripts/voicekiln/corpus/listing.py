@@ -2,7 +2,8 @@
 
 A row has `root`, `path`, `bytes`, `mtime_ns`, `speaker`, `language` and, or null:
 - `known`: the text that is given, a list of `{"start_s", "end_s", "text"}` (both times null: the
-  text is that of the whole recording; with `speaker`, `language` where they change within it);
+  text is that of the whole recording; a null text is to be transcribed; with `speaker`, `language`
+  where they change within it);
 - `sidecar`: `[path, bytes, mtime_ns]` of the file that has the text, which is read when the
   recording is looked into;
 - `fault`: why the recording cannot be used.
@@ -18,7 +19,7 @@ from typing import Any
 
 from voicekiln.audio.probe import AUDIO_SUFFIXES
 from voicekiln.corpus import layouts, sidecars
-from voicekiln.corpus.layouts import Entry
+from voicekiln.corpus.layouts import Entry, language_code
 from voicekiln.errors import UserError
 from voicekiln.provenance import sha256_json
 
@@ -71,7 +72,8 @@ def require_texts(rows: list[dict], corpus: str) -> None:
     Raises:
         UserError: naming what the configuration lacks.
     """
-    if not any(row["known"] or row["sidecar"] for row in rows):
+    texts = (stretch["text"] for row in rows for stretch in row["known"] or [])
+    if not any(texts) and not any(row["sidecar"] for row in rows):
         raise UserError(
             f"corpora.{corpus}: no recording comes with a text, and transcribe.model is not set, "
             "so there would be no text; give `transcripts` or a Whisper model"
@@ -197,12 +199,13 @@ def _listed(entries: Iterable[Entry], folder: Path) -> list[dict]:
 
 def _tell(row: dict, lines: list[Entry]) -> None:
     """Put into a row what the lines of a list say of it."""
-    known = [{"start_s": e.start_s, "end_s": e.end_s, "text": e.text} for e in lines if e.text]
+    stretches = [entry for entry in lines if entry.text or entry.start_s is not None]
+    known = [{"start_s": e.start_s, "end_s": e.end_s, "text": e.text} for e in stretches]
     for key in ("speaker", "language"):
         said = [getattr(entry, key) for entry in lines]
         if len(set(said)) > 1:  # within one recording
-            texted = [value for value, entry in zip(said, lines, strict=True) if entry.text]
-            for stretch, value in zip(known, texted, strict=True):
+            for stretch, entry in zip(known, stretches, strict=True):
+                value = getattr(entry, key)
                 stretch[key] = value and printable(value)
         row[key] = row[key] or next(filter(None, said), None)
     row["known"] = known or row["known"]
@@ -223,12 +226,19 @@ def _give_texts(rows, corpus, note) -> None:
         for row in rows:
             row["known"] = None
     elif source == "sidecar":
-        find = sidecars.finder()
+        find = sidecars.Finder()
         for row in rows:
             path = None if row["known"] else find(os.path.join(row["root"], row["path"]))
             if path:
-                stat = os.lstat(path)
+                try:
+                    stat = os.stat(path)
+                except OSError:  # a link to nowhere: told when the recording is looked into
+                    stat = os.lstat(path)
                 row["sidecar"] = [path, stat.st_size, stat.st_mtime_ns]
+        used = {row["sidecar"][0] for row in rows if row["sidecar"]}
+        if unused := find.seen() - used:
+            shown = ", ".join(repr(printable(path)) for path in sorted(unused)[:SHOWN])
+            note(f"{len(unused)} sidecars belong to no recording, or to one with another: {shown}")
     elif source is not None:
         if not Path(source).is_file():
             raise UserError(
@@ -286,6 +296,10 @@ def _say_who(row, corpus, default_speaker) -> None:
             row["fault"] = row["fault"] or (
                 f"its path does not match path_pattern, {corpus['path_pattern']}"
             )
+    try:
+        in_path |= {"language": language_code(in_path.get("language"), "path_pattern")}
+    except UserError as error:
+        row["fault"] = row["fault"] or str(error)
     language = row["language"] or in_path.get("language") or corpus["language"]
     speaker = row["speaker"] or corpus["speaker"] or in_path.get("speaker")
     speaker = speaker or _folder_speaker(row["path"], default_speaker)

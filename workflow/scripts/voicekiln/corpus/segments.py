@@ -32,12 +32,16 @@ class Given:
     """Spans that come with a recording's known texts.
 
     Attributes:
-        spans: [start, end] in samples, disjoint, one for each text; empty: the whole recording.
+        spans: [start, end] in samples, disjoint; empty: the whole recording.
+        entries: what is known of each.
         overlapping: which of them began inside the one before, and begin at its end now.
+        beyond: how many began after the end of the recording, or within another.
     """
 
     spans: list[list[int]]
+    entries: list[dict]
     overlapping: list[int]
+    beyond: int = 0
 
 
 def given(
@@ -46,7 +50,7 @@ def given(
     """The spans that the known texts of a recording give; None where there are none to be had.
 
     Args:
-        known: `{"start_s", "end_s", "text"}` each, or None.
+        known: what `distinct` says, or None.
         rate_hz: of the normalised recording.
         n_samples: its length.
         whole_s: a longer recording with one text for all of it is cut as if it had none, and so is
@@ -56,21 +60,29 @@ def given(
     if not known:
         return None
     if len(known) == 1 and known[0]["start_s"] is None:
-        return None if n_samples > whole_s * rate_hz else Given([], [])
-    spans, overlapping, last = [], [], 0
-    for i, entry in enumerate(sorted(known, key=start_of)):
+        return None if n_samples > whole_s * rate_hz else Given([], list(known), [])
+    spans, entries, overlapping, last, beyond = [], [], [], 0, 0
+    for entry in sorted(known, key=start_of):
         start = round(start_of(entry) * rate_hz)
         end = n_samples if entry["end_s"] is None else round(entry["end_s"] * rate_hz)
-        if start < last:
-            overlapping.append(i)
-        start = min(max(start, last), n_samples)
-        last = min(max(end, start), n_samples)
-        spans.append([start, last])
+        late = start < last
+        start, end = max(start, last), min(end, n_samples)
+        if start >= end:
+            beyond += 1
+            continue
+        if late:
+            overlapping.append(len(spans))
+        spans.append([start, end])
+        entries.append(entry)
+        last = end
+    if not spans:
+        return None
     lengths = np.diff(spans).ravel()
     too_long = lengths > max(whole_s, MAX_S) * rate_hz
-    if lengths[too_long].sum() > lengths.sum() / 2 and all(entry["text"] for entry in known):
+    several = any(len(entry["texts"]) > 1 for entry in known)
+    if lengths[too_long].sum() > lengths.sum() / 2 and not several:
         return None
-    return Given(spans, overlapping)
+    return Given(spans, entries, overlapping, beyond)
 
 
 def distinct(known: Sequence[dict] | None) -> list[dict] | None:
@@ -83,7 +95,8 @@ def distinct(known: Sequence[dict] | None) -> list[dict] | None:
     stretches: dict[tuple, tuple[dict, dict[str, str]]] = {}
     for entry in known:
         _, texts = stretches.setdefault((entry["start_s"], entry["end_s"]), (entry, {}))
-        texts.setdefault(comparable(entry["text"]), entry["text"])
+        if entry["text"]:
+            texts.setdefault(comparable(entry["text"]), entry["text"])
     return [
         {**first, "text": None if len(texts) > 1 else first["text"], "texts": list(texts.values())}
         for first, texts in stretches.values()

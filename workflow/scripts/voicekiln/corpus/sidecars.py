@@ -1,8 +1,6 @@
 """Texts in files of their own beside the recordings: `a.wav` and `a.txt`, `a.srt`, ..."""
 
 import os
-from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 from voicekiln.corpus import subtitles
@@ -12,26 +10,36 @@ from voicekiln.errors import UserError
 SUFFIXES = (".srt", ".vtt", ".textgrid", ".txt", ".lab")
 
 
-def finder() -> Callable[[str], str | None]:
-    """A function that gives the sidecar of a recording's path, or None; it looks once a folder."""
+class Finder:
+    """Looks for sidecars, once in each folder."""
 
-    @cache
-    def beside(folder: str) -> dict[tuple[str, str], str]:
-        try:
-            names = sorted(os.listdir(folder or "."), reverse=True)  # the first of a and A wins
-        except OSError:  # of a recording that is not there either
-            return {}
-        split = ((name, *os.path.splitext(name)) for name in names)
-        return {(stem, end.lower()): name for name, stem, end in split if end.lower() in SUFFIXES}
+    def __init__(self):
+        self._folders: dict[str, dict[tuple[str, str], str]] = {}
 
-    def find(path: str) -> str | None:
+    def __call__(self, path: str) -> str | None:
+        """The sidecar of a recording's path, or None."""
         folder, name = os.path.split(path)
+        if folder not in self._folders:
+            self._folders[folder] = _beside(folder)
         stem = os.path.splitext(name)[0]
-        names = (beside(folder).get((stem, suffix)) for suffix in SUFFIXES)
+        names = (self._folders[folder].get((stem, suffix)) for suffix in SUFFIXES)
         found = next((name for name in names if name), None)
         return found and os.path.join(folder, found)
 
-    return find
+    def seen(self) -> set[str]:
+        """All sidecars in the folders that were looked into."""
+        folders = self._folders.items()
+        return {os.path.join(folder, name) for folder, held in folders for name in held.values()}
+
+
+def _beside(folder):
+    """Names of the sidecars in a folder by stem and suffix."""
+    try:
+        names = sorted(os.listdir(folder or "."), reverse=True)  # the first of a and A wins
+    except OSError:  # of a recording that is not there either
+        return {}
+    split = ((name, *os.path.splitext(name)) for name in names)
+    return {(stem, end.lower()): name for name, stem, end in split if end.lower() in SUFFIXES}
 
 
 def read(path: Path, tier: str | None) -> list[dict] | None:

@@ -60,9 +60,11 @@ def _cues(path, lines):
             raise UserError(f"{path}, line {i + 1}: the cue ends before it begins")
         said = []
         i += 1
-        while i < len(lines) and lines[i].strip():
+        while i < len(lines) and lines[i].strip() and "-->" not in lines[i]:
             said.append(lines[i])
             i += 1
+        if i < len(lines) and "-->" in lines[i] and said and said[-1].strip().isdigit():
+            said.pop()  # the number of the next cue, without an empty line before it
         text = " ".join(html.unescape(TAGS.sub("", " ".join(said))).split())
         if text:
             found.append({"start_s": start_s, "end_s": end_s, "text": text})

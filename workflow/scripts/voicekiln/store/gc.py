@@ -1,7 +1,7 @@
 """What of the store no table on disk refers to any more, and taking it away.
 
-A killed job's work is in the store before any table refers to it. So packs that no writer finished
-are left alone for `GRACE_DAYS`, and so are payloads and temporary files of that age.
+A killed or failed job's work is in the store while no table refers to it. So what was written in
+the last days is left alone.
 """
 
 import logging
@@ -20,7 +20,6 @@ from voicekiln.store.files import unique_name
 from voicekiln.store.records import ENTRY, INDEX, PACK, scan, write_index
 
 log = logging.getLogger("gc")
-GRACE_DAYS = 7
 MAX_PACK_BYTES = 256 << 20
 
 
@@ -43,8 +42,11 @@ class Survey:
     packs: list[Path] = field(default_factory=list)
 
 
-def in_use(results: Path) -> dict[str, set[str]]:
+def in_use(results: Path, shards: Mapping[str, int]) -> dict[str, set[str]]:
     """Keys of the items, by step, that tables below `results` refer to; packs by file name.
+
+    Args:
+        shards: how many each corpus has; tables of more, from when it had more, do not count.
 
     Raises:
         UserError: a table cannot be read, so that nobody knows what it refers to.
@@ -52,7 +54,7 @@ def in_use(results: Path) -> dict[str, set[str]]:
     used: dict[str, set[str]] = defaultdict(set)
     for folder in ("corpora", "runs"):
         for path in sorted((results / folder).rglob("*.parquet")):
-            if path.name.startswith("."):
+            if path.name.startswith(".") or _of_no_shard(path.relative_to(results), shards):
                 continue
             try:
                 for step, keys in tables.used_items(path).items():
@@ -71,20 +73,29 @@ def in_use(results: Path) -> dict[str, set[str]]:
     return used
 
 
-def survey(folder: Path, used: set[str]) -> Survey:
+def _of_no_shard(path: Path, shards: Mapping[str, int]) -> bool:
+    """Whether a table is that of a shard which its corpus no longer has."""
+    match path.parts:
+        case ("corpora", corpus, "shards", shard, _):
+            return corpus in shards and int(shard) >= shards[corpus]
+    return False
+
+
+def survey(folder: Path, used: set[str], keep_days: float) -> Survey:
     """What the store of one step holds, and what of it may go.
 
     Args:
         folder: of the step, `results/store/<step>`.
         used: keys that are in use.
+        keep_days: what was written since is kept all the same.
     """
     found = Survey()
-    oldest = time.time() - GRACE_DAYS * 86400
+    oldest = time.time() - keep_days * 86400
     keep = set(used)
     packs = sorted(folder.glob(f"records/*{PACK}"))
     held = {pack: list(scan(pack)) for pack in packs}
     for pack, entries in held.items():
-        if not pack.with_suffix(INDEX).exists() and pack.stat().st_mtime > oldest:
+        if pack.stat().st_mtime > oldest:
             keep.update(key for key, _, _ in entries)
     live = set()
     for pack, entries in held.items():
@@ -101,8 +112,7 @@ def survey(folder: Path, used: set[str]) -> Survey:
         if path.parent == folder and not path.name.startswith("."):  # IDENTITY, BAD
             continue
         stat = path.stat()
-        known = path.stem in found.dead
-        if path.stem not in keep and (known or stat.st_mtime < oldest):
+        if path.stem not in keep and stat.st_mtime < oldest:
             found.files[path] = stat.st_size
             found.dead_bytes += stat.st_size
     return found

@@ -1,0 +1,91 @@
+"""Stretches that come with a recording: which become segments, and who speaks in them."""
+
+import sys
+
+import pytest
+from conftest import ROOT
+from hypothesis import given as cases
+from hypothesis import strategies as st
+from voicekiln.corpus.segments import distinct, given, speaking
+
+sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
+
+from segment import segment_rows  # noqa: E402
+
+RATE_HZ = 1000
+RECORDING = {
+    "recording_id": "r",
+    "root": "in",
+    "path": "a.wav",
+    "item": "i",
+    "rate_hz": RATE_HZ,
+    "speaker": "of the folder",
+    "language": "en",
+}
+
+
+def stretch(start_s, end_s, text="said", **who):
+    return {"start_s": start_s, "end_s": end_s, "text": text, **who}
+
+
+def rows_of(known, seconds=100):
+    known = distinct(known)
+    spans = given(known, RATE_HZ, seconds * RATE_HZ)
+    segments = [{"start": start, "end": end} for start, end in spans.spans]
+    return list(segment_rows(RECORDING, known, spans, segments)), spans
+
+
+def test_what_lies_beyond_the_end_is_no_segment():
+    """A text file made for the whole of a recording that was cut later."""
+    rows, spans = rows_of([stretch(0, 2), stretch(9, 12), stretch(11, 12), stretch(12, 14)], 10)
+    assert [(row["start"], row["end"]) for row in rows] == [(0, 2000), (9000, 10000)]
+    assert spans.beyond == 2
+    assert given(distinct([stretch(11, 12)]), RATE_HZ, 10 * RATE_HZ) is None
+
+
+def test_a_segment_has_the_speaker_of_its_own_line():
+    rows, _ = rows_of([stretch(4, 6, "b", speaker="B"), stretch(0, 10, "a", speaker="A")])
+    assert [(row["text"], row["speaker"], row["status"]) for row in rows] == [("a", "A", "keep")]
+    rows, _ = rows_of([stretch(0, 5, "a", speaker="A"), stretch(4, 8, "b", speaker=None)])
+    assert [(row["speaker"], row["status"]) for row in rows] == [
+        ("A", "keep"),
+        ("of the folder", "drop"),
+    ]
+
+
+def test_a_turn_without_a_text_is_a_segment_to_be_heard():
+    rows, _ = rows_of([stretch(0, 5, None, speaker="A"), stretch(5, 9, "known", speaker="B")])
+    assert [(row["text"], row["text_source"], row["speaker"]) for row in rows] == [
+        (None, None, "A"),
+        ("known", "known", "B"),
+    ]
+
+
+def test_in_cut_speech_the_time_says_who_speaks():
+    known = distinct([stretch(0, 50, "a", speaker="A"), stretch(50, 99, "b", language="de")])
+    assert given(known, RATE_HZ, 100 * RATE_HZ, whole_s=15) is None
+    assert speaking(known, 10) == {"speaker": "A"}
+    assert speaking(known, 60) == {"language": "de"} and speaking(known, 99.5) == {}
+
+
+times = st.tuples(st.floats(0, 20), st.floats(0.001, 9)).map(lambda t: (t[0], t[0] + t[1]))
+
+
+@cases(st.lists(times, min_size=1, max_size=12), st.integers(1, 15_000))
+def test_spans_are_disjoint_within_the_recording_and_of_some_length(stretches, n_samples):
+    known = distinct([stretch(start, end, f"{i}") for i, (start, end) in enumerate(stretches)])
+    spans = given(known, RATE_HZ, n_samples)
+    if spans is None:
+        assert all(round(start * RATE_HZ) >= n_samples for start, _ in stretches)
+        return
+    edges = [edge for span in spans.spans for edge in span]
+    assert edges == sorted(edges) and 0 <= edges[0] and edges[-1] <= n_samples
+    assert all(start < end for start, end in spans.spans)
+    assert len(spans.spans) == len(spans.entries) == len(known) - spans.beyond
+
+
+def test_two_texts_of_a_stretch_are_both_kept():
+    (one,) = distinct([stretch(0, 1, "too"), stretch(0, 1, "two"), stretch(0, 1, "Two!")])
+    assert one["texts"] == ["too", "two"] and one["text"] is None
+    with pytest.raises(KeyError):
+        one["speaker"]
