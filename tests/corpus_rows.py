@@ -50,6 +50,7 @@ def recording(name="r0", seconds=60.0, **more):
 def validate_settings(**changed):
     """Settings of `validate` for these rows."""
     section = {
+        "min_words": 1,
         "min_s": 0.5,
         "max_s": 30.0,
         "min_chars_per_s": 2.0,

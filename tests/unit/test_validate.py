@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 from corpus_rows import recording, segment, table, validate_settings
 from voicekiln import tables
-from voicekiln.corpus.losses import check_losses, check_sizes, check_total
+from voicekiln.corpus.losses import STEPS, check_losses, check_sizes, check_total
 from voicekiln.corpus.validate import ANOTHER_SPEAKER, MIN_SEGMENTS, validate
 from voicekiln.errors import UserError
 
-LIMITS = dict.fromkeys(("segment", "transcribe", "align", "deduplicate", "validate", "split"), 0.5)
+LIMITS = dict.fromkeys(STEPS, 0.5) | {"total": 1.0}
 
 
 def run(segments, features=None, **changed):
@@ -54,6 +54,19 @@ def test_each_rule_gives_reason_value_and_limit(row, reason, value, limit):
     else:
         assert (result["status"], result["step"], result["reason"]) == ("drop", "validate", reason)
         assert (result["value"], result["limit"]) == (pytest.approx(value), limit)
+
+
+def test_few_words_are_dropped_on_request_where_words_can_be_counted():
+    rows = table(
+        segment("yes", length_s=1, language="en"),
+        segment("No - never!", 4, language="en"),
+        segment("it's a 3rd one", 8, language="en"),
+        segment("你好你好你好", 12, language="zh"),
+    )
+    assert run(rows, script=None)[0]["status"].eq("keep").all()
+    result = run(rows, script=None, min_words=3)[0]
+    assert result["reason"].dropna().to_dict() == dict.fromkeys((0, 1), "too few words")
+    assert result["value"].dropna().to_dict() == {0: 1.0, 1: 2.0}
 
 
 def test_what_was_dropped_before_keeps_its_reason():
@@ -152,6 +165,24 @@ def test_a_step_may_lose_its_share_of_what_it_was_given():
         check_losses(segments, ("segment", "validate"), LIMITS | {"validate": 0.4}, "voice")
     assert "why: 1 segments" in str(error.value)
     assert "r0.wav, 8.00-10.00 s, 1 (limit 2): text" in str(error.value)
+
+
+def test_all_steps_together_have_a_limit_too():
+    segments = lossy("segment", "align", "correct", "deduplicate", None)
+    check_losses(segments, ("deduplicate",), LIMITS | {"total": 0.8}, "voice")
+    with pytest.raises(UserError, match=r"up to deduplicate drop 80%.*max_loss.total = 0.7"):
+        check_losses(segments, ("deduplicate",), LIMITS | {"total": 0.7}, "voice")
+
+
+def test_the_worst_segments_are_shown():
+    rows = [
+        segment("text", 4 * i, status="drop", step="validate", reason="noisy", value=v, limit=10.0)
+        for i, v in enumerate([9.0, 3.0, 8.0, 1.0, 7.0, 6.0, 5.0])
+    ]
+    with pytest.raises(UserError) as error:
+        check_losses(table(*rows), ("validate",), LIMITS, "voice")
+    shown = [line.split(", ")[2].split()[0] for line in str(error.value).splitlines()[2:]]
+    assert shown == ["1", "3", "5", "6", "7"]
 
 
 def test_nothing_given_is_nothing_lost():

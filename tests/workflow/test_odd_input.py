@@ -120,7 +120,7 @@ def test_every_file_gets_a_row_and_the_good_ones_a_segment(workflow):
         "transcripts": "sidecar",
         "shards": 3,
         "max_bad_recordings": 1.0,
-        "max_loss": {step: 1.0 for step in ("segment", "transcribe", "align", "validate")},
+        "max_loss": {step: 1.0 for step in ("segment", "transcribe", "align", "validate", "total")},
         "validate": {"max_deviation": 100.0},
     }
     before = sorted(os.listdir(workflow.dir))

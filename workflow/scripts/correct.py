@@ -55,7 +55,8 @@ def main(smk):
     lines = [json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in conflicts]
     write_atomic(files[-1], "".join(lines))
     limits = smk.params.settings["max_loss"]
-    check_losses(segments, ("segment", "transcribe", "align"), limits, smk.wildcards.corpus)
+    steps = ("segment", "transcribe", "align", "correct")
+    check_losses(segments, steps, limits, smk.wildcards.corpus)
     tables.write_digest(digest, files)
 
 

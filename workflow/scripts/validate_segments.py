@@ -9,6 +9,7 @@ from voicekiln.corpus.losses import check_losses
 from voicekiln.corpus.measure import by_segment
 from voicekiln.corpus.texts import with_digits
 from voicekiln.corpus.validate import ValidateSettings, validate
+from voicekiln.corpus.variety import monotony
 from voicekiln.store.files import write_atomic
 
 log = logging.getLogger("validate")
@@ -29,6 +30,8 @@ def main(smk):
     if len(suspects):
         log.warning("%d segments may be of another speaker: suspects.jsonl", len(suspects))
     log.info("%d of %d segments kept", int((table["status"] == "keep").sum()), len(table))
+    for note in monotony(table):
+        log.warning("%s", note)
     digest = Path(smk.output.digest)
     target = digest.parent / "segments.parquet"
     tables.write(table, target, tables.SEGMENTS)

@@ -21,16 +21,17 @@ SMALL = ((50, 5, "very small"), (100, 10, "small for a fine-tuning"))
 def check_losses(
     table: pd.DataFrame, steps: tuple[str, ...], limits: Mapping[str, float], corpus: str
 ) -> None:
-    """Stop when one of these steps dropped more of the audio it was given than its limit.
+    """Stop when one of these steps dropped more of the audio it was given than its limit, or all
+    steps so far more of all.
 
     Args:
         table: `tables.SEGMENTS` after these steps.
         steps: names as in the column `step`, in their order; those after them count as kept.
-        limits: section `max_loss`: share of the audio, by step.
+        limits: section `max_loss`: share of the audio, by step, and `total`.
         corpus: its name, for the message.
 
     Raises:
-        UserError: with the reasons, some segments of each, and the key to change.
+        UserError: with the reasons, the worst segments of each, and the key to change.
     """
     samples = (table["end"] - table["start"]).astype("int64")
     gone = table["status"] == "drop"
@@ -43,14 +44,28 @@ def check_losses(
         if share > limits[step]:
             raise UserError(
                 f"corpus {corpus}: the step {step} drops {share:.0%} of the audio it was given, "
-                f"the limit is corpora.{corpus}.max_loss.{step} = {limits[step]:g}. Look at the "
-                "segments below; mend the data or the settings, or raise the limit.\n"
-                + _reasons(table[lost])
+                + _limit(corpus, step, limits, table[lost])
             )
+    share = samples[gone].sum() / samples.sum() if len(table) else 0.0
+    if share > limits["total"]:
+        raise UserError(
+            f"corpus {corpus}: the steps up to {steps[-1]} drop {share:.0%} of the audio of all "
+            "segments, " + _limit(corpus, "total", limits, table[gone])
+        )
+
+
+def _limit(corpus, key, limits, lost):
+    return (
+        f"the limit is corpora.{corpus}.max_loss.{key} = {limits[key]:g}. Look at the segments "
+        "below, the worst first; mend the data or the settings, or raise the limit.\n"
+        + _reasons(lost)
+    )
 
 
 def _reasons(lost):
     lines = []
+    lost = lost.assign(beyond=(lost["value"] - lost["limit"]).abs())
+    lost = lost.sort_values(["beyond", "path", "start"], ascending=[False, True, True])
     for reason, rows in sorted(lost.groupby("reason"), key=lambda pair: (-len(pair[1]), pair[0])):
         lines.append(f"  {reason}: {len(rows)} segments")
         for row in rows.head(EXAMPLES).itertuples():

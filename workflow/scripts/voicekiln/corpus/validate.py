@@ -11,7 +11,7 @@ import pandas as pd
 
 from voicekiln.audio.speaker import speaker_distances
 from voicekiln.text.clean import letters, script_share
-from voicekiln.text.scripts import main_scripts
+from voicekiln.text.scripts import WITHOUT_SPACES, main_scripts, words
 
 MIN_SEGMENTS = 30  # of a speaker, to know what is usual
 MAD_TO_SIGMA = 1.4826  # of a normal distribution
@@ -29,6 +29,7 @@ ANOTHER_SPEAKER = "sounds like another speaker"
 class ValidateSettings:
     """Section `validate` of a corpus."""
 
+    min_words: int
     min_s: float
     max_s: float
     min_chars_per_s: float
@@ -95,6 +96,8 @@ def _rules(table, settings) -> Iterator[tuple[str, pd.Series, pd.Series, float]]
     texts = table["text"].fillna("").astype(object)
     seconds = ((table["end"] - table["start"]) / table["rate_hz"]).astype(float)
     n_chars = texts.map(lambda text: len(letters(text))).astype(float)
+    spaced = ~table["language"].isin(WITHOUT_SPACES)
+    n_words = texts.where(spaced).map(lambda text: len(words(text)), na_action="ignore")
     rate = n_chars / seconds
     given = table["text_source"] == "known"
 
@@ -106,6 +109,7 @@ def _rules(table, settings) -> Iterator[tuple[str, pd.Series, pd.Series, float]]
 
     unsure = table["avg_logprob"] < settings.min_avg_logprob
     yield at_least("no text", n_chars, 1)
+    yield at_least("too few words", n_words.astype(float), settings.min_words)
     yield at_least("too short", seconds, settings.min_s)
     yield at_most("too long", seconds, settings.max_s)
     yield at_most("no speech heard", table["no_speech_prob"], settings.max_no_speech_prob, unsure)

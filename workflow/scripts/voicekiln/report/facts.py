@@ -15,6 +15,7 @@ import pandas as pd
 from voicekiln import tables
 from voicekiln.audio.span import load_span
 from voicekiln.corpus.quality import concerns
+from voicekiln.corpus.variety import monotony
 from voicekiln.provenance import sha256_file
 from voicekiln.report.clips import Clips
 from voicekiln.store.items import Store
@@ -93,13 +94,15 @@ def corpus_facts(folder: Path) -> dict[str, Any]:
     """The account of a corpus: ledger, its lines in the order of the steps, leaks, hashes."""
     ledger = read_json(folder / "ledger.json")
     digest = folder / "DIGEST.json"
-    recordings = folder / "recordings.parquet"
+    recordings, segments = folder / "recordings.parquet", folder / "segments.parquet"
+    worries = concerns(tables.read(recordings)) if recordings.exists() else []
+    worries += monotony(tables.read(segments)) if segments.exists() else []
     return {
         "name": folder.name,
         "folder": folder.as_posix(),
         "ledger": ledger,
         "funnel": funnel(ledger) if ledger and ledger["rate_hz"] else [],
-        "concerns": concerns(tables.read(recordings)) if recordings.exists() else [],
+        "concerns": worries,
         "leaks": read_json(folder / "leaks.json"),
         "files": (read_json(digest) or {"files": []})["files"],
         "sha256": sha256_file(digest) if digest.exists() else None,

@@ -13,6 +13,7 @@ import num2words
 
 from voicekiln.text import lists
 from voicekiln.text.clean import clean
+from voicekiln.text.scripts import WITHOUT_SPACES
 
 UNITS = Path(__file__).with_name("units.tsv")
 ETHIOPIC_NUMBER = re.compile("[\u1369-\u137c]+")
@@ -24,7 +25,6 @@ GROUP_AFTER = re.compile(r" \d{3}(?!\d)")
 WHOLE_GROUP = re.compile(r"\d{3}(?!\d)")
 DOT_GOES_ON = re.compile(r"\.\s+\w")  # 3. Mai
 DOTTED_ORDINALS = frozenset("de da nb nn no fi cs sk hu sl hr sr et lv is tr".split())
-WITHOUT_SPACES = frozenset("ja zh yue th lo km my".split())
 SEPARATORS = frozenset(".,:፣፤፥፦።،؛۔，：；。、")
 UNIT_SIGN = re.compile(r"\s?[%$€£°]")
 CODES = {"kk": "kz", "nb": "no", "nn": "no"}  # as num2words calls them

@@ -41,8 +41,15 @@ _SEVERAL = {
 _SCRIPTS = {
     language: (script,) for script, some in _LANGUAGES.items() for language in some.split()
 } | _SEVERAL
+WITHOUT_SPACES = frozenset("ja zh yue th lo km my bo dz".split())  # between words
 
 
 def main_scripts(language: str) -> tuple[str, ...]:
     """The scripts that a language (ISO 639 code) is usually written in; none if not known here."""
     return _SCRIPTS.get(language, ())
+
+
+def words(text: str) -> list[str]:
+    """The words of a text whose script sets spaces between them, without the signs at them."""
+    parts = ("".join(c for c in part if c.isalnum() or c in "'’-") for part in text.split())
+    return [part for part in parts if any(c.isalnum() for c in part)]
