@@ -1,16 +1,10 @@
 """Stretches that come with a recording: which become segments, and who speaks in them."""
 
-import sys
-
 import pytest
-from conftest import ROOT
 from hypothesis import given as cases
 from hypothesis import strategies as st
+from segment import segment_rows
 from voicekiln.corpus.segments import distinct, given, speaking
-
-sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
-
-from segment import segment_rows  # noqa: E402
 
 RATE_HZ = 1000
 RECORDING = {

@@ -1,11 +1,16 @@
 """What is measured of each segment: noise, bandwidth, pitch."""
 
+from types import SimpleNamespace
+
+import measure as script
 import numpy as np
 import pytest
 import soundfile
 import soxr
+from corpus_rows import segment, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from voicekiln import tables
 from voicekiln.audio import decode, measures, vad
 from voicekiln.audio.pitch import voiced_pitch_hz
 from voicekiln.corpus import measure as module
@@ -192,3 +197,26 @@ def test_results_are_those_of_this_version(tmp_path):
     assert {name: found[name] for name in GOLDEN} == pytest.approx(GOLDEN, rel=0.002)
     features = {i: found["speaker_features"][i] for i in GOLDEN_FEATURES}
     assert features == pytest.approx(GOLDEN_FEATURES, abs=0.01)
+
+
+def test_dropped_segments_are_measured_too(tmp_path, monkeypatch):
+    """A correction may bring one back; it has to be found among the copies then."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(script.job, "start", lambda smk: None)
+    store, key = stored(tmp_path / "results" / "store", np.tile(voice(150, 1.0), 6))
+    store.close()
+    rows = [
+        segment("said", 0.0, item=key, rate_hz=RATE_HZ),
+        segment(None, 3.0, item=key, rate_hz=RATE_HZ, status="drop", step="transcribe"),
+    ]
+    tables.write(table(*rows), tmp_path / "in.parquet", tables.SEGMENTS)
+    script.main(
+        SimpleNamespace(
+            input=SimpleNamespace(table="in.parquet", speaker_model=[]),
+            output=SimpleNamespace(table="out.parquet", acoustics="acoustics.parquet"),
+            params=SimpleNamespace(settings={"measure": {"speaker_model_sha256": None}}),
+            threads=1,
+        )
+    )
+    assert tables.read(tmp_path / "out.parquet")["pitch_hz"].notna().all()
+    assert tables.read(tmp_path / "acoustics.parquet")["fingerprint"].notna().all()

@@ -13,10 +13,14 @@ import soundfile
 import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from normalize import make
 from voicekiln.audio import normalize as module
 from voicekiln.audio.clipping import ClippingDetector
 from voicekiln.audio.normalize import NormalizeSettings, choose_gain_db, normalize
 from voicekiln.audio.probe import AudioError
+from voicekiln.errors import UserError
+from voicekiln.provenance import sha256_file
+from voicekiln.store.items import Store
 
 SETTINGS = NormalizeSettings(
     rate_hz=24_000, loudness_lufs=-23.0, true_peak_dbtp=-1.0, max_gain_db=30.0
@@ -188,7 +192,7 @@ def test_golden(tmp_path, rate_hz, subtype, n_samples, clipped, measured, heard)
     samples = noise(70_000, seed=5, channels=2) + 0.05
     samples[20_000:20_030] = 0.9
     result, _ = normalized(tmp_path, samples, rate_hz, subtype=subtype)
-    assert module.VERSION == 3
+    assert module.VERSION == 4
     assert (result.n_samples, result.clipped) == (n_samples, clipped)
     assert (
         result.dc_offset,
@@ -233,3 +237,17 @@ def test_clipping_in_one_channel_is_enough(tmp_path):
     stereo = np.stack([np.zeros(24_000), np.clip(tone, -1, 1)], axis=1)
     result, _ = normalized(tmp_path, stereo, 24_000, subtype="PCM_16")
     assert result.clipped == [[0, 100]]
+
+
+def test_a_file_that_changed_since_it_was_listed_is_not_stored_as_what_it_was(tmp_path):
+    """Its text, its corrections and its name belong to the content that was listed."""
+    source = tmp_path / "a.wav"
+    soundfile.write(source, noise(24_000), 24_000)
+    listed = sha256_file(source)
+    store = Store(tmp_path / "store", "normalize", {})
+    key = store.key(content=listed)
+    soundfile.write(source, noise(48_000, seed=1), 24_000)
+    with pytest.raises(UserError, match="a.wav: changed since it was listed; run snakemake again"):
+        make(store, key, source, listed, SETTINGS, [])
+    assert store.get(key) is None and not list((tmp_path / "store").rglob("*.flac"))
+    assert make(store, key, source, sha256_file(source), SETTINGS, [])["n_samples"] == 48_000

@@ -26,7 +26,7 @@ from voicekiln.audio.loudness import LoudnessMeter, TruePeakMeter
 from voicekiln.audio.measures import RoomMeter, SpectrumMeter
 from voicekiln.audio.probe import AudioError
 
-VERSION = 3
+VERSION = 4
 BLOCK_S = 10.0
 # Aliases 28 bits down instead of HQ's 20, for a tenth more of the cheapest step there is.
 QUALITY = "VHQ"
