@@ -1,4 +1,4 @@
-"""Rows of different lengths that lie one after the other in flat arrays."""
+"""Whole arrays at once: rows of different lengths one after the other, sorted numbers."""
 
 from collections.abc import Iterator
 
@@ -27,3 +27,9 @@ def sums(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
     reached = np.append(0, np.cumsum(values, dtype=np.int64))
     ends = np.cumsum(counts)
     return reached[ends] - reached[ends - counts]
+
+
+def distinct(keys: np.ndarray) -> np.ndarray:
+    """`keys` sorted, each once (`np.unique` hashes, which is many times slower here)."""
+    keys.sort()
+    return keys[np.append(True, keys[1:] != keys[:-1])] if len(keys) else keys

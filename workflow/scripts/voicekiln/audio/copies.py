@@ -12,13 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from voicekiln.ragged import portions, ranges, sums
+from voicekiln.ragged import distinct, portions, ranges, sums
 
 WAYS = 4
 SHARE_BITS = 2  # the share of the patterns that is looked at is 2^-SHARE_BITS
-MAX_KEY_BITS = 25
+MAX_KEY_BITS = 24
 LOOK_UPS = 256  # frames of others that a clip is held against in each way
-PROBES = ((-16, 16), (-64, -48, -32, 32, 48, 64))  # frames from the equal one, looked at in turn
+NEXT = (-16, 16)  # frames from an equal one, where no others overlap: these are held ready,
+PROBES = ((-32, 32), (-64, -48, 48, 64))  # and these looked at in turn
 PROBE_MARGIN = 0.1  # above the distance that is allowed, as a probe is short
 GAP = 64  # empty frames between clips: a probe beyond the end of one meets nothing
 SPARSE_FRAMES = 4  # one of these is compared at first
@@ -93,9 +94,9 @@ def copies(
         index = _Index(prints, way)
         for first in range(0, len(asking), BLOCK):
             clips = asking[first : first + BLOCK]
-            met.append(index.meet(clips, max_distance + PROBE_MARGIN))
+            met.append(index.meet(clips, max_distance + PROBE_MARGIN, parts))
         del index  # before the next is made
-    met = np.unique(np.concatenate(met))
+    met = distinct(np.concatenate(met))
     pair = met >> np.uint64(OFFSET_BITS)
     offset = _field(met, 0, OFFSET_BITS) - (1 << OFFSET_BITS - 1)
     i, j = _field(pair, CLIP_BITS, CLIP_BITS), _field(pair, 0, CLIP_BITS)
@@ -122,25 +123,29 @@ class _Index:
         ends: where those of each clip end, 0 first.
         firsts: where in `sorted` each key begins.
         sorted: the same places by their keys, of each key in the order of the clips.
+        around: the frames at `NEXT` of each of them.
     """
 
     def __init__(self, prints, way):
         self.prints = prints
         self.mask = np.uint32(0xFFFFFFFF ^ 0xFF << 8 * way)
         self.by_start = np.argsort(prints.starts, kind="stable")
+        self.starts = prints.starts[self.by_start]
         self.rows, self.ends = self._chosen()
-        n_bits = min(MAX_KEY_BITS, len(self.rows).bit_length() + 1)
+        n_bits = min(MAX_KEY_BITS, len(self.rows).bit_length())
         self.shift = np.uint32(32 - SHARE_BITS - n_bits)
         keys = np.empty(len(self.rows), np.uint64)
+        self.firsts = np.zeros((1 << n_bits) + 1, np.uint32)
         for first in range(0, len(keys), MAX_COMPARED):
-            here = slice(first, first + MAX_COMPARED)
-            keys[here] = self._hashes(self.rows[here]) >> self.shift
-            keys[here] = keys[here] << 32 | np.arange(
-                first, first + len(keys[here]), dtype=np.uint64
-            )
+            hashes = self._hashes(self.rows[first : first + MAX_COMPARED]) >> self.shift
+            places = np.arange(first, first + len(hashes), dtype=np.uint64)
+            keys[first : first + len(hashes)] = hashes.astype(np.uint64) << 32 | places
+            self.firsts[1:] += np.bincount(hashes, minlength=1 << n_bits).astype(np.uint32)
+        np.cumsum(self.firsts, out=self.firsts)
         keys.sort()
-        self.firsts = np.searchsorted(keys, np.arange((1 << n_bits) + 1, dtype=np.uint64) << 32)
         self.sorted = self.rows[keys.view("<u4")[::2]]
+        del keys
+        self.around = [prints.bits[self.sorted + np.uint32(at % (1 << 32))] for at in NEXT]
 
     def _hashes(self, rows):
         return (self.prints.bits[rows] & self.mask) * np.uint32(0x9E3779B1)
@@ -156,7 +161,7 @@ class _Index:
             counts += sums(chosen, some.counts).tolist()
         return np.concatenate(parts), np.cumsum(counts)
 
-    def meet(self, clips, limit):
+    def meet(self, clips, limit, parts):
         """Others that share a key with these and are alike around it.
 
         Returns:
@@ -167,35 +172,41 @@ class _Index:
         mine = self.rows[ranges(self.ends[clips], counts)].astype(np.int64)
         owner = np.repeat(np.arange(len(clips)), counts)
         keys = self._hashes(mine) >> self.shift
-        begins = self.firsts[keys]
+        begins = self.firsts[keys].astype(np.int64)
         found = self.firsts[keys + 1] - begins
         order = np.lexsort((found, owner))
         mine, begins, found = mine[order], begins[order], found[order]
         before = np.cumsum(found) - found
         earlier = np.append(0, sums(found, counts))[:-1].cumsum()  # those of other clips
         taken = np.clip(LOOK_UPS - (before - earlier[owner]), 0, found)
-        other = self.sorted[ranges(begins, taken)].astype(np.int64)
-        mine = np.repeat(mine, taken)
+        place, query = ranges(begins, taken), np.repeat(np.arange(len(mine)), taken)
+        words = zip(NEXT, self.around, strict=True)
+        alike = _alike(((bits[mine + at][query], held[place]) for at, held in words), limit)
+        mine, other = mine[query[alike]], self.sorted[place[alike]].astype(np.int64)
         for probes in PROBES:
-            differing, counted = np.zeros((2, len(mine)), np.int16)
-            for probe in probes:
-                one, two = bits[mine + probe], bits[other + probe]
-                both = (one != 0) & (two != 0)
-                differing += both * np.bitwise_count(one ^ two)
-                counted += both
-            alike = differing <= limit * 32 * counted
+            alike = _alike(((bits[mine + at], bits[other + at]) for at in probes), limit)
             mine, other = mine[alike], other[alike]
         a, b = self._clips(mine), self._clips(other)
-        apart = a != b
-        a, b = a[apart], b[apart]
-        offset = (other[apart] - self.prints.starts[b]) - (mine[apart] - self.prints.starts[a])
-        offset = np.where(a < b, -offset, offset) + (1 << OFFSET_BITS - 1)
+        starts = self.prints.starts
+        offset = (mine - starts[a]) - (other - starts[b])
+        laid = (a != b) & (_overlap(self.prints, a, b, offset, parts)[1] > 0)
+        a, b, offset = a[laid], b[laid], offset[laid]
+        offset = np.where(a < b, offset, -offset) + (1 << OFFSET_BITS - 1)
         pair = np.minimum(a, b) << CLIP_BITS | np.maximum(a, b)
-        return np.unique(pair.astype(np.uint64) << OFFSET_BITS | offset.astype(np.uint64))
+        return distinct(pair.astype(np.uint64) << OFFSET_BITS | offset.astype(np.uint64))
 
     def _clips(self, rows):
-        starts = self.prints.starts[self.by_start]
-        return self.by_start[np.searchsorted(starts, rows, side="right") - 1]
+        return self.by_start[np.searchsorted(self.starts, rows, side="right") - 1]
+
+
+def _alike(pairs, limit):
+    """Where the words that are no silence differ in at most this share of their bits."""
+    differing = counted = 0
+    for one, two in pairs:
+        both = (one != 0) & (two != 0)
+        differing = differing + np.bitwise_count(one ^ two) * both
+        counted = counted + both.astype(np.uint8)
+    return differing <= limit * 32 * counted
 
 
 def _distances(prints, i, j, offset, parts, every=1):
@@ -203,10 +214,8 @@ def _distances(prints, i, j, offset, parts, every=1):
 
     Frames of digital silence, which are 0 in both, do not count. Of the others one of `every`.
     """
-    first = np.maximum(0, offset)
-    n = np.minimum(prints.counts[i], offset + prints.counts[j]) - first
-    shorter, longer = np.sort([prints.counts[i], prints.counts[j]], axis=0)
-    enough = np.flatnonzero((n > 0) & (n >= MIN_OVERLAP * (shorter if parts else longer)))
+    first, n = _overlap(prints, i, j, offset, parts)
+    enough = np.flatnonzero(n)
     one, two = prints.starts[i] + first, prints.starts[j] + first - offset
     sounding = np.minimum(_sounding(prints, i), _sounding(prints, j))
     distance = np.ones(len(offset))
@@ -220,6 +229,15 @@ def _distances(prints, i, j, offset, parts, every=1):
         known = (counted > 0) & (every * counted >= MIN_OVERLAP * sounding[which])
         distance[which[known]] = differing[known] / (32 * counted[known])
     return distance
+
+
+def _overlap(prints, i, j, offset, parts):
+    """From which frame of `i` on how many lie upon frames of `j`; none where these are too few."""
+    a, b = prints.counts[i], prints.counts[j]
+    first = np.maximum(0, offset)
+    n = np.minimum(a, offset + b) - first
+    whole = np.minimum(a, b) if parts else np.maximum(a, b)
+    return first, np.where(n >= MIN_OVERLAP * whole, n, 0)
 
 
 def _sounding(prints, which):

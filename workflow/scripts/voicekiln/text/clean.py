@@ -1,8 +1,28 @@
 """Transcripts as they enter the data set, and as they are compared."""
 
 import unicodedata
+from collections.abc import Callable
 
 JOINERS = "\u200c\u200d"  # invisible, but they change how some scripts are written and read
+
+
+class Translation(dict):
+    """What becomes of each character, by a rule that is asked once for each."""
+
+    def __init__(self, rule: Callable[[str], str | None]):
+        self.rule = rule
+
+    def __missing__(self, code: int) -> str | None:
+        self[code] = self.rule(chr(code))
+        return self[code]
+
+
+def _written(c):
+    return c if c.isspace() or c in JOINERS or unicodedata.category(c)[0] != "C" else None
+
+
+WRITTEN = Translation(_written)
+COMPARED = Translation(lambda c: c if unicodedata.category(c)[0] in "LNM" else " ")
 
 
 def clean(text: str) -> str:
@@ -12,19 +32,13 @@ def clean(text: str) -> str:
     hyphens, direction marks, unassigned codes) are removed: each would become a token of its own.
     """
     text = unicodedata.normalize("NFC", text)
-    seen = "".join(c for c in text if c.isspace() or c in JOINERS or _is_written(c))
-    return " ".join(seen.split())
-
-
-def _is_written(character: str) -> bool:
-    return unicodedata.category(character)[0] != "C"
+    return " ".join(text.translate(WRITTEN).split())
 
 
 def comparable(text: str) -> str:
     """`text` for comparison: NFKC, case folded, letters, digits and marks only."""
     text = unicodedata.normalize("NFKC", text).casefold()
-    kept = "".join(c if unicodedata.category(c)[0] in "LNM" else " " for c in text)
-    return " ".join(kept.split())
+    return " ".join(text.translate(COMPARED).split())
 
 
 def letters(text: str) -> str:

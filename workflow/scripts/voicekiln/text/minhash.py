@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from voicekiln.ragged import portions, ranges
+from voicekiln.ragged import distinct, portions, ranges
 
 SHINGLE = 4  # characters
 HASHES = 128
@@ -77,7 +77,7 @@ def _sketch(texts, threshold):
     mixed ^= mixed >> np.uint64(33)
     mixed *= np.uint64(0xFF51AFD7ED558CCD)
     # the text's number above, its shingle's hash below: one sort makes all sets at once
-    keys = _distinct((owner.astype(np.uint64) << np.uint64(32)) | (mixed >> np.uint64(32)))
+    keys = distinct((owner.astype(np.uint64) << np.uint64(32)) | (mixed >> np.uint64(32)))
     shingles = keys.astype(np.uint32)
     ends = np.searchsorted(keys, np.arange(len(texts) + 1, dtype=np.uint64) << np.uint64(32))
     rng = np.random.default_rng(1)
@@ -127,12 +127,6 @@ def _members(sketches, which):
     return (place << np.uint64(32)) | sketches.shingles[rows]
 
 
-def _distinct(keys):
-    """`keys` sorted, each once (`np.unique` hashes, which is many times slower here)."""
-    keys.sort()
-    return keys[np.append(True, keys[1:] != keys[:-1])] if len(keys) else keys
-
-
 def bands(threshold: float) -> tuple[int, int]:
     """Number and length of the bands: the longest that miss a pair at `threshold` less than `MISS`.
 
@@ -179,7 +173,7 @@ class Index:
                 agree = (asked.marks[q] == self.sketches.marks[t]).sum(axis=1, dtype=np.uint8)
                 alike = agree >= (self.threshold - MARGIN) * HASHES
                 found.append((q[alike] << 32) | t[alike])
-        pairs = _distinct(np.concatenate([np.empty(0, np.int64), *found]))
+        pairs = distinct(np.concatenate([np.empty(0, np.int64), *found]))
         q, t = pairs >> 32, pairs & 0xFFFFFFFF
         share = jaccard(asked, q, self.sketches, t)
         near = share >= self.threshold
