@@ -200,7 +200,8 @@ def time_deduplicate(folder: Path) -> None:
     segments = tables.read_checked(digest, "segments.parquet")
     columns = ["segment_id", "fingerprint"]
     heard = prints(segments, tables.read_columns(digest, "acoustics.parquet", columns))
-    _, pairs = deduplicate(segments, heard, DeduplicateSettings(0.3, 1, 0.85, True))
+    settings = DeduplicateSettings(0.3, 1, 0.85, True)
+    _, pairs = deduplicate(segments, heard, settings, segments["start"] > 0)
     seconds = time.process_time() - began
     print(f"{len(segments):10}{seconds:8.1f}{peak_mb():10.0f}{len(pairs):10}", flush=True)
 

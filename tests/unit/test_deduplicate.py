@@ -24,12 +24,12 @@ def name(row):
     return row["segment_id"]
 
 
-def run(*rows, prints=None, **changed):
-    """Table and pairs; `prints` by segment id."""
+def run(*rows, prints=None, validating=(), **changed):
+    """Table and pairs; `prints` by segment id, `validating` by path."""
     segments = table(*rows)
     found = [(prints or {}).get(one) for one in segments["segment_id"]]
     chosen = dataclasses.replace(SETTINGS, **changed)
-    return deduplicate(segments, Prints.of(found), chosen)
+    return deduplicate(segments, Prints.of(found), chosen, segments["path"].isin(validating))
 
 
 def noise(seed, n=120):
@@ -73,6 +73,16 @@ def test_what_stays_is_decided_by_hand_source_trust_and_quality(better, worse):
     for order in (rows, rows[::-1]):
         result, _ = run(*order)
         assert dropped(result) == {name(rows[1]): "same text"}
+
+
+def test_what_validates_stays_unless_another_is_marked():
+    old = segment("say it", 0, recording="r0", trust=0.3)
+    better = {"recording": "r1", "trust": 0.9, "text_source": "known"}
+    for more, gone in (({}, "r1"), ({"marked": "keep"}, "r0")):
+        rows = [old, segment("say it", 0, **better | more)]
+        result, _ = run(*rows, validating=["r0.wav"])
+        assert list(dropped(result)) == [f"{gone}_0_48000"]
+    assert list(dropped(run(old, segment("say it", 0, **better))[0])) == [name(old)]
 
 
 def test_a_copy_of_a_recording_is_dropped_with_its_distance():

@@ -8,7 +8,16 @@ from corpus_rows import segment, table
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from voicekiln.audio.copies import Prints
-from voicekiln.corpus.split import SplitSettings, choose, groups, imbalances, split
+from voicekiln.corpus.deduplicate import DeduplicateSettings, deduplicate
+from voicekiln.corpus.split import (
+    SplitSettings,
+    _draw,
+    choose,
+    groups,
+    imbalances,
+    split,
+    validating,
+)
 
 SETTINGS = SplitSettings(
     val_share=0.2,
@@ -94,9 +103,31 @@ def test_what_validates_stays_when_data_is_added_or_removed(corpus, more, speake
         assert set(first) <= choose(rows, names[rows is before], pinned)
 
 
-def _draws_low(name):
-    from voicekiln.corpus.split import _draw
+@settings(deadline=None)
+@given(corpora, corpora)
+def test_better_duplicates_take_nothing_from_validation_into_training(corpus, more):
+    """But for a choice of last resort."""
+    chosen = {"per_speaker": False, "min_recordings": 1, "leak_similarity": 1.0}
+    drawn = dataclasses.replace(SETTINGS, **chosen)
+    said = []
+    for rows in (build(corpus), build(corpus + more)):
+        rows["trust"] = rows["recording_id"].str[1:].astype(int) / 100
+        prints = Prints.of([None] * len(rows))
+        rules = DeduplicateSettings(0.0, 1, 1.0, False)
+        rows, _ = deduplicate(rows, prints, rules, validating(rows, drawn))
+        kept, _ = split(rows, prints, drawn)
+        by_draw = (kept["split"] == "val") & kept["recording_id"].map(_draws_low)
+        said.append(
+            {
+                name: set(kept.loc[where, "text"])
+                for name, where in (("val", by_draw), ("train", kept["split"] == "train"))
+            }
+        )
+    assert said[0]["val"] <= said[1]["val"]
+    assert not said[0]["val"] & said[1]["train"]
 
+
+def _draws_low(name):
     return _draw(name, SETTINGS.seed) < SETTINGS.val_share
 
 

@@ -8,6 +8,7 @@ from voicekiln.corpus.corrections import uphold
 from voicekiln.corpus.deduplicate import DeduplicateSettings, deduplicate
 from voicekiln.corpus.losses import check_losses
 from voicekiln.corpus.measure import prints
+from voicekiln.corpus.split import SplitSettings, validating
 from voicekiln.store.files import write_atomic
 
 log = logging.getLogger("deduplicate")
@@ -22,7 +23,8 @@ def main(smk):
     )
     heard = prints(segments, acoustics)
     del acoustics
-    table, pairs = deduplicate(segments, heard, settings)
+    val = validating(segments, SplitSettings.of(smk.params.settings["split"]))
+    table, pairs = deduplicate(segments, heard, settings, val)
     table = uphold(table)
     kept = table.loc[table["status"] == "keep", "segment_id"]
     pairs["dropped"] &= ~pairs["other"].isin(kept)

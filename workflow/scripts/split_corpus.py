@@ -25,9 +25,9 @@ def main(smk):
     )
     heard = prints(segments, acoustics)
     del acoustics
-    section = dict(smk.params.settings["split"])
-    min_train, min_val = section.pop("min_train"), section.pop("min_val")
-    settings = SplitSettings(**section | {"validation": tuple(section["validation"])})
+    section = smk.params.settings["split"]
+    min_train, min_val = section["min_train"], section["min_val"]
+    settings = SplitSettings.of(section)
     check_pinned(recordings, settings.validation)
     table, leaks = split(segments, heard, settings)
     for line in imbalances(leaks["lengths"], settings.val_share):

@@ -14,6 +14,7 @@ PAIRS = ["kind", "kept", "other", "similarity", "same_text", "dropped"]
 # by what the most trustworthy of several is chosen; the last one makes the order total
 BY = {
     "marked": False,
+    "validates": False,
     "given": False,
     "trust": False,
     "clipped_share": True,
@@ -36,17 +37,19 @@ class DeduplicateSettings:
 
 
 def deduplicate(
-    table: pd.DataFrame, prints: Prints, settings: DeduplicateSettings
+    table: pd.DataFrame, prints: Prints, settings: DeduplicateSettings, validating: pd.Series
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`table` with duplicates dropped, and the pairs that were found.
 
-    Of several the most trustworthy stays: marked to be kept by hand, then with a given or corrected
-    text, then by trust, and then the cleaner and the longer recording (`BY`).
+    Of several the one stays that is marked to be kept by hand, then one that validates (else a
+    better one would take it into training), then the most trustworthy: with a given or corrected
+    text, by trust, and then the cleaner and the longer recording (`BY`).
 
     Args:
         table: `tables.SEGMENTS`.
         prints: of its rows, in their order.
         settings: section `deduplicate`.
+        validating: whether each row is of a group that validates.
 
     Returns:
         the table, and pairs with the columns `PAIRS`: segment ids, similarity (of copies 1 - share
@@ -54,7 +57,7 @@ def deduplicate(
         whether `other` was dropped for it.
     """
     table = table.copy()
-    live = _ranked(table)
+    live = _ranked(table, validating)
     found = [_same_audio(live)]
     live = live.drop(found[-1].index)
     found.append(_copies(live, prints, settings.copy_distance))
@@ -73,7 +76,7 @@ def deduplicate(
     return table, _listed(pairs, table)
 
 
-def _ranked(table: pd.DataFrame) -> pd.DataFrame:
+def _ranked(table: pd.DataFrame, validating: pd.Series) -> pd.DataFrame:
     """The segments still kept, the most trustworthy first, with what is compared."""
     kept = table[table["status"] == "keep"]
     live = pd.DataFrame(
@@ -84,6 +87,7 @@ def _ranked(table: pd.DataFrame) -> pd.DataFrame:
             "audio_sha256": kept["audio_sha256"].astype(object),
             "comparable": [comparable(t) if isinstance(t, str) else "" for t in kept["text"]],
             "marked": kept["marked"].eq("keep").fillna(False).astype(bool),
+            "validates": validating[kept.index],
             "given": kept["text_source"].isin(["known", "corrected"]).astype(bool),
             "trust": kept["trust"].astype(float).fillna(UNKNOWN_TRUST),
             "clipped_share": kept["clipped_share"].astype(float).fillna(0.0),

@@ -5,12 +5,14 @@ is added, removed or reordered moves no other group. One exception cannot be avo
 whom no group is below the limit is validated by the group with the lowest draw, and an added group
 may be lower. (No rule that looks at the data alone can both choose something of any two groups and
 never take a choice back: of two groups that are both not chosen among many, one is chosen where
-they are alone.) `SplitSettings.validation` pins what must stay.
+they are alone.) `SplitSettings.validation` pins what must stay. Of duplicates the one of a
+validating group stays (`corpus/deduplicate.py`), so a better one that is added takes nothing from
+validation into training.
 """
 
 import hashlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pandas as pd
@@ -37,6 +39,12 @@ class SplitSettings:
     leak_similarity: float  # Jaccard of texts from which a training row leaks
     leak_distance: float  # share of the fingerprint's bits by which copies may differ; 0: no check
     seed: int
+
+    @classmethod
+    def of(cls, section: dict) -> "SplitSettings":
+        """From the section `split`, which says more than this."""
+        chosen = {field.name: section[field.name] for field in fields(cls)}
+        return cls(**chosen | {"validation": tuple(section["validation"])})
 
 
 def groups(table: pd.DataFrame, settings: SplitSettings) -> pd.Series:
@@ -75,6 +83,13 @@ def choose(kept: pd.DataFrame, names: pd.Series, settings: SplitSettings) -> set
     return chosen
 
 
+def validating(table: pd.DataFrame, settings: SplitSettings) -> pd.Series:
+    """Which rows of `table` are kept and of a group that validates."""
+    kept = table[table["status"] == "keep"]
+    names = groups(kept, settings)
+    return names.isin(choose(kept, names, settings)).reindex(table.index, fill_value=False)
+
+
 def _lowest(draws, whose, settings):
     lowest = draws.idxmin()
     log.info(
@@ -106,8 +121,8 @@ def split(
     table = table.copy()
     kept = table[table["status"] == "keep"]
     names = groups(kept, settings)
-    chosen = choose(kept, names, settings)
-    table.loc[kept.index, "split"] = names.isin(chosen).map({True: "val", False: "train"})
+    val = validating(table, settings)[kept.index]
+    table.loc[kept.index, "split"] = val.map({True: "val", False: "train"})
     dropped = 0
     # with what is dropped, patterns that were too common to be looked up become rare: once more
     while len(leaks := _leaks(table, prints, settings)):
