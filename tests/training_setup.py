@@ -16,8 +16,18 @@ TRAIN = {
     "warmup_updates": 3,
     "schedule": "linear",
     "min_learning_rate": 0.0,
+    "period": None,
+    "period_growth": 1,
+    "milestones": [],
+    "rate_factor": 0.5,
+    "plateau_patience": 5,
+    "optimizer": "adamw",
     "weight_decay": 0.01,
+    "decay": "all",
     "betas": [0.9, 0.999],
+    "momentum": 0.9,
+    "freeze": [],
+    "freeze_base_tokens": False,
     "max_grad_norm": 1.0,
     "ema_decay": 0.9999,
     "ema_every": 2,
@@ -30,6 +40,7 @@ TRAIN = {
     "seed": 7,
     "save_every": 3,
     "validate_every": 4,
+    "patience": 0,
     "keep": -1,
     "log_every": 2,
     "workers": 0,
@@ -62,6 +73,7 @@ def write_run(
     model: dict | None = None,
     n_frames: tuple[int, int] = (10, 40),
     threads: int = 1,
+    added_tokens: int = 0,
     **train,
 ) -> Path:
     """Writes all files of a run; returns the worker's settings file.
@@ -72,6 +84,7 @@ def write_run(
         model: architecture values that replace those of `MODEL`.
         n_frames: shortest and longest clip.
         threads: of the worker.
+        added_tokens: how many of the vocabulary's last tokens count as new.
         train: settings that replace those of `TRAIN`.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -92,7 +105,11 @@ def write_run(
     }
     content = {
         "family": "f5",
-        "base": {"checkpoint": str(base), "architecture": architecture},
+        "base": {
+            "checkpoint": str(base),
+            "architecture": architecture,
+            "added_tokens": added_tokens,
+        },
         "vocab": str(vocab),
         "train_rows": str(rows["train"]),
         "val_rows": str(rows["val"]),

@@ -1,50 +1,112 @@
-"""Learning rates against the schedulers that f5_tts's Trainer builds."""
+"""Learning rates against the schedulers of torch, and those that f5_tts's Trainer builds."""
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.optim import lr_scheduler
 from torch.optim.lr_scheduler import LinearLR, SequentialLR
 from voicekiln.errors import UserError
-from voicekiln.training.schedule import learning_rate
+from voicekiln.training.schedule import Schedule, reductions
 
 PEAK = 2.0e-5
 
 
-def rates(schedule, total, warmup, floor=0.0):
-    return [
-        learning_rate(n, total, schedule=schedule, peak=PEAK, floor=floor, warmup=warmup)
-        for n in range(total)
-    ]
+def schedule(kind, total=50, warmup=0, **more):
+    values = {"floor": 0.0, "period": 10, "growth": 1, "factor": 0.5, "milestones": ()}
+    values |= {"patience": 5} | more
+    return Schedule(kind=kind, peak=PEAK, warmup=warmup, total=total, **values)
+
+
+def rates(kind, total, warmup=0, **more):
+    course = schedule(kind, total, warmup, **more)
+    return [course.rate(n) for n in range(total)]
+
+
+def of_torch(make, total):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=PEAK)
+    scheduler = make(optimizer)
+    found = []
+    for _ in range(total):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return found
 
 
 def test_linear_is_upstreams():
     total, warmup = 50, 12
-    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=PEAK)
-    up = LinearLR(optimizer, start_factor=1e-8, end_factor=1.0, total_iters=warmup)
-    down = LinearLR(optimizer, start_factor=1.0, end_factor=1e-8, total_iters=total - warmup)
-    upstream = SequentialLR(optimizer, schedulers=[up, down], milestones=[warmup])
-    expected = []
-    for _ in range(total):
-        expected.append(upstream.get_last_lr()[0])
-        optimizer.step()
-        upstream.step()
+
+    def make(optimizer):
+        up = LinearLR(optimizer, start_factor=1e-8, end_factor=1.0, total_iters=warmup)
+        down = LinearLR(optimizer, start_factor=1.0, end_factor=1e-8, total_iters=total - warmup)
+        return SequentialLR(optimizer, schedulers=[up, down], milestones=[warmup])
+
+    expected = of_torch(make, total)
     assert rates("linear", total, warmup) == pytest.approx(expected, abs=1e-7 * PEAK)
 
 
-def test_cosine_and_constant():
-    cosine = rates("cosine", 101, 0, floor=1e-6)
-    assert cosine[0] == pytest.approx(PEAK)
-    assert cosine[-1] == pytest.approx(1e-6, rel=0.01)
-    assert learning_rate(101, 101, schedule="cosine", peak=1, floor=0.1, warmup=0) == 0.1
-    assert learning_rate(60, 110, schedule="cosine", peak=1, floor=0.5, warmup=10) == 0.75
+@pytest.mark.parametrize(
+    "kind, more, make",
+    [
+        ("cosine", {}, lambda o: lr_scheduler.CosineAnnealingLR(o, 50)),
+        (
+            "cosine_restarts",
+            {"period": 8, "growth": 2, "floor": 1e-6},
+            lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 8, 2, eta_min=1e-6),
+        ),
+        (
+            "cosine_restarts",
+            {"period": 7},
+            lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 7),
+        ),
+        ("step", {"period": 9, "factor": 0.3}, lambda o: lr_scheduler.StepLR(o, 9, 0.3)),
+        (
+            "multi_step",
+            {"milestones": (5, 20, 21)},
+            lambda o: lr_scheduler.MultiStepLR(o, [5, 20, 21], 0.5),
+        ),
+        ("exponential", {"period": 1, "factor": 0.9}, lambda o: lr_scheduler.ExponentialLR(o, 0.9)),
+    ],
+)
+def test_the_others_are_torchs(kind, more, make):
+    assert rates(kind, 50, **more) == pytest.approx(of_torch(make, 50), abs=1e-12)
+
+
+def test_warm_up_floor_and_constant():
     assert rates("constant", 10, 4)[4:] == [PEAK] * 6
     assert rates("constant", 10, 4)[2] == PEAK / 2
-
-
-def test_a_warm_up_as_long_as_the_run_only_rises():
+    assert rates("step", 50, 10, floor=4e-6)[-1] == 4e-6
+    assert rates("step", 50, 10)[19] == PEAK and rates("step", 50, 10)[20] == PEAK / 2
+    course = Schedule("cosine", 1.0, 0.5, 10, 110, 1, 1, 0.5, (), 5)
+    assert course.rate(60) == 0.75 and course.rate(110) == course.rate(111) == 0.5
     rising = rates("linear", 5, 10)
     assert rising == sorted(rising) and rising[-1] == pytest.approx(0.4 * PEAK)
 
 
+@given(st.lists(st.sampled_from([3.0, 2.0, 1.9999, 1.5, 1.0, 0.5]), max_size=40), st.integers(0, 4))
+def test_the_plateau_is_torchs(losses, patience):
+    """Which gets the metric here, and after a kill finds the same."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=PEAK)
+    torchs = lr_scheduler.ReduceLROnPlateau(
+        optimizer, mode="min", factor=0.5, patience=patience, min_lr=1e-7, eps=0
+    )
+    ours = schedule("plateau", patience=patience, floor=1e-7)
+    for n, loss in enumerate(losses, 1):
+        torchs.step(loss)
+        assert ours.rate(9, losses[:n]) == pytest.approx(optimizer.param_groups[0]["lr"])
+    assert reductions(losses, len(losses)) == 0
+
+
+def test_reductions_before_all_was_heard_once_are_flagged():
+    early = schedule("multi_step", milestones=(1010, 2020, 3030)).early(per_epoch=4000)
+    assert "3 of 3 of train.milestones" in early and "2.5e-06" in early and "4000 updates" in early
+    assert schedule("multi_step", milestones=(1010,)).early(per_epoch=1000) is None
+    assert "3 steps" in schedule("step", period=10).early(per_epoch=40)
+    assert schedule("step", period=40).early(per_epoch=40) is None
+    assert schedule("linear").early(per_epoch=40) is None
+
+
 def test_an_unknown_schedule_is_named():
-    with pytest.raises(UserError, match="train.schedule.*'step'"):
-        rates("step", 5, 0)
+    with pytest.raises(UserError, match="train.schedule.*'sudden'"):
+        rates("sudden", 5)

@@ -22,6 +22,7 @@ def main(smk):
     finished = Path(smk.output.finished)
     directory = finished.parent
     reset = Path(smk.input.reset)
+    base = json.loads(reset.read_text())
     settings = smk.params.settings
     family = families.get(settings["family"])
     rows = write_rows(smk, directory)
@@ -30,7 +31,8 @@ def main(smk):
     content = {
         "family": settings["family"],
         "base": {
-            "checkpoint": str(reset.parent / json.loads(reset.read_text())["file"]["name"]),
+            "checkpoint": str(reset.parent / base["file"]["name"]),
+            "added_tokens": len(base["vocabulary"]["added"]),
             "architecture": family.architecture(smk.params.architecture),
         },
         "vocab": str(smk.input.vocab),

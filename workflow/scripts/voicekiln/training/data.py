@@ -61,6 +61,7 @@ class Request:
 
     clips: tuple[int, ...]
     update: int | str
+    pad_to: int | None = None  # frames; None: the longest clip's
 
 
 class Clips(Dataset):
@@ -113,7 +114,7 @@ class Clips(Dataset):
                 )
             samples.append(self.family.Sample(self.rows[i].id, features, self.tokens[i]))
         draws = [self.family.draw(s, self.seed, request.update, self.drops) for s in samples]
-        return self.family.collate(samples, draws)
+        return self.family.collate(samples, draws, request.pad_to)
 
 
 def load(clips: Clips, requests: Iterable[Request], workers: int, pin: bool) -> Iterator[dict]:

@@ -38,6 +38,7 @@ FREE = {
     "epochs",
     "save_every",
     "validate_every",
+    "patience",
     "keep",
     "log_every",
     "workers",

@@ -8,7 +8,8 @@ that was cut off anywhere does again what the uninterrupted one does.
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +21,17 @@ from accelerate.utils import send_to_device
 
 from voicekiln.errors import UserError
 from voicekiln.features.packs import PackReader
+from voicekiln.training import optimizers
 from voicekiln.training import state as states
 from voicekiln.training.batches import Position, in_order, number, plan
 from voicekiln.training.data import Clips, Request, Row, load
 from voicekiln.training.ema import Ema
+from voicekiln.training.history import History
 from voicekiln.training.lease import Lease
+from voicekiln.training.memory import REMEDIES, OutOfMemory, Parts, told_apart
 from voicekiln.training.processes import add_up, share, sum_over
 from voicekiln.training.progress import Progress
-from voicekiln.training.schedule import learning_rate
+from voicekiln.training.schedule import Schedule
 from voicekiln.training.settings import TrainSettings
 from voicekiln.training.status import write_status
 from voicekiln.training.stop import Stop
@@ -49,6 +53,21 @@ class Data:
     train_tokens: list[torch.Tensor]
     val: list[Row]
     val_tokens: list[torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Work:
+    """A batch of an update.
+
+    Attributes:
+        request: what it was made by.
+        batch: what the family's `collate` gave.
+        weight: 0 where it only keeps several processes in step, see `processes.share`.
+    """
+
+    request: Request
+    batch: dict
+    weight: int
 
 
 class Objective(torch.nn.Module):
@@ -87,6 +106,7 @@ class Training:
         accelerator: of `accelerator_for`.
         stop: asked between batches.
         lease: of the process that writes.
+        base_rows: rows of the base's tokens, by name of the tensor, which are not to move.
     """
 
     def __init__(
@@ -100,6 +120,7 @@ class Training:
         accelerator: Accelerator,
         stop: Stop,
         lease: Lease | None,
+        base_rows: Mapping[str, int],
     ):
         s = self.settings = settings
         self.family, self.model, self.data = family, model, data
@@ -119,21 +140,18 @@ class Training:
         self.train_clips = Clips(family, data.train, data.train_tokens, packs, s.seed, drops=True)
         self.val_clips = Clips(family, data.val, data.val_tokens, packs, s.seed, drops=False)
 
+        optimizers.freeze(model, s.freeze, family.freeze_presets(model))
         self.trained = [p for p in model.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(
-            self.trained,
-            lr=s.learning_rate,
-            betas=s.betas,
-            weight_decay=s.weight_decay,
-            fused=True,
-        )
+        optimizer = optimizers.build(model, s, accelerator.device.type)
         self.objective, self.optimizer = accelerator.prepare(Objective(model, family), optimizer)
+        self.frozen = optimizers.FrozenRows(model, base_rows)
         self.ema = Ema(model, s.ema_decay, s.ema_every, s.ema_follow_updates, s.ema_power)
+        self.schedule = self.scheduled()
 
         self.position = Position(0, 0)
-        self.validated: int | None = None  # update of the last validation
-        self.validation_loss: float | None = None  # of that validation
-        self.best: dict | None = None  # {"update", "loss"} of the best validation after an update
+        self.history = History()
+        self.parts = Parts(lambda i: data.train[i].n_frames)
+        self.val_parts = Parts(lambda i: data.val[i].n_frames)
         self.saved: tuple | None = None  # (update, validated) that the newest checkpoint holds
         self.watch = Watch(directory, self.batches, lambda i: data.train[i].id, accelerator)
 
@@ -153,15 +171,39 @@ class Training:
         return self.position.epoch >= self.settings.epochs
 
     @property
+    def over(self) -> str | None:
+        """Why the training has ended for good, or None."""
+        if self.finished:
+            return "the last epoch is done"
+        return self.history.over(self.settings.patience)
+
+    def scheduled(self) -> Schedule:
+        """The course of the learning rate."""
+        s, per_epoch = self.settings, self.batches.updates_per_epoch
+        default = max(1, self.updates // 4) if s.schedule == "cosine_restarts" else per_epoch
+        return Schedule(
+            s.schedule,
+            s.learning_rate,
+            s.min_learning_rate,
+            s.warmup_updates,
+            self.updates,
+            s.period or default,
+            s.period_growth,
+            s.rate_factor,
+            s.milestones,
+            s.plateau_patience,
+        )
+
+    @property
     def writes(self) -> bool:
         """Whether this process writes files."""
         return self.accelerator.is_main_process
 
-    def train(self) -> str | None:
-        """Trains on, to the end of the last epoch or until it is to stop.
+    def train(self) -> tuple[bool, str]:
+        """Trains on, to its end or until it is to stop, with its state saved.
 
         Returns:
-            why it stopped early, with its state saved; None at the end of the last epoch.
+            whether it has ended for good, and why it ended.
 
         Raises:
             UserError: a loss is not finite, features cannot be read, the disk is full, ...
@@ -171,9 +213,9 @@ class Training:
             self.go_on()
         finally:
             self.watch.close()
-        if self.finished and not self.validation_due():
-            return None
-        return self.stop.reason() or "another process of this training was asked to stop"
+        if self.over and not self.validation_due():
+            return True, self.over
+        return False, self.stop.reason() or "another process of this training was asked to stop"
 
     def go_on(self) -> None:
         """The loop."""
@@ -192,77 +234,130 @@ class Training:
             if self.save_due():
                 self.save()
                 progress.pause()
-            if self.finished or self.to_stop():
+            if self.over or self.to_stop():
                 break
             self.step(next(groups))
             if self.finished or self.update % s.log_every == 0:
                 self.watch.look()
             if self.writes:
                 progress.tick(self.update, self.watch.loss)
-        if self.update and self.saved != (self.update, self.validated):
+        if self.update and self.saved != (self.update, self.history.last):
             self.save()
 
-    def step(self, group: list[tuple[dict, int]]) -> None:
+    def step(self, group: list[Work]) -> None:
         """One update.
 
         Args:
-            group: this process's batches of it, with their weights; see `processes.share`.
+            group: this process's batches of it.
         """
-        s, n_processes = self.settings, self.accelerator.num_processes
-        rate = learning_rate(
-            self.update,
-            self.updates,
-            schedule=s.schedule,
-            peak=s.learning_rate,
-            floor=s.min_learning_rate,
-            warmup=s.warmup_updates,
-        )
+        rate = self.schedule.rate(self.update, self.history.losses)
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = rate
-        totals = add_up([(batch["totals"], weight) for batch, weight in group], self.accelerator)
-        losses: dict[str, torch.Tensor] = {}
-        for i, (batch, weight) in enumerate(group):
-            batch = send_to_device(batch, self.accelerator.device, non_blocking=True)
-            # For dropout. By number and not by process, so that processes may come and go.
-            nth = i * n_processes + self.accelerator.process_index
-            torch.manual_seed(number(s.seed, self.update, nth))
-            waits = i < len(group) - 1  # the last batch sends the gradients of all
-            with self.accelerator.no_sync(self.objective) if waits else nullcontext():
-                parts = self.objective(batch, totals)
-                # Gradients are averaged over processes, but the loss is a sum over them.
-                self.accelerator.backward(sum(parts.values()) * (weight * n_processes))
-            for name, part in parts.items():
-                losses[name] = losses.get(name, 0) + weight * part.detach()
+        totals = add_up([(work.batch["totals"], work.weight) for work in group], self.accelerator)
+        group = self.in_parts(group)
+        losses = None
+        while losses is None:
+            try:
+                losses = self.backward(group, totals)
+            except OutOfMemory as error:
+                too_much = error.request
+            if losses is None:  # out here no traceback keeps tensors alive
+                self.optimizer.zero_grad()
+                self.require_one_process()
+                self.parts.less(too_much, self.update + 1)
+                group = self.in_parts(group)
         norm = None
-        if s.max_grad_norm > 0:
-            norm = self.accelerator.clip_grad_norm_(self.trained, s.max_grad_norm)
+        self.frozen.leave_out()
+        if self.settings.max_grad_norm > 0:
+            norm = self.accelerator.clip_grad_norm_(self.trained, self.settings.max_grad_norm)
         self.optimizer.step()
+        self.frozen.put_back()
         self.optimizer.zero_grad()
         self.ema.update()
         self.watch.add(Done(self.position, losses, norm, rate))
         self.position = self.batches.next(self.position)
 
-    def load_updates(self) -> Iterator[list[tuple[dict, int]]]:
-        """This process's batches of each update to come, with their weights."""
-        requests = (request for group in self.shares() for request, _ in group)
+    def backward(self, group: list[Work], totals: dict[str, int]) -> dict[str, torch.Tensor]:
+        """Gradients of an update; this process's part of its loss, by name.
+
+        Raises:
+            OutOfMemory: with the request that did not fit.
+        """
+        n_processes = self.accelerator.num_processes
+        losses: dict[str, torch.Tensor] = {}
+        for i, work in enumerate(group):
+            # For dropout. By number and not by process, so that processes may come and go.
+            nth = i * n_processes + self.accelerator.process_index
+            torch.manual_seed(number(self.settings.seed, self.update, nth))
+            waits = i < len(group) - 1  # the last batch sends the gradients of all
+            with told_apart(work.request):
+                batch = send_to_device(work.batch, self.accelerator.device, non_blocking=True)
+                with self.accelerator.no_sync(self.objective) if waits else nullcontext():
+                    parts = self.objective(batch, totals)
+                    # Gradients are averaged over processes, but the loss is a sum over them.
+                    scale = work.weight * n_processes
+                    self.accelerator.backward(sum(parts.values()) * scale)
+                for name, part in parts.items():
+                    losses[name] = losses.get(name, 0) + work.weight * part.detach()
+        return losses
+
+    def in_parts(self, group: list[Work]) -> list[Work]:
+        """The batches of an update, those that are known not to fit made anew in parts."""
+        cut = []
+        for work in group:
+            parts = self.parts.of(work.request)
+            if len(parts) == 1:
+                cut.append(work)
+            else:
+                cut += [Work(part, self.train_clips.batch(part), work.weight) for part in parts]
+        return cut
+
+    def require_one_process(self) -> None:
+        """Processes that wait for one another's gradients cannot begin an update again alone."""
+        if self.accelerator.num_processes > 1:
+            raise UserError(
+                f"out of memory at update {self.update + 1}, on one of several GPUs. {REMEDIES}"
+            )
+
+    def load_updates(self) -> Iterator[list[Work]]:
+        """This process's batches of each update to come."""
+        asked: deque[tuple[Request, int]] = deque()  # by the loader, and not yet made
+
+        def requests():
+            for group in self.shares():
+                asked.append((None, len(group)))
+                for request, weight in group:
+                    asked.append((request, weight))
+                    yield request
+
         pin = self.accelerator.device.type == "cuda"
-        batches = load(self.train_clips, requests, self.settings.workers, pin)
-        for group in self.shares():
-            yield [(next(batches), weight) for _, weight in group]
+        batches = load(self.train_clips, requests(), self.settings.workers, pin)
+        for batch in batches:
+            if asked[0][0] is None:
+                _, n = asked.popleft()
+                group = []
+            request, weight = asked.popleft()
+            group.append(Work(request, batch, weight))
+            if len(group) == n:
+                yield group
 
     def shares(self) -> Iterator[list[tuple[Request, int]]]:
-        """What `load_updates` asks for."""
+        """What `load_updates` asks for, with weights, see `processes.share`."""
         position = self.position
         for group in self.batches.updates_from(position, self.settings.epochs):
             update = self.batches.update(position)
             position = self.batches.next(position)
             requests = [Request(clips, update) for clips in group]
-            yield share(requests, self.accelerator)
+            yield [
+                (part, weight)
+                for request, weight in share(requests, self.accelerator)
+                for part in self.parts.of(request)
+            ]
 
     def validation_due(self) -> bool:
         """Whether this state is to be validated and was not."""
         due = self.finished or self.update % self.settings.validate_every == 0
-        return due and self.validated != self.update
+        return due and self.history.last != self.update
 
     def validate(self) -> bool | None:
         """Loss of the averaged weights on fixed draws, dropout and condition drops off.
@@ -280,16 +375,13 @@ class Training:
         began = time.monotonic()
         self.objective.eval()
         with torch.no_grad(), self.ema.in_place():
-            for _, weight in requests:
+            for request, weight in requests:
                 if self.to_stop():
                     self.objective.train()
                     return None
-                batch = send_to_device(next(batches), self.accelerator.device)
-                with self.accelerator.autocast():
-                    parts = self.family.loss(self.model, batch, batch["totals"])
-                for name, part in parts.items():
-                    value = float(part) * batch["totals"][name] * weight
-                    sums[name] = sums.get(name, 0.0) + value
+                batch = next(batches)
+                for name, value in self.loss_sums(request, batch).items():
+                    sums[name] = sums.get(name, 0.0) + value * weight
                 counted.append((batch["totals"], weight))
         self.objective.train()
         totals = add_up(counted, self.accelerator)
@@ -298,21 +390,39 @@ class Training:
         row = {"update": self.update, "epoch": self.position.epoch, "loss": loss}
         row["seconds"] = round(time.monotonic() - began, 3)
         self.watch.write("validation", row, parts)
-        self.validated, self.validation_loss = self.update, loss
         if not math.isfinite(loss):
             raise UserError(f"validation loss at update {self.update} is {loss}")
-        improved = self.update > 0 and (self.best is None or loss < self.best["loss"])
-        if improved:
-            self.best = {"update": self.update, "loss": loss}
-        best = ", the best so far" if improved else ""
-        log.info("validation loss %.5f at update %d%s", loss, self.update, best)
+        self.history.rows.append((self.update, loss))
+        best = self.history.best
+        improved = best is not None and best["update"] == self.update
+        said = ", the best so far" if improved else ""
+        log.info("validation loss %.5f at update %d%s", loss, self.update, said)
+        if self.writes and (concern := self.history.concern(self.watch.trained())):
+            log.warning("%s", concern)
         self.watch.skip_time()
         return improved
+
+    def loss_sums(self, request: Request, batch: dict) -> dict[str, float]:
+        """Sums, not means, of the losses of a validation batch by name; in parts where need be."""
+        try:
+            with told_apart(request):
+                batch = send_to_device(batch, self.accelerator.device)
+                with self.accelerator.autocast():
+                    losses = self.family.loss(self.model, batch, batch["totals"])
+                return {name: float(loss) * batch["totals"][name] for name, loss in losses.items()}
+        except OutOfMemory:
+            pass
+        self.val_parts.less(request, f"{self.update} (validation)")
+        sums: dict[str, float] = {}
+        for part in self.val_parts.of(request):
+            for name, value in self.loss_sums(part, self.val_clips.batch(part)).items():
+                sums[name] = sums.get(name, 0.0) + value
+        return sums
 
     def save_due(self) -> bool:
         """Whether this state is to be saved and was not."""
         due = self.finished or self.update % self.settings.save_every == 0
-        return due and self.update > 0 and self.saved != (self.update, self.validated)
+        return due and self.update > 0 and self.saved != (self.update, self.history.last)
 
     def save(self) -> None:
         """Writes a checkpoint of this state, points to best and last, removes what is too many.
@@ -321,7 +431,7 @@ class Training:
             UserError: not finite, not possible, or no longer ours to write.
         """
         self.watch.look()
-        self.saved = (self.update, self.validated)
+        self.saved = (self.update, self.history.last)
         if self.writes:
             if self.lease and self.lease.lost:
                 raise UserError(f"{self.directory}: another process has taken over this training")
@@ -337,9 +447,9 @@ class Training:
                 "update": self.update,
                 "epoch": self.position.epoch,
                 "batch": self.position.batch,
-                "validated": self.validated,
-                "validation_loss": self.validation_loss if self.validated == self.update else None,
-                "best": self.best,
+                "validation_loss": dict(self.history.rows).get(self.update),
+                "validations": self.history.rows,
+                "fits": [self.parts.fits, self.val_parts.fits],
                 "fingerprint": self.identity,
                 "torch": torch.__version__,
             }
@@ -353,8 +463,8 @@ class Training:
     def point(self, checkpoint: Path) -> None:
         """Lets last.json and best.json name the right checkpoints."""
         states.point(self.checkpoints, "last", checkpoint)
-        if self.best:
-            best = self.checkpoints / f"{states.PREFIX}{self.best['update']}"
+        if best := self.history.best:
+            best = self.checkpoints / f"{states.PREFIX}{best['update']}"
             states.point(self.checkpoints, "best", best)
 
     def resume(self) -> bool:
@@ -372,12 +482,12 @@ class Training:
             self.accelerator.scaler.load_state_dict(tensors["scaler"])
         self.ema.load(weights, tensors["ema_updates"])
         self.position = Position(meta["epoch"], meta["batch"])
-        self.validated, self.best = meta["validated"], meta["best"]
-        self.validation_loss = meta["validation_loss"]
-        self.saved = (self.update, self.validated)
+        self.history = History([tuple(row) for row in meta["validations"]])
+        self.parts.fits, self.val_parts.fits = meta["fits"]
+        self.saved = (self.update, self.history.last)
         if self.writes:
             self.point(checkpoint)
-            self.watch.metrics.cut_back(self.update, self.validated)
+            self.watch.metrics.cut_back(self.update, self.history.last)
         log.info("resumed from %s", checkpoint.name)
         return True
 
@@ -393,7 +503,7 @@ class Training:
                 updates=self.updates,
                 epoch=self.position.epoch,
                 epochs=self.settings.epochs,
-                best=self.best,
+                best=self.history.best,
                 loss=self.watch.loss,
             )
 

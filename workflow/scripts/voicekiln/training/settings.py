@@ -15,10 +15,20 @@ class TrainSettings:
     epochs: int
     learning_rate: float  # the highest one
     warmup_updates: int
-    schedule: str  # linear | cosine | constant, after the warm-up
-    min_learning_rate: float  # at the end of the run
+    schedule: str  # after the warm-up, see `schedule.Schedule`
+    min_learning_rate: float  # no rate after the warm-up is lower
+    period: int | None  # updates, of the schedules that have one; None: by the schedule
+    period_growth: int  # of cosine_restarts: each period is so many times the one before
+    milestones: tuple[int, ...]  # updates, of multi_step
+    rate_factor: float  # of step, multi_step, exponential, plateau
+    plateau_patience: int  # validations
+    optimizer: str  # adamw | adam | sgd | rmsprop | adamw_8bit
     weight_decay: float
-    betas: tuple[float, float]
+    decay: str  # all | matrices
+    betas: tuple[float, float]  # of the adams
+    momentum: float  # of sgd and rmsprop
+    freeze: tuple[str, ...]  # patterns of parameters, or presets of the family
+    freeze_base_tokens: bool  # rows of the base's tokens stay
     max_grad_norm: float  # 0: no clipping
     ema_decay: float
     ema_every: int  # updates between two steps of the average
@@ -31,6 +41,7 @@ class TrainSettings:
     seed: int
     save_every: int  # updates
     validate_every: int  # updates
+    patience: int  # validations without a better one that end the training; 0: none
     keep: int  # checkpoints beside best and last: -1 all, 0 none
     log_every: int  # updates
     workers: int  # processes that load batches; 0: none
@@ -51,6 +62,7 @@ class RunSettings:
         train_rows, val_rows: JSONL files, see `data.Row`.
         directory: where the training lives.
         train: section `train`.
+        added_tokens: how many rows the base's vocabulary was extended by.
         threads: of the CPU, for each process.
         code: digest of the code, or an empty text.
     """
@@ -63,6 +75,7 @@ class RunSettings:
     val_rows: Path
     directory: Path
     train: TrainSettings
+    added_tokens: int
     threads: int
     code: str
 
@@ -77,7 +90,7 @@ def from_json(content: dict[str, Any]) -> RunSettings:
     known = {field.name for field in fields(TrainSettings)}
     if wrong := sorted(known ^ set(train)):
         raise UserError(f"train: expected exactly the keys {sorted(known)}; these differ: {wrong}")
-    train["betas"] = tuple(train["betas"])
+    train |= {name: tuple(train[name]) for name in ("betas", "milestones", "freeze")}
     return RunSettings(
         family=content["family"],
         checkpoint=Path(content["base"]["checkpoint"]),
@@ -87,6 +100,7 @@ def from_json(content: dict[str, Any]) -> RunSettings:
         val_rows=Path(content["val_rows"]),
         directory=Path(content["directory"]),
         train=TrainSettings(**train),
+        added_tokens=content["base"]["added_tokens"],
         threads=content["threads"],
         code=content.get("fingerprint_parts", {}).get("code", ""),
     )

@@ -112,6 +112,11 @@ class Watch:
         self._since_s = now
         self.write("train", row, parts)
 
+    def trained(self) -> list[tuple[int, float]]:
+        """(update, loss) of all logged lines of training."""
+        rows = self.metrics.read()
+        return [(row["update"], row["loss"]) for row in rows if row["kind"] == "train"]
+
     def write(self, kind: str, row: dict, parts: dict[str, float]) -> None:
         """One row of metrics, with the parts of the loss where there are several."""
         if not self._writer:

@@ -18,6 +18,7 @@ from voicekiln.tokenizers.vocab import index, read_vocab
 from voicekiln.training import fingerprint as prints
 from voicekiln.training import state as states
 from voicekiln.training.data import read_rows
+from voicekiln.training.history import History
 from voicekiln.training.lease import Lease
 from voicekiln.training.loop import Data, Training, accelerator_for
 from voicekiln.training.settings import RunSettings, read
@@ -62,9 +63,10 @@ def run(settings: RunSettings, stop: Stop) -> int:
         if accelerator.is_main_process:
             lease = Lease(settings.directory)
             lease.acquire()
-        reason = train(settings, stop, accelerator, lease)
-        if reason is None:
-            code, state, reason = EXIT_FINISHED, "finished", "the last epoch is done"
+        done, reason = train(settings, stop, accelerator, lease)
+        if done:
+            code, state = EXIT_FINISHED, "finished"
+            log.info("%s", reason)
         else:
             code, state = EXIT_STOPPED, "stopped"
             log.warning("stopped: %s; run again to go on from here", reason)
@@ -95,11 +97,11 @@ def record(settings: RunSettings, lease: Lease, state: str, reason: str, code: i
 
 def train(
     settings: RunSettings, stop: Stop, accelerator: Accelerator, lease: Lease | None
-) -> str | None:
+) -> tuple[bool, str]:
     """Finds out what there is to go on from, and trains.
 
     Returns:
-        why it stopped early; None at the end of the last epoch.
+        whether the training has ended for good, and why it ended.
     """
     s, directory = settings.train, settings.directory
     family = families.get(settings.family)
@@ -123,9 +125,9 @@ def train(
     if accelerator.is_main_process:
         prepare_directory(directory, new, settings)
     accelerator.wait_for_everyone()
-    if is_finished(directory, new["sha256"], s.epochs):
-        log.info("already trained for %d epochs: nothing to do", s.epochs)
-        return None
+    if over := ended(directory, new["sha256"], s.epochs, s.patience):
+        log.info("there is nothing to do")
+        return True, over
 
     known = index(vocab)
     data = Data(
@@ -137,8 +139,14 @@ def train(
     torch.manual_seed(s.seed)
     model = family.build(settings.architecture, len(vocab))
     family.load(model, weights)
+    base_rows = {}
+    if s.freeze_base_tokens:
+        names = family.vocabulary_tensors(weights)
+        base_rows = {name: len(weights[name]) - settings.added_tokens for name in names}
     del weights
-    training = Training(family, model, data, s, directory, new["sha256"], accelerator, stop, lease)
+    training = Training(
+        family, model, data, s, directory, new["sha256"], accelerator, stop, lease, base_rows
+    )
     if not training.resume() and accelerator.is_main_process:
         Metrics(directory / "metrics.jsonl").cut_back(0, None)
     describe(training)
@@ -159,12 +167,14 @@ def prepare_directory(directory: Path, new: dict, settings: RunSettings) -> None
     prints.write(directory, new)
 
 
-def is_finished(directory: Path, identity: str, epochs: int) -> bool:
-    """Whether the newest checkpoint is of this run, through all epochs and validated."""
+def ended(directory: Path, identity: str, epochs: int, patience: int) -> str | None:
+    """Why there is nothing left to train, by the newest checkpoint; None where there is."""
     for _, meta in states.good(directory / "checkpoints"):
-        same = meta["fingerprint"] == identity
-        return same and meta["epoch"] >= epochs and meta["validated"] == meta["update"]
-    return False
+        history = History([tuple(row) for row in meta["validations"]])
+        if meta["fingerprint"] != identity or history.last != meta["update"]:
+            return None
+        return "the last epoch is done" if meta["epoch"] >= epochs else history.over(patience)
+    return None
 
 
 def describe(training: Training) -> None:
@@ -191,6 +201,8 @@ def describe(training: Training) -> None:
         training.accelerator.device,
         s.precision,
     )
+    if early := training.schedule.early(batches.updates_per_epoch):
+        log.warning("%s", early)
     if s.warmup_updates >= training.updates:
         log.warning(
             "train.warmup_updates (%d) is not below the %d updates of the run: the learning rate"

@@ -94,3 +94,14 @@ def shapes(arch: dict, vocab_size: int) -> dict[str, tuple[int, ...]]:
     with torch.device("meta"):
         model = build(arch, vocab_size)
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
+def freeze_presets(model: torch.nn.Module) -> dict[str, list[str]]:
+    """Patterns of parameters by the names that `train.freeze` knows them by."""
+    blocks = "transformer.transformer_blocks"
+    half = len(model.get_submodule(blocks)) // 2
+    return {
+        "text": ["transformer.text_embed.*"],
+        "blocks": [f"{blocks}.*"],
+        "first_half": [f"{blocks}.{i}.*" for i in range(half)],
+    }

@@ -1,0 +1,38 @@
+"""The best validation, the end for want of a better one, and what a course of losses says."""
+
+from voicekiln.training.history import History
+
+
+def history(*losses, every=10):
+    return History([(every * i, loss) for i, loss in enumerate(losses)])
+
+
+def test_the_base_is_never_the_best_and_of_equals_the_first_is():
+    assert history().best is None and history(1.0).best is None
+    assert history(1.0, 3.0, 2.0, 2.0).best == {"update": 20, "loss": 2.0}
+    assert history(1.0, 3.0, 2.0, 2.0).without_best == 1
+
+
+def test_the_training_ends_after_so_many_validations_without_a_better_one():
+    assert history(4.5, 3.8, 3.5, 3.5).over(patience=2) is None
+    over = history(4.5, 3.8, 3.5, 3.5, 3.6).over(patience=2)
+    assert "no better validation loss in 2 validations" in over and "3.50000 at update 20" in over
+    assert history(4.5, 3.8, 3.5, 3.5, 3.6).over(patience=0) is None
+
+
+def test_a_rise_is_told_with_its_size():
+    assert history(5.0, 4.0).concern([]) is None
+    assert history(5.0, 4.0, 4.206).concern([]) == "validation loss rose by +0.206"
+
+
+def test_learning_by_heart_is_named():
+    """Training goes down while validation goes up."""
+    trained = [(u, 3.0 - u / 50) for u in range(0, 50, 2)]
+    said = history(3.5, 2.7, 2.8, 2.9).concern(trained)
+    assert "2. time in a row" in said and "by heart" in said and "since update 10" in said
+    assert "by heart" not in history(3.5, 2.7, 2.8, 2.9).concern([(u, 2.0) for u in range(50)])
+
+
+def test_a_peak_is_said_to_be_reached():
+    said = history(4.5, 3.8, 3.5, 3.6, 3.55, 3.58).concern([])
+    assert "no better one in 3 validations" in said and "update 20 (3.50000)" in said

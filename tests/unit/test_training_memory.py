@@ -1,0 +1,150 @@
+"""Out of memory: the same update in parts, and what is remembered of it."""
+
+import json
+import os
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from test_training_resume import final, in_child, metrics, same
+from training_setup import tiny_run
+from voicekiln.errors import UserError
+from voicekiln.training import loop, state
+from voicekiln.training.data import Request
+from voicekiln.training.memory import OutOfMemory, Parts, told_apart
+from voicekiln.training.status import EXIT_FINISHED, EXIT_USER_ERROR
+
+RUN = {"clips": 25, "epochs": 2, "model": {"dropout": 0.0}, "batch_frames": 240, "batch_clips": 8}
+ERRORS = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried ..."),
+    MemoryError(),
+]
+
+
+def little_memory(fits, error=ERRORS[0], where=("train", "val")):
+    """Preparation of a child: a batch with more clips than `fits` is out of memory."""
+
+    def prepare():
+        original = loop.Objective.forward
+
+        def check(batch):
+            if len(batch["mel"]) > fits:
+                raise error
+
+        def forward(self, batch, totals):
+            if "train" in where:
+                check(batch)
+            return original(self, batch, totals)
+
+        loop.Objective.forward = forward
+        if "val" in where:
+            sums = loop.Training.loss_sums
+
+            def loss_sums(self, request, batch):
+                loss = self.family.loss
+
+                def checked(model, inner, totals):
+                    if not torch.is_grad_enabled():
+                        check(inner)
+                    return loss(model, inner, totals)
+
+                self.family.loss = checked
+                try:
+                    return sums(self, request, batch)
+                finally:
+                    self.family.loss = loss
+
+            loop.Training.loss_sums = loss_sums
+
+    return prepare
+
+
+@pytest.fixture(scope="module")
+def enough(tmp_path_factory):
+    settings = tiny_run(tmp_path_factory.mktemp("enough"), **RUN)
+    assert in_child(settings) == EXIT_FINISHED
+    return settings
+
+
+@pytest.mark.parametrize("fits", [1, 2, 5])
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_the_update_in_parts_is_the_update(fits, error, enough, tmp_path):
+    settings = tiny_run(tmp_path, **RUN)
+    assert in_child(settings, little_memory(fits, error)) == EXIT_FINISHED
+    ours, whole = final(settings), final(enough)
+    assert ours["update"] == whole["update"]
+    for name, value in whole.items():
+        if torch.is_tensor(value) and value.is_floating_point():
+            assert torch.allclose(ours[name], value, rtol=0, atol=1e-6), name
+    for kind in ("train", "validation"):
+        assert metrics(settings, kind) == pytest.approx(metrics(enough, kind), abs=1e-6)
+
+
+def test_what_fits_is_remembered_over_a_restart(enough, tmp_path):
+    """Killed and started again it begins in parts, as the uninterrupted one went on."""
+    whole = tiny_run(tmp_path / "whole", **RUN)
+    assert in_child(whole, little_memory(2)) == EXIT_FINISHED
+    killed = tiny_run(tmp_path / "killed", **RUN, stop_after_minutes=None)
+
+    def little_then_dead():
+        little_memory(2)()
+        original, calls = loop.Training.save, 0
+
+        def save(self):
+            nonlocal calls
+            calls += 1
+            original(self)
+            if calls == 2:
+                os._exit(9)
+
+        loop.Training.save = save
+
+    assert in_child(killed, little_then_dead) == 9
+    last = state.pointed(killed.directory / "checkpoints", "last")
+    meta = killed.directory / "checkpoints" / last["checkpoint"] / state.META
+    assert json.loads(meta.read_text())["fits"][0] is not None
+    assert in_child(killed) == EXIT_FINISHED, "and there is enough memory now"
+    same(final(killed), final(whole))
+
+
+def test_a_single_clip_that_does_not_fit_ends_with_the_remedies(tmp_path):
+    settings = tiny_run(tmp_path, **RUN)
+    assert in_child(settings, little_memory(0, where=("train",))) == EXIT_USER_ERROR
+    reason = json.loads((settings.directory / "status.json").read_text())["reason"]
+    assert "out of memory at update 1 with a single clip" in reason
+    for remedy in ("batch_frames", "accumulate", "workers", "max_s"):
+        assert remedy in reason
+
+
+@given(st.lists(st.integers(2, 90), min_size=1, max_size=30), st.integers(1, 3000))
+def test_parts_hold_every_clip_once_and_fit(frames, fits):
+    parts = Parts(frames.__getitem__, fits)
+    request = Request(tuple(range(len(frames))), 3)
+    made = parts.of(request)
+    assert [i for part in made for i in part.clips] == list(range(len(frames)))
+    assert made == [request] or all(part.pad_to == max(frames) for part in made)
+    for part in made:
+        assert len(part.clips) == 1 or len(part.clips) * max(frames) <= fits
+        assert parts.of(part) == [part]
+
+
+def test_less_goes_down_to_one_clip():
+    parts = Parts(lambda i: 50)
+    request = Request((0, 1, 2, 3, 4), 0)
+    sizes = []
+    for _ in range(3):
+        parts.less(parts.of(request)[0], 1)
+        sizes.append(max(len(part.clips) for part in parts.of(request)))
+    assert sizes == [3, 2, 1]
+    with pytest.raises(UserError, match="single clip of 50 frames"):
+        parts.less(parts.of(request)[0], 1)
+
+
+def test_other_errors_stay_what_they_are():
+    with pytest.raises(RuntimeError, match="shapes"), told_apart(Request((0,), 0)):
+        raise RuntimeError("shapes do not fit")
+    with pytest.raises(OutOfMemory) as caught, told_apart(Request((0,), 0)):
+        raise ERRORS[1]
+    assert caught.value.request == Request((0,), 0)

@@ -1,0 +1,102 @@
+"""Batches that are too much for the memory: the same update in smaller parts.
+
+A batch is cut in halves of its clips, each padded like the whole, so that the update is the one
+that it would have been (DESIGN of the loss: it is a sum over clips). What fits is remembered.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+
+from voicekiln.errors import UserError
+from voicekiln.training.data import Request
+
+log = logging.getLogger("train")
+
+# beside torch's own error: cuBLAS and the allocator of the CPU raise plain ones
+SAID = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+REMEDIES = (
+    "What helps: a lower train.batch_frames with a higher train.accumulate; precision: bf16 (or "
+    "fp16); gradient_checkpointing: true; fewer train.workers; a lower segment.max_s of the corpus "
+    "(shorter clips); nothing else on the GPU"
+)
+
+
+class OutOfMemory(Exception):
+    """A batch did not fit.
+
+    Args:
+        request: what it was made by.
+    """
+
+    def __init__(self, request: Request):
+        super().__init__(request)
+        self.request = request
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory, of the device or of the host, ran out."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in SAID)
+
+
+@contextmanager
+def told_apart(request: Request) -> Iterator[None]:
+    """Raises `OutOfMemory` in the place of whatever error says so."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            raise OutOfMemory(request) from None
+        raise
+
+
+class Parts:
+    """Cuts requests so that they fit.
+
+    Args:
+        frames: length of a clip by its index, frames.
+        fits: most frames of a batch with padding that are known to fit; None where none failed.
+    """
+
+    def __init__(self, frames: Callable[[int], int], fits: int | None = None):
+        self._frames, self.fits = frames, fits
+
+    def of(self, request: Request) -> list[Request]:
+        """The request in parts; itself where it fits."""
+        padded = request.pad_to or max(self._frames(i) for i in request.clips)
+        if self.fits is None or len(request.clips) * padded <= self.fits or len(request.clips) < 2:
+            return [request]
+        half = -(-len(request.clips) // 2)
+        halves = (request.clips[:half], request.clips[half:])
+        parts = (replace(request, clips=clips, pad_to=padded) for clips in halves)
+        return [part for half in parts for part in self.of(half)]
+
+    def less(self, request: Request, update: int | str) -> None:
+        """Remember that a request did not fit.
+
+        Raises:
+            UserError: it is a single clip; with what the user can do.
+        """
+        padded = request.pad_to or max(self._frames(i) for i in request.clips)
+        n = len(request.clips)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if n == 1:
+            raise UserError(
+                f"out of memory at update {update} with a single clip of {padded} frames. "
+                f"{REMEDIES}"
+            )
+        self.fits = padded * -(-n // 2)
+        log.warning(
+            "out of memory at update %s with %d clips of %d frames: the same update again in parts "
+            "of at most %d frames; from now on all batches",
+            update,
+            n,
+            padded,
+            self.fits,
+        )

@@ -1,0 +1,112 @@
+"""The optimiser of a run, and what it must not move."""
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from voicekiln.errors import UserError
+from voicekiln.training.settings import TrainSettings
+
+
+def build(model: torch.nn.Module, settings: TrainSettings, device: str) -> torch.optim.Optimizer:
+    """The optimiser over the parameters that are trained.
+
+    `adamw` decays weights apart from the gradient (Loshchilov and Hutter 2019); with the others
+    `weight_decay` is the gradient of an L2 penalty. `decay: matrices` leaves out biases, norms and
+    whatever else has one dimension.
+
+    Raises:
+        UserError: an optimiser that is not there on this device.
+    """
+    s = settings
+    trained = [p for p in model.parameters() if p.requires_grad]
+    groups = [{"params": trained, "weight_decay": s.weight_decay}]
+    if s.decay == "matrices":
+        groups = [
+            {"params": [p for p in trained if p.ndim > 1], "weight_decay": s.weight_decay},
+            {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+        ]
+    groups = [group for group in groups if group["params"]]
+    adam = {"lr": s.learning_rate, "betas": s.betas}
+    moving = {"lr": s.learning_rate, "momentum": s.momentum}
+    if s.optimizer == "adamw":
+        return torch.optim.AdamW(groups, **adam, fused=True)
+    if s.optimizer == "adam":
+        return torch.optim.Adam(groups, **adam, fused=True)
+    if s.optimizer == "sgd":
+        return torch.optim.SGD(groups, **moving, fused=True)
+    if s.optimizer == "rmsprop":
+        return torch.optim.RMSprop(groups, **moving)
+    return _adamw_8bit(groups, adam, device)
+
+
+def _adamw_8bit(groups, options, device):
+    try:
+        from bitsandbytes.optim import AdamW8bit
+    except ImportError as error:
+        raise UserError(
+            "train.optimizer: adamw_8bit needs a package that is not installed; run "
+            "`pip install bitsandbytes==0.48.2`, or set adamw"
+        ) from error
+    if device != "cuda":
+        raise UserError("train.optimizer: adamw_8bit needs an NVIDIA GPU; set adamw")
+    return AdamW8bit(groups, **options)
+
+
+def freeze(model: torch.nn.Module, patterns: Sequence[str], presets: Mapping[str, list]) -> None:
+    """Takes parameters out of the training.
+
+    Args:
+        patterns: names of parameters with `*`, or of the family's presets.
+        presets: patterns by name.
+
+    Raises:
+        UserError: a pattern that fits no parameter; nothing left to train.
+    """
+    parameters = dict(model.named_parameters())
+    for wanted in patterns:
+        names = [
+            name
+            for pattern in presets.get(wanted, [wanted])
+            for name in fnmatch.filter(parameters, pattern)
+        ]
+        if not names:
+            raise UserError(
+                f"train.freeze: {wanted} is no parameter of the model; there are, for example, "
+                f"{', '.join(list(parameters)[:3])}, and the presets {', '.join(presets)}"
+            )
+        for name in names:
+            parameters[name].requires_grad_(False)
+    if not any(p.requires_grad for p in parameters.values()):
+        raise UserError("train.freeze: nothing is left to train")
+
+
+class FrozenRows:
+    """Rows of the base's tokens, which stay as they are to the last bit.
+
+    Gradients of zero are not enough: weight decay moves rows without any. So the rows are put back
+    after each step of whatever optimiser.
+
+    Args:
+        model: with the base's weights.
+        rows: how many rows from the first, by name of the tensor.
+    """
+
+    def __init__(self, model: torch.nn.Module, rows: Mapping[str, int]):
+        tensors = model.state_dict(keep_vars=True)
+        self._rows = [(tensors[name], n) for name, n in rows.items()]
+        self._kept = [tensor.detach()[:n].clone() for tensor, n in self._rows]
+
+    @torch.no_grad()
+    def leave_out(self) -> None:
+        """To be called before gradients are clipped: theirs count for nothing."""
+        for tensor, n in self._rows:
+            if tensor.grad is not None:
+                tensor.grad[:n] = 0
+
+    @torch.no_grad()
+    def put_back(self) -> None:
+        """To be called after each step."""
+        for (tensor, n), kept in zip(self._rows, self._kept, strict=True):
+            tensor[:n] = kept
