@@ -52,6 +52,7 @@ def test_no_state_begins_and_the_same_run_goes_on():
         {"log_every": 9},
         {"workers": 3},
         {"stop_after_minutes": 5.0},
+        {"patience": 3},
         {"learning_rate": 4.9e-3},
         {"learning_rate": 2.1e-4},
     ],
@@ -73,6 +74,11 @@ def test_these_settings_go_on(change):
         {"schedule": "cosine"},
         {"warmup_updates": 4},
         {"min_learning_rate": 1e-6},
+        {"period": 9},
+        {"milestones": (9,)},
+        {"optimizer": "sgd"},
+        {"freeze": ("blocks",)},
+        {"freeze_base_tokens": True},
         {"weight_decay": 0.02},
         {"betas": (0.9, 0.99)},
         {"max_grad_norm": 2.0},
@@ -91,7 +97,7 @@ def test_these_settings_are_another_run(change):
 
 def test_every_setting_is_in_one_of_the_two_tests_above():
     free = {"epochs", "save_every", "validate_every", "keep", "log_every", "workers"}
-    free |= {"stop_after_minutes", "learning_rate", "accumulate"}
+    free |= {"patience", "stop_after_minutes", "learning_rate", "accumulate"}
     assert prints.FREE == free | {"on_code_change", "on_rate_change"}
 
 
