@@ -1,5 +1,6 @@
 """Transcripts as they enter the data set, and as they are compared."""
 
+import functools
 import unicodedata
 from collections.abc import Callable
 
@@ -56,7 +57,16 @@ def script_share(text: str, *scripts: str) -> float:
     Returns:
         0 ... 1; 1 for text without letters.
     """
-    letters = [c for c in text if unicodedata.category(c)[0] == "L"]
-    if not letters:
-        return 1.0
-    return sum(unicodedata.name(c, "").startswith(scripts) for c in letters) / len(letters)
+    marks = text.translate(_of(scripts))
+    return marks.count("1") / len(marks) if marks else 1.0
+
+
+@functools.cache
+def _of(scripts):
+    """Of letters whether they belong to these scripts; nothing of other characters."""
+
+    def mark(c):
+        inside = unicodedata.name(c, "").startswith(scripts)
+        return str(int(inside)) if unicodedata.category(c)[0] == "L" else None
+
+    return Translation(mark)

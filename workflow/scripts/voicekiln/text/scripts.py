@@ -3,6 +3,8 @@
 After the likely subtags of Unicode's CLDR; named as the names of Unicode's characters begin.
 """
 
+from voicekiln.text.clean import Translation
+
 _LANGUAGES = {
     "LATIN": "en de fr es it pt nl sv da no nb nn fi is et lv lt pl cs sk sl hr hu ro sq tr az uz "
     "tk eu ca gl oc br cy ga gd lb af sw so om ha yo ig zu xh sn rw mg mt vi id ms tl jw su eo la "
@@ -44,6 +46,10 @@ _SCRIPTS = {
 WITHOUT_SPACES = frozenset("ja zh yue th lo km my bo dz".split())  # between words
 
 
+SIGNS = "'’-"  # within words
+_IN_WORDS = Translation(lambda c: c if c.isspace() or c.isalnum() or c in SIGNS else None)
+
+
 def main_scripts(language: str) -> tuple[str, ...]:
     """The scripts that a language (ISO 639 code) is usually written in; none if not known here."""
     return _SCRIPTS.get(language, ())
@@ -51,5 +57,4 @@ def main_scripts(language: str) -> tuple[str, ...]:
 
 def words(text: str) -> list[str]:
     """The words of a text whose script sets spaces between them, without the signs at them."""
-    parts = ("".join(c for c in part if c.isalnum() or c in "'’-") for part in text.split())
-    return [part for part in parts if any(c.isalnum() for c in part)]
+    return [part for part in text.translate(_IN_WORDS).split() if part.strip(SIGNS)]
