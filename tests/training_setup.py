@@ -37,6 +37,7 @@ TRAIN = {
     "batch_clips": 4,
     "accumulate": 2,
     "precision": "fp32",
+    "gradient_checkpointing": False,
     "seed": 7,
     "save_every": 3,
     "validate_every": 4,

@@ -53,6 +53,7 @@ def test_no_state_begins_and_the_same_run_goes_on():
         {"workers": 3},
         {"stop_after_minutes": 5.0},
         {"patience": 3},
+        {"gradient_checkpointing": True},
         {"learning_rate": 4.9e-3},
         {"learning_rate": 2.1e-4},
     ],
@@ -98,6 +99,7 @@ def test_these_settings_are_another_run(change):
 def test_every_setting_is_in_one_of_the_two_tests_above():
     free = {"epochs", "save_every", "validate_every", "keep", "log_every", "workers"}
     free |= {"patience", "stop_after_minutes", "learning_rate", "accumulate"}
+    free |= {"gradient_checkpointing"}
     assert prints.FREE == free | {"on_code_change", "on_rate_change"}
 
 

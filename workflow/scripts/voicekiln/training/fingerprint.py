@@ -42,6 +42,7 @@ FREE = {
     "keep",
     "log_every",
     "workers",
+    "gradient_checkpointing",
     "stop_after_minutes",
     "on_code_change",
     "on_rate_change",

@@ -140,6 +140,8 @@ class Training:
         self.train_clips = Clips(family, data.train, data.train_tokens, packs, s.seed, drops=True)
         self.val_clips = Clips(family, data.val, data.val_tokens, packs, s.seed, drops=False)
 
+        if s.gradient_checkpointing:
+            family.checkpoint_activations(model)
         optimizers.freeze(model, s.freeze, family.freeze_presets(model))
         self.trained = [p for p in model.parameters() if p.requires_grad]
         optimizer = optimizers.build(model, s, accelerator.device.type)
@@ -152,6 +154,7 @@ class Training:
         self.history = History()
         self.parts = Parts(lambda i: data.train[i].n_frames)
         self.val_parts = Parts(lambda i: data.val[i].n_frames)
+        self.saver = states.Saver()
         self.saved: tuple | None = None  # (update, validated) that the newest checkpoint holds
         self.watch = Watch(directory, self.batches, lambda i: data.train[i].id, accelerator)
 
@@ -213,6 +216,7 @@ class Training:
             self.go_on()
         finally:
             self.watch.close()
+            self.saver.wait()
         if self.over and not self.validation_due():
             return True, self.over
         return False, self.stop.reason() or "another process of this training was asked to stop"
@@ -425,47 +429,67 @@ class Training:
         return due and self.update > 0 and self.saved != (self.update, self.history.last)
 
     def save(self) -> None:
-        """Writes a checkpoint of this state, points to best and last, removes what is too many.
+        """Takes a copy of this state, which becomes a checkpoint beside the training.
 
         Raises:
-            UserError: not finite, not possible, or no longer ours to write.
+            UserError: not finite, no longer ours to write; the one before could not be written.
         """
         self.watch.look()
         self.saved = (self.update, self.history.last)
         if self.writes:
-            if self.lease and self.lease.lost:
-                raise UserError(f"{self.directory}: another process has taken over this training")
-            began = time.monotonic()
+            self.saver.wait()
             scaler = self.accelerator.scaler
-            tensors = {
-                "model": self.model.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "scaler": scaler.state_dict() if scaler else None,
-                "ema_updates": self.ema.updates,
-            }
+            ema = states.snapshot(self.ema.state())
+            tensors = states.snapshot(
+                {
+                    "model": self.model.state_dict(),
+                    "optimizer": self.optimizer.state_dict(),
+                    "scaler": scaler.state_dict() if scaler else None,
+                    "ema_updates": self.ema.updates,
+                }
+            )
             meta = {
                 "update": self.update,
                 "epoch": self.position.epoch,
                 "batch": self.position.batch,
                 "validation_loss": dict(self.history.rows).get(self.update),
-                "validations": self.history.rows,
+                "validations": list(self.history.rows),
                 "fits": [self.parts.fits, self.val_parts.fits],
                 "fingerprint": self.identity,
                 "torch": torch.__version__,
             }
-            checkpoint = states.save(self.checkpoints, self.ema.state(), tensors, meta)
-            self.point(checkpoint)
-            states.prune(self.checkpoints, self.settings.keep)
-            log.info("saved %s in %.2f s", checkpoint.name, time.monotonic() - began)
+            best = self.history.best
+            self.saver.submit(lambda: self.write(ema, tensors, meta, best))
             self.report("running", "training")
         self.accelerator.wait_for_everyone()
 
-    def point(self, checkpoint: Path) -> None:
+    def write(self, ema: dict, tensors: dict, meta: dict, best: dict | None) -> None:
+        """Writes a checkpoint, points to best and last, removes what is too many.
+
+        Raises:
+            UserError: not possible, or no longer ours to write.
+        """
+        if self.lease and self.lease.lost:
+            raise UserError(f"{self.directory}: another process has taken over this training")
+        began = time.monotonic()
+        keep = self.settings.keep
+        try:
+            checkpoint = states.save(self.checkpoints, ema, tensors, meta)
+        except UserError:
+            # the oldest would go after it anyway
+            if keep < 1 or not states.prune(self.checkpoints, keep - 1):
+                raise
+            checkpoint = states.save(self.checkpoints, ema, tensors, meta)
+        self.point(checkpoint, best)
+        states.prune(self.checkpoints, keep)
+        log.info("saved %s in %.2f s", checkpoint.name, time.monotonic() - began)
+
+    def point(self, checkpoint: Path, best: dict | None) -> None:
         """Lets last.json and best.json name the right checkpoints."""
         states.point(self.checkpoints, "last", checkpoint)
-        if best := self.history.best:
-            best = self.checkpoints / f"{states.PREFIX}{best['update']}"
-            states.point(self.checkpoints, "best", best)
+        if best:
+            name = f"{states.PREFIX}{best['update']}"
+            states.point(self.checkpoints, "best", self.checkpoints / name)
 
     def resume(self) -> bool:
         """Takes over the newest good checkpoint; False where there is none of this run."""
@@ -486,7 +510,7 @@ class Training:
         self.parts.fits, self.val_parts.fits = meta["fits"]
         self.saved = (self.update, self.history.last)
         if self.writes:
-            self.point(checkpoint)
+            self.point(checkpoint, self.history.best)
             self.watch.metrics.cut_back(self.update, self.history.last)
         log.info("resumed from %s", checkpoint.name)
         return True

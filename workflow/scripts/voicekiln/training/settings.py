@@ -38,6 +38,7 @@ class TrainSettings:
     batch_clips: int  # most clips in a batch; 0: no limit
     accumulate: int  # batches an update, on each process
     precision: str  # fp32 | bf16 | fp16
+    gradient_checkpointing: bool  # activations are computed twice instead of kept
     seed: int
     save_every: int  # updates
     validate_every: int  # updates

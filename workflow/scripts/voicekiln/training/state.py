@@ -16,7 +16,8 @@ import os
 import secrets
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,36 @@ def save(folder: Path, ema: dict[str, torch.Tensor], state: dict, meta: dict[str
             " are intact. Make room or lower train.keep, then run again"
         ) from error
     return target
+
+
+def snapshot(value: Any) -> Any:
+    """A copy of tensors in nested dicts and lists, on the CPU: what comes after does not show."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: snapshot(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(snapshot(inner) for inner in value)
+    return value
+
+
+class Saver:
+    """Writes checkpoints beside the training, one at a time: there is one copy of the state."""
+
+    def __init__(self):
+        self._pool = ThreadPoolExecutor(1, "checkpoint")
+        self._writing: Future | None = None
+
+    def submit(self, write: Callable[[], None]) -> None:
+        """Lets `write` run beside the caller, once the one before has ended; raises as `wait`."""
+        self.wait()
+        self._writing = self._pool.submit(write)
+
+    def wait(self) -> None:
+        """Returns when nothing is being written; raises what went wrong in it."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
 
 
 def sync(path: Path) -> None:
@@ -127,18 +158,24 @@ def pointed(folder: Path, name: str) -> dict | None:
     return read_json(folder / f"{name}.json")
 
 
-def prune(folder: Path, keep: int) -> None:
+def prune(folder: Path, keep: int) -> int:
     """Removes all but the newest `keep` checkpoints (-1: none removed), the best and the last.
 
     Leftovers of writers that were killed go too; there is one writer at a time.
+
+    Returns:
+        how many checkpoints were removed.
     """
+    removed = 0
     names = {record["checkpoint"] for n in ("best", "last") if (record := pointed(folder, n))}
     if keep >= 0:
         for checkpoint in found(folder)[keep:]:
             if checkpoint.name not in names:
                 remove(checkpoint)
+                removed += 1
     for leftover in [*folder.glob(".*.part"), *folder.glob(".*.old")]:
         shutil.rmtree(leftover, ignore_errors=True)
+    return removed
 
 
 def remove(checkpoint: Path) -> None:

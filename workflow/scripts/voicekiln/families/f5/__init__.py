@@ -14,6 +14,7 @@ Names and signatures that the steps and the training engine use, and nothing bey
     split(texts)                 tokens (strings) of each text
     tokens(texts, vocab, ids)    token ids of each text, `[n_tokens]` int64
     n_frames(n_samples)          frames of a clip at RATE_HZ
+    checkpoint_activations(model)  for `train.gradient_checkpointing`
     freeze_presets(model)        patterns of parameters by name, for `train.freeze`
     LOSS_VERSION                 raised when the same draws give another loss
     Sample(id, features, tokens) a clip as the model takes it
@@ -26,7 +27,12 @@ Names and signatures that the steps and the training engine use, and nothing bey
     export(folder, ...)          writes the voice and its MANIFEST.json
 """
 
-from voicekiln.families.f5.architecture import architecture, build, freeze_presets
+from voicekiln.families.f5.architecture import (
+    architecture,
+    build,
+    checkpoint_activations,
+    freeze_presets,
+)
 from voicekiln.families.f5.export import export
 from voicekiln.families.f5.loss import LOSS_VERSION, Sample, collate, draw, loss
 from voicekiln.families.f5.mel import HOP, N_MELS, RATE_HZ, clip_features, n_frames
@@ -55,6 +61,7 @@ __all__ = [
     "Sample",
     "architecture",
     "build",
+    "checkpoint_activations",
     "clip_features",
     "collate",
     "draw",

@@ -105,3 +105,8 @@ def freeze_presets(model: torch.nn.Module) -> dict[str, list[str]]:
         "blocks": [f"{blocks}.*"],
         "first_half": [f"{blocks}.{i}.*" for i in range(half)],
     }
+
+
+def checkpoint_activations(model: torch.nn.Module) -> None:
+    """From now on only the inputs of the blocks are kept for the gradients."""
+    model.transformer.checkpoint_activations = True
