@@ -41,6 +41,7 @@ bench: setup  ## time our steps beside the bare libraries and the peer's trainer
 	$(BIN)/python benchmarks/store.py
 	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/duplicates.py
+	$(BIN)/python benchmarks/checkpoints.py
 	$(BIN)/python benchmarks/training.py
 
 clean:  ## remove what runs produced (not .venv, not your recordings)

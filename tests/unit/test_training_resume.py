@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 from training_setup import tiny_run
 from voicekiln import families
+from voicekiln.errors import UserError
 from voicekiln.training import loop, state, worker
 from voicekiln.training.ema import Ema
 from voicekiln.training.settings import RunSettings
@@ -240,7 +241,8 @@ def test_a_signal_saves_and_the_rest_is_bit_equal(number, uninterrupted, tmp_pat
     assert in_child(settings, signal_in_forward) == EXIT_STOPPED
     status = json.loads((settings.directory / "status.json").read_text())
     assert status["state"] == "stopped" and signal.Signals(number).name in status["reason"]
-    assert status["update"] == 5 and status["exit_code"] == EXIT_STOPPED
+    # it came in the first batch of update 5, which is dropped
+    assert status["update"] == 4 and status["exit_code"] == EXIT_STOPPED
     assert not (settings.directory / "lease.json").exists()
     assert in_child(settings) == EXIT_FINISHED
     same(final(settings), final(uninterrupted))
@@ -368,3 +370,29 @@ def test_metrics_and_pointers_say_what_was_reached(uninterrupted):
     assert list((uninterrupted.directory / "tensorboard").iterdir())
     progress = json.loads((uninterrupted.directory / "progress.json").read_text())
     assert progress["line"].startswith("Epoch 3/3: 100% | 4/4 [") and progress["update"] == UPDATES
+
+
+def test_activations_may_be_computed_twice(uninterrupted, tmp_path):
+    settings = tiny_run(tmp_path, **RUN, gradient_checkpointing=True)
+    assert in_child(settings) == EXIT_FINISHED
+    same(final(settings), final(uninterrupted))
+
+
+def test_a_full_disk_is_freed_of_what_would_go_anyway(uninterrupted, tmp_path):
+    settings = tiny_run(tmp_path, **RUN, keep=2, validate_every=100)
+
+    def full_for_two():
+        original, held = state.save, []
+
+        def replaced(folder, *args):
+            held.append(len(state.found(folder)))
+            if held[-1] >= 2:
+                raise UserError(f"{folder}: cannot be written (No space left on device)")
+            return original(folder, *args)
+
+        state.save = replaced
+
+    assert in_child(settings, full_for_two) == EXIT_FINISHED
+    ended = final(settings)
+    whole = final(uninterrupted)
+    same({k: v for k, v in ended.items()}, whole)

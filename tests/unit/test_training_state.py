@@ -1,9 +1,11 @@
 """Checkpoint folders: pointers, keep-N, leftovers; and the records beside them."""
 
 import json
+import threading
 
 import pytest
 import torch
+from voicekiln.errors import UserError
 from voicekiln.training import progress, state
 from voicekiln.training.status import Metrics
 
@@ -107,3 +109,35 @@ def test_progress_counts_within_the_epoch_and_leaves_pauses_out(tmp_path, monkey
     shown.tick(5, None)
     second = json.loads((tmp_path / progress.FILE).read_text())
     assert second["line"] == "Epoch 2/2: 25% | 1/4 [00:02<00:09, 3.00s/update, update=5]"
+
+
+def test_a_snapshot_is_of_its_moment():
+    live = {"model": {"w": torch.ones(2)}, "groups": [{"lr": 0.1, "betas": (0.9, 0.99)}], "n": None}
+    taken = state.snapshot(live)
+    live["model"]["w"] += 1
+    live["groups"][0]["lr"] = 9.0
+    assert taken["model"]["w"].tolist() == [1, 1]
+    assert taken["groups"] == [{"lr": 0.1, "betas": (0.9, 0.99)}] and taken["n"] is None
+
+
+def test_one_checkpoint_is_written_at_a_time_and_its_error_is_told():
+    saver, order = state.Saver(), []
+    gate = threading.Event()
+
+    def first():
+        gate.wait(10)
+        order.append("first")
+
+    def full():
+        order.append("second")
+        raise UserError("the disk is full")
+
+    saver.submit(first)
+    assert order == [], "the caller does not wait for it"
+    gate.set()
+    saver.submit(full)
+    assert order[0] == "first"
+    with pytest.raises(UserError, match="the disk is full"):
+        saver.wait()
+    saver.wait()
+    assert order == ["first", "second"]

@@ -240,7 +240,8 @@ class Training:
                 progress.pause()
             if self.over or self.to_stop():
                 break
-            self.step(next(groups))
+            if not self.step(next(groups)):
+                break
             if self.finished or self.update % s.log_every == 0:
                 self.watch.look()
             if self.writes:
@@ -248,28 +249,35 @@ class Training:
         if self.update and self.saved != (self.update, self.history.last):
             self.save()
 
-    def step(self, group: list[Work]) -> None:
+    def step(self, group: list[Work]) -> bool:
         """One update.
 
         Args:
             group: this process's batches of it.
+
+        Returns:
+            False when it was to stop between two batches; the update is dropped then.
         """
         rate = self.schedule.rate(self.update, self.history.losses)
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = rate
         totals = add_up([(work.batch["totals"], work.weight) for work in group], self.accelerator)
         group = self.in_parts(group)
-        losses = None
-        while losses is None:
+        while True:
             try:
                 losses = self.backward(group, totals)
             except OutOfMemory as error:
                 too_much = error.request
-            if losses is None:  # out here no traceback keeps tensors alive
-                self.optimizer.zero_grad()
-                self.require_one_process()
-                self.parts.less(too_much, self.update + 1)
-                group = self.in_parts(group)
+            else:
+                if losses is None:
+                    self.optimizer.zero_grad()
+                    return False
+                break
+            # out here no traceback keeps tensors alive
+            self.optimizer.zero_grad()
+            self.require_one_process()
+            self.parts.less(too_much, self.update + 1)
+            group = self.in_parts(group)
         norm = None
         self.frozen.leave_out()
         if self.settings.max_grad_norm > 0:
@@ -280,9 +288,11 @@ class Training:
         self.ema.update()
         self.watch.add(Done(self.position, losses, norm, rate))
         self.position = self.batches.next(self.position)
+        return True
 
-    def backward(self, group: list[Work], totals: dict[str, int]) -> dict[str, torch.Tensor]:
-        """Gradients of an update; this process's part of its loss, by name.
+    def backward(self, group: list[Work], totals: dict[str, int]) -> dict[str, torch.Tensor] | None:
+        """Gradients of an update; this process's part of its loss, by name, or None when it was to
+        stop between two batches.
 
         Raises:
             OutOfMemory: with the request that did not fit.
@@ -290,6 +300,8 @@ class Training:
         n_processes = self.accelerator.num_processes
         losses: dict[str, torch.Tensor] = {}
         for i, work in enumerate(group):
+            if i and self.to_stop():
+                return None
             # For dropout. By number and not by process, so that processes may come and go.
             nth = i * n_processes + self.accelerator.process_index
             torch.manual_seed(number(self.settings.seed, self.update, nth))
