@@ -28,6 +28,10 @@ def test_a_configuration_of_ones_own_is_not_mixed_with_the_demo(tmp_path):
     config = {"corpora": {"mine": {"audio": "in", "language": "am", "transcripts": "sidecar"}}}
     (tmp_path / "my.yaml").write_text(yaml.safe_dump(config))
     done = snakemake("-n", "--configfile", "my.yaml", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "corpora.mine: no recording comes with a text" in done.stdout + done.stderr
+    (tmp_path / "in" / "a.txt").write_text("said")
+    done = snakemake("-n", "--configfile", "my.yaml", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "corpora/mine" in done.stdout and "demo" not in done.stdout
 
