@@ -112,12 +112,13 @@ def real(folder: Path, n: int) -> None:
 
 
 def prefabricated(folder: Path, n: int) -> None:
-    """`n` files whose tables are made up to the merge."""
+    """`n` files with texts beside them, whose tables are made up to the merge."""
     for i in range(n):
         target = folder / f"in/{i % 500:03d}/{i:06d}.wav"
         if i < 500:
             target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(b"%d" % i)
+        target.with_suffix(".txt").write_text("said")
     settings = corpus(shards=64)
     run = Run(folder, settings)
     began = time.perf_counter()
