@@ -13,6 +13,8 @@ from torch.utils.data import DataLoader, Dataset
 from voicekiln.errors import UserError
 from voicekiln.features.packs import PackReader
 
+LOADER_TIMEOUT_S = 600
+
 
 @dataclass(frozen=True)
 class Row:
@@ -121,7 +123,7 @@ def load(clips: Clips, requests: Iterable[Request], workers: int, pin: bool) -> 
     """Batches in the order of the requests, made ahead by `workers` processes.
 
     Raises:
-        UserError: features are missing or are not what the data set says.
+        UserError: features are missing or are not what the data set says; a process is gone.
     """
     batches = DataLoader(
         clips,
@@ -130,11 +132,21 @@ def load(clips: Clips, requests: Iterable[Request], workers: int, pin: bool) -> 
         collate_fn=_as_it_is,
         num_workers=workers,
         pin_memory=pin,
+        timeout=LOADER_TIMEOUT_S if workers else 0,
     )
-    for batch in batches:
-        if isinstance(batch, UserError):
-            raise batch
-        yield batch
+    try:
+        for batch in batches:
+            if isinstance(batch, UserError):
+                raise batch
+            yield batch
+    except RuntimeError as error:
+        if "DataLoader" not in str(error):
+            raise
+        raise UserError(
+            f"a process that loads batches is gone or stands still ({str(error).splitlines()[0]}). "
+            "Killed ones have mostly run out of memory, of the host or of shared memory "
+            "(/dev/shm): fewer train.workers, 0 for none"
+        ) from error
 
 
 def _as_it_is(batch: dict) -> dict:

@@ -211,7 +211,7 @@ class Training:
         Raises:
             UserError: a loss is not finite, features cannot be read, the disk is full, ...
         """
-        self.watch.open(self.update)
+        self.watch.open(self.update, self.settings.workers)
         try:
             self.go_on()
         finally:
@@ -240,7 +240,10 @@ class Training:
                 progress.pause()
             if self.over or self.to_stop():
                 break
-            if not self.step(next(groups)):
+            began = time.monotonic()
+            group = next(groups)
+            self.watch.waited(time.monotonic() - began)
+            if not self.step(group):
                 break
             if self.finished or self.update % s.log_every == 0:
                 self.watch.look()

@@ -1,5 +1,6 @@
 """Losses on their way from the device into metrics.jsonl and TensorBoard."""
 
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -13,8 +14,10 @@ from torch.utils.tensorboard import SummaryWriter
 
 from voicekiln.errors import UserError
 from voicekiln.training.batches import Batches, Position
+from voicekiln.training.signs import Signs, host_mb
 from voicekiln.training.status import Metrics
 
+log = logging.getLogger("train")
 NO_CURVE = ("update", "epoch", "updates", "seconds")
 
 
@@ -57,13 +60,16 @@ class Watch:
         self._batches, self._clip_id, self._accelerator = batches, clip_id, accelerator
         self._curves = directory / "tensorboard"
         self._writer: SummaryWriter | None = None
+        self._signs: Signs | None = None
+        self._waited_s = 0.0
         self._unseen: list[Done] = []
         self._since_s = time.monotonic()
 
-    def open(self, update: int) -> None:
+    def open(self, update: int, workers: int) -> None:
         """Curves go on after `update`; what a killed process drew beyond it is hidden."""
         if self._accelerator.is_main_process:
             self._writer = SummaryWriter(self._curves, purge_step=update + 1)
+            self._signs = Signs(workers, [loss for _, loss in self.trained()])
 
     def close(self) -> None:
         """Writes the curves out."""
@@ -77,6 +83,10 @@ class Watch:
     def skip_time(self) -> None:
         """Time until here counts for no update."""
         self._since_s = time.monotonic()
+
+    def waited(self, seconds: float) -> None:
+        """So long an update had to wait for its batches."""
+        self._waited_s += seconds
 
     def look(self) -> None:
         """Fetches the losses of the updates since the last look, checks and logs their mean.
@@ -104,13 +114,19 @@ class Watch:
             "updates": len(done),
             "frames": sum(self._batches.frames_of(d.position) for d in done),
             "seconds": round(now - self._since_s, 4),
+            "wait_s": round(self._waited_s, 4),
+            "host_mb": host_mb(),
         }
+        self._waited_s = 0.0
         if norms := [float(d.norm) for d in done if d.norm is not None]:
             row["grad_norm"] = max(norms)
         if self._accelerator.device.type == "cuda":
             row["memory_mb"] = torch.cuda.max_memory_allocated() >> 20
+            row["free_mb"] = torch.cuda.mem_get_info()[0] >> 20
         self._since_s = now
         self.write("train", row, parts)
+        for said in self._signs.of(row) if self._signs else []:
+            log.warning("%s", said)
 
     def trained(self) -> list[tuple[int, float]]:
         """(update, loss) of all logged lines of training."""

@@ -201,6 +201,9 @@ def describe(training: Training) -> None:
         training.accelerator.device,
         s.precision,
     )
+    if training.accelerator.device.type == "cuda":
+        free, total = (n / 2**20 for n in torch.cuda.mem_get_info())
+        log.info("GPU memory: %.0f MB in all, %.0f used, %.0f free", total, total - free, free)
     if early := training.schedule.early(batches.updates_per_epoch):
         log.warning("%s", early)
     if s.warmup_updates >= training.updates:
