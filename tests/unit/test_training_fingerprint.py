@@ -9,7 +9,7 @@ from voicekiln.training import fingerprint as prints
 from voicekiln.training.data import Row
 from voicekiln.training.settings import TrainSettings
 
-SETTINGS = TrainSettings(**(TRAIN | {"betas": (0.9, 0.999)}))
+SETTINGS = TrainSettings(**(TRAIN | {"betas": (0.9, 0.999), "milestones": (), "freeze": ()}))
 ROW = Row("a", "hello", "s", "en", 100, "key", "pack", "00ff")
 
 
@@ -75,8 +75,6 @@ def test_these_settings_go_on(change):
         {"schedule": "cosine"},
         {"warmup_updates": 4},
         {"min_learning_rate": 1e-6},
-        {"period": 9},
-        {"milestones": (9,)},
         {"optimizer": "sgd"},
         {"freeze": ("blocks",)},
         {"freeze_base_tokens": True},
@@ -96,7 +94,29 @@ def test_these_settings_are_another_run(change):
     assert name in decision.notices[0]
 
 
-def test_every_setting_is_in_one_of_the_two_tests_above():
+@pytest.mark.parametrize(
+    "change, company",
+    [
+        ({"momentum": 0.5}, {"optimizer": "sgd"}),
+        ({"period": 9}, {"schedule": "step"}),
+        ({"period_growth": 2}, {"schedule": "cosine_restarts"}),
+        ({"milestones": (9,)}, {"schedule": "multi_step"}),
+        ({"rate_factor": 0.3}, {"schedule": "plateau"}),
+        ({"plateau_patience": 1}, {"schedule": "plateau"}),
+    ],
+)
+def test_a_setting_counts_only_where_it_does_something(change, company):
+    assert made(replace(SETTINGS, **change))["sha256"] == made()["sha256"]
+    used = replace(SETTINGS, **company)
+    assert made(replace(used, **change))["sha256"] != made(used)["sha256"]
+
+
+def test_a_run_that_began_before_these_settings_goes_on():
+    """As it always was: nothing of them is in what the run is."""
+    assert not {"optimizer", "decay", "freeze", "momentum", "period"} & set(made()["identity"])
+
+
+def test_every_setting_is_in_one_of_the_tests_above():
     free = {"epochs", "save_every", "validate_every", "keep", "log_every", "workers"}
     free |= {"patience", "stop_after_minutes", "learning_rate", "accumulate"}
     free |= {"gradient_checkpointing"}

@@ -21,18 +21,31 @@ def test_the_training_ends_after_so_many_validations_without_a_better_one():
 
 
 def test_a_rise_is_told_with_its_size():
-    assert history(5.0, 4.0).concern([]) is None
-    assert history(5.0, 4.0, 4.206).concern([]) == "validation loss rose by +0.206"
+    assert history(5.0, 4.0).concern(list) is None
+    assert history(5.0, 4.0, 4.206).concern(list) == "validation loss rose by +0.206"
 
 
 def test_learning_by_heart_is_named():
     """Training goes down while validation goes up."""
     trained = [(u, 3.0 - u / 50) for u in range(0, 50, 2)]
-    said = history(3.5, 2.7, 2.8, 2.9).concern(trained)
+    said = history(3.5, 2.7, 2.8, 2.9).concern(lambda: trained)
     assert "2. time in a row" in said and "by heart" in said and "since update 10" in said
-    assert "by heart" not in history(3.5, 2.7, 2.8, 2.9).concern([(u, 2.0) for u in range(50)])
+    assert "by heart" not in history(3.5, 2.7, 2.8, 2.9).concern(
+        lambda: [(u, 2.0) for u in range(50)]
+    )
 
 
 def test_a_peak_is_said_to_be_reached():
-    said = history(4.5, 3.8, 3.5, 3.6, 3.55, 3.58).concern([])
+    said = history(4.5, 3.8, 3.5, 3.6, 3.55, 3.58).concern(list)
     assert "no better one in 3 validations" in said and "update 20 (3.50000)" in said
+
+
+def test_older_checkpoints_know_the_best_and_the_last():
+    meta = {"best": {"update": 20, "loss": 1.0}, "validated": 30, "validation_loss": 1.5}
+    assert History.of(meta).rows == [(20, 1.0), (30, 1.5)]
+    assert History.of({"best": None, "validated": None, "validation_loss": None}).rows == []
+    assert History.of(meta | {"validations": [[0, 3.0]]}).rows == [(0, 3.0)]
+
+
+def test_a_plateau_counts_from_the_end_of_the_warm_up():
+    assert history(1.0, 2.0, 1.9, 1.8).losses_since(10) == [2.0, 1.9, 1.8]

@@ -141,3 +141,13 @@ def test_one_checkpoint_is_written_at_a_time_and_its_error_is_told():
         saver.wait()
     saver.wait()
     assert order == ["first", "second"]
+
+
+def test_one_that_made_way_for_another_that_never_came_is_there_again(tmp_path):
+    """Killed between the two renames, there is none under the name."""
+    save(tmp_path, 5)
+    (tmp_path / "checkpoint_5").rename(tmp_path / ".checkpoint_5.host-1-ab.old")
+    assert [path.name for path, _ in state.good(tmp_path)] == ["checkpoint_5"]
+    save(tmp_path, 5, loss=0.5)
+    ((_, meta),) = state.good(tmp_path)
+    assert meta["validation_loss"] == 0.5

@@ -122,6 +122,11 @@ def _cross_checks(config: Mapping[str, Any]) -> Iterator[str]:
                         f"runs.{name}.train_on is romanized, but corpora.{corpus}.text.romanize "
                         "is null; set it to uroman or epitran"
                     )
+        train = run["train"]
+        if train["min_learning_rate"] > train["learning_rate"]:
+            yield f"runs.{name}.train: min_learning_rate must not be above learning_rate"
+        if train["schedule"] == "multi_step" and not train["milestones"]:
+            yield f"runs.{name}.train: the schedule multi_step needs milestones"
         base = run["base"]
         whole = {"checkpoint", "vocab", "model"}
         if set(base) not in ({"run"}, whole):

@@ -51,6 +51,19 @@ FREE = {
 }
 
 
+# What makes a run another one only in some company; and values that say: as it always was.
+ONLY_WITH = {
+    "betas": ("optimizer", {"adamw", "adam", "adamw_8bit"}),
+    "momentum": ("optimizer", {"sgd", "rmsprop"}),
+    "period": ("schedule", {"cosine_restarts", "step", "exponential"}),
+    "period_growth": ("schedule", {"cosine_restarts"}),
+    "milestones": ("schedule", {"multi_step"}),
+    "rate_factor": ("schedule", {"step", "multi_step", "exponential", "plateau"}),
+    "plateau_patience": ("schedule", {"plateau"}),
+}
+NEUTRAL = {"optimizer": "adamw", "decay": "all", "freeze": (), "freeze_base_tokens": False}
+
+
 @dataclass(frozen=True)
 class Decision:
     """What to do with the state that is there.
@@ -87,7 +100,7 @@ def fingerprint(
         "loss version": loss_version,
         "architecture": architecture,
         "batches per update": settings.accumulate * processes,
-        **{name: value for name, value in values.items() if name not in FREE},
+        **{name: value for name, value in values.items() if _defines(name, values)},
     }
     return canonical(
         {
@@ -98,6 +111,14 @@ def fingerprint(
             "code": code,
         }
     )
+
+
+def _defines(name: str, values: dict[str, Any]) -> bool:
+    """Whether a setting is part of what the run is."""
+    if name in FREE or (name in NEUTRAL and values[name] == NEUTRAL[name]):
+        return False
+    other, company = ONLY_WITH.get(name, (None, None))
+    return other is None or values[other] in company
 
 
 def _data(rows: Sequence[Row]) -> list[list]:

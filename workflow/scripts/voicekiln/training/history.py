@@ -1,6 +1,6 @@
 """The validations of a run: which is the best, whether to stop, and what they say, in words."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 WITHOUT_BEST = 3  # validations without a better one from which something is said
@@ -16,10 +16,20 @@ class History:
 
     rows: list[tuple[int, float]] = field(default_factory=list)
 
-    @property
-    def losses(self) -> list[float]:
-        """All losses, in order."""
-        return [loss for _, loss in self.rows]
+    @classmethod
+    def of(cls, meta: dict) -> "History":
+        """That of a checkpoint; older ones know only the best and the last."""
+        if "validations" in meta:
+            return cls([tuple(row) for row in meta["validations"]])
+        best, last = meta["best"], (meta["validated"], meta["validation_loss"])
+        rows = [(best["update"], best["loss"])] if best else []
+        if None not in last and last not in rows:
+            rows.append(last)
+        return cls(rows)
+
+    def losses_since(self, update: int) -> list[float]:
+        """Losses of the validations from an update on, in order."""
+        return [loss for at, loss in self.rows if at >= update]
 
     @property
     def last(self) -> int | None:
@@ -55,11 +65,11 @@ class History:
             f"is {best['loss']:.5f} at update {best['update']}"
         )
 
-    def concern(self, trained: Sequence[tuple[int, float]]) -> str | None:
+    def concern(self, trained: Callable[[], Sequence[tuple[int, float]]]) -> str | None:
         """What the last validation gives cause to say, or None.
 
         Args:
-            trained: (update, training loss) as logged.
+            trained: gives (update, training loss) as logged; asked only after a rise.
         """
         if len(self.rows) < 2 or self.rows[-1][1] <= self.rows[-2][1]:
             return None
@@ -68,7 +78,7 @@ class History:
         rises = 0
         while rises + 1 < len(self.rows) and self.rows[-1 - rises][1] > self.rows[-2 - rises][1]:
             rises += 1
-        fell = self._fall(trained, best["update"])
+        fell = self._fall(trained(), best["update"])
         if rises >= RISES and fell is not None:
             before, now = fell
             return (

@@ -28,7 +28,7 @@ from voicekiln.training.data import Clips, Request, Row, load
 from voicekiln.training.ema import Ema
 from voicekiln.training.history import History
 from voicekiln.training.lease import Lease
-from voicekiln.training.memory import REMEDIES, OutOfMemory, Parts, told_apart
+from voicekiln.training.memory import REMEDIES, OutOfMemory, Parts, mended, told_apart
 from voicekiln.training.processes import add_up, share, sum_over
 from voicekiln.training.progress import Progress
 from voicekiln.training.schedule import Schedule
@@ -216,7 +216,7 @@ class Training:
             self.go_on()
         finally:
             self.watch.close()
-            self.saver.wait()
+        self.saver.wait()
         if self.over and not self.validation_due():
             return True, self.over
         return False, self.stop.reason() or "another process of this training was asked to stop"
@@ -235,6 +235,8 @@ class Training:
                 if improved:
                     self.save()
                 progress.pause()
+            self.saver.check()
+            self.require_lease()
             if self.save_due():
                 self.save()
                 progress.pause()
@@ -261,7 +263,9 @@ class Training:
         Returns:
             False when it was to stop between two batches; the update is dropped then.
         """
-        rate = self.schedule.rate(self.update, self.history.losses)
+        # the base, and what comes in the warm-up, say nothing of a plateau
+        losses = self.history.losses_since(max(1, self.settings.warmup_updates))
+        rate = self.schedule.rate(self.update, losses)
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = rate
         totals = add_up([(work.batch["totals"], work.weight) for work in group], self.accelerator)
@@ -285,7 +289,8 @@ class Training:
         self.frozen.leave_out()
         if self.settings.max_grad_norm > 0:
             norm = self.accelerator.clip_grad_norm_(self.trained, self.settings.max_grad_norm)
-        self.optimizer.step()
+        with mended(f"in the optimiser's step of update {self.update + 1}"):
+            self.optimizer.step()
         self.frozen.put_back()
         self.optimizer.zero_grad()
         self.ema.update()
@@ -303,7 +308,7 @@ class Training:
         n_processes = self.accelerator.num_processes
         losses: dict[str, torch.Tensor] = {}
         for i, work in enumerate(group):
-            if i and self.to_stop():
+            if i and n_processes == 1 and self.to_stop():
                 return None
             # For dropout. By number and not by process, so that processes may come and go.
             nth = i * n_processes + self.accelerator.process_index
@@ -416,7 +421,7 @@ class Training:
         improved = best is not None and best["update"] == self.update
         said = ", the best so far" if improved else ""
         log.info("validation loss %.5f at update %d%s", loss, self.update, said)
-        if self.writes and (concern := self.history.concern(self.watch.trained())):
+        if self.writes and (concern := self.history.concern(self.watch.trained)):
             log.warning("%s", concern)
         self.watch.skip_time()
         return improved
@@ -454,15 +459,14 @@ class Training:
         if self.writes:
             self.saver.wait()
             scaler = self.accelerator.scaler
-            ema = states.snapshot(self.ema.state())
-            tensors = states.snapshot(
-                {
-                    "model": self.model.state_dict(),
-                    "optimizer": self.optimizer.state_dict(),
-                    "scaler": scaler.state_dict() if scaler else None,
-                    "ema_updates": self.ema.updates,
-                }
-            )
+            state = {
+                "model": self.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "scaler": scaler.state_dict() if scaler else None,
+                "ema_updates": self.ema.updates,
+            }
+            with mended("of the host, for a copy of the state (16 bytes a parameter)"):
+                ema, tensors = states.snapshot(self.ema.state()), states.snapshot(state)
             meta = {
                 "update": self.update,
                 "epoch": self.position.epoch,
@@ -484,10 +488,9 @@ class Training:
         Raises:
             UserError: not possible, or no longer ours to write.
         """
-        if self.lease and self.lease.lost:
-            raise UserError(f"{self.directory}: another process has taken over this training")
         began = time.monotonic()
         keep = self.settings.keep
+        self.require_lease()
         try:
             checkpoint = states.save(self.checkpoints, ema, tensors, meta)
         except UserError:
@@ -495,9 +498,15 @@ class Training:
             if keep < 1 or not states.prune(self.checkpoints, keep - 1):
                 raise
             checkpoint = states.save(self.checkpoints, ema, tensors, meta)
+        self.require_lease()
         self.point(checkpoint, best)
         states.prune(self.checkpoints, keep)
         log.info("saved %s in %.2f s", checkpoint.name, time.monotonic() - began)
+
+    def require_lease(self) -> None:
+        """Stops where the training is another's by now."""
+        if self.lease and self.lease.lost:
+            raise UserError(f"{self.directory}: another process has taken over this training")
 
     def point(self, checkpoint: Path, best: dict | None) -> None:
         """Lets last.json and best.json name the right checkpoints."""
@@ -521,8 +530,9 @@ class Training:
             self.accelerator.scaler.load_state_dict(tensors["scaler"])
         self.ema.load(weights, tensors["ema_updates"])
         self.position = Position(meta["epoch"], meta["batch"])
-        self.history = History([tuple(row) for row in meta["validations"]])
-        self.parts.fits, self.val_parts.fits = meta["fits"]
+        self.history = History.of(meta)
+        if self.accelerator.num_processes == 1:  # several would cut unlike numbers of parts
+            self.parts.fits, self.val_parts.fits = meta.get("fits", (None, None))
         self.saved = (self.update, self.history.last)
         if self.writes:
             self.point(checkpoint, self.history.best)

@@ -55,6 +55,17 @@ def told_apart(request: Request) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def mended(where: str) -> Iterator[None]:
+    """Out of memory where parts do not help becomes an error with what does."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            raise UserError(f"out of memory {where}. {REMEDIES}") from None
+        raise
+
+
 class Parts:
     """Cuts requests so that they fit.
 

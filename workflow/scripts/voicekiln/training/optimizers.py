@@ -14,7 +14,7 @@ def build(model: torch.nn.Module, settings: TrainSettings, device: str) -> torch
 
     `adamw` decays weights apart from the gradient (Loshchilov and Hutter 2019); with the others
     `weight_decay` is the gradient of an L2 penalty. `decay: matrices` leaves out biases, norms and
-    whatever else has one dimension.
+    whatever else is no longer than 1 in all but one dimension.
 
     Raises:
         UserError: an optimiser that is not there on this device.
@@ -24,8 +24,8 @@ def build(model: torch.nn.Module, settings: TrainSettings, device: str) -> torch
     groups = [{"params": trained, "weight_decay": s.weight_decay}]
     if s.decay == "matrices":
         groups = [
-            {"params": [p for p in trained if p.ndim > 1], "weight_decay": s.weight_decay},
-            {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+            {"params": [p for p in trained if _is_matrix(p)], "weight_decay": s.weight_decay},
+            {"params": [p for p in trained if not _is_matrix(p)], "weight_decay": 0.0},
         ]
     groups = [group for group in groups if group["params"]]
     adam = {"lr": s.learning_rate, "betas": s.betas}
@@ -39,6 +39,10 @@ def build(model: torch.nn.Module, settings: TrainSettings, device: str) -> torch
     if s.optimizer == "rmsprop":
         return torch.optim.RMSprop(groups, **moving)
     return _adamw_8bit(groups, adam, device)
+
+
+def _is_matrix(parameter):
+    return sum(length > 1 for length in parameter.shape) > 1
 
 
 def _adamw_8bit(groups, options, device):

@@ -33,6 +33,8 @@ log = logging.getLogger("train")
 
 WEIGHTS, STATE, META = "ema.safetensors", "state.pt", "meta.json"
 PREFIX = "checkpoint_"
+# hidden names: made way for another of its number; is being removed
+OLD, GONE = ".old", ".gone"
 
 
 def save(folder: Path, ema: dict[str, torch.Tensor], state: dict, meta: dict[str, Any]) -> Path:
@@ -55,10 +57,16 @@ def save(folder: Path, ema: dict[str, torch.Tensor], state: dict, meta: dict[str
         files = {name: sha256_file(part / name) for name in (WEIGHTS, STATE)}
         write_json(part / META, meta | {"sha256": files})
         sync(part)
+        old = folder / f".{target.name}.{mark}{OLD}"
         if target.exists():
             # A damaged one, or the same state before its validation.
-            target.rename(folder / f".{target.name}.{mark}.old")
-        part.rename(target)
+            target.rename(old)
+        try:
+            part.rename(target)
+        except OSError:
+            if old.exists():
+                old.rename(target)
+            raise
         sync(folder)
     except (OSError, RuntimeError, SafetensorError) as error:
         # A full disk: which of the three depends on who was writing.
@@ -93,6 +101,11 @@ class Saver:
         self.wait()
         self._writing = self._pool.submit(write)
 
+    def check(self) -> None:
+        """Raises what went wrong in a writing that has ended; does not wait."""
+        if self._writing is not None and self._writing.done():
+            self.wait()
+
     def wait(self) -> None:
         """Returns when nothing is being written; raises what went wrong in it."""
         writing, self._writing = self._writing, None
@@ -124,6 +137,11 @@ def update_of(checkpoint: Path) -> int:
 
 def good(folder: Path) -> Iterator[tuple[Path, dict]]:
     """Checkpoints whose files are as they were written, newest first, each with its meta."""
+    for old in folder.glob(f".{PREFIX}*{OLD}"):
+        # killed before the one that it made way for had its name
+        target = folder / old.name[1:].split(".")[0]
+        if not target.exists():
+            old.rename(target)
     for checkpoint in found(folder):
         meta = read_json(checkpoint / META)
         try:
@@ -173,14 +191,14 @@ def prune(folder: Path, keep: int) -> int:
             if checkpoint.name not in names:
                 remove(checkpoint)
                 removed += 1
-    for leftover in [*folder.glob(".*.part"), *folder.glob(".*.old")]:
+    for leftover in (path for end in (".part", OLD, GONE) for path in folder.glob(f".*{end}")):
         shutil.rmtree(leftover, ignore_errors=True)
     return removed
 
 
 def remove(checkpoint: Path) -> None:
     """Removes a checkpoint; cut off in between, no half one is left under its name."""
-    gone = checkpoint.with_name(f".{checkpoint.name}.old")
+    gone = checkpoint.with_name(f".{checkpoint.name}{GONE}")
     shutil.rmtree(gone, ignore_errors=True)
     checkpoint.rename(gone)
     shutil.rmtree(gone)

@@ -170,7 +170,7 @@ def prepare_directory(directory: Path, new: dict, settings: RunSettings) -> None
 def ended(directory: Path, identity: str, epochs: int, patience: int) -> str | None:
     """Why there is nothing left to train, by the newest checkpoint; None where there is."""
     for _, meta in states.good(directory / "checkpoints"):
-        history = History([tuple(row) for row in meta["validations"]])
+        history = History.of(meta)
         if meta["fingerprint"] != identity or history.last != meta["update"]:
             return None
         return "the last epoch is done" if meta["epoch"] >= epochs else history.over(patience)
