@@ -83,3 +83,16 @@ def test_two_texts_of_a_stretch_are_both_kept():
     assert one["texts"] == ["too", "two"] and one["text"] is None
     with pytest.raises(KeyError):
         one["speaker"]
+
+
+def test_a_stretch_without_an_end_ends_where_the_next_begins():
+    rows, _ = rows_of([stretch(0, None, "one"), stretch(5, None, "two")], 9)
+    assert [(row["start"], row["end"], row["text"]) for row in rows] == [
+        (0, 5000, "one"),
+        (5000, 9000, "two"),
+    ]
+
+
+def test_stretches_come_before_a_text_of_the_whole():
+    rows, _ = rows_of([stretch(None, None, "one two"), stretch(0, 1, "one"), stretch(1, 2, "two")])
+    assert [row["text"] for row in rows] == ["one", "two"]

@@ -367,3 +367,36 @@ def test_a_locale_in_a_path_is_a_language(tmp_path):
     ]
     assert a["language"] == "sv" and not a["fault"]
     assert "expected a language's code" in b["fault"]
+
+
+def test_a_list_further_down_is_that_of_its_folder(tmp_path):
+    touch(tmp_path, "LJ/wavs/1.wav", "other/1.wav")
+    (tmp_path / "LJ" / "metadata.csv").write_text("1|one\n")
+    lj, other = listed(tmp_path)
+    assert texts([lj, other]) == [["one"], []]
+
+
+def test_another_table_of_that_name_stops_nothing(tmp_path):
+    touch(tmp_path, "a.wav")
+    (tmp_path / "metadata.csv").write_text("date,place\n2020,here\n")
+    notes = []
+    (row,) = list_recordings({**CORPUS, "audio": str(tmp_path)}, "voice", notes.append)
+    assert row["known"] is None and "names no audio file" in notes[0]
+    with pytest.raises(UserError, match="names no audio file"):
+        listed(tmp_path, transcripts=str(tmp_path / "metadata.csv"))
+
+
+def test_a_bar_within_a_text_of_ljspeech_does_not_cut_it(tmp_path):
+    touch(tmp_path, "a.wav")
+    (tmp_path / "metadata.csv").write_text("a|text with | bar | in it\n")
+    with pytest.raises(UserError, match="line 1: .*found 4 fields; lists with more"):
+        listed(tmp_path)
+
+
+def test_what_kaldi_names_and_has_not_is_told(tmp_path):
+    touch(tmp_path, "a.wav")
+    for name, content in {"wav.scp": "r1 a.wav", "segments": "u1 r9 0 1", "text": "u7 x"}.items():
+        (tmp_path / name).write_text(content)
+    notes = []
+    list_recordings({**CORPUS, "audio": str(tmp_path)}, "voice", notes.append)
+    assert ["segments: 1 names" in notes[0], "text: 1 names" in notes[1]] == [True, True]

@@ -129,3 +129,12 @@ PIECES = [
 def test_measures_and_prices_are_read_once(text, language):
     once = normalize(text, language, DEFAULT)
     assert normalize(once, language, DEFAULT) == once
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["₹500", "500 ₽", "¥500", "#5", "5¢", "3‰", "x=5", "5×3", "user@5.com", "5^2", "10³", "2½"],
+)
+def test_a_number_at_a_sign_that_is_not_known_stays(text):
+    """Read without its sign it would say something else; it is listed, or dropped, as it is."""
+    assert normalize(text, "en", DEFAULT) == text and n_digits(text)

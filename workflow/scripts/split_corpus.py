@@ -73,16 +73,16 @@ def main(smk):
 
 def check_pinned(recordings, pinned):
     """Stop where a recording that is to validate is not there or cannot be used."""
-    rows = recordings.drop_duplicates("path").set_index("path")
     for path in pinned:
-        if path not in rows.index:
+        rows = recordings[recordings["path"] == path]
+        if rows.empty:
             raise UserError(
                 f"split.validation: there is no recording {path}; expected paths as in "
-                f"recordings.parquet, for example {rows.index[0]}"
+                f"recordings.parquet, for example {recordings['path'].iloc[0]}"
             )
-        if rows.loc[path, "status"] != "ok":
+        if not rows["status"].eq("ok").any():
             raise UserError(
-                f"split.validation: {path} is not used ({rows.loc[path, 'reason']}); name another"
+                f"split.validation: {path} is not used ({rows['reason'].iloc[0]}); name another"
             )
 
 

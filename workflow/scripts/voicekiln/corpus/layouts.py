@@ -9,7 +9,7 @@ import csv
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,10 @@ AUDIO_KEYS = ("audio_filepath", "audio_file", "path", "audio", "file", "file_nam
 TEXT_KEYS = ("text", "sentence", "transcription", "transcript")
 SPEAKER_KEYS = ("speaker", "speaker_name", "speaker_id", "client_id")
 LANGUAGE_KEYS = ("language", "lang", "locale")
+
+
+class NoList(UserError):
+    """A table that names no recordings."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ def _delimited(path, file, column):
     _, header = next(numbered, (1, []))
     header = [name.strip().lstrip("\ufeff").lower() for name in header]
     if not set(header) & set(AUDIO_KEYS):
-        raise UserError(
+        raise NoList(
             f"{path}, line 1: names no audio file; expected a header with one of "
             f"{', '.join(AUDIO_KEYS)}, or lines of `id|text`"
         )
@@ -111,8 +115,11 @@ def _ljspeech(path, numbered, column):
         if fields == [""]:
             continue
         where = f"{path}, line {number}"
-        if len(fields) < 2:
-            raise UserError(f"{where}: expected `id|text` or `id|text|text`")
+        if not 2 <= len(fields) <= max(3, column):
+            raise UserError(
+                f"{where}: expected `id|text` or `id|text|text`, found {len(fields)} fields; lists "
+                "with more of them need a header such as `audio_file|text|speaker_name`"
+            )
         text = fields[min(column, len(fields)) - 1] or fields[1]
         yield Entry(where, fields[0], text or None)
 
@@ -169,11 +176,14 @@ def _span(fields, where):
     return start_s, end_s
 
 
-def kaldi(folder: Path) -> Iterator[Entry]:
+def kaldi(folder: Path, note: Callable[[str], None]) -> Iterator[Entry]:
     """The recordings, or their segments, of a Kaldi data directory.
 
     Read are `wav.scp` and, where they are there, `segments`, `text`, `utt2spk`, `utt2lang`.
     Commands in `wav.scp` are not run: their recordings get a fault.
+
+    Args:
+        note: is told what belongs to no recording.
 
     Raises:
         UserError: naming file and line, what was expected there.
@@ -195,7 +205,9 @@ def kaldi(folder: Path) -> Iterator[Entry]:
             ) from None
         span = (start_s, None if end_s == -1 else end_s)
         utterances.setdefault(recording, []).append((name, *span))
+    listed = set()
     for where, recording, source in _kaldi_table(folder / "wav.scp"):
+        listed.add(recording)
         fault = None
         if source.endswith("|") or source in ("", "-"):
             fault = (
@@ -214,6 +226,14 @@ def kaldi(folder: Path) -> Iterator[Entry]:
                 language_code(languages.get(name), f"{folder / 'utt2lang'}, {name}"),
                 fault,
             )
+    named = {name for spans in utterances.values() for name, *_ in spans}
+    for file, left in (
+        ("segments", utterances.keys() - listed),
+        ("text", text.keys() - named - listed),
+    ):
+        if left:
+            shown = ", ".join(sorted(left)[:3])
+            note(f"{folder / file}: {len(left)} names are of no recording: {shown} ...")
 
 
 def _kaldi_table(path):

@@ -115,12 +115,16 @@ def _source(root: str, corpus: Mapping[str, Any], note) -> Iterable[dict]:
     path = Path(root)
     column = corpus["transcript_column"]
     if (path / "wav.scp").is_file():
-        return _listed(layouts.kaldi(path), path)
+        return _listed(layouts.kaldi(path, note), path)
     if path.is_dir():
-        rows = list(_scan(root, note))
-        texts = next((path / name for name in FOLDER_LISTS if (path / name).is_file()), None)
-        if texts and rows and corpus["transcripts"] is None:
-            _attach(rows, texts, column, note)
+        lists: list[str] = []
+        rows = list(_scan(root, lists, note))
+        for name in sorted(lists) if corpus["transcripts"] is None else []:
+            below = [row for row in rows if row["path"].startswith(os.path.dirname(name) + "/")]
+            try:
+                _attach(below if "/" in name else rows, path / name, column, note)
+            except layouts.NoList as error:  # something else of that name
+                note(f"{error}; it is not used")
         return rows
     if path.is_file() and path.suffix.lower() in layouts.SUFFIXES:
         return _listed(layouts.entries(path, column), path.parent)
@@ -131,8 +135,8 @@ def _source(root: str, corpus: Mapping[str, Any], note) -> Iterable[dict]:
     )
 
 
-def _scan(root: str, note) -> Iterator[dict]:
-    """The audio files in a folder and in all folders below it."""
+def _scan(root: str, lists: list[str], note) -> Iterator[dict]:
+    """The audio files in a folder and in all below it; `lists` takes their `FOLDER_LISTS`."""
     seen: set[tuple[int, int]] = set()
     others: Counter[str] = Counter()
     stack = [""]
@@ -159,7 +163,9 @@ def _scan(root: str, note) -> Iterator[dict]:
                     stack.append(path + "/")
                 elif suffix in AUDIO_SUFFIXES:
                     yield _row(root, path, entry.stat())
-                elif suffix not in sidecars.SUFFIXES and entry.name not in FOLDER_LISTS:
+                elif entry.name in FOLDER_LISTS:
+                    lists.append(path)
+                elif suffix not in sidecars.SUFFIXES:
                     others[suffix or "without a suffix"] += 1
             except OSError:  # a link to nowhere or in a ring: listed, refused by the inventory
                 yield _row(root, path, None)
@@ -256,6 +262,8 @@ def _attach(rows: list[dict], path: Path, column: int, note) -> None:
         absolute = os.path.isabs(entry.audio)
         name = os.path.relpath(entry.audio, path.parent) if absolute else entry.audio
         by_name.setdefault(name, []).append(entry)
+    if not rows:
+        return
     takers: dict[str, list[dict]] = {}
     for row in rows:
         from_list = os.path.relpath(os.path.join(row["root"], row["path"]), path.parent)

@@ -62,9 +62,11 @@ def given(
     if len(known) == 1 and known[0]["start_s"] is None:
         return None if n_samples > whole_s * rate_hz else Given([], list(known), [])
     spans, entries, overlapping, last, beyond = [], [], [], 0, 0
-    for entry in sorted(known, key=start_of):
-        start = round(start_of(entry) * rate_hz)
-        end = n_samples if entry["end_s"] is None else round(entry["end_s"] * rate_hz)
+    # with stretches, a text of the whole says nothing that they do not
+    ordered = sorted((e for e in known if e["start_s"] is not None), key=start_of)
+    starts = [round(start_of(entry) * rate_hz) for entry in ordered]
+    for entry, start, after in zip(ordered, starts, [*starts[1:], n_samples], strict=True):
+        end = after if entry["end_s"] is None else round(entry["end_s"] * rate_hz)
         late = start < last
         start, end = max(start, last), min(end, n_samples)
         if start >= end:

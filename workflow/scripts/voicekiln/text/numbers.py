@@ -215,6 +215,19 @@ def _is_part(text, start, end):
         _goes_on_before(text, start)
         or _goes_on_after(text, end)
         or UNIT_SIGN.match(text, end) is not None
+        or any(_is_sign(c) for c in (*_next_to(text[:start][::-1]), *_next_to(text[end:])))
+    )
+
+
+def _next_to(text):
+    """What stands beside a number, a space between or not."""
+    return text[:1], text[:2].strip()[:1]
+
+
+def _is_sign(character):
+    """Whether a character is read with the number beside it: currencies, mathematics, powers."""
+    return character != "" and (
+        unicodedata.category(character) in ("Sc", "Sm", "No") or character in "#@‰*^"
     )
 
 
