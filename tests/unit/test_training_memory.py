@@ -12,7 +12,7 @@ from training_setup import tiny_run
 from voicekiln.errors import UserError
 from voicekiln.training import loop, state
 from voicekiln.training.data import Request
-from voicekiln.training.memory import OutOfMemory, Parts, told_apart
+from voicekiln.training.memory import OutOfMemory, Parts, out_of_memory_is
 from voicekiln.training.status import EXIT_FINISHED, EXIT_USER_ERROR
 
 RUN = {"clips": 25, "epochs": 2, "model": {"dropout": 0.0}, "batch_frames": 240, "batch_clips": 8}
@@ -143,8 +143,23 @@ def test_less_goes_down_to_one_clip():
 
 
 def test_other_errors_stay_what_they_are():
-    with pytest.raises(RuntimeError, match="shapes"), told_apart(Request((0,), 0)):
+    with pytest.raises(RuntimeError, match="shapes"), out_of_memory_is(OutOfMemory(None)):
         raise RuntimeError("shapes do not fit")
-    with pytest.raises(OutOfMemory) as caught, told_apart(Request((0,), 0)):
+    request = Request((0,), 0)
+    with pytest.raises(OutOfMemory) as caught, out_of_memory_is(OutOfMemory(request)):
         raise ERRORS[1]
-    assert caught.value.request == Request((0,), 0)
+    assert caught.value.request == request
+
+
+def test_no_memory_for_the_optimiser_ends_with_the_remedies(tmp_path):
+    settings = tiny_run(tmp_path, **RUN)
+
+    def full():
+        def step(self, closure=None):
+            raise ERRORS[0]
+
+        torch.optim.AdamW.step = step
+
+    assert in_child(settings, full) == EXIT_USER_ERROR
+    reason = json.loads((settings.directory / "status.json").read_text())["reason"]
+    assert "out of memory in the step of update 1" in reason and "batch_frames" in reason

@@ -2,11 +2,13 @@
 
 import json
 import threading
+from types import SimpleNamespace
 
 import pytest
 import torch
 from voicekiln.errors import UserError
 from voicekiln.training import progress, state
+from voicekiln.training.keeper import Keeper, snapshot
 from voicekiln.training.status import Metrics
 
 
@@ -113,34 +115,49 @@ def test_progress_counts_within_the_epoch_and_leaves_pauses_out(tmp_path, monkey
 
 def test_a_snapshot_is_of_its_moment():
     live = {"model": {"w": torch.ones(2)}, "groups": [{"lr": 0.1, "betas": (0.9, 0.99)}], "n": None}
-    taken = state.snapshot(live)
+    taken = snapshot(live)
     live["model"]["w"] += 1
     live["groups"][0]["lr"] = 9.0
     assert taken["model"]["w"].tolist() == [1, 1]
     assert taken["groups"] == [{"lr": 0.1, "betas": (0.9, 0.99)}] and taken["n"] is None
 
 
-def test_one_checkpoint_is_written_at_a_time_and_its_error_is_told():
-    saver, order = state.Saver(), []
-    gate = threading.Event()
+def test_one_checkpoint_is_written_at_a_time_and_its_error_is_told(tmp_path, monkeypatch):
+    kept, order, gate = Keeper(tmp_path, 1, None), [], threading.Event()
 
-    def first():
+    def slow(folder, ema, tensors, meta):
         gate.wait(10)
-        order.append("first")
+        order.append(meta["update"])
+        if meta["update"] == 2:
+            raise UserError("the disk is full")
+        return folder / f"checkpoint_{meta['update']}"
 
-    def full():
-        order.append("second")
-        raise UserError("the disk is full")
-
-    saver.submit(first)
+    monkeypatch.setattr(state, "save", slow)
+    kept.take({}, {}, {"update": 1}, None)
+    kept.check()
     assert order == [], "the caller does not wait for it"
     gate.set()
-    saver.submit(full)
-    assert order[0] == "first"
+    kept.take({}, {}, {"update": 2}, None)
+    assert order[0] == 1
     with pytest.raises(UserError, match="the disk is full"):
-        saver.wait()
-    saver.wait()
-    assert order == ["first", "second"]
+        kept.wait()
+    kept.check()
+    assert order == [1, 2]
+
+
+def test_without_the_lease_nothing_of_the_others_is_touched(tmp_path):
+    """It may be lost while a checkpoint is being written."""
+    lease = SimpleNamespace(lost=False)
+    kept = Keeper(tmp_path, 0, lease)
+    meta = {"update": 1, "epoch": 0, "validation_loss": None}
+    other = tmp_path / "checkpoints" / ".checkpoint_7.other-1-ab.part"
+    other.mkdir(parents=True)
+    lease.lost = True
+    with pytest.raises(UserError, match="another process has taken over"):
+        kept.write({}, {}, meta, None)
+    with pytest.raises(UserError, match="another process has taken over"):
+        kept.check()
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == [other.name]
 
 
 def test_one_that_made_way_for_another_that_never_came_is_there_again(tmp_path):

@@ -200,7 +200,7 @@ def store(step):
 def packages_to_normalize(wildcards):
     """Params: versions of the optional packages that the corpus is normalised with."""
     section = CORPORA[wildcards.corpus]["normalize"]
-    return extras.versions([name for name in configuration.EXTRAS if section[name]])
+    return extras.versions([name for name in extras.OF_NORMALIZE if section[name]])
 
 
 def network_to_segment(wildcards):

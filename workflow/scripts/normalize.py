@@ -26,7 +26,7 @@ def main(smk):
     config = smk.params.settings["normalize"]
     settings = audio.NormalizeSettings(**config)
     separator = Path(smk.input.separator) if smk.input.separator else None
-    used = [name for name in ("denoise", "separate") if config[name]]
+    used = [name for name in extras.OF_NORMALIZE if config[name]]
     basis = {
         "settings": config | {"separate": sha256_file(separator) if separator else None},
         "version": audio.VERSION,

@@ -15,7 +15,6 @@ from voicekiln import extras
 from voicekiln.errors import UserError
 from voicekiln.text import romanize
 
-EXTRAS = ("denoise", "separate")  # of the section normalize
 # values of a corpus's `transcripts` that are no path
 TRANSCRIPT_WORDS = (None, "sidecar", "ignore")
 
@@ -144,7 +143,9 @@ def _cross_checks(config: Mapping[str, Any]) -> Iterator[str]:
 def _extra_checks(key: str, corpus: Mapping[str, Any]) -> Iterator[str]:
     """Which optional packages are wanted and not there, and what they cannot do."""
     tool = corpus["text"]["romanize"]
-    wanted = {f"normalize.{name}": (name, corpus["normalize"][name]) for name in EXTRAS}
+    wanted = {
+        f"normalize.{name}": (name, corpus["normalize"][name]) for name in extras.OF_NORMALIZE
+    }
     wanted["text.romanize"] = (tool, tool)
     for setting, (extra, value) in wanted.items():
         command = extras.missing(extra) if value else None

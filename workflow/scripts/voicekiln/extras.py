@@ -20,6 +20,9 @@ NEEDS = {
 }
 
 
+OF_NORMALIZE = ("denoise", "separate")
+
+
 def missing(setting: str) -> str | None:
     """How to install what this setting needs; None where it is there."""
     packages, command = NEEDS[setting]

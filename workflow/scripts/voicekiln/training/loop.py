@@ -27,8 +27,9 @@ from voicekiln.training.batches import Position, in_order, number, plan
 from voicekiln.training.data import Clips, Request, Row, load
 from voicekiln.training.ema import Ema
 from voicekiln.training.history import History
+from voicekiln.training.keeper import Keeper
 from voicekiln.training.lease import Lease
-from voicekiln.training.memory import REMEDIES, OutOfMemory, Parts, mended, told_apart
+from voicekiln.training.memory import OutOfMemory, Parts, no_help, out_of_memory_is
 from voicekiln.training.processes import add_up, share, sum_over
 from voicekiln.training.progress import Progress
 from voicekiln.training.schedule import Schedule
@@ -125,8 +126,7 @@ class Training:
         s = self.settings = settings
         self.family, self.model, self.data = family, model, data
         self.directory, self.identity = directory, identity
-        self.accelerator, self.stop, self.lease = accelerator, stop, lease
-        self.checkpoints = directory / "checkpoints"
+        self.accelerator, self.stop = accelerator, stop
 
         self.batches = plan(
             [row.n_frames for row in data.train],
@@ -154,7 +154,7 @@ class Training:
         self.history = History()
         self.parts = Parts(lambda i: data.train[i].n_frames)
         self.val_parts = Parts(lambda i: data.val[i].n_frames)
-        self.saver = states.Saver()
+        self.keeper = Keeper(directory, s.keep, lease)
         self.saved: tuple | None = None  # (update, validated) that the newest checkpoint holds
         self.watch = Watch(directory, self.batches, lambda i: data.train[i].id, accelerator)
 
@@ -216,7 +216,7 @@ class Training:
             self.go_on()
         finally:
             self.watch.close()
-        self.saver.wait()
+        self.keeper.wait()
         if self.over and not self.validation_due():
             return True, self.over
         return False, self.stop.reason() or "another process of this training was asked to stop"
@@ -235,8 +235,7 @@ class Training:
                 if improved:
                     self.save()
                 progress.pause()
-            self.saver.check()
-            self.require_lease()
+            self.keeper.check()
             if self.save_due():
                 self.save()
                 progress.pause()
@@ -289,7 +288,7 @@ class Training:
         self.frozen.leave_out()
         if self.settings.max_grad_norm > 0:
             norm = self.accelerator.clip_grad_norm_(self.trained, self.settings.max_grad_norm)
-        with mended(f"in the optimiser's step of update {self.update + 1}"):
+        with out_of_memory_is(no_help(f"in the step of update {self.update + 1}")):
             self.optimizer.step()
         self.frozen.put_back()
         self.optimizer.zero_grad()
@@ -314,7 +313,7 @@ class Training:
             nth = i * n_processes + self.accelerator.process_index
             torch.manual_seed(number(self.settings.seed, self.update, nth))
             waits = i < len(group) - 1  # the last batch sends the gradients of all
-            with told_apart(work.request):
+            with out_of_memory_is(OutOfMemory(work.request)):
                 batch = send_to_device(work.batch, self.accelerator.device, non_blocking=True)
                 with self.accelerator.no_sync(self.objective) if waits else nullcontext():
                     parts = self.objective(batch, totals)
@@ -339,9 +338,7 @@ class Training:
     def require_one_process(self) -> None:
         """Processes that wait for one another's gradients cannot begin an update again alone."""
         if self.accelerator.num_processes > 1:
-            raise UserError(
-                f"out of memory at update {self.update + 1}, on one of several GPUs. {REMEDIES}"
-            )
+            raise no_help(f"at update {self.update + 1}, on one of several GPUs")
 
     def load_updates(self) -> Iterator[list[Work]]:
         """This process's batches of each update to come."""
@@ -429,7 +426,7 @@ class Training:
     def loss_sums(self, request: Request, batch: dict) -> dict[str, float]:
         """Sums, not means, of the losses of a validation batch by name; in parts where need be."""
         try:
-            with told_apart(request):
+            with out_of_memory_is(OutOfMemory(request)):
                 batch = send_to_device(batch, self.accelerator.device)
                 with self.accelerator.autocast():
                     losses = self.family.loss(self.model, batch, batch["totals"])
@@ -457,16 +454,13 @@ class Training:
         self.watch.look()
         self.saved = (self.update, self.history.last)
         if self.writes:
-            self.saver.wait()
             scaler = self.accelerator.scaler
-            state = {
+            tensors = {
                 "model": self.model.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "scaler": scaler.state_dict() if scaler else None,
                 "ema_updates": self.ema.updates,
             }
-            with mended("of the host, for a copy of the state (16 bytes a parameter)"):
-                ema, tensors = states.snapshot(self.ema.state()), states.snapshot(state)
             meta = {
                 "update": self.update,
                 "epoch": self.position.epoch,
@@ -477,47 +471,13 @@ class Training:
                 "fingerprint": self.identity,
                 "torch": torch.__version__,
             }
-            best = self.history.best
-            self.saver.submit(lambda: self.write(ema, tensors, meta, best))
+            self.keeper.take(self.ema.state(), tensors, meta, self.history.best)
             self.report("running", "training")
         self.accelerator.wait_for_everyone()
 
-    def write(self, ema: dict, tensors: dict, meta: dict, best: dict | None) -> None:
-        """Writes a checkpoint, points to best and last, removes what is too many.
-
-        Raises:
-            UserError: not possible, or no longer ours to write.
-        """
-        began = time.monotonic()
-        keep = self.settings.keep
-        self.require_lease()
-        try:
-            checkpoint = states.save(self.checkpoints, ema, tensors, meta)
-        except UserError:
-            # the oldest would go after it anyway
-            if keep < 1 or not states.prune(self.checkpoints, keep - 1):
-                raise
-            checkpoint = states.save(self.checkpoints, ema, tensors, meta)
-        self.require_lease()
-        self.point(checkpoint, best)
-        states.prune(self.checkpoints, keep)
-        log.info("saved %s in %.2f s", checkpoint.name, time.monotonic() - began)
-
-    def require_lease(self) -> None:
-        """Stops where the training is another's by now."""
-        if self.lease and self.lease.lost:
-            raise UserError(f"{self.directory}: another process has taken over this training")
-
-    def point(self, checkpoint: Path, best: dict | None) -> None:
-        """Lets last.json and best.json name the right checkpoints."""
-        states.point(self.checkpoints, "last", checkpoint)
-        if best:
-            name = f"{states.PREFIX}{best['update']}"
-            states.point(self.checkpoints, "best", self.checkpoints / name)
-
     def resume(self) -> bool:
         """Takes over the newest good checkpoint; False where there is none of this run."""
-        for checkpoint, meta in states.good(self.checkpoints):
+        for checkpoint, meta in states.good(self.keeper.folder):
             if meta["fingerprint"] == self.identity:
                 break
             log.warning("%s: of another run, skipped", checkpoint)
@@ -535,7 +495,7 @@ class Training:
             self.parts.fits, self.val_parts.fits = meta.get("fits", (None, None))
         self.saved = (self.update, self.history.last)
         if self.writes:
-            self.point(checkpoint, self.history.best)
+            self.keeper.point(checkpoint, self.history.best)
             self.watch.metrics.cut_back(self.update, self.history.last)
         log.info("resumed from %s", checkpoint.name)
         return True

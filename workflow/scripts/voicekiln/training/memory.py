@@ -45,25 +45,19 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def told_apart(request: Request) -> Iterator[None]:
-    """Raises `OutOfMemory` in the place of whatever error says so."""
+def out_of_memory_is(error: Exception) -> Iterator[None]:
+    """Raises `error` in the place of whatever says that memory ran out."""
     try:
         yield
-    except (RuntimeError, MemoryError) as error:
-        if is_out_of_memory(error):
-            raise OutOfMemory(request) from None
+    except (RuntimeError, MemoryError) as raised:
+        if is_out_of_memory(raised):
+            raise error from None
         raise
 
 
-@contextmanager
-def mended(where: str) -> Iterator[None]:
-    """Out of memory where parts do not help becomes an error with what does."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if is_out_of_memory(error):
-            raise UserError(f"out of memory {where}. {REMEDIES}") from None
-        raise
+def no_help(where: str) -> UserError:
+    """Out of memory where parts do not help; with what does."""
+    return UserError(f"out of memory {where}. {REMEDIES}")
 
 
 class Parts:
@@ -98,10 +92,7 @@ class Parts:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         if n == 1:
-            raise UserError(
-                f"out of memory at update {update} with a single clip of {padded} frames. "
-                f"{REMEDIES}"
-            )
+            raise no_help(f"at update {update} with a single clip of {padded} frames")
         self.fits = padded * -(-n // 2)
         log.warning(
             "out of memory at update %s with %d clips of %d frames: the same update again in parts "

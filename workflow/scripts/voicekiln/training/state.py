@@ -16,8 +16,7 @@ import os
 import secrets
 import shutil
 import socket
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,41 +75,6 @@ def save(folder: Path, ema: dict[str, torch.Tensor], state: dict, meta: dict[str
             " are intact. Make room or lower train.keep, then run again"
         ) from error
     return target
-
-
-def snapshot(value: Any) -> Any:
-    """A copy of tensors in nested dicts and lists, on the CPU: what comes after does not show."""
-    if isinstance(value, torch.Tensor):
-        return value.detach().to("cpu", copy=True)
-    if isinstance(value, dict):
-        return {key: snapshot(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(snapshot(inner) for inner in value)
-    return value
-
-
-class Saver:
-    """Writes checkpoints beside the training, one at a time: there is one copy of the state."""
-
-    def __init__(self):
-        self._pool = ThreadPoolExecutor(1, "checkpoint")
-        self._writing: Future | None = None
-
-    def submit(self, write: Callable[[], None]) -> None:
-        """Lets `write` run beside the caller, once the one before has ended; raises as `wait`."""
-        self.wait()
-        self._writing = self._pool.submit(write)
-
-    def check(self) -> None:
-        """Raises what went wrong in a writing that has ended; does not wait."""
-        if self._writing is not None and self._writing.done():
-            self.wait()
-
-    def wait(self) -> None:
-        """Returns when nothing is being written; raises what went wrong in it."""
-        writing, self._writing = self._writing, None
-        if writing is not None:
-            writing.result()
 
 
 def sync(path: Path) -> None:

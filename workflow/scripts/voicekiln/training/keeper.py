@@ -1,0 +1,101 @@
+"""Checkpoints beside the training: it stands still only while a copy of the state is taken."""
+
+import logging
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from voicekiln.errors import UserError
+from voicekiln.training import state as states
+from voicekiln.training.lease import Lease
+from voicekiln.training.memory import no_help, out_of_memory_is
+
+log = logging.getLogger("train")
+
+
+class Keeper:
+    """Writes the checkpoints of a training one at a time, so that there is one copy of the state.
+
+    Args:
+        directory: of the training.
+        keep: checkpoints beside best and last: -1 all, 0 none.
+        lease: of the process that writes.
+    """
+
+    def __init__(self, directory: Path, keep: int, lease: Lease | None):
+        self.directory, self.keep, self.lease = directory, keep, lease
+        self.folder = directory / "checkpoints"
+        self._pool = ThreadPoolExecutor(1, "checkpoint")
+        self._writing: Future | None = None
+
+    def take(self, ema: dict, tensors: dict, meta: dict[str, Any], best: dict | None) -> None:
+        """Copies a state; it is written beside the caller, as `state.save` does.
+
+        Args:
+            best: `{"update", ...}` of the best validation so far.
+
+        Raises:
+            UserError: no memory for the copy; or as `wait`.
+        """
+        self.wait()
+        full = no_help("of the host, for a copy of the state (16 bytes a parameter)")
+        with out_of_memory_is(full):
+            copies = snapshot(ema), snapshot(tensors)
+        self._writing = self._pool.submit(self.write, *copies, meta, best)
+
+    def check(self) -> None:
+        """Raises what went wrong in a writing that has ended, or a lost lease; does not wait."""
+        self.require_lease()
+        if self._writing is not None and self._writing.done():
+            self.wait()
+
+    def wait(self) -> None:
+        """Returns when nothing is being written.
+
+        Raises:
+            UserError: what was could not be written, or is no longer ours to write.
+        """
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def write(self, ema: dict, tensors: dict, meta: dict[str, Any], best: dict | None) -> None:
+        """Writes a checkpoint, points to best and last, removes what is too many."""
+        began = time.monotonic()
+        self.require_lease()
+        try:
+            checkpoint = states.save(self.folder, ema, tensors, meta)
+        except UserError:
+            # the oldest would go after it anyway
+            if self.keep < 1 or not states.prune(self.folder, self.keep - 1):
+                raise
+            checkpoint = states.save(self.folder, ema, tensors, meta)
+        self.require_lease()
+        self.point(checkpoint, best)
+        states.prune(self.folder, self.keep)
+        log.info("saved %s in %.2f s", checkpoint.name, time.monotonic() - began)
+
+    def point(self, checkpoint: Path, best: dict | None) -> None:
+        """Lets last.json and best.json name the right checkpoints."""
+        states.point(self.folder, "last", checkpoint)
+        if best:
+            states.point(self.folder, "best", self.folder / f"{states.PREFIX}{best['update']}")
+
+    def require_lease(self) -> None:
+        """Stops where the training is another's by now."""
+        if self.lease and self.lease.lost:
+            raise UserError(f"{self.directory}: another process has taken over this training")
+
+
+def snapshot(value: Any) -> Any:
+    """A copy of tensors in nested dicts and lists, on the CPU: what comes after does not show."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: snapshot(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(snapshot(inner) for inner in value)
+    return value
