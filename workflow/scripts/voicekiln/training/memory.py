@@ -1,7 +1,8 @@
 """Batches that are too much for the memory: the same update in smaller parts.
 
 A batch is cut in halves of its clips, each padded like the whole, so that the update is the one
-that it would have been (DESIGN of the loss: it is a sum over clips). What fits is remembered.
+that it would have been: a loss is a sum over clips, divided by the update's total. What fits is
+remembered.
 """
 
 import logging
