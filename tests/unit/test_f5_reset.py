@@ -171,8 +171,11 @@ def test_what_does_not_fit_is_refused(tmp_path, finished):
     assert f"{len(TOKENS)} tokens" in message and f"holds {len(TOKENS) - 1}" in message
     swapped = [*TOKENS[:-2], TOKENS[-1], TOKENS[-2]]
     assert "must begin with all its tokens" in error_of(tmp_path, finished, tokens=swapped)
-    deeper = f5.architecture(TINY | {"depth": 3})
-    assert "transformer_blocks.2" in error_of(tmp_path, finished, arch=deeper)
+    less = tiny_model().state_dict()
+    del less["transformer.proj_out.bias"]
+    torch.save(less, tmp_path / "less.pt")
+    message = error_of(tmp_path, tmp_path / "less.pt")
+    assert "transformer.proj_out.bias: nothing in the file, (100,) in the model" in message
 
 
 def test_an_extended_vocabulary_beside_a_reset_base_is_named(tmp_path, finished):

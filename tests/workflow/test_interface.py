@@ -55,6 +55,21 @@ def test_a_missing_folder_is_named(tmp_path):
     assert "Traceback" not in said
 
 
+def test_a_base_that_is_a_pointer_is_told_before_any_job(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "vocab.txt").write_text(" \n")
+    (tmp_path / "base.pt").write_text("version https://git-lfs.github.com/spec/v1\n")
+    (tmp_path / "my.yaml").write_text(
+        "corpora: {mine: {audio: in, language: am, transcripts: sidecar}}\n"
+        "runs: {voice: {corpus: mine, family: f5, base:"
+        " {checkpoint: base.pt, vocab: vocab.txt, model: F5TTS_Base}}}\n"
+    )
+    done = snakemake("--cores", "1", "--configfile", "my.yaml", cwd=tmp_path)
+    said = done.stdout + done.stderr
+    assert done.returncode == 1 and "Traceback" not in said and "localrule" not in said
+    assert "runs.voice.base.checkpoint: base.pt: expected a checkpoint, this is git-lfs's" in said
+
+
 def test_the_slurm_profile_plans_the_demo(tmp_path):
     profile = ROOT / "profiles/slurm"
     done = snakemake("-n", "--workflow-profile", str(profile), cwd=tmp_path)

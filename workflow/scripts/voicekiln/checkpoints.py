@@ -9,6 +9,7 @@ import hashlib
 import logging
 import os
 import pickletools
+import re
 import secrets
 import socket
 import zipfile
@@ -21,13 +22,18 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from voicekiln import filekinds
 from voicekiln.errors import UserError
+from voicekiln.filekinds import PICKLE_SUFFIXES
 
 log = logging.getLogger(__name__)
 
-PICKLE_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
 # What DataParallel, DistributedDataParallel and ema_pytorch put before a tensor's name.
 LEGACY_PREFIXES = ("module.", "ema_model.")
+COMPILED = r"(?<![^.])_orig_mod\."  # put by torch.compile before the names of what it compiled
+# What torch reads without asking; `torch.` beside it, of which torch's own error names the others.
+PLAIN = ("collections.OrderedDict", "__builtin__.set", "builtins.set", "_codecs.encode")
+LISTED_GLOBALS = 8
 
 
 def read(path: Path) -> dict:
@@ -39,17 +45,15 @@ def read(path: Path) -> dict:
         UserError: no such file, unknown suffix, damaged file, or a pickle that wants to run code.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such checkpoint file")
-    if path.suffix == ".safetensors":
-        try:
-            return load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise damaged(path, error) from error
-    if path.suffix in PICKLE_SUFFIXES:
+    problem = filekinds.problem(path)
+    if problem:
+        raise UserError(f"{path}: {problem}")
+    if path.suffix.lower() != ".safetensors":
         return read_pickle(path)
-    known = ", ".join((".safetensors", *PICKLE_SUFFIXES))
-    raise UserError(f"{path}: expected a checkpoint file ({known})")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise damaged(path, error) from error
 
 
 def can_be_mapped(path: Path) -> bool:
@@ -70,10 +74,12 @@ def read_pickle(path: Path) -> dict:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=can_be_mapped(path))
     except Exception as error:
         # torch raises UnpicklingError, RuntimeError, EOFError, ValueError, ... for a bad file.
-        unsafe = unsafe_globals(path)
+        unsafe = unsafe_globals(path, str(error))
         if unsafe:
+            names = ", ".join(unsafe[:LISTED_GLOBALS])
+            more = f" and {len(unsafe) - LISTED_GLOBALS} more" * (len(unsafe) > LISTED_GLOBALS)
             raise UserError(
-                f"{path}: refused, the file wants to load {', '.join(unsafe)}; only tensors and"
+                f"{path}: refused, the file wants to load {names}{more}; only tensors and"
                 " plain containers are read. Ask its author for the weights as .safetensors, or,"
                 " if you trust it, save its tensors to a new file"
             ) from error
@@ -85,7 +91,12 @@ def read_pickle(path: Path) -> dict:
 
 def damaged(path: Path, error: Exception) -> UserError:
     """The error for a file that cannot be read to its end."""
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    # Of torch's many lines, some of which advise to run what is in the file, the one that tells.
+    text = str(error).strip()
+    told = re.search(r"WeightsUnpickler error:\s*(.+)", text)
+    advice = text.startswith(("Weights only", "Cannot use ``weights_only"))
+    first = "no file of torch.save" if advice else (text.splitlines() or [""])[0]
+    reason = (told[1] if told else first.split(". ")[0]) or type(error).__name__
     n_bytes = path.stat().st_size
     return UserError(
         f"{path}: not a readable checkpoint, truncated or damaged ({n_bytes} bytes; {reason});"
@@ -93,18 +104,31 @@ def damaged(path: Path, error: Exception) -> UserError:
     )
 
 
-def unsafe_globals(path: Path) -> list[str]:
-    """Names of the functions and classes that a file asks for beyond what is allowed, sorted.
+def unsafe_globals(path: Path, refusal: str = "") -> list[str]:
+    """Names of the functions and classes that a file asks for beyond what is allowed.
 
     Its pickles are scanned, not loaded. Empty for files that are no pickles.
+
+    Args:
+        refusal: torch's words on the file; they name the first one that it refused.
+
+    Returns:
+        the names, sorted, torch's own last.
     """
+    names = set(re.findall(r"GLOBAL (\S+) was not an allowed global", refusal))
     if zipfile.is_zipfile(path):
         try:
-            return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+            names |= set(torch.serialization.get_unsafe_globals_in_checkpoint(path))
         except Exception as error:
             log.debug("%s: not scanned for globals (%s)", path, error)
-            return []
-    # torch scans archives only; older files are a row of pickles with the tensors after them.
+    else:
+        scanned = scan_pickles(path)
+        names |= {n for n in scanned if not n.startswith("torch.") and n not in PLAIN}
+    return sorted(names, key=lambda name: (name.startswith("torch."), name))
+
+
+def scan_pickles(path: Path) -> set[str]:
+    """All globals of a file of torch before 1.6: a row of pickles with the tensors after them."""
     names = set()
     with open(path, "rb") as file:
         try:
@@ -112,7 +136,7 @@ def unsafe_globals(path: Path) -> list[str]:
                 names.update(pickled_globals(file))
         except Exception as error:
             log.debug("%s: end of its pickles (%s)", path, error)
-    return sorted(n for n in names if not n.startswith(("torch.", "collections.OrderedDict")))
+    return names
 
 
 def pickled_globals(file: BinaryIO) -> Iterator[str]:
@@ -134,16 +158,21 @@ def pickled_globals(file: BinaryIO) -> Iterator[str]:
 def without_prefixes(state: Mapping, prefixes: tuple[str, ...] = LEGACY_PREFIXES) -> dict:
     """The same values under names without wrapper prefixes, in any order and number.
 
+    What torch.compile adds goes wherever it stands: it marks the part that was compiled.
+
     Raises:
         UserError: two names become one.
     """
     stripped = {}
     for name, value in state.items():
-        short = name
+        short = re.sub(COMPILED, "", str(name))
         while short.startswith(prefixes):
             short = short[len(next(p for p in prefixes if short.startswith(p))) :]
         if short in stripped:
-            raise UserError(f"tensor {short!r} is in the checkpoint twice, once as {name!r}")
+            raise UserError(
+                f"tensor {short!r} is in the checkpoint twice, once as {name!r}; leave one of the"
+                " copies in it, the average (ema_model) where there is one"
+            )
         stripped[short] = value
     return stripped
 

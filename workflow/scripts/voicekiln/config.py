@@ -11,7 +11,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.validators import extend
 
-from voicekiln import extras
+from voicekiln import extras, filekinds
 from voicekiln.errors import UserError
 from voicekiln.text import romanize
 
@@ -223,6 +223,7 @@ def check_files(config: Mapping[str, Any], basedir: Path) -> None:
         if not Path(locate(path, basedir)).exists()
     ]
     missing += _model_folders(config, basedir)
+    missing += _not_checkpoints(config, basedir)
     if missing:
         raise UserError("files that the configuration names:\n  " + "\n  ".join(missing))
 
@@ -245,6 +246,25 @@ def _model_folders(config: Mapping[str, Any], basedir: Path) -> Iterator[str]:
                     f"corpora.{name}.transcribe.model: {folder} is in CTranslate2's format; set "
                     f"corpora.{name}.transcribe.engine: faster-whisper"
                 )
+
+
+def _not_checkpoints(config: Mapping[str, Any], basedir: Path) -> Iterator[str]:
+    """Checkpoints that cannot be any: pointers, web pages, half downloads, folders."""
+    named = [
+        (f"runs.{name}.base.checkpoint", run["base"]["checkpoint"])
+        for name, run in config["runs"].items()
+        if "checkpoint" in run["base"]
+    ]
+    for name, corpus in config["corpora"].items():
+        for key in ("model", "second_model"):
+            model = corpus["transcribe"][key]
+            if model is not None and is_file(model) and not Path(locate(model, basedir)).is_dir():
+                named.append((f"corpora.{name}.transcribe.{key}", model))
+    for key, path in named:
+        located = Path(locate(path, basedir))
+        problem = filekinds.problem(located) if located.exists() else None
+        if problem:
+            yield f"{key}: {path}: {problem}"
 
 
 def _named_files(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

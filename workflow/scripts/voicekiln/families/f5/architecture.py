@@ -96,6 +96,36 @@ def shapes(arch: dict, vocab_size: int) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
+def dimensions(shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
+    """The values of an architecture that the shapes of its tensors tell, as far as they do."""
+    values = {}
+
+    def numbered(prefix: str) -> int:
+        return len(
+            {name[len(prefix) :].split(".")[0] for name in shapes if name.startswith(prefix)}
+        )
+
+    values["depth"] = numbered("transformer.transformer_blocks.")
+    values["conv_layers"] = numbered("transformer.text_embed.text_blocks.")
+    for value, tensor, axis, factor in (
+        ("dim", "transformer.proj_out.weight", 1, 1),
+        ("text_dim", "transformer.text_embed.text_embed.weight", 1, 1),
+        ("dim_head", "transformer.rotary_embed.inv_freq", 0, 2),
+        ("heads", "transformer.transformer_blocks.0.attn.to_q.weight", 0, 1),
+        ("ff_mult", "transformer.transformer_blocks.0.ff.ff.0.0.weight", 0, 1),
+    ):
+        shape = shapes.get(tensor, ())
+        if len(shape) > axis:
+            values[value] = factor * shape[axis]
+    for value, per in (("heads", "dim_head"), ("ff_mult", "dim")):
+        if value in values:
+            if values.get(per):
+                values[value] //= values[per]
+            else:
+                del values[value]
+    return values
+
+
 def freeze_presets(model: torch.nn.Module) -> dict[str, list[str]]:
     """Patterns of parameters by the names that `train.freeze` knows them by."""
     blocks = "transformer.transformer_blocks"

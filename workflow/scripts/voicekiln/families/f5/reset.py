@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 # New rows differ from what they start from by this share of the spread of the base's rows.
 NOISE = 0.1
+FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
 def fresh_counters() -> dict[str, torch.Tensor]:
@@ -114,10 +115,10 @@ def reset(
     """
     name = Path(base).name
     found = read_base(base)
-    require_vocabulary(name, n_tokens(found.weights), vocab_base, vocab_new)
-    for tensor_name, tensor in found.weights.items():
-        if not torch.isfinite(tensor).all():
-            raise UserError(f"{base}: tensor {tensor_name} holds NaN or infinite values")
+    n_rows = n_tokens(found.weights)
+    require_shapes(found.weights, shapes(arch, n_rows), str(base))
+    require_vocabulary(str(base), n_rows, vocab_base, vocab_new)
+    require_numbers(base, found.weights)
     if found.training_state:
         log.info("%s: taken away: %s", name, "; ".join(found.training_state))
     else:
@@ -127,7 +128,6 @@ def reset(
     old = found.weights[EMBEDDING]
     rows, origins = new_rows(old, vocab_base, added, seed) if added else (old[:0], [])
     weights = found.weights | {EMBEDDING: torch.cat([old, rows])}
-    require_shapes(weights, shapes(arch, len(vocab_new)), str(base))
     entries = {EMA_PREFIX + key: tensor for key, tensor in weights.items()}
     checkpoints.write_atomic(out, entries | fresh_counters())
 
@@ -164,8 +164,25 @@ def reset(
     }
 
 
+def require_numbers(base: Path, weights: dict[str, torch.Tensor]) -> None:
+    """Stops at tensors that cannot be trained on: quantised, sparse, without data, not finite."""
+    for name, tensor in weights.items():
+        plain = tensor.layout == torch.strided and tensor.device.type == "cpu"
+        if not plain or tensor.dtype not in FLOATS:
+            kind = tensor.dtype if plain else f"{tensor.layout} on {tensor.device}"
+            raise UserError(
+                f"{base}: tensor {name}: expected {', '.join(map(str, FLOATS))}, got {kind}; a"
+                " quantised or emptied checkpoint cannot be trained, give the one it was made from"
+            )
+        if not torch.isfinite(tensor).all():
+            raise UserError(
+                f"{base}: tensor {name} holds NaN or infinite values; its training had broken"
+                " down, take an earlier checkpoint of it"
+            )
+
+
 def require_vocabulary(
-    name: str, n_rows: int, vocab_base: Sequence[str], vocab_new: Sequence[str]
+    base: str, n_rows: int, vocab_base: Sequence[str], vocab_new: Sequence[str]
 ) -> None:
     """Stops where a vocabulary is not the checkpoint's, or the new one not an extension of it."""
     if n_rows != len(vocab_base):
@@ -173,7 +190,7 @@ def require_vocabulary(
         if n_rows == len(vocab_new):
             hint = "; it is as large as the extended vocabulary, so it may be reset already"
         raise UserError(
-            f"{name}: has embedding rows for {n_rows} tokens, but base.vocab holds"
+            f"{base}: has embedding rows for {n_rows} tokens, but base.vocab holds"
             f" {len(vocab_base)}; give the vocab.txt that this checkpoint was trained with{hint}"
         )
     for i, token in enumerate(vocab_base):

@@ -13,10 +13,14 @@ import torch
 
 from voicekiln import checkpoints
 from voicekiln.errors import UserError
+from voicekiln.families import foreign
+from voicekiln.families.f5.architecture import RELEASED, dimensions
 
 EMBEDDING = "transformer.text_embed.text_embed.weight"  # row 0: filler; row i + 1: token i
 EMA_PREFIX = "ema_model."
 EMA_COUNTERS = ("initted", "step", "update")
+UNETT = "transformer.layers."  # E2-TTS: the same embedding, another transformer
+FEW = 3  # entries of a part of a checkpoint that are listed one by one
 # Constants that old checkpoints hold as tensors; upstream deletes them when it loads.
 OLD_CONSTANTS = ("mel_spec.mel_stft.mel_scale.fb", "mel_spec.mel_stft.spectrogram.window")
 
@@ -43,37 +47,61 @@ def read_base(checkpoint: Path) -> Base:
         UserError: not readable, or no F5 weights in it.
     """
     content = checkpoints.read(checkpoint)
-    found = []
-    if isinstance(content.get("ema_model_state_dict"), dict):
-        source, state = "ema", content["ema_model_state_dict"]
-    elif isinstance(content.get("model_state_dict"), dict):
-        source, state = "model", content["model_state_dict"]
-    else:
-        source, state = "weights", content
-    if source != "weights":
-        used = f"{'ema_model' if source == 'ema' else 'model'}_state_dict"
-        found += [describe_entry(k, v) for k, v in content.items() if k != used]
+    source, state, found = "weights", content, []
+    for kind, key in (("ema", "ema_model_state_dict"), ("model", "model_state_dict")):
+        if isinstance(content.get(key), dict) and content[key]:
+            source, state = kind, content[key]
+            found += [describe_entry(str(k), v) for k, v in content.items() if k != key]
+            break
 
     try:
         state = checkpoints.without_prefixes(state)
     except UserError as error:
         raise UserError(f"{checkpoint}: {error}") from error
-    weights = {}
+    weights, others = {}, {}
     for name, value in state.items():
         if name.startswith("transformer.") and isinstance(value, torch.Tensor):
             weights[name] = value
-        elif name == "initted" and not bool(value):
-            continue
-        elif name in EMA_COUNTERS and int(value) == 0:
-            continue
+        elif name in EMA_COUNTERS:
+            if not is_zero(value):
+                found.append(describe_entry(name, value, "EMA "))
         elif name not in OLD_CONSTANTS:
-            found.append(describe_entry(name, value, "EMA " if name in EMA_COUNTERS else ""))
-    if EMBEDDING not in weights:
-        keys = ", ".join(sorted(map(str, content))[:8])
+            others[name] = value
+    if EMBEDDING not in weights or any(name.startswith(UNETT) for name in weights):
+        there = foreign.looks_like(content) or "no such weights"
         raise UserError(
-            f"{checkpoint}: no F5-TTS weights in it (no tensor {EMBEDDING}); its entries: {keys}"
+            f"{checkpoint}: expected an F5-TTS checkpoint (with a tensor {EMBEDDING}), found"
+            f" {there}; its entries: {foreign.entries(content)}. Give a model_*.pt or"
+            " *.safetensors of an F5-TTS training as base.checkpoint"
         )
-    return Base(weights, source, sorted(found))
+    if weights[EMBEDDING].ndim != 2:
+        shape = tuple(weights[EMBEDDING].shape)
+        raise UserError(
+            f"{checkpoint}: {EMBEDDING}: expected a row for each token, got the shape {shape};"
+            " this is no checkpoint of F5-TTS as it was saved"
+        )
+    return Base(weights, source, sorted(found + describe_others(others)))
+
+
+def is_zero(value) -> bool:
+    """Whether a counter of an average says that it has seen no update."""
+    if isinstance(value, torch.Tensor):
+        return value.numel() == 1 and not value.is_meta and not value.item()
+    return isinstance(value, bool | int | float) and value == 0
+
+
+def describe_others(entries: dict) -> list[str]:
+    """What is beside the weights; more than `FEW` tensors of one part of it in one line."""
+    parts: dict[str, list[str]] = {}
+    for name in entries:
+        parts.setdefault(name.split(".")[0], []).append(name)
+    described = []
+    for part, names in parts.items():
+        if len(names) > FEW:
+            described.append(f"{part}.* ({len(names)} entries)")
+        else:
+            described += [describe_entry(name, entries[name]) for name in names]
+    return described
 
 
 def describe_entry(name: str, value, prefix: str = "") -> str:
@@ -104,19 +132,38 @@ def load(model: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
 
 
 def require_shapes(weights: dict, expected: dict[str, tuple[int, ...]], name: str) -> None:
-    """Raises a UserError that lists the first differences between weights and an architecture."""
+    """Raises a UserError that says how weights and an architecture differ.
+
+    By the architecture's values where the shapes tell them, otherwise by the first tensors.
+    """
     found = {k: tuple(v.shape) for k, v in weights.items()}
-    wrong = []
-    for tensor in sorted(set(found) | set(expected)):
-        if found.get(tensor) != expected.get(tensor):
-            has = found.get(tensor, "nothing")
-            wants = expected.get(tensor, "nothing")
-            wrong.append(f"{tensor}: {has} in the file, {wants} in the model")
-    if wrong:
-        raise UserError(
-            f"{name}: {len(wrong)} tensors do not fit base.model or the vocabulary;"
-            f" {'; '.join(wrong[:3])}"
-        )
+    names = [t for t in sorted(set(found) | set(expected)) if found.get(t) != expected.get(t)]
+    if not names:
+        return
+    here, there = dimensions(found), dimensions(expected)
+    values = [
+        f"{value} is {here[value]} in the file, {there[value]} in the model"
+        for value in there
+        if here.get(value, there[value]) != there[value]
+    ]
+    tensors = [
+        f"{t}: {found.get(t, 'nothing')} in the file, {expected.get(t, 'nothing')} in the model"
+        for t in names
+    ]
+    released = [
+        model
+        for model, given in RELEASED.items()
+        if all(here.get(value) == number for value, number in given.items() if value in here)
+    ]
+    hint = ""
+    if values and released:
+        hint = f". The file's values are those of {' and '.join(released)}: set base.model to one"
+    elif values:
+        hint = ". Set base.model to the file's values, or give the checkpoint of that model"
+    raise UserError(
+        f"{name}: {len(names)} tensors do not fit base.model or the vocabulary;"
+        f" {'; '.join(values or tensors[:3])}{hint}"
+    )
 
 
 def vocabulary_tensors(weights: dict[str, torch.Tensor]) -> list[str]:
