@@ -36,6 +36,7 @@ TRAIN = {
     "batch_frames": 120,
     "batch_clips": 4,
     "accumulate": 2,
+    "update_frames": 3200,
     "precision": "fp32",
     "gradient_checkpointing": False,
     "seed": 7,

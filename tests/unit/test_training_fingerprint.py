@@ -6,6 +6,7 @@ import pytest
 from training_setup import TRAIN
 from voicekiln.errors import UserError
 from voicekiln.training import fingerprint as prints
+from voicekiln.training.batch_size import given
 from voicekiln.training.data import Row
 from voicekiln.training.settings import TrainSettings
 
@@ -13,7 +14,7 @@ SETTINGS = TrainSettings(**(TRAIN | {"betas": (0.9, 0.999), "milestones": (), "f
 ROW = Row("a", "hello", "s", "en", 100, "key", "pack", "00ff")
 
 
-def made(settings=SETTINGS, **values):
+def made(settings=SETTINGS, processes=1, **values):
     parts = {
         "train": [ROW],
         "val": [ROW],
@@ -23,8 +24,8 @@ def made(settings=SETTINGS, **values):
         "loss_version": 1,
         "architecture": {"dim": 32},
         "settings": settings,
-        "processes": 1,
         "code": "abc",
+        "size": given(settings, processes),
     }
     return prints.fingerprint(**(parts | values))
 
@@ -54,6 +55,7 @@ def test_no_state_begins_and_the_same_run_goes_on():
         {"stop_after_minutes": 5.0},
         {"patience": 3},
         {"gradient_checkpointing": True},
+        {"update_frames": 6400},
         {"learning_rate": 4.9e-3},
         {"learning_rate": 2.1e-4},
     ],
@@ -119,7 +121,7 @@ def test_a_run_that_began_before_these_settings_goes_on():
 def test_every_setting_is_in_one_of_the_tests_above():
     free = {"epochs", "save_every", "validate_every", "keep", "log_every", "workers"}
     free |= {"patience", "stop_after_minutes", "learning_rate", "accumulate"}
-    free |= {"gradient_checkpointing"}
+    free |= {"gradient_checkpointing", "update_frames"}
     assert prints.FREE == free | {"on_code_change", "on_rate_change"}
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from test_training_resume import final, in_child, metrics, same
 from training_setup import tiny_run
 from voicekiln.errors import UserError
-from voicekiln.training import loop, state
+from voicekiln.training import gradients, loop, state, validation
 from voicekiln.training.data import Request
 from voicekiln.training.memory import OutOfMemory, Parts, out_of_memory_is
 from voicekiln.training.status import EXIT_FINISHED, EXIT_USER_ERROR
@@ -27,36 +27,17 @@ def little_memory(fits, error=ERRORS[0], where=("train", "val")):
     """Preparation of a child: a batch with more clips than `fits` is out of memory."""
 
     def prepare():
-        original = loop.Objective.forward
+        for owner, side in ((gradients.Gradients, "train"), (validation.Validation, "val")):
+            if side in where:
+                owner.loss = checked(owner.loss)
 
-        def check(batch):
+    def checked(loss):
+        def replaced(self, batch, *more):
             if len(batch["mel"]) > fits:
                 raise error
+            return loss(self, batch, *more)
 
-        def forward(self, batch, totals):
-            if "train" in where:
-                check(batch)
-            return original(self, batch, totals)
-
-        loop.Objective.forward = forward
-        if "val" in where:
-            sums = loop.Training.loss_sums
-
-            def loss_sums(self, request, batch):
-                loss = self.family.loss
-
-                def checked(model, inner, totals):
-                    if not torch.is_grad_enabled():
-                        check(inner)
-                    return loss(model, inner, totals)
-
-                self.family.loss = checked
-                try:
-                    return sums(self, request, batch)
-                finally:
-                    self.family.loss = loss
-
-            loop.Training.loss_sums = loss_sums
+        return replaced
 
     return prepare
 

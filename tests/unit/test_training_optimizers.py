@@ -8,7 +8,7 @@ from test_training_resume import at_call, final, in_child, same
 from training_setup import LETTERS, tiny_run
 from voicekiln import families
 from voicekiln.errors import UserError
-from voicekiln.training import loop, optimizers, state
+from voicekiln.training import gradients, optimizers, state
 from voicekiln.training.ema import Ema
 from voicekiln.training.status import EXIT_FINISHED, EXIT_USER_ERROR
 
@@ -100,7 +100,7 @@ def test_a_run_with_frozen_rows_and_blocks_resumes_bit_equal(name, tmp_path):
     whole = tiny_run(tmp_path / "whole", **run)
     assert in_child(whole) == EXIT_FINISHED
     killed = tiny_run(tmp_path / "killed", **run)
-    assert in_child(killed, at_call(loop.Objective, "forward", 6)) < 0
+    assert in_child(killed, at_call(gradients.Gradients, "loss", 6)) < 0
     assert in_child(killed) == EXIT_FINISHED
     same(final(killed), final(whole))
     base = families.get("f5").read_weights(whole.checkpoint)
@@ -121,7 +121,7 @@ def test_a_plateau_lowers_the_rate_and_a_kill_changes_nothing(tmp_path):
     whole = tiny_run(tmp_path / "whole", **run)
     assert in_child(whole) == EXIT_FINISHED
     killed = tiny_run(tmp_path / "killed", **run)
-    assert in_child(killed, at_call(loop.Objective, "forward", 9)) < 0
+    assert in_child(killed, at_call(gradients.Gradients, "loss", 9)) < 0
     assert in_child(killed) == EXIT_FINISHED
     same(final(killed), final(whole))
     lines = (whole.directory / "metrics.jsonl").read_text().splitlines()

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from training_setup import tiny_run
 from voicekiln import families
 from voicekiln.errors import UserError
-from voicekiln.training import loop, state, worker
+from voicekiln.training import gradients, state, worker
 from voicekiln.training.ema import Ema
 from voicekiln.training.settings import RunSettings
 from voicekiln.training.status import EXIT_FINISHED, EXIT_STOPPED, EXIT_USER_ERROR
@@ -149,9 +149,9 @@ def uninterrupted(tmp_path_factory) -> RunSettings:
     "kills",
     [
         pytest.param(
-            [at_call(loop.Objective, "forward", 2)], id="between accumulated batches, 1st"
+            [at_call(gradients.Gradients, "loss", 2)], id="between accumulated batches, 1st"
         ),
-        pytest.param([at_call(loop.Objective, "forward", 12)], id="between accumulated batches"),
+        pytest.param([at_call(gradients.Gradients, "loss", 12)], id="between accumulated batches"),
         pytest.param([at_call(Ema, "update", 8)], id="after the optimiser, before the average"),
         pytest.param([at_call(state, "save", 3)], id="before a checkpoint"),
         pytest.param([kill_in_torch_save(2)], id="while a checkpoint is written"),
@@ -164,9 +164,9 @@ def uninterrupted(tmp_path_factory) -> RunSettings:
         pytest.param([kill_in_validation(4)], id="in the last validation"),
         pytest.param(
             [
-                at_call(loop.Objective, "forward", 9),
+                at_call(gradients.Gradients, "loss", 9),
                 kill_in_torch_save(1),
-                at_call(loop.Objective, "forward", 3),
+                at_call(gradients.Gradients, "loss", 3),
                 at_call(state, "point", 2),
                 kill_in_validation(1),
             ],
@@ -204,7 +204,7 @@ def test_killed_at_random_instants_ends_bit_equal(uninterrupted, tmp_path):
 
 def test_with_loader_processes_bit_equal(uninterrupted, tmp_path):
     settings = tiny_run(tmp_path, **RUN, workers=2)
-    assert in_child(settings, at_call(loop.Objective, "forward", 9)) == -signal.SIGKILL
+    assert in_child(settings, at_call(gradients.Gradients, "loss", 9)) == -signal.SIGKILL
     assert in_child(settings) == EXIT_FINISHED
     same(final(settings), final(uninterrupted))
 
@@ -212,7 +212,7 @@ def test_with_loader_processes_bit_equal(uninterrupted, tmp_path):
 @pytest.mark.parametrize("name", [state.WEIGHTS, state.STATE, state.META])
 def test_a_damaged_checkpoint_is_skipped(name, uninterrupted, tmp_path):
     settings = tiny_run(tmp_path, **RUN)
-    assert in_child(settings, at_call(loop.Objective, "forward", 21)) == -signal.SIGKILL
+    assert in_child(settings, at_call(gradients.Gradients, "loss", 21)) == -signal.SIGKILL
     newest = state.found(settings.directory / "checkpoints")[0] / name
     data = bytearray(newest.read_bytes())
     data[len(data) // 2] ^= 0xFF
@@ -227,7 +227,7 @@ def test_a_signal_saves_and_the_rest_is_bit_equal(number, uninterrupted, tmp_pat
     settings = tiny_run(tmp_path, **RUN)
 
     def signal_in_forward():
-        original, calls = loop.Objective.forward, 0
+        original, calls = gradients.Gradients.loss, 0
 
         def replaced(self, batch, totals):
             nonlocal calls
@@ -236,7 +236,7 @@ def test_a_signal_saves_and_the_rest_is_bit_equal(number, uninterrupted, tmp_pat
                 os.kill(os.getpid(), number)
             return original(self, batch, totals)
 
-        loop.Objective.forward = replaced
+        gradients.Gradients.loss = replaced
 
     assert in_child(settings, signal_in_forward) == EXIT_STOPPED
     status = json.loads((settings.directory / "status.json").read_text())
@@ -312,7 +312,7 @@ def test_a_loss_that_is_not_finite_stops_and_names_update_rate_and_clips(tmp_pat
     settings = tiny_run(tmp_path, **RUN, log_every=1)
 
     def poison():
-        original, calls = loop.Objective.forward, 0
+        original, calls = gradients.Gradients.loss, 0
 
         def replaced(self, batch, totals):
             nonlocal calls
@@ -320,7 +320,7 @@ def test_a_loss_that_is_not_finite_stops_and_names_update_rate_and_clips(tmp_pat
             parts = original(self, batch, totals)
             return {k: v * (float("nan") if calls == 10 else 1) for k, v in parts.items()}
 
-        loop.Objective.forward = replaced
+        gradients.Gradients.loss = replaced
 
     assert in_child(settings, poison) == EXIT_USER_ERROR
     status = json.loads((settings.directory / "status.json").read_text())

@@ -126,6 +126,11 @@ def _cross_checks(config: Mapping[str, Any]) -> Iterator[str]:
             yield f"runs.{name}.train: min_learning_rate must not be above learning_rate"
         if train["schedule"] == "multi_step" and not train["milestones"]:
             yield f"runs.{name}.train: the schedule multi_step needs milestones"
+        if train["batch_frames"] == "auto" and train["accumulate"] != 1:
+            yield (
+                f"runs.{name}.train: accumulate follows from update_frames when batch_frames is "
+                "auto; leave it out"
+            )
         base = run["base"]
         whole = {"checkpoint", "vocab", "model"}
         if set(base) not in ({"run"}, whole):

@@ -26,6 +26,19 @@ class Position:
     batch: int
 
 
+@dataclass(frozen=True)
+class BatchSize:
+    """Size of batches and updates.
+
+    Attributes:
+        frames: most in a batch, padding included.
+        per_update: batches of an update, over all processes.
+    """
+
+    frames: int
+    per_update: int
+
+
 @dataclass(frozen=True, eq=False)  # compared by identity: its tuples are long
 class Batches:
     """All batches of an epoch and their order in each epoch.

@@ -119,7 +119,9 @@ class Clips(Dataset):
         return self.family.collate(samples, draws, request.pad_to)
 
 
-def load(clips: Clips, requests: Iterable[Request], workers: int, pin: bool) -> Iterator[dict]:
+def load(
+    clips: Clips, requests: Iterable[Request], workers: int, pin: bool = False
+) -> Iterator[dict]:
     """Batches in the order of the requests, made ahead by `workers` processes.
 
     Raises:

@@ -15,7 +15,7 @@ fingerprint.json lies beside the checkpoints. A run goes on from its state only 
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from typing import Any
 from voicekiln.errors import UserError
 from voicekiln.provenance import canonical, sha256_json
 from voicekiln.training import state
+from voicekiln.training.batches import BatchSize
 from voicekiln.training.data import Row
 from voicekiln.training.settings import TrainSettings
 from voicekiln.training.status import read_json, write_json
@@ -47,7 +48,8 @@ FREE = {
     "on_code_change",
     "on_rate_change",
     "learning_rate",  # by its own rule
-    "accumulate",  # counts in batches_per_update
+    "accumulate",  # counts in batches per update
+    "update_frames",  # likewise
 }
 
 
@@ -86,8 +88,8 @@ def fingerprint(
     loss_version: int,
     architecture: dict[str, Any],
     settings: TrainSettings,
-    processes: int,
     code: str,
+    size: BatchSize,
 ) -> dict:
     """What defines the run, with what may change beside it."""
     values = asdict(settings)
@@ -99,8 +101,9 @@ def fingerprint(
         "family": family,
         "loss version": loss_version,
         "architecture": architecture,
-        "batches per update": settings.accumulate * processes,
         **{name: value for name, value in values.items() if _defines(name, values)},
+        "batch_frames": size.frames,
+        "batches per update": size.per_update,
     }
     return canonical(
         {
@@ -108,6 +111,7 @@ def fingerprint(
             "sha256": sha256_json(identity),
             "learning_rate": settings.learning_rate,
             "epochs": settings.epochs,
+            "update_frames": settings.update_frames,
             "code": code,
         }
     )
@@ -123,6 +127,23 @@ def _defines(name: str, values: dict[str, Any]) -> bool:
 
 def _data(rows: Sequence[Row]) -> list[list]:
     return sorted([r.id, r.text, r.speaker, r.language, r.n_frames, r.audio_sha256] for r in rows)
+
+
+def kept_size(
+    old: dict | None, update_frames: int, fingerprint_of: Callable[[BatchSize], dict]
+) -> BatchSize | None:
+    """The batches that `auto` came to when the run began; None where it is another run.
+
+    Args:
+        old: fingerprint of the state that is there, or None.
+        update_frames: of this start.
+        fingerprint_of: of this start, with such batches.
+    """
+    if old is None or old.get("update_frames") != update_frames:
+        return None
+    identity = old["identity"]
+    size = BatchSize(identity["batch_frames"], identity["batches per update"])
+    return size if fingerprint_of(size)["identity"] == identity else None
 
 
 def decide(old: dict | None, new: dict, has_state: bool, settings: TrainSettings) -> Decision:

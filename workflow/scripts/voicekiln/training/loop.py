@@ -8,78 +8,37 @@ that was cut off anywhere does again what the uninterrupted one does.
 import logging
 import math
 import time
-from collections import deque
-from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import send_to_device
 
 from voicekiln.errors import UserError
-from voicekiln.features.packs import PackReader
 from voicekiln.training import optimizers
 from voicekiln.training import state as states
-from voicekiln.training.batches import Position, in_order, number, plan
-from voicekiln.training.data import Clips, Request, Row, load
+from voicekiln.training.batches import Batches, Position
+from voicekiln.training.data import Clips
 from voicekiln.training.ema import Ema
+from voicekiln.training.feed import Feed, Work
+from voicekiln.training.gradients import Gradients
 from voicekiln.training.history import History
 from voicekiln.training.keeper import Keeper
 from voicekiln.training.lease import Lease
-from voicekiln.training.memory import OutOfMemory, Parts, no_help, out_of_memory_is
-from voicekiln.training.processes import add_up, share, sum_over
+from voicekiln.training.memory import Parts, no_help, out_of_memory_is
+from voicekiln.training.processes import first_known, sum_over
 from voicekiln.training.progress import Progress
 from voicekiln.training.schedule import Schedule
 from voicekiln.training.settings import TrainSettings
 from voicekiln.training.status import write_status
 from voicekiln.training.stop import Stop
+from voicekiln.training.validation import Validation
 from voicekiln.training.watch import Done, Watch
 
 log = logging.getLogger("train")
 
 PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
-VALIDATION = (
-    "validation"  # stands where an update's number stands, so its draws are always the same
-)
-
-
-@dataclass(frozen=True)
-class Data:
-    """Rows to train and to validate on, each with its token ids."""
-
-    train: list[Row]
-    train_tokens: list[torch.Tensor]
-    val: list[Row]
-    val_tokens: list[torch.Tensor]
-
-
-@dataclass(frozen=True)
-class Work:
-    """A batch of an update.
-
-    Attributes:
-        request: what it was made by.
-        batch: what the family's `collate` gave.
-        weight: 0 where it only keeps several processes in step, see `processes.share`.
-    """
-
-    request: Request
-    batch: dict
-    weight: int
-
-
-class Objective(torch.nn.Module):
-    """Model and loss as one module, so that a wrapper for several processes sees one `forward`."""
-
-    def __init__(self, model: torch.nn.Module, family: ModuleType):
-        super().__init__()
-        self.model, self.family = model, family
-
-    def forward(self, batch: dict, totals: dict[str, int]) -> dict[str, torch.Tensor]:
-        return self.family.loss(self.model, batch, totals)
 
 
 def accelerator_for(precision: str) -> Accelerator:
@@ -99,8 +58,9 @@ class Training:
 
     Args:
         family: the family module.
-        model: with the base's weights.
-        data: to train and to validate on.
+        model: on its device, with the base's weights.
+        train_clips, val_clips: to train and to validate on.
+        batches: of all processes.
         settings: section `train`.
         directory: where checkpoints and records go.
         identity: sha256 of the fingerprint, kept in every checkpoint.
@@ -114,7 +74,9 @@ class Training:
         self,
         family: ModuleType,
         model: torch.nn.Module,
-        data: Data,
+        train_clips: Clips,
+        val_clips: Clips,
+        batches: Batches,
         settings: TrainSettings,
         directory: Path,
         identity: str,
@@ -124,39 +86,25 @@ class Training:
         base_rows: Mapping[str, int],
     ):
         s = self.settings = settings
-        self.family, self.model, self.data = family, model, data
+        self.model, self.batches = model, batches
         self.directory, self.identity = directory, identity
         self.accelerator, self.stop = accelerator, stop
 
-        self.batches = plan(
-            [row.n_frames for row in data.train],
-            [row.id for row in data.train],
-            s.batch_frames,
-            s.batch_clips,
-            s.accumulate * accelerator.num_processes,
-            s.seed,
-        )
-        packs = PackReader()
-        self.train_clips = Clips(family, data.train, data.train_tokens, packs, s.seed, drops=True)
-        self.val_clips = Clips(family, data.val, data.val_tokens, packs, s.seed, drops=False)
-
-        if s.gradient_checkpointing:
-            family.checkpoint_activations(model)
-        optimizers.freeze(model, s.freeze, family.freeze_presets(model))
         self.trained = [p for p in model.parameters() if p.requires_grad]
-        optimizer = optimizers.build(model, s, accelerator.device.type)
-        self.objective, self.optimizer = accelerator.prepare(Objective(model, family), optimizer)
+        self.optimizer = accelerator.prepare(optimizers.build(model, s, accelerator.device.type))
         self.frozen = optimizers.FrozenRows(model, base_rows)
         self.ema = Ema(model, s.ema_decay, s.ema_every, s.ema_follow_updates, s.ema_power)
         self.schedule = self.scheduled()
 
         self.position = Position(0, 0)
         self.history = History()
-        self.parts = Parts(lambda i: data.train[i].n_frames)
-        self.val_parts = Parts(lambda i: data.val[i].n_frames)
+        self.parts = Parts(lambda i: train_clips.rows[i].n_frames)
+        self.feed = Feed(batches, train_clips, self.parts, s, accelerator)
+        self.gradients = Gradients(family, model, self.feed, self.parts, s.seed, accelerator, stop)
+        self.validation = Validation(family, model, self.ema, val_clips, s, accelerator, stop)
         self.keeper = Keeper(directory, s.keep, lease)
         self.saved: tuple | None = None  # (update, validated) that the newest checkpoint holds
-        self.watch = Watch(directory, self.batches, lambda i: data.train[i].id, accelerator)
+        self.watch = Watch(directory, self.batches, lambda i: train_clips.rows[i].id, accelerator)
 
     @property
     def update(self) -> int:
@@ -219,14 +167,14 @@ class Training:
         self.keeper.wait()
         if self.over and not self.validation_due():
             return True, self.over
-        return False, self.stop.reason() or "another process of this training was asked to stop"
+        return False, first_known(self.stop.reason(), self.accelerator)
 
     def go_on(self) -> None:
         """The loop."""
         s = self.settings
         per_epoch = self.batches.updates_per_epoch
         progress = Progress(self.directory, s.epochs, per_epoch, self.update)
-        groups = self.load_updates()
+        groups = self.feed.updates_from(self.position)
         while True:
             if self.validation_due():
                 improved = self.validate()
@@ -267,23 +215,9 @@ class Training:
         rate = self.schedule.rate(self.update, losses)
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = rate
-        totals = add_up([(work.batch["totals"], work.weight) for work in group], self.accelerator)
-        group = self.in_parts(group)
-        while True:
-            try:
-                losses = self.backward(group, totals)
-            except OutOfMemory as error:
-                too_much = error.request
-            else:
-                if losses is None:
-                    self.optimizer.zero_grad()
-                    return False
-                break
-            # out here no traceback keeps tensors alive
-            self.optimizer.zero_grad()
-            self.require_one_process()
-            self.parts.less(too_much, self.update + 1)
-            group = self.in_parts(group)
+        losses = self.gradients.of(group, self.update)
+        if losses is None:
+            return False
         norm = None
         self.frozen.leave_out()
         if self.settings.max_grad_norm > 0:
@@ -297,116 +231,22 @@ class Training:
         self.position = self.batches.next(self.position)
         return True
 
-    def backward(self, group: list[Work], totals: dict[str, int]) -> dict[str, torch.Tensor] | None:
-        """Gradients of an update; this process's part of its loss, by name, or None when it was to
-        stop between two batches.
-
-        Raises:
-            OutOfMemory: with the request that did not fit.
-        """
-        n_processes = self.accelerator.num_processes
-        losses: dict[str, torch.Tensor] = {}
-        for i, work in enumerate(group):
-            if i and n_processes == 1 and self.to_stop():
-                return None
-            # For dropout. By number and not by process, so that processes may come and go.
-            nth = i * n_processes + self.accelerator.process_index
-            torch.manual_seed(number(self.settings.seed, self.update, nth))
-            waits = i < len(group) - 1  # the last batch sends the gradients of all
-            with out_of_memory_is(OutOfMemory(work.request)):
-                batch = send_to_device(work.batch, self.accelerator.device, non_blocking=True)
-                with self.accelerator.no_sync(self.objective) if waits else nullcontext():
-                    parts = self.objective(batch, totals)
-                    # Gradients are averaged over processes, but the loss is a sum over them.
-                    scale = work.weight * n_processes
-                    self.accelerator.backward(sum(parts.values()) * scale)
-                for name, part in parts.items():
-                    losses[name] = losses.get(name, 0) + work.weight * part.detach()
-        return losses
-
-    def in_parts(self, group: list[Work]) -> list[Work]:
-        """The batches of an update, those that are known not to fit made anew in parts."""
-        cut = []
-        for work in group:
-            parts = self.parts.of(work.request)
-            if len(parts) == 1:
-                cut.append(work)
-            else:
-                cut += [Work(part, self.train_clips.batch(part), work.weight) for part in parts]
-        return cut
-
-    def require_one_process(self) -> None:
-        """Processes that wait for one another's gradients cannot begin an update again alone."""
-        if self.accelerator.num_processes > 1:
-            raise no_help(f"at update {self.update + 1}, on one of several GPUs")
-
-    def load_updates(self) -> Iterator[list[Work]]:
-        """This process's batches of each update to come."""
-        asked: deque[tuple[Request, int]] = deque()  # by the loader, and not yet made
-
-        def requests():
-            for group in self.shares():
-                asked.append((None, len(group)))
-                for request, weight in group:
-                    asked.append((request, weight))
-                    yield request
-
-        pin = self.accelerator.device.type == "cuda"
-        batches = load(self.train_clips, requests(), self.settings.workers, pin)
-        for batch in batches:
-            if asked[0][0] is None:
-                _, n = asked.popleft()
-                group = []
-            request, weight = asked.popleft()
-            group.append(Work(request, batch, weight))
-            if len(group) == n:
-                yield group
-
-    def shares(self) -> Iterator[list[tuple[Request, int]]]:
-        """What `load_updates` asks for, with weights, see `processes.share`."""
-        position = self.position
-        for group in self.batches.updates_from(position, self.settings.epochs):
-            update = self.batches.update(position)
-            position = self.batches.next(position)
-            requests = [Request(clips, update) for clips in group]
-            yield [
-                (part, weight)
-                for request, weight in share(requests, self.accelerator)
-                for part in self.parts.of(request)
-            ]
-
     def validation_due(self) -> bool:
         """Whether this state is to be validated and was not."""
         due = self.finished or self.update % self.settings.validate_every == 0
         return due and self.history.last != self.update
 
     def validate(self) -> bool | None:
-        """Loss of the averaged weights on fixed draws, dropout and condition drops off.
+        """Loss of the averaged weights.
 
         Returns:
             whether it is the best so far, update 0 left out; None when it was to stop.
         """
         self.watch.look()
-        s, rows = self.settings, self.data.val
-        groups = in_order([r.n_frames for r in rows], [r.id for r in rows], s.batch_frames)
-        requests = share([Request(group, VALIDATION) for group in groups], self.accelerator)
-        batches = load(self.val_clips, [request for request, _ in requests], s.workers, False)
-        sums: dict[str, float] = {}
-        counted = []
         began = time.monotonic()
-        self.objective.eval()
-        with torch.no_grad(), self.ema.in_place():
-            for request, weight in requests:
-                if self.to_stop():
-                    self.objective.train()
-                    return None
-                batch = next(batches)
-                for name, value in self.loss_sums(request, batch).items():
-                    sums[name] = sums.get(name, 0.0) + value * weight
-                counted.append((batch["totals"], weight))
-        self.objective.train()
-        totals = add_up(counted, self.accelerator)
-        parts = {n: sum_over(sums[n], self.accelerator) / totals[n] for n in sorted(sums)}
+        parts = self.validation.losses(self.update)
+        if parts is None:
+            return None
         loss = sum(parts.values())
         row = {"update": self.update, "epoch": self.position.epoch, "loss": loss}
         row["seconds"] = round(time.monotonic() - began, 3)
@@ -422,23 +262,6 @@ class Training:
             log.warning("%s", concern)
         self.watch.skip_time()
         return improved
-
-    def loss_sums(self, request: Request, batch: dict) -> dict[str, float]:
-        """Sums, not means, of the losses of a validation batch by name; in parts where need be."""
-        try:
-            with out_of_memory_is(OutOfMemory(request)):
-                batch = send_to_device(batch, self.accelerator.device)
-                with self.accelerator.autocast():
-                    losses = self.family.loss(self.model, batch, batch["totals"])
-                return {name: float(loss) * batch["totals"][name] for name, loss in losses.items()}
-        except OutOfMemory:
-            pass
-        self.val_parts.less(request, f"{self.update} (validation)")
-        sums: dict[str, float] = {}
-        for part in self.val_parts.of(request):
-            for name, value in self.loss_sums(part, self.val_clips.batch(part)).items():
-                sums[name] = sums.get(name, 0.0) + value
-        return sums
 
     def save_due(self) -> bool:
         """Whether this state is to be saved and was not."""
@@ -467,7 +290,7 @@ class Training:
                 "batch": self.position.batch,
                 "validation_loss": dict(self.history.rows).get(self.update),
                 "validations": list(self.history.rows),
-                "fits": [self.parts.fits, self.val_parts.fits],
+                "fits": [self.parts.fits, self.validation.parts.fits],
                 "fingerprint": self.identity,
                 "torch": torch.__version__,
             }
@@ -491,8 +314,7 @@ class Training:
         self.ema.load(weights, tensors["ema_updates"])
         self.position = Position(meta["epoch"], meta["batch"])
         self.history = History.of(meta)
-        if self.accelerator.num_processes == 1:  # several would cut unlike numbers of parts
-            self.parts.fits, self.val_parts.fits = meta.get("fits", (None, None))
+        self.parts.fits, self.validation.parts.fits = meta.get("fits", (None, None))
         self.saved = (self.update, self.history.last)
         if self.writes:
             self.keeper.point(checkpoint, self.history.best)

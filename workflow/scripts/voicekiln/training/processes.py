@@ -1,11 +1,16 @@
-"""What the processes of one training know together; with one process it costs nothing."""
+"""What the processes of one training know together; with one process it costs nothing.
+
+Counts and flags go over a group of their own on the CPU, so that no process has to wait for its
+GPU to tell them.
+"""
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import TypeVar
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import reduce
+from torch import distributed
 
 Batch = TypeVar("Batch")
 
@@ -13,8 +18,8 @@ Batch = TypeVar("Batch")
 def share(batches: Sequence[Batch], accelerator: Accelerator) -> list[tuple[Batch, int]]:
     """This process's batches, each with weight 1.
 
-    Every process gets equally many, so that all take part in what they do together: where there are
-    too few, the first batch comes again, with weight 0.
+    Every process gets equally many, so that all know the names of the losses: where there are too
+    few, the first batch comes again, with weight 0.
     """
     n = accelerator.num_processes
     mine = [(batch, 1) for batch in batches[accelerator.process_index :: n]]
@@ -25,10 +30,34 @@ def share(batches: Sequence[Batch], accelerator: Accelerator) -> list[tuple[Batc
 
 def sum_over(value: float, accelerator: Accelerator) -> float:
     """The sum of a number over all processes."""
+    return _reduced(value, distributed.ReduceOp.SUM, accelerator)
+
+
+def highest(value: float, accelerator: Accelerator) -> float:
+    """The highest of all processes' numbers."""
+    return _reduced(value, distributed.ReduceOp.MAX, accelerator)
+
+
+def first_known(value: str | None, accelerator: Accelerator) -> str | None:
+    """What the first process that knows something says."""
     if accelerator.num_processes == 1:
         return value
-    here = torch.tensor(value, dtype=torch.float64, device=accelerator.device)
-    return float(reduce(here, "sum"))
+    values: list[str | None] = [None] * accelerator.num_processes
+    distributed.all_gather_object(values, value, group=_on_cpu())
+    return next((known for known in values if known is not None), None)
+
+
+def _reduced(value, operation, accelerator):
+    if accelerator.num_processes == 1:
+        return value
+    here = torch.tensor(value, dtype=torch.float64)
+    distributed.all_reduce(here, operation, group=_on_cpu())
+    return float(here)
+
+
+@cache
+def _on_cpu():
+    return distributed.new_group(backend="gloo")
 
 
 def add_up(
@@ -41,3 +70,15 @@ def add_up(
             sums[name] = sums.get(name, 0) + value * weight
     # float64 is exact up to 2 ** 53.
     return {name: int(sum_over(float(sums[name]), accelerator)) for name in sorted(sums)}
+
+
+def add_gradients(parameters: Sequence[torch.nn.Parameter], accelerator: Accelerator) -> None:
+    """Replaces each gradient by its sum over all processes."""
+    if accelerator.num_processes == 1:
+        return
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    sent = [distributed.all_reduce(p.grad, async_op=True) for p in parameters]
+    for each in sent:
+        each.wait()

@@ -7,6 +7,8 @@ from typing import Any
 
 from voicekiln.errors import UserError
 
+AUTO = "auto"
+
 
 @dataclass(frozen=True)
 class TrainSettings:
@@ -34,9 +36,10 @@ class TrainSettings:
     ema_every: int  # updates between two steps of the average
     ema_follow_updates: int  # updates in which the average is a copy of the weights
     ema_power: float
-    batch_frames: int  # most frames in a batch, with padding
+    batch_frames: int | str  # most frames in a batch, with padding; or AUTO, see `batch_size`
     batch_clips: int  # most clips in a batch; 0: no limit
-    accumulate: int  # batches an update, on each process
+    accumulate: int  # batches an update, on each process; not with AUTO
+    update_frames: int  # of AUTO, over all processes
     precision: str  # fp32 | bf16 | fp16
     gradient_checkpointing: bool  # activations are computed twice instead of kept
     seed: int

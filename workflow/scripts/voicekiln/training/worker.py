@@ -7,20 +7,26 @@ Needs no Snakemake. Exit codes: 0 the last epoch is done, 1 an error, 2 somethin
 import logging
 import os
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from accelerate import Accelerator
 
 from voicekiln import checkpoints, families
 from voicekiln.errors import UserError
+from voicekiln.features.packs import PackReader
 from voicekiln.tokenizers.vocab import index, read_vocab
+from voicekiln.training import batch_size, optimizers
 from voicekiln.training import fingerprint as prints
 from voicekiln.training import state as states
-from voicekiln.training.data import read_rows
+from voicekiln.training.batches import plan
+from voicekiln.training.data import Clips, read_rows
 from voicekiln.training.history import History
 from voicekiln.training.lease import Lease
-from voicekiln.training.loop import Data, Training, accelerator_for
+from voicekiln.training.loop import Training, accelerator_for
 from voicekiln.training.settings import RunSettings, read
 from voicekiln.training.status import (
     EXIT_ERROR,
@@ -28,6 +34,7 @@ from voicekiln.training.status import (
     EXIT_STOPPED,
     EXIT_USER_ERROR,
     Metrics,
+    read_json,
     write_json,
     write_status,
 )
@@ -77,22 +84,34 @@ def run(settings: RunSettings, stop: Stop) -> int:
         reason = f"{type(error).__name__}: {error}"
         log.exception("training failed")
     finally:
+        outcome = tell({"exit_code": code, "state": state, "reason": reason})
         if lease is not None:
-            record(settings, lease, state, reason, code)
+            record(settings.directory, lease, outcome)
             lease.release()
-    return code
+    return outcome["exit_code"]
 
 
-def record(settings: RunSettings, lease: Lease, state: str, reason: str, code: int) -> None:
-    """Writes how it ended: for the launcher, and to status.json if the training is ours."""
-    if folder := os.environ.get(EXCHANGE):
-        outcome = {"exit_code": code, "state": state, "reason": reason}
-        write_json(Path(folder, OUTCOME_FILE), outcome)
+def tell(outcome: dict) -> dict:
+    """Tells the launcher how it ended, and returns what counts.
+
+    Of several processes the first that ends knows why; the others may only miss it.
+    """
+    folder = os.environ.get(EXCHANGE)
+    if not folder:
+        return outcome
+    path = Path(folder, OUTCOME_FILE)
+    if (first := read_json(path)) is None:
+        write_json(path, outcome)
+    return first or outcome
+
+
+def record(directory: Path, lease: Lease, outcome: dict) -> None:
+    """Writes to status.json how it ended, if the training is ours."""
     if lease.held:
-        directory = settings.directory / "checkpoints"
-        last, best = states.pointed(directory, "last"), states.pointed(directory, "best")
+        checkpoints = directory / "checkpoints"
+        last, best = states.pointed(checkpoints, "last"), states.pointed(checkpoints, "best")
         more = {"update": last["update"] if last else 0, "last": last, "best": best}
-        write_status(settings.directory, state, reason, exit_code=code, **more)
+        write_status(directory, **outcome, **more)
 
 
 def train(
@@ -110,7 +129,17 @@ def train(
     if not val_rows:
         raise UserError(f"{settings.val_rows}: no clips to validate on; see split in the config")
     weights = family.read_weights(settings.checkpoint)
-    new = prints.fingerprint(
+    known, packs = index(vocab), PackReader()
+
+    def clips(rows, drops):
+        tokens = family.tokens([r.text for r in rows], known, [r.id for r in rows])
+        return Clips(family, rows, tokens, packs, s.seed, drops)
+
+    train_clips, val_clips = clips(train_rows, True), clips(val_rows, False)
+    model = build(settings, family, len(vocab)).to(accelerator.device).train()
+
+    fingerprint = partial(
+        prints.fingerprint,
         train_rows,
         val_rows,
         vocab,
@@ -119,45 +148,67 @@ def train(
         family.LOSS_VERSION,
         settings.architecture,
         s,
-        accelerator.num_processes,
         settings.code,
     )
+    old = prints.read(directory)
+    size = (
+        batch_size.given(s, accelerator.num_processes)
+        or prints.kept_size(old, s.update_frames, fingerprint)
+        or batch_size.probe(family, model, train_clips, s, accelerator)
+    )
+    new = fingerprint(size)
+    accelerator.wait_for_everyone()  # all have read what the first one writes now
     if accelerator.is_main_process:
-        prepare_directory(directory, new, settings)
+        prepare_directory(directory, old, new, settings)
     accelerator.wait_for_everyone()
     if over := ended(directory, new["sha256"], s.epochs, s.patience):
         log.info("there is nothing to do")
         return True, over
 
-    known = index(vocab)
-    data = Data(
-        train_rows,
-        family.tokens([r.text for r in train_rows], known, [r.id for r in train_rows]),
-        val_rows,
-        family.tokens([r.text for r in val_rows], known, [r.id for r in val_rows]),
-    )
-    torch.manual_seed(s.seed)
-    model = family.build(settings.architecture, len(vocab))
     family.load(model, weights)
     base_rows = {}
     if s.freeze_base_tokens:
         names = family.vocabulary_tensors(weights)
         base_rows = {name: len(weights[name]) - settings.added_tokens for name in names}
     del weights
+    frames, ids = [r.n_frames for r in train_rows], [r.id for r in train_rows]
+    batches = plan(frames, ids, size.frames, s.batch_clips, size.per_update, s.seed)
+    s = replace(s, batch_frames=size.frames)
     training = Training(
-        family, model, data, s, directory, new["sha256"], accelerator, stop, lease, base_rows
+        family,
+        model,
+        train_clips,
+        val_clips,
+        batches,
+        s,
+        directory,
+        new["sha256"],
+        accelerator,
+        stop,
+        lease,
+        base_rows,
     )
     if not training.resume() and accelerator.is_main_process:
         Metrics(directory / "metrics.jsonl").cut_back(0, None)
-    describe(training)
+    describe(training, family)
     training.report("running", "training")
     return training.train()
 
 
-def prepare_directory(directory: Path, new: dict, settings: RunSettings) -> None:
+def build(settings: RunSettings, family: ModuleType, n_tokens: int) -> torch.nn.Module:
+    """The model with random weights, of which those that are not trained know it."""
+    s = settings.train
+    torch.manual_seed(s.seed)
+    model = family.build(settings.architecture, n_tokens)
+    if s.gradient_checkpointing:
+        family.checkpoint_activations(model)
+    optimizers.freeze(model, s.freeze, family.freeze_presets(model))
+    return model
+
+
+def prepare_directory(directory: Path, old: dict | None, new: dict, settings: RunSettings) -> None:
     """Makes the folder fit for this run: what is of another run goes aside."""
     prints.finish_moving(directory)
-    old = prints.read(directory)
     has_state = bool(states.found(directory / "checkpoints"))
     decision = prints.decide(old, new, has_state, settings.train)
     for notice in decision.notices:
@@ -177,9 +228,9 @@ def ended(directory: Path, identity: str, epochs: int, patience: int) -> str | N
     return None
 
 
-def describe(training: Training) -> None:
+def describe(training: Training, family: ModuleType) -> None:
     """What is going to happen, in the log."""
-    s, batches, family = training.settings, training.batches, training.family
+    s, batches = training.settings, training.batches
     parameters = list(training.model.parameters())
     trained = sum(p.numel() for p in parameters if p.requires_grad)
     hours = sum(batches.frames) * family.HOP / family.RATE_HZ / 3600
@@ -189,7 +240,7 @@ def describe(training: Training) -> None:
         f"{trained:,}",
         len(batches.frames),
         hours,
-        len(training.data.val),
+        len(training.validation.rows),
     )
     log.info(
         "%d batches and %d updates an epoch, %d updates in %d epochs; %.1f %% padding; %s, %s",

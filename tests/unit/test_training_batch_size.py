@@ -1,0 +1,158 @@
+"""`batch_frames: auto`: what is tried, what is chosen, and that it is chosen once."""
+
+import json
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from test_training_resume import at_call, final, in_child, same
+from training_setup import tiny_run
+from voicekiln import config
+from voicekiln.errors import UserError
+from voicekiln.training import batch_size, gradients
+from voicekiln.training.batches import BatchSize
+from voicekiln.training.status import EXIT_FINISHED, EXIT_USER_ERROR
+
+# clips of 10 to 40 frames; an update of 480 frames is 40 % of them
+RUN = {"clips": 50, "epochs": 2, "batch_frames": "auto", "update_frames": 480, "accumulate": 1}
+RUN |= {"batch_clips": 0, "model": {"dropout": 0.0}}
+
+
+@given(
+    st.integers(50, 100_000),
+    st.integers(10, 3000),
+    st.integers(1, 8),
+    st.integers(1, 100_000),
+    st.integers(1, 100_000),
+)
+def test_the_fewest_batches_that_fit(update_frames, longest, processes, first, room):
+    tried = []
+
+    def fits(frames):
+        tried.append(frames)
+        return frames <= room
+
+    try:
+        size = batch_size.search(update_frames, longest, processes, first, fits)
+    except UserError as error:
+        assert longest > room and str(longest) in str(error)
+        return
+    assert longest <= size.frames <= room and size.per_update % processes == 0
+    n = size.per_update // processes
+    # an update is what was asked for, up to the grid of lengths and the longest clip
+    assert n * processes * size.frames >= update_frames
+    assert size.frames == longest or (size.frames - 8) * n * processes < update_frames
+    if n > 1:  # one batch fewer would not have fitted
+        share = -(-update_frames // processes)
+        assert max(longest, -(-share // (n - 1) // 8) * 8) > room
+    assert len(tried) <= 2 * (n.bit_length() + (update_frames // longest + 1).bit_length())
+
+
+def room_for(frames):
+    """Preparation of a child: batches with more frames than this are out of memory."""
+
+    def prepare():
+        trial, loss = batch_size.Trial._update, gradients.Gradients.loss
+
+        def update(self, groups):
+            for clips in groups:
+                if len(clips) * max(self._clips.rows[i].n_frames for i in clips) > frames:
+                    raise torch.OutOfMemoryError("CUDA out of memory")
+            return trial(self, groups)
+
+        def checked(self, batch, totals):
+            n_clips, n_frames, _ = batch["mel"].shape
+            assert n_clips * n_frames <= frames, "it was tried before"
+            return loss(self, batch, totals)
+
+        batch_size.Trial._update, gradients.Gradients.loss = update, checked
+
+    return prepare
+
+
+def kept(settings):
+    identity = json.loads((settings.directory / "fingerprint.json").read_text())["identity"]
+    return BatchSize(identity["batch_frames"], identity["batches per update"])
+
+
+@pytest.mark.parametrize("room, size", [(1000, (480, 1)), (300, (240, 2)), (90, (80, 6))])
+def test_a_training_has_the_batches_that_fit(room, size, tmp_path):
+    """And is the training that has them by its configuration, to the last bit."""
+    ours = tiny_run(tmp_path / "auto", **RUN)
+    assert in_child(ours, room_for(room)) == EXIT_FINISHED
+    assert kept(ours) == BatchSize(*size)
+    fixed = RUN | {"batch_frames": size[0], "accumulate": size[1]}
+    theirs = tiny_run(tmp_path / "fixed", **fixed)
+    assert in_child(theirs) == EXIT_FINISHED
+    same(final(ours), final(theirs))
+
+
+def test_what_was_found_is_kept_where_there_is_other_room(tmp_path):
+    settings = tiny_run(tmp_path / "a", **RUN)
+    killed = at_call(gradients.Gradients, "loss", 7)
+    assert in_child(settings, lambda: (room_for(300)(), killed())) < 0
+
+    def no_probe():
+        batch_size.probe = None
+
+    assert in_child(settings, no_probe) == EXIT_FINISHED
+    assert kept(settings) == BatchSize(240, 2)
+    whole = tiny_run(tmp_path / "b", **RUN)
+    assert in_child(whole, room_for(300)) == EXIT_FINISHED
+    same(final(settings), final(whole))
+    # of another run nothing is kept
+    other = tiny_run(tmp_path / "a", **RUN | {"seed": 8})
+    assert in_child(other, room_for(1000)) == EXIT_FINISHED
+    assert kept(other) == BatchSize(480, 1)
+
+
+def test_no_room_for_the_longest_clip_is_said_before_anything_starts(tmp_path):
+    settings = tiny_run(tmp_path, **RUN)
+    assert in_child(settings, room_for(30)) == EXIT_USER_ERROR
+    reason = json.loads((settings.directory / "status.json").read_text())["reason"]
+    assert "batch_frames: auto: a batch of 40 frames" in reason and "segment.max_s" in reason
+    assert not (settings.directory / "checkpoints").exists()
+
+
+def test_memory_that_is_measured_counts_and_not_only_errors(tmp_path):
+    """On a host that promises more memory than it has an error never comes."""
+
+    class Memory:
+        usable_mb = 100.0
+
+        def begin(self):
+            self.frames = 0
+
+        def used_mb(self):
+            return 40.0 + 0.2 * self.frames  # 90 MB are 250 frames
+
+    tried = tmp_path / "tried"
+
+    def prepare():
+        memory, update = Memory(), batch_size.Trial._update
+
+        def counted(self, groups):
+            rows = self._clips.rows
+            sizes = [len(clips) * max(rows[i].n_frames for i in clips) for clips in groups]
+            memory.frames = max(sizes, default=0)
+            with tried.open("a") as file:
+                file.write(f"{memory.frames}\n")
+            return update(self, groups)
+
+        batch_size.HostMemory = lambda: memory
+        batch_size.Trial._update = counted
+
+    settings = tiny_run(tmp_path, **RUN | {"epochs": 1})
+    assert in_child(settings, prepare) == EXIT_FINISHED
+    assert kept(settings) == BatchSize(240, 2)
+    assert max(map(int, tried.read_text().split())) <= 250, "what smaller ones took told enough"
+
+
+def test_accumulate_beside_auto_is_refused():
+    run = {"corpus": "c", "family": "f5", "base": {"checkpoint": "a", "vocab": "b", "model": "c"}}
+    run["train"] = {"batch_frames": "auto", "accumulate": 2}
+    content = {"corpora": {"c": {"audio": "x", "language": "en"}}, "runs": {"r": run}}
+    schema = config.Path(__file__).parents[2] / "workflow/schemas/config.schema.yaml"
+    with pytest.raises(UserError, match="accumulate follows from update_frames"):
+        config.resolve(content, schema)

@@ -1,0 +1,94 @@
+"""The batches of the updates to come, made ahead by loader processes."""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from accelerate import Accelerator
+
+from voicekiln.training.batches import Batches, Position
+from voicekiln.training.data import Clips, Request, load
+from voicekiln.training.memory import Parts
+from voicekiln.training.processes import share
+from voicekiln.training.settings import TrainSettings
+
+
+@dataclass(frozen=True)
+class Work:
+    """A batch of an update.
+
+    Attributes:
+        request: what it was made by.
+        batch: what the family's `collate` gave.
+        weight: 0 where it only keeps several processes in step, see `processes.share`.
+    """
+
+    request: Request
+    batch: dict
+    weight: int
+
+
+class Feed:
+    """Makes this process's batches.
+
+    Args:
+        batches: of all processes.
+        clips: to train on.
+        parts: cuts what is known not to fit.
+        settings: section `train`.
+        accelerator: which process this is, and for what device.
+    """
+
+    def __init__(
+        self,
+        batches: Batches,
+        clips: Clips,
+        parts: Parts,
+        settings: TrainSettings,
+        accelerator: Accelerator,
+    ):
+        self._batches, self._clips, self._parts = batches, clips, parts
+        self._settings, self._accelerator = settings, accelerator
+
+    def updates_from(self, position: Position) -> Iterator[list[Work]]:
+        """This process's batches of each update from `position` to the end of the run."""
+        asked: deque[tuple[Request | None, int]] = deque()  # by the loader, and not yet made
+
+        def requests():
+            for group in self._shares(position):
+                asked.append((None, len(group)))
+                for request, weight in group:
+                    asked.append((request, weight))
+                    yield request
+
+        pin = self._accelerator.device.type == "cuda"
+        for batch in load(self._clips, requests(), self._settings.workers, pin):
+            if asked[0][0] is None:
+                _, n = asked.popleft()
+                group = []
+            request, weight = asked.popleft()
+            group.append(Work(request, batch, weight))
+            if len(group) == n:
+                yield group
+
+    def again(self, group: list[Work]) -> list[Work]:
+        """The same batches, those that are known not to fit by now made anew in parts."""
+        cut = []
+        for work in group:
+            parts = self._parts.of(work.request)
+            if len(parts) == 1:
+                cut.append(work)
+            else:
+                cut += [Work(part, self._clips.batch(part), work.weight) for part in parts]
+        return cut
+
+    def _shares(self, position):
+        for group in self._batches.updates_from(position, self._settings.epochs):
+            update = self._batches.update(position)
+            position = self._batches.next(position)
+            requests = [Request(clips, update) for clips in group]
+            yield [
+                (part, weight)
+                for request, weight in share(requests, self._accelerator)
+                for part in self._parts.of(request)
+            ]
