@@ -3,6 +3,7 @@
 import json
 import pickle
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,7 +12,11 @@ from voicekiln import families
 from voicekiln.errors import UserError
 from voicekiln.features.packs import PackReader
 from voicekiln.tokenizers.vocab import index, read_vocab
+from voicekiln.training import feed as feeding
+from voicekiln.training.batches import Position, plan
 from voicekiln.training.data import Clips, Request, load, read_rows
+from voicekiln.training.feed import Feed
+from voicekiln.training.memory import Parts
 
 
 @pytest.fixture
@@ -37,11 +42,47 @@ def test_a_batch_holds_its_clips_padded_with_their_own_draws(clips):
 
 def test_loader_processes_of_any_kind_give_the_same(clips):
     requests = [Request((0, 1), 0), Request((2,), 0), Request((3, 4, 5), 1)]
-    here = list(load(clips, requests, workers=0, pin=False))
+    here = list(load(clips, requests, workers=0, prefetch=2, pin=False))
     copied = pickle.loads(pickle.dumps(clips))  # as a spawned process gets it
-    for others in (load(clips, requests, workers=2, pin=False), map(copied.__getitem__, requests)):
+    for others in (
+        load(clips, requests, workers=2, prefetch=1, pin=False),
+        map(copied.__getitem__, requests),
+    ):
         for a, b in zip(here, others, strict=True):
             assert torch.equal(a["noise"], b["noise"]) and torch.equal(a["clips"], b["clips"])
+
+
+def test_no_more_is_made_ahead_than_prefetch_says(clips):
+    asked = []
+
+    def requests():
+        for clip in range(10):
+            asked.append(clip)
+            yield Request((clip,), 0)
+
+    batches = load(clips, requests(), workers=2, prefetch=2, pin=False)
+    next(batches)
+    assert len(asked) == 2 * 2 + 1, "what was ready, and one for the batch that was taken"
+    batches.close()
+
+
+def test_too_little_shared_memory_is_told_with_what_helps(clips, tmp_path, monkeypatch, caplog):
+    settings = replace(tiny_run(tmp_path / "b", workers=2, prefetch=4).train)
+    batches = plan([r.n_frames for r in clips.rows], [r.id for r in clips.rows], 120, 0, 1, 0)
+    accelerator = SimpleNamespace(
+        num_processes=1, process_index=0, device=torch.device("cpu"), is_main_process=True
+    )
+    feed = Feed(batches, clips, Parts(lambda i: clips.rows[i].n_frames), settings, accelerator)
+    largest = clips.batch(Request(batches.members[-1], 0))
+    n_bytes = sum(t.nbytes for t in largest.values() if torch.is_tensor(t))
+    monkeypatch.setattr(feeding, "SHARED_MEMORY", tmp_path)
+    for free, told in ((10 * n_bytes, False), (10 * n_bytes - 1, True)):
+        usage = SimpleNamespace(free=free)
+        monkeypatch.setattr(feeding.shutil, "disk_usage", lambda path, usage=usage: usage)
+        updates = feed.updates_from(Position(0, 0))
+        next(updates)
+        updates.close()
+        assert ("lower train.workers or train.prefetch" in caplog.text) == told
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -51,7 +92,7 @@ def test_missing_and_wrong_features_are_one_line(clips, workers):
     clips.rows[2] = replace(clips.rows[2], pack="/nowhere/a.safetensors")
     for clip, words in ((0, "nobody"), (1, "the data set says 999"), (2, "/nowhere/a")):
         with pytest.raises(UserError, match=words) as raised:
-            list(load(clips, [Request((clip,), 0)], workers, pin=False))
+            list(load(clips, [Request((clip,), 0)], workers, 2, pin=False))
         assert "run snakemake again" in str(raised.value) and "\n" not in str(raised.value)
 
 

@@ -52,6 +52,8 @@ def test_no_state_begins_and_the_same_run_goes_on():
         {"keep": 0},
         {"log_every": 9},
         {"workers": 3},
+        {"prefetch": 9},
+        {"pin_memory": False},
         {"stop_after_minutes": 5.0},
         {"patience": 3},
         {"gradient_checkpointing": True},
@@ -78,6 +80,7 @@ def test_these_settings_go_on(change):
         {"warmup_updates": 4},
         {"min_learning_rate": 1e-6},
         {"optimizer": "sgd"},
+        {"compile": True},
         {"freeze": ("blocks",)},
         {"freeze_base_tokens": True},
         {"weight_decay": 0.02},
@@ -115,13 +118,15 @@ def test_a_setting_counts_only_where_it_does_something(change, company):
 
 def test_a_run_that_began_before_these_settings_goes_on():
     """As it always was: nothing of them is in what the run is."""
-    assert not {"optimizer", "decay", "freeze", "momentum", "period"} & set(made()["identity"])
+    assert not {"optimizer", "decay", "freeze", "momentum", "period", "compile"} & set(
+        made()["identity"]
+    )
 
 
 def test_every_setting_is_in_one_of_the_tests_above():
     free = {"epochs", "save_every", "validate_every", "keep", "log_every", "workers"}
     free |= {"patience", "stop_after_minutes", "learning_rate", "accumulate"}
-    free |= {"gradient_checkpointing", "update_frames"}
+    free |= {"gradient_checkpointing", "update_frames", "prefetch", "pin_memory"}
     assert prints.FREE == free | {"on_code_change", "on_rate_change"}
 
 

@@ -378,6 +378,34 @@ def test_activations_may_be_computed_twice(uninterrupted, tmp_path):
     same(final(settings), final(uninterrupted))
 
 
+def test_compiled_blocks_give_the_same_and_their_checkpoints_are_as_others(tmp_path):
+    """What the compiler makes of the blocks is its own matter; here it makes nothing of them."""
+    run = {"clips": 9, "epochs": 2, "model": {"dropout": 0.0, "depth": 1}}
+    plain, compiled = tiny_run(tmp_path / "a", **run), tiny_run(tmp_path / "b", **run, compile=True)
+    assert in_child(plain) == EXIT_FINISHED
+    counted = tmp_path / "compiled"
+
+    def prepare():
+        original = torch.nn.Module.compile
+
+        def traced_only(self, **options):
+            with counted.open("a") as file:
+                file.write(type(self).__name__ + "\n")
+            original(self, backend="eager", **options)
+
+        torch.nn.Module.compile = traced_only
+
+    killed = at_call(Ema, "update", 4)
+    assert in_child(compiled, lambda: (prepare(), killed())) < 0
+    assert in_child(compiled, prepare) == EXIT_FINISHED
+    assert counted.read_text().split() == ["DiTBlock"] * 2
+    ours, theirs = final(compiled), final(plain)
+    assert set(ours) == set(theirs)
+    for name, value in theirs.items():
+        if torch.is_tensor(value):
+            torch.testing.assert_close(ours[name], value, rtol=0, atol=1e-5, msg=name)
+
+
 def test_a_full_disk_is_freed_of_what_would_go_anyway(uninterrupted, tmp_path):
     settings = tiny_run(tmp_path, **RUN, keep=2, validate_every=100)
 

@@ -65,4 +65,4 @@ def test_a_loader_process_that_was_killed_ends_with_what_helps(tmp_path):
 
     clips = Deadly(family, rows, tokens, PackReader(), 0, drops=True)
     with pytest.raises(UserError, match="loads batches is gone.*fewer train.workers"):
-        list(load(clips, [Request((0,), 0)], 1, pin=False))
+        list(load(clips, [Request((0,), 0)], 1, 2, pin=False))

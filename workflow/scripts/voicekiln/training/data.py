@@ -120,9 +120,16 @@ class Clips(Dataset):
 
 
 def load(
-    clips: Clips, requests: Iterable[Request], workers: int, pin: bool = False
+    clips: Clips, requests: Iterable[Request], workers: int, prefetch: int, pin: bool
 ) -> Iterator[dict]:
-    """Batches in the order of the requests, made ahead by `workers` processes.
+    """Batches in the order of the requests.
+
+    Args:
+        clips: to make them of.
+        requests: taken ahead of their batches.
+        workers: processes that make them; 0 for this one.
+        prefetch: batches that each of them has ready, in shared memory.
+        pin: whether they are in page-locked memory.
 
     Raises:
         UserError: features are missing or are not what the data set says; a process is gone.
@@ -133,6 +140,7 @@ def load(
         batch_size=None,
         collate_fn=_as_it_is,
         num_workers=workers,
+        prefetch_factor=prefetch if workers else None,
         pin_memory=pin,
         timeout=LOADER_TIMEOUT_S if workers else 0,
     )
@@ -147,7 +155,7 @@ def load(
         raise UserError(
             f"a process that loads batches is gone or stands still ({str(error).splitlines()[0]}). "
             "Killed ones have mostly run out of memory, of the host or of shared memory "
-            "(/dev/shm): fewer train.workers, 0 for none"
+            "(/dev/shm): fewer train.workers, 0 for none, or a lower train.prefetch"
         ) from error
 
 

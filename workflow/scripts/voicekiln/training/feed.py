@@ -1,9 +1,13 @@
 """The batches of the updates to come, made ahead by loader processes."""
 
+import logging
+import shutil
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
+import torch
 from accelerate import Accelerator
 
 from voicekiln.training.batches import Batches, Position
@@ -11,6 +15,9 @@ from voicekiln.training.data import Clips, Request, load
 from voicekiln.training.memory import Parts
 from voicekiln.training.processes import share
 from voicekiln.training.settings import TrainSettings
+
+log = logging.getLogger("train")
+SHARED_MEMORY = Path("/dev/shm")
 
 
 @dataclass(frozen=True)
@@ -61,8 +68,10 @@ class Feed:
                     asked.append((request, weight))
                     yield request
 
-        pin = self._accelerator.device.type == "cuda"
-        for batch in load(self._clips, requests(), self._settings.workers, pin):
+        s = self._settings
+        self._look_at_shared_memory()
+        pin = s.pin_memory and self._accelerator.device.type == "cuda"
+        for batch in load(self._clips, requests(), s.workers, s.prefetch, pin):
             if asked[0][0] is None:
                 _, n = asked.popleft()
                 group = []
@@ -92,3 +101,24 @@ class Feed:
                 for request, weight in share(requests, self._accelerator)
                 for part in self._parts.of(request)
             ]
+
+    def _look_at_shared_memory(self):
+        s = self._settings
+        if not s.workers or not SHARED_MEMORY.exists():
+            return
+        largest = self._clips.batch(Request(self._batches.members[-1], 0))
+        n_bytes = sum(t.nbytes for t in largest.values() if torch.is_tensor(t))
+        # each process has these, and one in the making
+        needed_mb = n_bytes * s.workers * (s.prefetch + 1) * self._accelerator.num_processes / 1e6
+        free_mb = shutil.disk_usage(SHARED_MEMORY).free / 1e6
+        if needed_mb > free_mb:
+            log.warning(
+                "%d loader processes with %d batches ahead may need %.0f MB of shared memory, and "
+                "%s has %.0f MB free: lower train.workers or train.prefetch, or give it more "
+                "(Docker: --shm-size)",
+                s.workers * self._accelerator.num_processes,
+                s.prefetch,
+                needed_mb,
+                SHARED_MEMORY,
+                free_mb,
+            )

@@ -43,6 +43,8 @@ FREE = {
     "keep",
     "log_every",
     "workers",
+    "prefetch",
+    "pin_memory",
     "gradient_checkpointing",
     "stop_after_minutes",
     "on_code_change",
@@ -63,7 +65,13 @@ ONLY_WITH = {
     "rate_factor": ("schedule", {"step", "multi_step", "exponential", "plateau"}),
     "plateau_patience": ("schedule", {"plateau"}),
 }
-NEUTRAL = {"optimizer": "adamw", "decay": "all", "freeze": (), "freeze_base_tokens": False}
+NEUTRAL = {
+    "optimizer": "adamw",
+    "decay": "all",
+    "freeze": (),
+    "freeze_base_tokens": False,
+    "compile": False,
+}
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ class TrainSettings:
     update_frames: int  # of AUTO, over all processes
     precision: str  # fp32 | bf16 | fp16
     gradient_checkpointing: bool  # activations are computed twice instead of kept
+    compile: bool  # blocks by torch.compile
     seed: int
     save_every: int  # updates
     validate_every: int  # updates
@@ -49,6 +50,8 @@ class TrainSettings:
     keep: int  # checkpoints beside best and last: -1 all, 0 none
     log_every: int  # updates
     workers: int  # processes that load batches; 0: none
+    prefetch: int  # batches that each of them has made ahead, in shared memory
+    pin_memory: bool  # batches for a GPU in page-locked memory
     stop_after_minutes: float | None
     on_code_change: str  # continue | stop
     on_rate_change: str  # stop | continue | restart

@@ -42,7 +42,7 @@ class Validation:
         stop: Stop,
     ):
         self._family, self._model, self._ema, self._clips = family, model, ema, clips
-        self._accelerator, self._stop, self._workers = accelerator, stop, settings.workers
+        self._accelerator, self._stop, self._settings = accelerator, stop, settings
         rows = self.rows = clips.rows
         self.parts = Parts(lambda i: rows[i].n_frames)
         frames, ids = [row.n_frames for row in rows], [row.id for row in rows]
@@ -51,7 +51,8 @@ class Validation:
 
     def losses(self, update: int) -> dict[str, float] | None:
         """Mean losses by name, after so many updates; None where a process was to stop."""
-        batches = load(self._clips, [request for request, _ in self._requests], self._workers)
+        s, requests = self._settings, [request for request, _ in self._requests]
+        batches = load(self._clips, requests, s.workers, s.prefetch, pin=False)
         sums: dict[str, float] = {}
         counted = []
         self._model.eval()

@@ -202,6 +202,8 @@ def build(settings: RunSettings, family: ModuleType, n_tokens: int) -> torch.nn.
     model = family.build(settings.architecture, n_tokens)
     if s.gradient_checkpointing:
         family.checkpoint_activations(model)
+    if s.compile:
+        family.compile_blocks(model)
     optimizers.freeze(model, s.freeze, family.freeze_presets(model))
     return model
 

@@ -15,6 +15,7 @@ Names and signatures that the steps and the training engine use, and nothing bey
     tokens(texts, vocab, ids)    token ids of each text, `[n_tokens]` int64
     n_frames(n_samples)          frames of a clip at RATE_HZ
     checkpoint_activations(model)  for `train.gradient_checkpointing`
+    compile_blocks(model)        for `train.compile`
     freeze_presets(model)        patterns of parameters by name, for `train.freeze`
     LOSS_VERSION                 raised when the same draws give another loss
     Sample(id, features, tokens) a clip as the model takes it
@@ -31,6 +32,7 @@ from voicekiln.families.f5.architecture import (
     architecture,
     build,
     checkpoint_activations,
+    compile_blocks,
     freeze_presets,
 )
 from voicekiln.families.f5.export import export
@@ -64,6 +66,7 @@ __all__ = [
     "checkpoint_activations",
     "clip_features",
     "collate",
+    "compile_blocks",
     "draw",
     "export",
     "freeze_presets",

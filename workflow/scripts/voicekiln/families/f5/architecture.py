@@ -140,3 +140,12 @@ def freeze_presets(model: torch.nn.Module) -> dict[str, list[str]]:
 def checkpoint_activations(model: torch.nn.Module) -> None:
     """From now on only the inputs of the blocks are kept for the gradients."""
     model.transformer.checkpoint_activations = True
+
+
+def compile_blocks(model: torch.nn.Module) -> None:
+    """From now on the blocks run as what `torch.compile` makes of them, at their first call.
+
+    They are what costs, all of one kind, so one is compiled for all lengths and all of them.
+    """
+    for block in model.transformer.transformer_blocks:
+        block.compile(dynamic=True)
