@@ -40,6 +40,8 @@ TRAIN = {
     "precision": "fp32",
     "gradient_checkpointing": False,
     "compile": False,
+    "dropout": None,
+    "deterministic": False,
     "seed": 7,
     "save_every": 3,
     "validate_every": 4,

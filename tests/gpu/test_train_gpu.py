@@ -61,6 +61,17 @@ def test_trains_stops_and_resumes(precision, tmp_path):
     assert '"memory_mb"' in rows
 
 
+def test_auto_finds_batches_and_keeps_them(tmp_path):
+    run = RUN | {"batch_frames": "auto", "update_frames": 480, "accumulate": 1}
+    settings = tiny_run(tmp_path, **run)
+    assert exit_code(settings, stop_after=3) == 75
+    path = settings.directory / "fingerprint.json"
+    found = json.loads(path.read_text())
+    assert found["identity"]["batch_frames"] == 480, "so little fits every GPU"
+    assert exit_code(settings) == 0
+    assert json.loads(path.read_text())["sha256"] == found["sha256"]
+
+
 def test_the_first_loss_is_the_cpus(tmp_path):
     """fp32: draws and data do not depend on the device."""
     gpu = tiny_run(tmp_path / "gpu", **RUN)

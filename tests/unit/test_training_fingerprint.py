@@ -54,6 +54,7 @@ def test_no_state_begins_and_the_same_run_goes_on():
         {"workers": 3},
         {"prefetch": 9},
         {"pin_memory": False},
+        {"deterministic": True},
         {"stop_after_minutes": 5.0},
         {"patience": 3},
         {"gradient_checkpointing": True},
@@ -81,6 +82,7 @@ def test_these_settings_go_on(change):
         {"min_learning_rate": 1e-6},
         {"optimizer": "sgd"},
         {"compile": True},
+        {"dropout": 0.2},
         {"freeze": ("blocks",)},
         {"freeze_base_tokens": True},
         {"weight_decay": 0.02},
@@ -127,6 +129,7 @@ def test_every_setting_is_in_one_of_the_tests_above():
     free = {"epochs", "save_every", "validate_every", "keep", "log_every", "workers"}
     free |= {"patience", "stop_after_minutes", "learning_rate", "accumulate"}
     free |= {"gradient_checkpointing", "update_frames", "prefetch", "pin_memory"}
+    free |= {"deterministic"}
     assert prints.FREE == free | {"on_code_change", "on_rate_change"}
 
 

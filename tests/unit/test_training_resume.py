@@ -378,6 +378,14 @@ def test_activations_may_be_computed_twice(uninterrupted, tmp_path):
     same(final(settings), final(uninterrupted))
 
 
+def test_dropout_of_the_configuration_replaces_the_architectures(tmp_path):
+    ours = tiny_run(tmp_path / "a", **RUN, dropout=0.0)
+    theirs = tiny_run(tmp_path / "b", **RUN, model={"dropout": 0.0})
+    for settings in (ours, theirs):
+        assert in_child(settings) == EXIT_FINISHED
+    same(final(ours), final(theirs))
+
+
 def test_compiled_blocks_give_the_same_and_their_checkpoints_are_as_others(tmp_path):
     """What the compiler makes of the blocks is its own matter; here it makes nothing of them."""
     run = {"clips": 9, "epochs": 2, "model": {"dropout": 0.0, "depth": 1}}

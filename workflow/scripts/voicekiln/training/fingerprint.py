@@ -45,6 +45,7 @@ FREE = {
     "workers",
     "prefetch",
     "pin_memory",
+    "deterministic",
     "gradient_checkpointing",
     "stop_after_minutes",
     "on_code_change",
@@ -71,6 +72,7 @@ NEUTRAL = {
     "freeze": (),
     "freeze_base_tokens": False,
     "compile": False,
+    "dropout": None,
 }
 
 

@@ -43,6 +43,8 @@ class TrainSettings:
     precision: str  # fp32 | bf16 | fp16
     gradient_checkpointing: bool  # activations are computed twice instead of kept
     compile: bool  # blocks by torch.compile
+    dropout: float | None  # of the model's dropout layers; None: the architecture's
+    deterministic: bool  # on a GPU only what torch can repeat to the last bit
     seed: int
     save_every: int  # updates
     validate_every: int  # updates

@@ -58,6 +58,9 @@ def main(path: Path) -> int:
     stop = Stop(settings.train.stop_after_minutes)
     stop.on_signals()
     torch.set_num_threads(settings.threads)
+    if settings.train.deterministic:
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # as cuBLAS asks for it
+        torch.use_deterministic_algorithms(True, warn_only=True)
     return run(settings, stop)
 
 
@@ -202,6 +205,10 @@ def build(settings: RunSettings, family: ModuleType, n_tokens: int) -> torch.nn.
     model = family.build(settings.architecture, n_tokens)
     if s.gradient_checkpointing:
         family.checkpoint_activations(model)
+    if s.dropout is not None:
+        for module in model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = s.dropout
     if s.compile:
         family.compile_blocks(model)
     optimizers.freeze(model, s.freeze, family.freeze_presets(model))
