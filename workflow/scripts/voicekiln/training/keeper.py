@@ -76,7 +76,10 @@ class Keeper:
         self.require_lease()
         self.point(checkpoint, best)
         states.prune(self.folder, self.keep)
-        log.info("saved %s in %.2f s", checkpoint.name, time.monotonic() - began)
+        update = meta["update"]
+        log.info("checkpoint saved at update %d in %.2f s", update, time.monotonic() - began)
+        if best and best["update"] == update:
+            log.info("best so far: update %d, loss %.5f, %s", update, best["loss"], checkpoint)
 
     def point(self, checkpoint: Path, best: dict | None) -> None:
         """Lets last.json and best.json name the right checkpoints."""

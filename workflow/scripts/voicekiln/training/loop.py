@@ -86,7 +86,7 @@ class Training:
         base_rows: Mapping[str, int],
     ):
         s = self.settings = settings
-        self.model, self.batches = model, batches
+        self.model, self.batches, self.train_rows = model, batches, train_clips.rows
         self.directory, self.identity = directory, identity
         self.accelerator, self.stop = accelerator, stop
 
@@ -194,8 +194,11 @@ class Training:
             self.watch.waited(time.monotonic() - began)
             if not self.step(group):
                 break
-            if self.finished or self.update % s.log_every == 0:
+            # at an epoch's end too, so that no logged line belongs to two of them
+            if self.position.batch == 0 or self.update % s.log_every == 0:
                 self.watch.look()
+            if self.position.batch == 0 and self.writes:
+                log.info("%s", self.watch.epochs.line(self.position.epoch, s.epochs))
             if self.writes:
                 progress.tick(self.update, self.watch.loss)
         if self.update and self.saved != (self.update, self.history.last):
@@ -256,8 +259,13 @@ class Training:
         self.history.rows.append((self.update, loss))
         best = self.history.best
         improved = best is not None and best["update"] == self.update
-        said = ", the best so far" if improved else ""
-        log.info("validation loss %.5f at update %d%s", loss, self.update, said)
+        log.info(
+            "validation loss %.5f at update %d%s%s",
+            loss,
+            self.update,
+            f" ({', '.join(f'{k} {v:.5g}' for k, v in parts.items())})" if len(parts) > 1 else "",
+            ", the best so far" if improved else "",
+        )
         if self.writes and (concern := self.history.concern(self.watch.trained)):
             log.warning("%s", concern)
         self.watch.skip_time()

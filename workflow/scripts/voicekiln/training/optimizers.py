@@ -58,6 +58,19 @@ def _adamw_8bit(groups, options, device):
     return AdamW8bit(groups, **options)
 
 
+def state_bytes(model: torch.nn.Module, settings: TrainSettings) -> int:
+    """What the optimiser will remember of the parameters that are trained, bytes."""
+    moving = settings.momentum > 0
+    bytes_a_value = {  # moments in float32, or in 8 bits
+        "adamw": 8,
+        "adam": 8,
+        "sgd": 4 * moving,
+        "rmsprop": 4 + 4 * moving,
+        "adamw_8bit": 2,
+    }[settings.optimizer]
+    return bytes_a_value * sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
 def freeze(model: torch.nn.Module, patterns: Sequence[str], presets: Mapping[str, list]) -> None:
     """Takes parameters out of the training.
 

@@ -14,6 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from voicekiln.errors import UserError
 from voicekiln.training.batches import Batches, Position
+from voicekiln.training.epochs import Epochs
 from voicekiln.training.signs import Signs, host_mb
 from voicekiln.training.status import Metrics
 
@@ -57,6 +58,7 @@ class Watch:
     ):
         self.metrics = Metrics(directory / "metrics.jsonl")
         self.loss: float | None = None  # of the last look
+        self.epochs = Epochs()
         self._batches, self._clip_id, self._accelerator = batches, clip_id, accelerator
         self._curves = directory / "tensorboard"
         self._writer: SummaryWriter | None = None
@@ -70,6 +72,7 @@ class Watch:
         if self._accelerator.is_main_process:
             self._writer = SummaryWriter(self._curves, purge_step=update + 1)
             self._signs = Signs(workers, [loss for _, loss in self.trained()])
+            self.epochs = Epochs.of(self.metrics.read())
 
     def close(self) -> None:
         """Writes the curves out."""
@@ -125,6 +128,7 @@ class Watch:
             row["free_mb"] = torch.cuda.mem_get_info()[0] >> 20
         self._since_s = now
         self.write("train", row, parts)
+        self.epochs.add(row)
         for said in self._signs.of(row) if self._signs else []:
             log.warning("%s", said)
 

@@ -24,6 +24,7 @@ from voicekiln.training import fingerprint as prints
 from voicekiln.training import state as states
 from voicekiln.training.batches import plan
 from voicekiln.training.data import Clips, read_rows
+from voicekiln.training.describe import describe
 from voicekiln.training.history import History
 from voicekiln.training.lease import Lease
 from voicekiln.training.loop import Training, accelerator_for
@@ -193,7 +194,8 @@ def train(
     )
     if not training.resume() and accelerator.is_main_process:
         Metrics(directory / "metrics.jsonl").cut_back(0, None)
-    describe(training, family)
+    if training.writes:
+        describe(training, family)
     training.report("running", "training")
     return training.train()
 
@@ -235,45 +237,6 @@ def ended(directory: Path, identity: str, epochs: int, patience: int) -> str | N
             return None
         return "the last epoch is done" if meta["epoch"] >= epochs else history.over(patience)
     return None
-
-
-def describe(training: Training, family: ModuleType) -> None:
-    """What is going to happen, in the log."""
-    s, batches = training.settings, training.batches
-    parameters = list(training.model.parameters())
-    trained = sum(p.numel() for p in parameters if p.requires_grad)
-    hours = sum(batches.frames) * family.HOP / family.RATE_HZ / 3600
-    log.info(
-        "%s parameters, %s of them trained; %d clips, %.2f h; validation %d clips",
-        f"{sum(p.numel() for p in parameters):,}",
-        f"{trained:,}",
-        len(batches.frames),
-        hours,
-        len(training.validation.rows),
-    )
-    log.info(
-        "%d batches and %d updates an epoch, %d updates in %d epochs; %.1f %% padding; %s, %s",
-        batches.per_epoch,
-        batches.updates_per_epoch,
-        training.updates,
-        s.epochs,
-        100 * batches.padding_share,
-        training.accelerator.device,
-        s.precision,
-    )
-    if training.accelerator.device.type == "cuda":
-        free, total = (n / 2**20 for n in torch.cuda.mem_get_info())
-        log.info("GPU memory: %.0f MB in all, %.0f used, %.0f free", total, total - free, free)
-    if early := training.schedule.early(batches.updates_per_epoch):
-        log.warning("%s", early)
-    if s.warmup_updates >= training.updates:
-        log.warning(
-            "train.warmup_updates (%d) is not below the %d updates of the run: the learning rate"
-            " ends at %.0f %% of train.learning_rate",
-            s.warmup_updates,
-            training.updates,
-            100 * training.updates / s.warmup_updates,
-        )
 
 
 if __name__ == "__main__":
