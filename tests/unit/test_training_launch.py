@@ -72,18 +72,6 @@ def test_what_the_user_can_mend_arrives_in_words(tmp_path):
     assert "fit no batch" in outcome.reason and "train-0" in outcome.reason
 
 
-def test_two_processes_make_the_updates_of_one(tmp_path):
-    """Two processes x 1 batch against one x 2; model dropout by batch, so the same as well."""
-    assert start(tmp_path / "one", accumulate=2).exit_code == 0
-    assert start(tmp_path / "two", processes=2, accumulate=1).exit_code == 0
-    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
-    for name in one:
-        torch.testing.assert_close(two[name], one[name], rtol=1e-4, atol=1e-5)
-    for kind in ("train", "validation"):
-        expected = losses(tmp_path / "one", kind)
-        assert losses(tmp_path / "two", kind) == pytest.approx(expected, rel=1e-5)
-
-
 def test_a_training_of_two_processes_goes_on_with_one(tmp_path):
     stopped = threading.Event()
 
