@@ -124,6 +124,7 @@ def test_the_weights_come_out_of_every_layout(tmp_path, trained, layout, suffix)
     assert state_sha256(f5.read_weights(path)) == state_sha256(expected)
     record = f5.reset(path, TOKENS, TOKENS, tmp_path / "out.safetensors", 0, ARCH)
     assert record["base"]["weights_sha256"] == state_sha256(expected)
+    config.check_files(settings_with({"voice": {"base": {"checkpoint": str(path)}}}), tmp_path)
     assert len(record["stripped"]) <= 8  # a list to be read, not all the names of a model
 
 
@@ -204,6 +205,10 @@ def test_a_checkpoint_of_something_else_is_called_by_its_name(tmp_path, trained,
     message = refused(tmp_path / "base.pt")
     assert words in message
     assert "expected an F5-TTS checkpoint" in message and "base.checkpoint" in message
+    if "E2" not in other:  # its embedding has the same name
+        runs = {"voice": {"base": {"checkpoint": str(tmp_path / "base.pt")}}}
+        with pytest.raises(UserError, match="runs.voice.base.checkpoint: .* family f5, found"):
+            config.check_files(settings_with(runs), tmp_path)
 
 
 def test_a_released_model_in_place_of_another_is_recognised():
@@ -317,7 +322,7 @@ def test_what_is_no_checkpoint_is_said_at_the_reset_and_when_the_settings_are_re
 
 
 def settings_with(runs: dict) -> dict:
-    rest = {"vocoder": None, "tokenizer": {"vocab": None}}
+    rest = {"family": "f5", "vocoder": None, "tokenizer": {"vocab": None}}
     return {"corpora": {}, "runs": {name: run | rest for name, run in runs.items()}}
 
 

@@ -55,19 +55,23 @@ def test_a_missing_folder_is_named(tmp_path):
     assert "Traceback" not in said
 
 
-def test_a_base_that_is_a_pointer_is_told_before_any_job(tmp_path):
+def test_a_base_that_cannot_be_one_is_told_before_any_job(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "vocab.txt").write_text(" \n")
     (tmp_path / "base.pt").write_text("version https://git-lfs.github.com/spec/v1\n")
+    base = "{{checkpoint: {}, vocab: vocab.txt, model: F5TTS_Base}}"
     (tmp_path / "my.yaml").write_text(
         "corpora: {mine: {audio: in, language: am, transcripts: sidecar}}\n"
-        "runs: {voice: {corpus: mine, family: f5, base:"
-        " {checkpoint: base.pt, vocab: vocab.txt, model: F5TTS_Base}}}\n"
+        f"runs: {{one: {{corpus: mine, family: f5, base: {base.format('base.pt')}}},"
+        " two: {corpus: mine, family: f5, base: "
+        f"{base.format('resources/demo/whisper.pt')}}}}}\n"
     )
     done = snakemake("--cores", "1", "--configfile", "my.yaml", cwd=tmp_path)
     said = done.stdout + done.stderr
     assert done.returncode == 1 and "Traceback" not in said and "localrule" not in said
-    assert "runs.voice.base.checkpoint: base.pt: expected a checkpoint, this is git-lfs's" in said
+    assert "runs.one.base.checkpoint: base.pt: expected a checkpoint, this is git-lfs's" in said
+    assert "runs.two.base.checkpoint: resources/demo/whisper.pt: expected a checkpoint of" in said
+    assert "found a Whisper model" in said
 
 
 def test_the_slurm_profile_plans_the_demo(tmp_path):

@@ -157,12 +157,3 @@ def test_a_voice_is_the_base_of_the_next(voice):
     assert reset["stripped"] == []
     first = json.loads(voice.path("runs/voice/export/MANIFEST.json").read_text())
     assert reset["base"]["weights_sha256"] == first["weights_sha256"]
-
-
-def test_a_checkpoint_of_another_family_stops_the_run_at_its_reset(voice):
-    base = voice.config["runs"]["voice"]["base"]
-    base["checkpoint"] = str(ROOT / "resources/demo/whisper.pt")
-    said = voice.run("train", ok=False)
-    assert "expected an F5-TTS checkpoint" in said and "found a Whisper model" in said
-    assert "Traceback" not in said
-    assert "train_run" not in voice.jobs and voice.jobs["reset_base"] == 1

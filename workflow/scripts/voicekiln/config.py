@@ -11,8 +11,9 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.validators import extend
 
-from voicekiln import extras, filekinds
+from voicekiln import extras, families, filekinds
 from voicekiln.errors import UserError
+from voicekiln.families import foreign
 from voicekiln.text import romanize
 
 # values of a corpus's `transcripts` that are no path
@@ -254,22 +255,35 @@ def _model_folders(config: Mapping[str, Any], basedir: Path) -> Iterator[str]:
 
 
 def _not_checkpoints(config: Mapping[str, Any], basedir: Path) -> Iterator[str]:
-    """Checkpoints that cannot be any: pointers, web pages, half downloads, folders."""
-    named = [
-        (f"runs.{name}.base.checkpoint", run["base"]["checkpoint"])
-        for name, run in config["runs"].items()
-        if "checkpoint" in run["base"]
-    ]
+    """Checkpoints that cannot be any (pointers, web pages, half downloads) or are of other kinds.
+
+    What needs the tensors, as their shapes, is told by the step that reads them.
+    """
+    named = []
     for name, corpus in config["corpora"].items():
         for key in ("model", "second_model"):
             model = corpus["transcribe"][key]
             if model is not None and is_file(model) and not Path(locate(model, basedir)).is_dir():
-                named.append((f"corpora.{name}.transcribe.{key}", model))
-    for key, path in named:
+                named.append((f"corpora.{name}.transcribe.{key}", model, None))
+    for name, run in config["runs"].items():
+        if "checkpoint" in run["base"]:
+            family = run["family"]
+            named.append((f"runs.{name}.base.checkpoint", run["base"]["checkpoint"], family))
+    for key, path, family in named:
         located = Path(locate(path, basedir))
-        problem = filekinds.problem(located) if located.exists() else None
-        if problem:
-            yield f"{key}: {path}: {problem}"
+        if located.exists():
+            problem = filekinds.problem(located) or _other_family(located, family)
+            if problem:
+                yield f"{key}: {path}: {problem}"
+
+
+def _other_family(checkpoint: Path, family: str | None) -> str | None:
+    """What a base is, where its tensors' names say that it is not of the run's family."""
+    names = filekinds.names(checkpoint) if family in families.TELLING else None
+    if names is None or any(families.TELLING[family] in name for name in names):
+        return None
+    there = foreign.model_of(names) or f"no tensor ...{families.TELLING[family]}"
+    return f"expected a checkpoint of the family {family}, found {there}; give one of its trainings"
 
 
 def _named_files(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -7,8 +7,10 @@ step has run.
 import itertools
 import json
 import pickletools
+import re
 import string
 import zipfile
+import zlib
 from pathlib import Path
 
 PICKLE_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
@@ -19,6 +21,8 @@ AGAIN = "copy or download it again"
 CUT = f"it is truncated or damaged; {AGAIN}"
 PACKED = "unpack it and give the checkpoint that is in it"
 MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors library
+
+NAME = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)*")
 
 # First bytes -> what it is and what to do.
 MARKS = (
@@ -65,6 +69,28 @@ def problem(path: Path) -> str | None:
     if suffix == ".safetensors":
         return _safetensors(path, head, size)
     return _torch_save(path, head, size)
+
+
+def names(path: Path) -> list[str] | None:
+    """Names of tensors (and other words) in a checkpoint that has no `problem`, without loading it.
+
+    None for files of torch before 1.6, which would have to be read to their end, and for archives
+    whose list of names is damaged.
+    """
+    path = Path(path)
+    with open(path, "rb") as file:
+        if path.suffix.lower() == ".safetensors":
+            header_bytes = int.from_bytes(file.read(8), "little")
+            return list(json.loads(file.read(header_bytes)))
+        if not zipfile.is_zipfile(file):
+            return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            pickled = archive.read(next(n for n in archive.namelist() if n.endswith("/data.pkl")))
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError):
+        return None  # the step that reads it says what is wrong
+    # Strings in a pickle are printable bytes between opcodes: enough to look for words.
+    return [found.decode() for found in NAME.findall(pickled)]
 
 
 def _folder(path: Path) -> str:

@@ -5,6 +5,8 @@ from types import ModuleType
 from voicekiln.errors import UserError
 
 NAMES = ("f5",)
+# Part of a tensor's name that every checkpoint of a family holds, whatever wraps its names.
+TELLING = {"f5": "text_embed.weight"}
 
 
 def get(name: str) -> ModuleType:

@@ -1,9 +1,10 @@
-"""What a checkpoint of something else is, by the names in it, so that an error can say so."""
+"""What a checkpoint of something else is, by the names in it, so that an error can say so.
 
-from collections.abc import Mapping
+Needs no torch, so that it can be asked when the configuration is read.
+"""
 
-from voicekiln.checkpoints import without_prefixes
-from voicekiln.errors import UserError
+import re
+from collections.abc import Iterable, Mapping
 
 # Beginnings of names that all have to be there; the first row that fits counts. XTTS's trainer
 # writes `xtts.` before its names, whose dots without it are these.
@@ -23,20 +24,23 @@ SIGNS = (
     ("an optimiser's state without a model", ("param_groups", "state")),
     ("an optimiser's state without a model", ("optimizer_state_dict",)),
 )
+WRAPPERS = re.compile(r"^((module|ema_model|_orig_mod)\.)+")
 LORA = (".lora_A.", ".lora_B.", ".lora_down.", ".lora_up.")
 LISTED_ENTRIES = 8
 
 
 def looks_like(content: Mapping) -> str | None:
-    """The model that a checkpoint is of, where its names tell and it is none that can be used."""
+    """The model that the content of a checkpoint is of; see `model_of`."""
     names = []
     for key, value in content.items():
         nested = isinstance(value, Mapping) and key not in ("state", "optimizer_state_dict")
         names += [str(name) for name in value] if nested else [str(key)]
-    try:
-        names = list(without_prefixes(dict.fromkeys(names)))
-    except UserError:
-        pass
+    return model_of(names)
+
+
+def model_of(names: Iterable[str]) -> str | None:
+    """The model that has tensors of these names, where it is known and cannot be used."""
+    names = {WRAPPERS.sub("", name) for name in names}
     for what, signs in SIGNS:
         if all(any(name.startswith(sign) for name in names) for sign in signs):
             return what
