@@ -243,6 +243,19 @@ def test_what_may_spoil_the_voice_is_said_with_the_file(results):
     assert "r0.wav (7.2 dB)" in page_of(results)
 
 
+def test_what_training_gave_cause_to_say_is_told(results):
+    assert "What gave cause for concern" not in page_of(results)
+    path = results / "runs/loud/training/status.json"
+    concerns = [{"update": 20, "said": f"the loss is 9 after going on {EVIL}"}]
+    write_json(path, json.loads(path.read_text()) | {"concerns": concerns})
+    for state in ("finished", "running"):
+        write_json(path, json.loads(path.read_text()) | {"state": state})
+        page = Page(page_of(results))
+        assert "What gave cause for concern update 20: the loss is 9 after going on" in page.text
+        assert not page.with_attribute("onerror") and EVIL in page.text
+        (path.parent / "finished.json").unlink(missing_ok=True)
+
+
 def test_segments_that_joined_corpora_share_are_told(results):
     path = results / "runs/loud/tokenizer/coverage.json"
     assert "this run uses" not in Page(page_of(results)).text

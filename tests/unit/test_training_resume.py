@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from training_setup import tiny_run
 from voicekiln import families
 from voicekiln.errors import UserError
-from voicekiln.training import gradients, state, worker
+from voicekiln.training import gradients, state, watch, worker
 from voicekiln.training.ema import Ema
 from voicekiln.training.settings import RunSettings
 from voicekiln.training.status import EXIT_FINISHED, EXIT_STOPPED, EXIT_USER_ERROR
@@ -370,6 +370,34 @@ def test_metrics_and_pointers_say_what_was_reached(uninterrupted):
     assert list((uninterrupted.directory / "tensorboard").iterdir())
     progress = json.loads((uninterrupted.directory / "progress.json").read_text())
     assert progress["line"].startswith("Epoch 3/3: 100% | 4/4 [") and progress["update"] == UPDATES
+
+
+def test_what_was_said_of_the_run_is_in_its_status(tmp_path):
+    """Also what was said before it was killed, and once."""
+    settings = tiny_run(tmp_path, **RUN)
+
+    def worried(*more):
+        def prepare():
+            watch.Signs.of = lambda self, row: (
+                [f"look, {row['update']}"] if row["update"] < 9 else []
+            )
+            for each in more:
+                each()
+
+        return prepare
+
+    def said():
+        status = json.loads((settings.directory / "status.json").read_text())
+        return status["state"], status["concerns"]
+
+    kill = at_call(gradients.Gradients, "loss", 15)
+    assert in_child(settings, worried(kill)) == -signal.SIGKILL
+    expected = [{"update": u, "said": f"look, {u}"} for u in (2, 3, 4, 6, 8)]
+    assert said() == ("running", expected[:4])
+    assert in_child(settings, worried()) == EXIT_FINISHED
+    assert said() == ("finished", expected)
+    assert in_child(settings) == EXIT_FINISHED
+    assert said() == ("finished", expected), "there was nothing to do"
 
 
 def test_activations_may_be_computed_twice(uninterrupted, tmp_path):

@@ -39,6 +39,17 @@ def test_little_memory_of_the_gpu_is_said():
     assert Signs(0, []).of(row(free_mb=900)) == []
 
 
+def test_a_sudden_rise_of_the_gpus_memory_is_said():
+    signs = Signs(0, [])
+    levels = [4000, 9000, 9500, 10_000, 11_000, 10_900]
+    assert [signs.of(row(used_mb=mb)) for mb in levels] == [[]] * len(levels), "it finds its level"
+    (said,) = signs.of(row(used_mb=13_700))
+    assert "rose from 10900 to 13700 MB" in said
+    assert signs.of(row(used_mb=20_000)) == []
+    small = Signs(0, [])
+    assert not any(small.of(row(used_mb=mb)) for mb in [500, 500, 500, 500, 1400])
+
+
 def test_a_spike_after_going_on_is_said_with_what_was_before():
     before = [1.0 + n % 3 / 100 for n in range(30)]
     (said,) = Signs(0, before).of(row(loss=1.9))

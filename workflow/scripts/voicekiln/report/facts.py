@@ -199,10 +199,12 @@ def examples(
 def training_facts(folder: Path) -> dict[str, Any]:
     """How training stands, and its curves as lists of (update, value)."""
     rows = read_lines(folder / "metrics.jsonl")
+    status = read_json(folder / "status.json")
     train = [row for row in rows if row["kind"] == "train"]
     validation = [(row["update"], row["loss"]) for row in rows if row["kind"] == "validation"]
     return {
-        "status": read_json(folder / "status.json"),
+        "status": status,
+        "concerns": status.get("concerns", []) if status else [],
         "settings": read_json(folder / "settings.json"),
         "finished": read_json(folder / "finished.json"),
         "loss": [(row["update"], row["loss"]) for row in train],

@@ -31,7 +31,7 @@ from voicekiln.training.processes import first_known, sum_over
 from voicekiln.training.progress import Progress
 from voicekiln.training.schedule import Schedule
 from voicekiln.training.settings import TrainSettings
-from voicekiln.training.status import write_status
+from voicekiln.training.status import concerns, write_status
 from voicekiln.training.stop import Stop
 from voicekiln.training.validation import Validation
 from voicekiln.training.watch import Done, Watch
@@ -104,7 +104,13 @@ class Training:
         self.validation = Validation(family, model, self.ema, val_clips, s, accelerator, stop)
         self.keeper = Keeper(directory, s.keep, lease)
         self.saved: tuple | None = None  # (update, validated) that the newest checkpoint holds
-        self.watch = Watch(directory, self.batches, lambda i: train_clips.rows[i].id, accelerator)
+        self.watch = Watch(
+            directory,
+            self.batches,
+            lambda i: train_clips.rows[i].id,
+            accelerator,
+            lambda: self.report("running", "training"),
+        )
 
     @property
     def update(self) -> int:
@@ -267,7 +273,7 @@ class Training:
             ", the best so far" if improved else "",
         )
         if self.writes and (concern := self.history.concern(self.watch.trained)):
-            log.warning("%s", concern)
+            self.watch.concern(self.update, concern)
         self.watch.skip_time()
         return improved
 
@@ -327,6 +333,7 @@ class Training:
         if self.writes:
             self.keeper.point(checkpoint, self.history.best)
             self.watch.metrics.cut_back(self.update, self.history.last)
+            self.watch.concerns = concerns(self.directory, self.update)
         log.info("resumed from %s", checkpoint.name)
         return True
 
@@ -344,6 +351,7 @@ class Training:
                 epochs=self.settings.epochs,
                 best=self.history.best,
                 loss=self.watch.loss,
+                concerns=self.watch.concerns,
             )
 
     def to_stop(self) -> bool:

@@ -9,6 +9,8 @@ WAIT_SHARE = 0.2  # of the time that goes into waiting for batches
 LOOKS = 20  # in a row in which memory never fell
 GROWN_SHARE, GROWN_MB = 0.2, 500
 FREE_MB = 500
+# GPU memory in use, from one log line to the next; in the first lines it finds its level
+RISE_SHARE, RISE_MB, SETTLED = 0.25, 1000, 3
 BEFORE = 10  # logged losses that a resumed run is held against
 SPIKE_DEVIATIONS, SPIKE_SHARE = 6.0, 0.25
 
@@ -25,6 +27,7 @@ class Signs:
         self._workers = workers
         self._before = list(before)[-BEFORE:]
         self._host_mb: deque[float] = deque(maxlen=LOOKS)
+        self._used_mb: deque[float] = deque(maxlen=SETTLED + 1)
         self._said: set[str] = set()
 
     def of(self, row: dict) -> list[str]:
@@ -32,12 +35,13 @@ class Signs:
 
         Args:
             row: of metrics.jsonl, with `loss`, `seconds`, `wait_s` and, where they are known,
-                `host_mb` and `free_mb` (of the GPU).
+                `host_mb`, and `free_mb` and `used_mb` of the GPU.
         """
         found = {
             "wait": self._waiting(row),
             "host": self._growing(row),
             "gpu": self._little_left(row),
+            "rise": self._rising(row),
             "spike": self._spike(row),
         }
         new = {name: text for name, text in found.items() if text and name not in self._said}
@@ -73,6 +77,20 @@ class Signs:
         return (
             f"{row['free_mb']:.0f} MB of the GPU are free: a lower train.batch_frames leaves room, "
             "and something else on the GPU may take it"
+        )
+
+    def _rising(self, row):
+        if row.get("used_mb") is None:
+            return None
+        self._used_mb.append(row["used_mb"])
+        if len(self._used_mb) <= SETTLED:
+            return None
+        before, now = self._used_mb[-2], self._used_mb[-1]
+        if now - before < max(RISE_MB, RISE_SHARE * before):
+            return None
+        return (
+            f"the GPU's memory in use rose from {before:.0f} to {now:.0f} MB between two log lines:"
+            " a longer batch than before, or something else on the GPU"
         )
 
     def _spike(self, row):

@@ -19,6 +19,7 @@ from voicekiln.training.signs import Signs, host_mb
 from voicekiln.training.status import Metrics
 
 log = logging.getLogger("train")
+MOST_CONCERNS = 100  # the newest are kept
 NO_CURVE = ("update", "epoch", "updates", "seconds")
 
 
@@ -47,6 +48,10 @@ class Watch:
         batches: to tell frames and clips of an update.
         clip_id: id of a clip by its index.
         accelerator: its main process writes.
+        concerned: called when there is a concern more.
+
+    Attributes:
+        concerns: `{"update", "said"}` of each in this run, also from before it was resumed.
     """
 
     def __init__(
@@ -55,7 +60,10 @@ class Watch:
         batches: Batches,
         clip_id: Callable[[int], str],
         accelerator: Accelerator,
+        concerned: Callable[[], None],
     ):
+        self.concerns: list[dict] = []
+        self._concerned = concerned
         self.metrics = Metrics(directory / "metrics.jsonl")
         self.loss: float | None = None  # of the last look
         self.epochs = Epochs()
@@ -125,12 +133,21 @@ class Watch:
             row["grad_norm"] = max(norms)
         if self._accelerator.device.type == "cuda":
             row["memory_mb"] = torch.cuda.max_memory_allocated() >> 20
-            row["free_mb"] = torch.cuda.mem_get_info()[0] >> 20
+            free, total = torch.cuda.mem_get_info()
+            row["free_mb"], row["used_mb"] = free >> 20, (total - free) >> 20
         self._since_s = now
         self.write("train", row, parts)
         self.epochs.add(row)
         for said in self._signs.of(row) if self._signs else []:
-            log.warning("%s", said)
+            self.concern(row["update"], said)
+
+    def concern(self, update: int, said: str) -> None:
+        """Says what gives cause for concern, and keeps it."""
+        log.warning("%s", said)
+        new = {"update": update, "said": said}
+        # a resumed run does again what was done after its state, and says it again
+        self.concerns = [*(c for c in self.concerns if c != new), new][-MOST_CONCERNS:]
+        self._concerned()
 
     def trained(self) -> list[tuple[int, float]]:
         """(update, loss) of all logged lines of training."""

@@ -35,6 +35,7 @@ from voicekiln.training.status import (
     EXIT_STOPPED,
     EXIT_USER_ERROR,
     Metrics,
+    concerns,
     read_json,
     write_json,
     write_status,
@@ -115,6 +116,7 @@ def record(directory: Path, lease: Lease, outcome: dict) -> None:
         checkpoints = directory / "checkpoints"
         last, best = states.pointed(checkpoints, "last"), states.pointed(checkpoints, "best")
         more = {"update": last["update"] if last else 0, "last": last, "best": best}
+        more["concerns"] = concerns(directory)
         write_status(directory, **outcome, **more)
 
 
