@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from training_setup import write_run
 from voicekiln.training import state
 from voicekiln.training.launch import finished_record, launch
-from voicekiln.training.status import EXIT_STOPPED, EXIT_USER_ERROR
+from voicekiln.training.status import EXIT_ERROR, EXIT_STOPPED, EXIT_USER_ERROR, read_json
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +39,9 @@ def test_stopped_by_a_signal_then_finished_then_nothing_to_do(tmp_path):
 
     def stop_at_once(line):
         if not lines:
-            os.kill(os.getpid(), signal.SIGTERM)  # to the launcher, which hands it on
+            # to the launcher, which hands it on; the first counts
+            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+                os.kill(os.getpid(), number)
         lines.append(line)
 
     began = time.monotonic()
@@ -64,6 +66,20 @@ def test_a_signal_before_the_worker_listens_is_not_lost(tmp_path):
     threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
     outcome = start(tmp_path, epochs=400)
     assert outcome.state == "stopped" and "SIGINT" in outcome.reason
+
+
+def test_of_a_worker_that_was_killed_the_launcher_says_so(tmp_path):
+    status = tmp_path / "training" / "status.json"
+
+    def kill(line):
+        os.kill(read_json(status)["pid"], signal.SIGKILL)
+
+    outcome = start(tmp_path, say=kill, epochs=400)
+    assert (outcome.exit_code, outcome.state) == (EXIT_ERROR, "failed")
+    assert "without a word" in outcome.reason
+    said = read_json(status)
+    assert (said["state"], said["exit_code"]) == ("failed", EXIT_ERROR)
+    assert said["reason"] == outcome.reason and said["update"] >= 0
 
 
 def test_what_the_user_can_mend_arrives_in_words(tmp_path):

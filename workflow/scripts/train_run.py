@@ -46,7 +46,7 @@ def main(smk):
     path = directory / "settings.json"
     write_atomic(path, json.dumps(content, indent=1) + "\n")
     processes = max(1, min(smk.resources.gpu, torch.cuda.device_count()))
-    outcome = launch(path, directory, processes, threads, job.say)
+    outcome = launch(path, directory, processes, threads, job.say, job.abandoned)
     log.info("%s: %s", outcome.state, outcome.reason)
     if outcome.exit_code:
         job.say(f"training {outcome.state}: {outcome.reason}; see {directory}/status.json")

@@ -16,13 +16,17 @@ from voicekiln.errors import UserError
 log = logging.getLogger("voicekiln")
 Item = TypeVar("Item")
 
+SHELLS = {"bash", "dash", "sh"}  # Snakemake puts one in between to activate an environment
+
 _terminal = None  # the terminal's descriptor, kept when 1 and 2 go to the log
 _label = ""
+_starters: list[int] = []
 
 
 def start(smk) -> None:
     """Send everything this job prints, also from C code, to the rule's log file."""
-    global _terminal, _label
+    global _terminal, _label, _starters
+    _starters = starters()
     _label = " ".join([smk.rule, *(str(value) for value in smk.wildcards)])
     path = Path(smk.log[0])
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,11 +49,33 @@ def _explain(kind, error, trace) -> None:
         sys.__excepthook__(kind, error, trace)
 
 
+def starters() -> list[int]:
+    """Ids of the process that started this one and, where that is a shell, of the next above."""
+    found = [os.getppid()]
+    try:
+        while True:
+            # proc(5) stat: id (name) state parent ...
+            name, _, rest = Path(f"/proc/{found[-1]}/stat").read_text().rpartition(")")
+            if name.partition("(")[2] not in SHELLS:
+                return found
+            found.append(int(rest.split()[1]))
+    except OSError:  # gone just now, or a system without /proc
+        return found
+
+
+def abandoned() -> bool:
+    """Whether the Snakemake that runs this job is gone."""
+    return starters() != _starters
+
+
 def say(text: str) -> None:
     """One line to the terminal (or to standard error outside a job)."""
     out = _terminal or sys.stderr
-    out.write(f"[{_label}] {text}\n" if _label else text + "\n")
-    out.flush()
+    try:
+        out.write(f"[{_label}] {text}\n" if _label else text + "\n")
+        out.flush()
+    except OSError:  # the terminal was closed; that is no reason to lose work
+        pass
 
 
 class Progress:

@@ -215,22 +215,21 @@ def differences(old: dict, new: dict) -> list[str]:
 def move_aside(directory: Path) -> None:
     """Moves the state that is there to `previous/`, where its best and last checkpoint stay.
 
-    Cut off at any point, the next call completes it: the fingerprint goes last.
+    Cut off at any point, `finish_moving` completes it.
     """
-    new = directory / f"{PREVIOUS}.part"
     finish_moving(directory)
-    new.mkdir(exist_ok=True)
-    for name in (*MOVED, FILE):
-        if (directory / name).exists():
-            (directory / name).rename(new / name)
+    (directory / f"{PREVIOUS}.part").mkdir()
     finish_moving(directory)
 
 
 def finish_moving(directory: Path) -> None:
-    """Completes a `move_aside` that was cut off after its last file."""
+    """Completes a `move_aside` that was cut off; nothing is written in between the two."""
     new, previous = directory / f"{PREVIOUS}.part", directory / PREVIOUS
-    if not new.exists() or (directory / FILE).exists() or (directory / "checkpoints").exists():
+    if not new.exists():
         return
+    for name in (*MOVED, FILE):
+        if (directory / name).exists():
+            (directory / name).rename(new / name)
     if (new / "checkpoints").exists():
         state.prune(new / "checkpoints", keep=0)
     shutil.rmtree(previous, ignore_errors=True)

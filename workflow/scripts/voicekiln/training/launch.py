@@ -1,6 +1,7 @@
 """Starts the worker, hands signals on to it, passes its progress on, and tells its outcome."""
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -10,10 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from voicekiln.training import progress
+from voicekiln.training import lease, progress
 from voicekiln.training import state as states
-from voicekiln.training.status import EXIT_ERROR, read_json
-from voicekiln.training.stop import EXCHANGE, LAUNCHER, OUTCOME_FILE, SIGNALS, STOP_FILE
+from voicekiln.training.status import EXIT_ERROR, read_json, write_status
+from voicekiln.training.stop import EXCHANGE, LAUNCHER, OUTCOME_FILE, SIGNALS, STOP_FILE, heard
 
 POLL_S = 0.2
 SCRIPTS = Path(__file__).resolve().parents[2]
@@ -34,10 +35,11 @@ def launch(
     processes: int,
     threads: int,
     say: Callable[[str], None],
+    abandoned: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Trains in `processes` worker processes and waits for them.
 
-    SIGINT, SIGTERM and SIGUSR1 are requests to save and end; they are handed on.
+    The signals of `stop.heard` are requests to save and end; they are handed on.
 
     Args:
         settings: file for the worker.
@@ -45,12 +47,13 @@ def launch(
         processes: one for each GPU; 1 without.
         threads: CPU threads of each.
         say: called with each new progress line.
+        abandoned: whether nobody waits for the outcome any more; then it is to save and end too.
     """
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc-per-node", str(processes)]
     # Left to itself, torch's agent kills its workers 30 s after SIGTERM, saved or not. With no
     # handler of its own it stays deaf to what `_ignore_signals` shuts out, and waits for them.
-    command += ["--signals-to-handle", "SIGHUP"]
+    command += ["--signals-to-handle", "SIGQUIT"]
     command += ["--module", "voicekiln.training.worker", str(settings)]
     with tempfile.TemporaryDirectory(prefix="voicekiln-") as scratch:
         environment = os.environ | {
@@ -59,13 +62,22 @@ def launch(
             LAUNCHER: str(os.getpid()),
             EXCHANGE: scratch,
         }
-        with _stop_file(Path(scratch, STOP_FILE)):
+        with _stop_file(Path(scratch, STOP_FILE)) as ask:
             process = subprocess.Popen(command, env=environment, preexec_fn=_ignore_signals)
-            _wait(process, directory / progress.FILE, say)
+            for line in _lines(process, directory / progress.FILE):
+                if line:
+                    say(line)
+                if abandoned():
+                    ask("the process that started the training is gone")
         record = read_json(Path(scratch, OUTCOME_FILE))
     if record is None:
-        code = process.returncode or EXIT_ERROR
-        return Outcome(code, "failed", f"the worker ended without a word (exit code {code})")
+        code = process.returncode if process.returncode > 0 else EXIT_ERROR
+        reason = (
+            "the worker ended without a word, as when the system kills it for lack of memory;"
+            " the log may have more"
+        )
+        _bury(directory, reason, code)
+        return Outcome(code, "failed", reason)
     return Outcome(record["exit_code"], record["state"], record["reason"])
 
 
@@ -83,35 +95,50 @@ def finished_record(directory: Path) -> dict:
     }
 
 
-def _wait(process: subprocess.Popen, path: Path, say: Callable[[str], None]) -> None:
+def _lines(process: subprocess.Popen, path: Path) -> Iterator[str | None]:
+    """Looks again and again until the process ends: each new progress line, None without one."""
     shown = read_json(path)
     while process.poll() is None:
         record = read_json(path)
-        if record and record != shown:
-            shown = record
-            say(record["line"])
+        yield record["line"] if record and record != shown else None
+        shown = record
         try:
             process.wait(POLL_S)
         except subprocess.TimeoutExpired:
             pass
 
 
+def _bury(directory: Path, reason: str, code: int) -> None:
+    """Says in status.json what a dead worker could not, unless the training is another's by now."""
+    holder = read_json(directory / lease.FILE)
+    if holder is None or lease.gone(holder):
+        said = read_json(directory / "status.json") or {}
+        kept = {key: said[key] for key in ("update", "last", "best") if key in said}
+        write_status(directory, "failed", reason, exit_code=code, **kept)
+
+
 @contextmanager
-def _stop_file(path: Path) -> Iterator[None]:
+def _stop_file(path: Path) -> Iterator[Callable[[str], None]]:
     """Inside the `with` a signal does nothing but write its name into a file.
 
     The workers look for it between batches. They are in sessions of their own, out of reach of a
     signal to this process's group; and a signal to one that is still importing would be lost.
     """
 
-    def write(number: int, frame) -> None:
-        part = path.with_suffix(".part")
-        part.write_text(f"signal {signal.Signals(number).name}", encoding="utf-8")
+    def ask(reason: str) -> None:
+        if path.exists():
+            return
+        # A name of its own: another signal may come between these lines.
+        part = path.with_name(secrets.token_hex(4))
+        part.write_text(reason, encoding="utf-8")
         os.replace(part, path)
 
-    before = {number: signal.signal(number, write) for number in SIGNALS}
+    def signalled(number: int, frame) -> None:
+        ask(f"signal {signal.Signals(number).name}")
+
+    before = {number: signal.signal(number, signalled) for number in heard()}
     try:
-        yield
+        yield ask
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -9,12 +9,18 @@ import signal
 import time
 from pathlib import Path
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else []))
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 # The environment in which a launcher tells the worker its process id (without its launcher a worker
 # would train on unseen), and a folder for what they have to say to each other: why to stop, and how
 # it ended (exit_code, state, reason).
 LAUNCHER, EXCHANGE = "VOICEKILN_LAUNCHER", "VOICEKILN_EXCHANGE"
 STOP_FILE, OUTCOME_FILE = "stop.txt", "outcome.json"
+
+
+def heard() -> list[signal.Signals]:
+    """Signals to listen to; a hang-up is none of them under nohup."""
+    nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return [number for number in SIGNALS if not (nohup and number == signal.SIGHUP)]
 
 
 class Stop:
@@ -33,7 +39,7 @@ class Stop:
 
     def on_signals(self) -> None:
         """From now on a signal is a request to stop."""
-        for number in SIGNALS:
+        for number in heard():
             signal.signal(number, self._signalled)
 
     def _signalled(self, number: int, frame) -> None:
