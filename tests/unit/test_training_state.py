@@ -114,12 +114,24 @@ def test_progress_counts_within_the_epoch_and_leaves_pauses_out(tmp_path, monkey
 
 
 def test_a_snapshot_is_of_its_moment():
-    live = {"model": {"w": torch.ones(2)}, "groups": [{"lr": 0.1, "betas": (0.9, 0.99)}], "n": None}
+    w = torch.ones(2)
+    live = {"model": {"w": w}, "groups": [{"lr": 0.1, "betas": (0.9, 0.99)}, [w]], "n": None}
     taken = snapshot(live)
-    live["model"]["w"] += 1
+    w += 1
     live["groups"][0]["lr"] = 9.0
     assert taken["model"]["w"].tolist() == [1, 1]
-    assert taken["groups"] == [{"lr": 0.1, "betas": (0.9, 0.99)}] and taken["n"] is None
+    assert taken["groups"][0] == {"lr": 0.1, "betas": (0.9, 0.99)} and taken["n"] is None
+    assert taken["groups"][1][0].tolist() == [1, 1]
+
+
+def test_the_next_snapshot_takes_the_room_of_the_last_where_it_fits():
+    first = snapshot(({"a": torch.ones(2), "b": torch.ones(3)}, [torch.zeros(1), 5]))
+    second = snapshot(({"a": torch.full((2,), 7.0), "b": torch.ones(4)}, [torch.ones(1), 6]), first)
+    assert second[0]["a"] is first[0]["a"] and second[1][0] is first[1][0]
+    assert second[0]["a"].tolist() == [7, 7] and second[0]["b"].shape == (4,)
+    assert second[1] == [torch.ones(1), 6]
+    third = snapshot({"a": torch.ones(2, dtype=torch.float64), "n": 1}, second[0])
+    assert third["a"].dtype == torch.float64 and third["n"] == 1
 
 
 def test_one_checkpoint_is_written_at_a_time_and_its_error_is_told(tmp_path, monkeypatch):
