@@ -43,6 +43,7 @@ bench: setup  ## time our steps beside the bare libraries and the peer's trainer
 	$(BIN)/python benchmarks/duplicates.py
 	$(BIN)/python benchmarks/checkpoints.py
 	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/batching.py
 
 clean:  ## remove what runs produced (not .venv, not your recordings)
 	rm -rf results/corpora results/runs results/store results/models logs .snakemake
