@@ -21,6 +21,7 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
+from voicekiln.training.history import History  # noqa: E402
 from voicekiln.training.keeper import Keeper  # noqa: E402
 
 WIDTH = 1024
@@ -52,7 +53,7 @@ def plain(folder: Path, ema: dict, tensors: dict, synced: bool) -> float:
 def ours(keeper: Keeper, ema: dict, tensors: dict, update: int) -> tuple[float, float]:
     """Seconds that our save stops the training for, and until it is on disk."""
     began = time.perf_counter()
-    keeper.take(ema, tensors, {"update": update, "epoch": 0, "validation_loss": None}, None)
+    keeper.take(ema, tensors, {"update": update, "epoch": 0, "validation_loss": None}, History())
     stood = time.perf_counter() - began
     keeper.wait()
     return stood, time.perf_counter() - began

@@ -45,6 +45,7 @@ TRAIN = {
     "seed": 7,
     "save_every": 3,
     "validate_every": 4,
+    "best_by": "loss",
     "patience": 0,
     "keep": -1,
     "log_every": 2,

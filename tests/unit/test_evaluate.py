@@ -25,6 +25,20 @@ def test_the_best_last_or_a_named_checkpoint_is_chosen(checkpoints):
     assert evaluate.choose(rows, 10)[0]["checkpoint"] == "checkpoint_10"
 
 
+def test_the_best_may_be_by_a_part_of_the_loss(tmp_path):
+    course = [[0, {"loss": 9.0}]]
+    for update, loss, mel in ((10, 2.0, 1.0), (20, 1.5, 1.2)):
+        course.append([update, {"loss": loss, "mel_ce": mel}])
+        meta = {"update": update, "epoch": 1, "validation_loss": loss, "validations": course}
+        state.save(tmp_path, {"w": torch.ones(3)}, {"model": {}}, meta)
+    assert evaluate.best_by(tmp_path) == "loss", "as it was before there was a choice"
+    state.point(tmp_path, "best", tmp_path / "checkpoint_10", by="mel_ce")
+    by = evaluate.best_by(tmp_path)
+    best, why = evaluate.choose(evaluate.candidates(tmp_path, by), "best", by)
+    assert best["update"] == 10 and best["validation_mel_ce"] == 1.0
+    assert why == "lowest validation mel_ce of the 2 validated checkpoints"
+
+
 @pytest.mark.parametrize("wanted", [30, 99])
 def test_a_damaged_or_missing_one_is_told(checkpoints, wanted):
     with pytest.raises(UserError, match=f"no checkpoint {wanted}; .* 10, 20, 40"):

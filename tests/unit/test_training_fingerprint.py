@@ -110,6 +110,7 @@ def test_these_settings_are_another_run(change):
         ({"milestones": (9,)}, {"schedule": "multi_step"}),
         ({"rate_factor": 0.3}, {"schedule": "plateau"}),
         ({"plateau_patience": 1}, {"schedule": "plateau"}),
+        ({"best_by": "flow"}, {"schedule": "plateau"}),
     ],
 )
 def test_a_setting_counts_only_where_it_does_something(change, company):
@@ -123,6 +124,7 @@ def test_a_run_that_began_before_these_settings_goes_on():
     assert not {"optimizer", "decay", "freeze", "momentum", "period", "compile"} & set(
         made()["identity"]
     )
+    assert "best_by" not in made(replace(SETTINGS, schedule="plateau"))["identity"]
 
 
 def test_every_setting_is_in_one_of_the_tests_above():

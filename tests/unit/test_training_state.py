@@ -8,6 +8,7 @@ import pytest
 import torch
 from voicekiln.errors import UserError
 from voicekiln.training import progress, state
+from voicekiln.training.history import History
 from voicekiln.training.keeper import Keeper, snapshot
 from voicekiln.training.status import Metrics
 
@@ -145,11 +146,11 @@ def test_one_checkpoint_is_written_at_a_time_and_its_error_is_told(tmp_path, mon
         return folder / f"checkpoint_{meta['update']}"
 
     monkeypatch.setattr(state, "save", slow)
-    kept.take({}, {}, {"update": 1}, None)
+    kept.take({}, {}, {"update": 1}, History())
     kept.check()
     assert order == [], "the caller does not wait for it"
     gate.set()
-    kept.take({}, {}, {"update": 2}, None)
+    kept.take({}, {}, {"update": 2}, History())
     assert order[0] == 1
     with pytest.raises(UserError, match="the disk is full"):
         kept.wait()
@@ -166,7 +167,7 @@ def test_without_the_lease_nothing_of_the_others_is_touched(tmp_path):
     other.mkdir(parents=True)
     lease.lost = True
     with pytest.raises(UserError, match="another process has taken over"):
-        kept.write({}, {}, meta, None)
+        kept.write({}, {}, meta, History())
     with pytest.raises(UserError, match="another process has taken over"):
         kept.check()
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == [other.name]

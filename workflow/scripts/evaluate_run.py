@@ -25,8 +25,9 @@ def main(smk):
     training = Path(smk.input.finished).parent
     settings = smk.params.settings["evaluate"]
     segments = load(smk.input.datasets, smk.params.settings["train_on"])
-    rows = evaluate.candidates(training / "checkpoints")
-    chosen, why = evaluate.choose(rows, settings["checkpoint"])
+    by = evaluate.best_by(training / "checkpoints")
+    rows = evaluate.candidates(training / "checkpoints", by)
+    chosen, why = evaluate.choose(rows, settings["checkpoint"], by)
     reference = evaluate.reference(segments, settings["reference"])
     base = evaluate.base_loss(training)
     job.say(f"update {chosen['update']} is chosen: {why}")

@@ -7,43 +7,55 @@ import pandas as pd
 
 from voicekiln.errors import UserError
 from voicekiln.training import state as states
+from voicekiln.training.history import TOTAL, History
 from voicekiln.training.status import Metrics
 
 REFERENCE_S = 6.0  # upstream's inference is at its best with references of 3 to 12 s
 
 
-def candidates(folder: Path) -> list[dict[str, Any]]:
+def best_by(folder: Path) -> str:
+    """The loss that the best checkpoint of a training's `checkpoints` folder is best by."""
+    return (states.pointed(folder, "best") or {}).get("by", TOTAL)
+
+
+def candidates(folder: Path, by: str = TOTAL) -> list[dict[str, Any]]:
     """The undamaged checkpoints in a training's `checkpoints` folder, by update.
 
-    Each with its name as `checkpoint`, `update`, `epoch` and `validation_loss` (None where it was
-    not validated).
+    Each with its name as `checkpoint`, `update`, `epoch`, `validation_loss` and the loss `by` as
+    `validation_<by>` (None where it was not validated).
     """
-    rows = [
-        {
+    rows = []
+    for path, meta in states.good(folder):
+        row = {
             "checkpoint": path.name,
             "update": meta["update"],
             "epoch": meta["epoch"],
             "validation_loss": meta["validation_loss"],
         }
-        for path, meta in states.good(folder)
-    ]
+        if by != TOTAL:
+            row[f"validation_{by}"] = dict(History.of(meta, by).values).get(meta["update"])
+        rows.append(row)
     return sorted(rows, key=lambda row: row["update"])
 
 
-def choose(rows: list[dict[str, Any]], wanted: str | int) -> tuple[dict[str, Any], str]:
+def choose(
+    rows: list[dict[str, Any]], wanted: str | int, by: str = TOTAL
+) -> tuple[dict[str, Any], str]:
     """The checkpoint that is exported, and why it is this one.
 
     Args:
         rows: what `candidates` found.
         wanted: `best` (lowest validation loss), `last`, or an update's number.
+        by: the loss that counts.
 
     Raises:
         UserError: there is no such checkpoint.
     """
-    validated = [row for row in rows if row["validation_loss"] is not None]
+    key = f"validation_{by}"
+    validated = [row for row in rows if row[key] is not None]
     if wanted == "best" and validated:
-        best = min(validated, key=lambda row: (row["validation_loss"], row["update"]))
-        return best, f"lowest validation loss of the {len(validated)} validated checkpoints"
+        best = min(validated, key=lambda row: (row[key], row["update"]))
+        return best, f"lowest validation {by} of the {len(validated)} validated checkpoints"
     if wanted == "last" and rows:
         return rows[-1], "the last checkpoint, as evaluate.checkpoint asks"
     for row in rows:

@@ -32,7 +32,7 @@ SCHEDULE_PARAMETERS = {
     "step": ("min_learning_rate", "period", "rate_factor"),
     "exponential": ("min_learning_rate", "period", "rate_factor"),
     "multi_step": ("min_learning_rate", "milestones", "rate_factor"),
-    "plateau": ("min_learning_rate", "plateau_patience", "rate_factor"),
+    "plateau": ("min_learning_rate", "plateau_patience", "rate_factor", "best_by"),
     "constant": (),
 }
 OPTIMIZER_PARAMETERS = {

@@ -65,8 +65,10 @@ ONLY_WITH = {
     "milestones": ("schedule", {"multi_step"}),
     "rate_factor": ("schedule", {"step", "multi_step", "exponential", "plateau"}),
     "plateau_patience": ("schedule", {"plateau"}),
+    "best_by": ("schedule", {"plateau"}),
 }
 NEUTRAL = {
+    "best_by": "loss",
     "optimizer": "adamw",
     "decay": "all",
     "freeze": (),

@@ -3,33 +3,50 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+TOTAL = "loss"  # the sum of the parts
 WITHOUT_BEST = 3  # validations without a better one from which something is said
 RISES = 2  # in a row, from which overtraining is said
 
 
 @dataclass
 class History:
-    """Losses of the validations so far, by update; kept in every checkpoint.
+    """Losses of the validations so far; kept in every checkpoint.
 
     Update 0 is the base before any training: to compare with, and never the best.
+
+    Attributes:
+        rows: update and losses by name, of which `loss` is the sum.
+        by: name of the one that counts.
     """
 
-    rows: list[tuple[int, float]] = field(default_factory=list)
+    rows: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    by: str = TOTAL
 
     @classmethod
-    def of(cls, meta: dict) -> "History":
-        """That of a checkpoint; older ones know only the best and the last."""
+    def of(cls, meta: dict, by: str) -> "History":
+        """That of a checkpoint; older ones know only the sums, or only the best and the last."""
         if "validations" in meta:
-            return cls([tuple(row) for row in meta["validations"]])
-        best, last = meta["best"], (meta["validated"], meta["validation_loss"])
-        rows = [(best["update"], best["loss"])] if best else []
-        if None not in last and last not in rows:
-            rows.append(last)
-        return cls(rows)
+            rows = [tuple(row) for row in meta["validations"]]
+        else:
+            best, last = meta["best"], (meta["validated"], meta["validation_loss"])
+            rows = [(best["update"], best["loss"])] if best else []
+            if None not in last and last not in rows:
+                rows.append(last)
+        return cls([(at, one if isinstance(one, dict) else {TOTAL: one}) for at, one in rows], by)
 
-    def losses_since(self, update: int) -> list[float]:
-        """Losses of the validations from an update on, in order."""
-        return [loss for at, loss in self.rows if at >= update]
+    @property
+    def values(self) -> list[tuple[int, float]]:
+        """Update and the loss that counts, of the validations that tell it."""
+        return [(update, losses[self.by]) for update, losses in self.rows if self.by in losses]
+
+    def values_since(self, update: int) -> list[float]:
+        """Those of the validations from an update on, in order."""
+        return [value for at, value in self.values if at >= update]
+
+    @property
+    def what(self) -> str:
+        """The loss that counts, in words."""
+        return f"validation {self.by}"
 
     @property
     def last(self) -> int | None:
@@ -38,18 +55,21 @@ class History:
 
     @property
     def best(self) -> dict | None:
-        """`{"update", "loss"}` of the best validation after an update; the first of equals."""
-        after = [row for row in self.rows if row[0] > 0]
+        """`{"update", "loss"}` of the best validation after an update; the first of equals.
+
+        With the loss that counts, where that is another.
+        """
+        after = [row for row in self.values if row[0] > 0]
         if not after:
             return None
-        update, loss = min(after, key=lambda row: row[1])
-        return {"update": update, "loss": loss}
+        update, value = min(after, key=lambda row: row[1])
+        return {"update": update, TOTAL: dict(self.rows)[update][TOTAL], self.by: value}
 
     @property
     def without_best(self) -> int:
         """Validations since the best."""
         best = self.best
-        return 0 if best is None else sum(update > best["update"] for update, _ in self.rows)
+        return 0 if best is None else sum(update > best["update"] for update, _ in self.values)
 
     def over(self, patience: int) -> str | None:
         """Why the training is to end early, or None.
@@ -61,8 +81,8 @@ class History:
             return None
         best = self.best
         return (
-            f"ended early: no better validation loss in {self.without_best} validations; the best "
-            f"is {best['loss']:.5f} at update {best['update']}"
+            f"ended early: no better {self.what} in {self.without_best} validations; the best "
+            f"is {best[self.by]:.5f} at update {best['update']}"
         )
 
     def concern(self, trained: Callable[[], Sequence[tuple[int, float]]]) -> str | None:
@@ -71,12 +91,13 @@ class History:
         Args:
             trained: gives (update, training loss) as logged; asked only after a rise.
         """
-        if len(self.rows) < 2 or self.rows[-1][1] <= self.rows[-2][1]:
+        values = [value for _, value in self.values]
+        if len(values) < 2 or values[-1] <= values[-2]:
             return None
-        said = f"validation loss rose by {self.rows[-1][1] - self.rows[-2][1]:+.4g}"
+        said = f"{self.what} rose by {values[-1] - values[-2]:+.4g}"
         best = self.best
         rises = 0
-        while rises + 1 < len(self.rows) and self.rows[-1 - rises][1] > self.rows[-2 - rises][1]:
+        while rises + 1 < len(values) and values[-1 - rises] > values[-2 - rises]:
             rises += 1
         fell = self._fall(trained(), best["update"])
         if rises >= RISES and fell is not None:
@@ -90,7 +111,8 @@ class History:
         if self.without_best >= WITHOUT_BEST:
             return (
                 f"{said}; no better one in {self.without_best} validations: the peak may have been "
-                f"reached at update {best['update']} ({best['loss']:.5f}), whose checkpoint is kept"
+                f"reached at update {best['update']} ({best[self.by]:.5f}), whose checkpoint is "
+                "kept"
             )
         return said
 

@@ -10,6 +10,7 @@ import torch
 
 from voicekiln.errors import UserError
 from voicekiln.training import state as states
+from voicekiln.training.history import History
 from voicekiln.training.lease import Lease
 from voicekiln.training.memory import no_help, out_of_memory_is
 
@@ -32,11 +33,11 @@ class Keeper:
         self._writing: Future | None = None
         self._copy: tuple[dict, dict] | None = None  # written over when it is on disk
 
-    def take(self, ema: dict, tensors: dict, meta: dict[str, Any], best: dict | None) -> None:
+    def take(self, ema: dict, tensors: dict, meta: dict[str, Any], history: History) -> None:
         """Copies a state; it is written beside the caller, as `state.save` does.
 
         Args:
-            best: `{"update", ...}` of the best validation so far.
+            history: tells the best so far.
 
         Raises:
             UserError: no memory for the copy; or as `wait`.
@@ -45,7 +46,8 @@ class Keeper:
         full = no_help("of the host, for a copy of the state (16 bytes a parameter)")
         with out_of_memory_is(full):
             self._copy = snapshot((ema, tensors), self._copy)
-        self._writing = self._pool.submit(self.write, *self._copy, meta, best)
+        so_far = History(list(history.rows), history.by)
+        self._writing = self._pool.submit(self.write, *self._copy, meta, so_far)
 
     def check(self) -> None:
         """Raises what went wrong in a writing that has ended, or a lost lease; does not wait."""
@@ -63,7 +65,7 @@ class Keeper:
         if writing is not None:
             writing.result()
 
-    def write(self, ema: dict, tensors: dict, meta: dict[str, Any], best: dict | None) -> None:
+    def write(self, ema: dict, tensors: dict, meta: dict[str, Any], history: History) -> None:
         """Writes a checkpoint, points to best and last, removes what is too many."""
         began = time.monotonic()
         self.require_lease()
@@ -75,18 +77,20 @@ class Keeper:
                 raise
             checkpoint = states.save(self.folder, ema, tensors, meta)
         self.require_lease()
-        self.point(checkpoint, best)
+        self.point(checkpoint, history)
         states.prune(self.folder, self.keep)
-        update = meta["update"]
+        update, best = meta["update"], history.best
         log.info("checkpoint saved at update %d in %.2f s", update, time.monotonic() - began)
         if best and best["update"] == update:
-            log.info("best so far: update %d, loss %.5f, %s", update, best["loss"], checkpoint)
+            losses = ", ".join(f"{k} {v:.5f}" for k, v in best.items() if k != "update")
+            log.info("best so far: update %d, %s, %s", update, losses, checkpoint)
 
-    def point(self, checkpoint: Path, best: dict | None) -> None:
+    def point(self, checkpoint: Path, history: History) -> None:
         """Lets last.json and best.json name the right checkpoints."""
         states.point(self.folder, "last", checkpoint)
-        if best:
-            states.point(self.folder, "best", self.folder / f"{states.PREFIX}{best['update']}")
+        if best := history.best:
+            path = self.folder / f"{states.PREFIX}{best['update']}"
+            states.point(self.folder, "best", path, by=history.by)
 
     def require_lease(self) -> None:
         """Stops where the training is another's by now."""

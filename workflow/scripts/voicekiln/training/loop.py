@@ -23,7 +23,7 @@ from voicekiln.training.data import Clips
 from voicekiln.training.ema import Ema
 from voicekiln.training.feed import Feed, Work
 from voicekiln.training.gradients import Gradients
-from voicekiln.training.history import History
+from voicekiln.training.history import TOTAL, History
 from voicekiln.training.keeper import Keeper
 from voicekiln.training.lease import Lease
 from voicekiln.training.memory import Parts, no_help, out_of_memory_is
@@ -97,7 +97,7 @@ class Training:
         self.schedule = self.scheduled()
 
         self.position = Position(0, 0)
-        self.history = History()
+        self.history = History(by=s.best_by)
         self.parts = Parts(lambda i: train_clips.rows[i].n_frames)
         self.feed = Feed(batches, train_clips, self.parts, s, accelerator)
         self.gradients = Gradients(family, model, self.feed, self.parts, s.seed, accelerator, stop)
@@ -220,8 +220,8 @@ class Training:
             False when it was to stop between two batches; the update is dropped then.
         """
         # the base, and what comes in the warm-up, say nothing of a plateau
-        losses = self.history.losses_since(max(1, self.settings.warmup_updates))
-        rate = self.schedule.rate(self.update, losses)
+        validated = self.history.values_since(max(1, self.settings.warmup_updates))
+        rate = self.schedule.rate(self.update, validated)
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = rate
         losses = self.gradients.of(group, self.update)
@@ -262,7 +262,7 @@ class Training:
         self.watch.write("validation", row, parts)
         if not math.isfinite(loss):
             raise UserError(f"validation loss at update {self.update} is {loss}")
-        self.history.rows.append((self.update, loss))
+        self.history.rows.append((self.update, {TOTAL: loss} | parts))
         best = self.history.best
         improved = best is not None and best["update"] == self.update
         log.info(
@@ -302,13 +302,13 @@ class Training:
                 "update": self.update,
                 "epoch": self.position.epoch,
                 "batch": self.position.batch,
-                "validation_loss": dict(self.history.rows).get(self.update),
+                "validation_loss": dict(self.history.rows).get(self.update, {}).get(TOTAL),
                 "validations": list(self.history.rows),
                 "fits": [self.parts.fits, self.validation.parts.fits],
                 "fingerprint": self.identity,
                 "torch": torch.__version__,
             }
-            self.keeper.take(self.ema.state(), tensors, meta, self.history.best)
+            self.keeper.take(self.ema.state(), tensors, meta, self.history)
             self.report("running", "training")
         self.accelerator.wait_for_everyone()
 
@@ -327,11 +327,11 @@ class Training:
             self.accelerator.scaler.load_state_dict(tensors["scaler"])
         self.ema.load(weights, tensors["ema_updates"])
         self.position = Position(meta["epoch"], meta["batch"])
-        self.history = History.of(meta)
+        self.history = History.of(meta, self.settings.best_by)
         self.parts.fits, self.validation.parts.fits = meta.get("fits", (None, None))
         self.saved = (self.update, self.history.last)
         if self.writes:
-            self.keeper.point(checkpoint, self.history.best)
+            self.keeper.point(checkpoint, self.history)
             self.watch.metrics.cut_back(self.update, self.history.last)
             self.watch.concerns = concerns(self.directory, self.update)
         log.info("resumed from %s", checkpoint.name)

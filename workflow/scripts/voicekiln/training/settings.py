@@ -48,6 +48,7 @@ class TrainSettings:
     seed: int
     save_every: int  # updates
     validate_every: int  # updates
+    best_by: str  # `loss`, or a part of the family's
     patience: int  # validations without a better one that end the training; 0: none
     keep: int  # checkpoints beside best and last: -1 all, 0 none
     log_every: int  # updates

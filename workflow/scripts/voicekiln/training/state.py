@@ -125,13 +125,17 @@ def load(checkpoint: Path) -> tuple[dict[str, torch.Tensor], dict]:
     return load_file(checkpoint / WEIGHTS), state
 
 
-def point(folder: Path, name: str, checkpoint: Path) -> None:
-    """Makes `<name>.json` (best or last) name a checkpoint, unless that is gone or damaged."""
+def point(folder: Path, name: str, checkpoint: Path, **more: str) -> None:
+    """Makes `<name>.json` (best or last) name a checkpoint, unless that is gone or damaged.
+
+    Args:
+        more: what else is to be in it; of the best one `by`, the loss that it is best by.
+    """
     meta = read_json(checkpoint / META)
     if meta is None:
         return
     record = {key: meta[key] for key in ("update", "epoch", "validation_loss")}
-    record |= {"checkpoint": checkpoint.name, "sha256": meta["sha256"][WEIGHTS]}
+    record |= {"checkpoint": checkpoint.name, "sha256": meta["sha256"][WEIGHTS]} | more
     write_json(folder / f"{name}.json", record)
 
 

@@ -6,9 +6,11 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import send_to_device
 
+from voicekiln.errors import UserError
 from voicekiln.training.batches import in_order
 from voicekiln.training.data import Clips, Request, load
 from voicekiln.training.ema import Ema
+from voicekiln.training.history import TOTAL
 from voicekiln.training.memory import OutOfMemory, Parts, out_of_memory_is
 from voicekiln.training.processes import add_up, highest, share, sum_over
 from voicekiln.training.settings import TrainSettings
@@ -90,3 +92,16 @@ class Validation:
         """Mean losses of a batch, by name."""
         with self._accelerator.autocast():
             return self._family.loss(self._model, batch, batch["totals"])
+
+
+def require_part(name: str, clips: Clips) -> None:
+    """Stops where the loss has no such part.
+
+    Raises:
+        UserError: with the names that there are.
+    """
+    names = [TOTAL, *sorted(clips.batch(Request((0,), UPDATE))["totals"])]
+    if name not in names:
+        raise UserError(
+            f"train.best_by: {name} is no part of this family's loss; there are {', '.join(names)}"
+        )

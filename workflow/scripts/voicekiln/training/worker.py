@@ -28,7 +28,7 @@ from voicekiln.training.describe import describe
 from voicekiln.training.history import History
 from voicekiln.training.lease import Lease
 from voicekiln.training.loop import Training, accelerator_for
-from voicekiln.training.settings import RunSettings, read
+from voicekiln.training.settings import RunSettings, TrainSettings, read
 from voicekiln.training.status import (
     EXIT_ERROR,
     EXIT_FINISHED,
@@ -41,6 +41,7 @@ from voicekiln.training.status import (
     write_status,
 )
 from voicekiln.training.stop import EXCHANGE, OUTCOME_FILE, Stop
+from voicekiln.training.validation import require_part
 
 log = logging.getLogger("train")
 
@@ -142,6 +143,7 @@ def train(
         return Clips(family, rows, tokens, packs, s.seed, drops)
 
     train_clips, val_clips = clips(train_rows, True), clips(val_rows, False)
+    require_part(s.best_by, val_clips)
     model = build(settings, family, len(vocab)).to(accelerator.device).train()
 
     fingerprint = partial(
@@ -167,7 +169,7 @@ def train(
     if accelerator.is_main_process:
         prepare_directory(directory, old, new, settings)
     accelerator.wait_for_everyone()
-    if over := ended(directory, new["sha256"], s.epochs, s.patience):
+    if over := ended(directory, new["sha256"], s):
         log.info("there is nothing to do")
         return True, over
 
@@ -231,13 +233,15 @@ def prepare_directory(directory: Path, old: dict | None, new: dict, settings: Ru
     prints.write(directory, new)
 
 
-def ended(directory: Path, identity: str, epochs: int, patience: int) -> str | None:
+def ended(directory: Path, identity: str, settings: TrainSettings) -> str | None:
     """Why there is nothing left to train, by the newest checkpoint; None where there is."""
     for _, meta in states.good(directory / "checkpoints"):
-        history = History.of(meta)
+        history = History.of(meta, settings.best_by)
         if meta["fingerprint"] != identity or history.last != meta["update"]:
             return None
-        return "the last epoch is done" if meta["epoch"] >= epochs else history.over(patience)
+        if meta["epoch"] >= settings.epochs:
+            return "the last epoch is done"
+        return history.over(settings.patience)
     return None
 
 
