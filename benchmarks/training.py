@@ -3,13 +3,15 @@
 Same model, batches, precision and threads:
 
     python benchmarks/training.py [--threads 1] [--rounds 3] [--epochs 2] [--precision fp32]
+    python benchmarks/training.py --sizes base_3200 base_38400 --precision bf16   # on a GPU
 
 Each trial is a process of its own; the two take turns, so that a busy machine slows both. Only
 the time from the end of the first epoch to the end of the last counts: no start, no validation, no
 saving, and the same clips on both sides.
 Both load their batches with one loader process; ours draws the noise there too, upstream in the
 training process. Beside the time on the clock stands that of the training process on the CPU, which
-tells more where the machine is shared. Times vary; this is no test.
+tells more where the machine is shared. FLOP are those of the model's matrix products, forwards and
+backwards, as torch's FlopCounterMode counts them for one batch. Times vary; this is no test.
 """
 
 import argparse
@@ -25,6 +27,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "workflow" / "scripts"), str(ROOT / "tests")]
 
+BASE = {"dim": 1024, "depth": 22, "heads": 16, "text_dim": 512, "conv_layers": 4}
 SIZES = {
     "tiny": {
         "model": {"dim": 64, "depth": 2, "heads": 2, "dim_head": 32, "text_dim": 32},
@@ -34,8 +37,9 @@ SIZES = {
         "model": {"dim": 256, "depth": 10, "heads": 4, "dim_head": 64, "text_dim": 128},
         "batch_frames": 800,
     },
+    "base_3200": {"model": BASE, "batch_frames": 3200, "clips": 200, "n_frames": (300, 1100)},
+    "base_38400": {"model": BASE, "batch_frames": 38400, "clips": 800, "n_frames": (300, 1100)},
 }
-CLIPS = 60
 LEARNING_RATE, WARMUP = 1.0e-4, 10
 
 
@@ -43,11 +47,12 @@ def setting(size: str, folder: Path, epochs: int, precision: str, threads: int):
     """Settings of a run; both sides use its data and its base."""
     from training_setup import tiny_run
 
+    choice = {"clips": 60, "n_frames": (60, 200)} | SIZES[size]
     return tiny_run(
         folder,
-        clips=CLIPS,
-        model=SIZES[size]["model"] | {"conv_layers": 2, "ff_mult": 2},
-        n_frames=(60, 200),
+        clips=choice["clips"],
+        model={"conv_layers": 2, "ff_mult": 2, "dim_head": 64} | choice["model"],
+        n_frames=choice["n_frames"],
         threads=threads,
         epochs=1 + epochs,  # the first is not timed
         learning_rate=LEARNING_RATE,
@@ -69,11 +74,16 @@ class Enough(Exception):
     """As many updates as were asked for are done."""
 
 
-def clock(updates: int):
+def clock(updates: int, per_epoch: int):
     """A function to be called at the end of each update, and the list of times it fills."""
+    import torch
+
+    waited_for = {per_epoch, updates}  # the others only queue work for the GPU
     times: list[tuple[float, float]] = []
 
     def tick():
+        if torch.cuda.is_available() and len(times) + 1 in waited_for:
+            torch.cuda.synchronize()
         times.append((time.perf_counter(), time.process_time()))
         if len(times) >= updates:
             raise Enough
@@ -91,14 +101,14 @@ def batches_of(run):
     return plan(frames, ids, s.batch_frames, s.batch_clips, 1, s.seed)
 
 
-def ours(run, updates: int) -> list[tuple[float, float]]:
+def ours(run, updates: int, per_epoch: int) -> list[tuple[float, float]]:
     """Ends of updates of our loop."""
     from voicekiln.training import worker
     from voicekiln.training.ema import Ema
     from voicekiln.training.loop import accelerator_for
     from voicekiln.training.stop import Stop
 
-    tick, times = clock(updates)
+    tick, times = clock(updates, per_epoch)
     average = Ema.update
 
     def update(self):
@@ -113,7 +123,7 @@ def ours(run, updates: int) -> list[tuple[float, float]]:
     return times
 
 
-def upstreams(run, updates: int) -> list[tuple[float, float]]:
+def upstreams(run, updates: int, per_epoch: int) -> list[tuple[float, float]]:
     """Ends of updates of f5_tts's Trainer with our batches."""
     import voicekiln.upstream  # noqa: F401  (before f5_tts)
     from f5_tts.model import trainer
@@ -160,7 +170,7 @@ def upstreams(run, updates: int) -> list[tuple[float, float]]:
             return batches.per_epoch
 
     trainer.DynamicBatchSampler = SameBatches
-    tick, times = clock(updates)
+    tick, times = clock(updates, per_epoch)
     theirs = trainer.Trainer(
         model,
         s.epochs,
@@ -199,10 +209,42 @@ def trial(side: str, size: str, epochs: int, precision: str, threads: int) -> No
         run = setting(size, Path(folder), epochs, precision, threads)
         per_epoch = batches_of(run).per_epoch
         updates = per_epoch * (1 + epochs)
-        times = {"ours": ours, "upstream": upstreams}[side](run, updates)
+        times = {"ours": ours, "upstream": upstreams}[side](run, updates, per_epoch)
+        memory = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
+        n_frames, flop = frames_and_flop(run)
     first, last = times[per_epoch - 1], times[-1]
     n = len(times) - per_epoch
-    print(json.dumps([n / (end - begin) for begin, end in zip(first, last, strict=True)]))
+    rates = [n / (end - begin) for begin, end in zip(first, last, strict=True)]
+    print(json.dumps({"rates": rates, "frames": n_frames, "flop": flop, "memory": memory}))
+
+
+def frames_and_flop(run) -> tuple[float, float]:
+    """Of a mean update: frames of its clips without padding, and the model's FLOP."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+    from voicekiln import families
+    from voicekiln.features.packs import PackReader
+    from voicekiln.tokenizers.vocab import index, read_vocab
+    from voicekiln.training.data import Clips, Request, read_rows
+
+    family, rows, vocab = families.get(run.family), read_rows(run.train_rows), read_vocab(run.vocab)
+    tokens = family.tokens([row.text for row in rows], index(vocab))
+    clips = Clips(family, rows, tokens, PackReader(), 0, drops=True)
+    batches = batches_of(run)
+    members = batches.members[batches.per_epoch // 2]
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = family.build(run.architecture, len(vocab)).to(device)
+    batch = clips.batch(Request(members, 0))
+    batch = {k: v.to(device) if torch.is_tensor(v) else v for k, v in batch.items()}
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(run.train.precision)
+    with (
+        FlopCounterMode(display=False) as counter,
+        torch.autocast(device, dtype, dtype is not None),
+    ):
+        sum(family.loss(model, batch, batch["totals"]).values()).backward()
+    padded = len(members) * max(batches.frames[i] for i in members)
+    real = sum(batches.frames) / batches.per_epoch
+    return real, counter.get_total_flops() / padded * real / (1 - batches.padding_share)
 
 
 def main() -> None:
@@ -220,21 +262,27 @@ def main() -> None:
         trial(side, size, options.epochs, options.precision, options.threads)
         return
     print(f"updates per second; {options.precision}, threads: {options.threads}")
-    print(f"{'model':5} {'time':5} {'upstream':>9} {'ours':>9} {'ratio':>6}   ratio of each round")
+    print(f"{'model':10} {'time':5} {'upstream':>9} {'ours':>9} {'ratio':>6}   ratio of each round")
     for size in options.sizes:
-        found: dict[str, list[list[float]]] = {"upstream": [], "ours": []}
+        found: dict[str, list[dict]] = {"upstream": [], "ours": []}
         for n in range(options.rounds):
             for side in ("upstream", "ours") if n % 2 == 0 else ("ours", "upstream"):
                 found[side].append(run_trial(side, size, options))
         for i, name in enumerate(("clock", "cpu")):
-            theirs, here = ([r[i] for r in found[side]] for side in ("upstream", "ours"))
+            theirs, here = ([r["rates"][i] for r in found[s]] for s in ("upstream", "ours"))
             ratios = [a / b for a, b in zip(here, theirs, strict=True)]
             medians = f"{statistics.median(theirs):9.3f} {statistics.median(here):9.3f}"
             each = " ".join(f"{r:.2f}" for r in ratios)
-            print(f"{size:5} {name:5} {medians} {statistics.median(ratios):6.2f}   {each}")
+            print(f"{size:10} {name:5} {medians} {statistics.median(ratios):6.2f}   {each}")
+        for side, trials in found.items():
+            rate = statistics.median(trial["rates"][0] for trial in trials)
+            frames, flop = rate * trials[0]["frames"], rate * trials[0]["flop"] / 1e12
+            memory = max(trial["memory"] for trial in trials) / 1e6
+            on_gpu = f", {memory:.0f} MB" if memory else ""
+            print(f"{size:10} {side}: {frames:.0f} frames/s, {flop:.3f} TFLOP/s{on_gpu}")
 
 
-def run_trial(side: str, size: str, options) -> list[float]:
+def run_trial(side: str, size: str, options) -> dict:
     """One trial in a process of its own."""
     command = [sys.executable, __file__, "--trial", side, size]
     command += ["--epochs", str(options.epochs), "--threads", str(options.threads)]
