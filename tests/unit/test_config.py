@@ -33,6 +33,31 @@ def test_defaults_are_filled_in_at_every_level_and_the_input_stays():
     assert config == MINIMAL
 
 
+@pytest.mark.parametrize(
+    "given, save_every, keep",
+    [
+        ({}, 200, 3),
+        ({"saving": None}, 200, 3),
+        ({"saving": "fast"}, 1000, 1),
+        ({"saving": "balanced"}, 500, 3),
+        ({"saving": "production"}, 500, 10),
+        ({"saving": "very_long"}, 2000, 5),
+        ({"saving": "production", "keep": 4}, 500, 4),
+        ({"saving": "production", "save_every": 50}, 50, 10),
+    ],
+)
+def test_how_checkpoints_are_saved_has_names_and_what_is_given_wins(given, save_every, keep):
+    train = resolve(changed("runs.demo_f5.train", given), SCHEMA)["runs"]["demo_f5"]["train"]
+    assert (train["save_every"], train["keep"]) == (save_every, keep)
+    assert "saving" not in train, "the worker is told numbers"
+
+
+@pytest.mark.parametrize("train", [{"saving": "slow"}, {"saving": ["fast"]}, "fast", None])
+def test_a_way_of_saving_that_there_is_not_is_told(train):
+    with pytest.raises(UserError, match="runs.demo_f5.train"):
+        resolve(changed("runs.demo_f5.train", train), SCHEMA)
+
+
 def test_every_property_has_a_description_and_optional_ones_a_default():
     def walk(schema, path, required):
         for name, sub in schema.get("properties", {}).items():

@@ -18,6 +18,13 @@ from voicekiln.text import romanize
 
 # values of a corpus's `transcripts` that are no path
 TRANSCRIPT_WORDS = (None, "sidecar", "ignore")
+# of `train.saving`: updates between checkpoints, and how many are kept
+SAVING = {
+    "fast": {"save_every": 1000, "keep": 1},
+    "balanced": {"save_every": 500, "keep": 3},
+    "production": {"save_every": 500, "keep": 10},
+    "very_long": {"save_every": 2000, "keep": 5},
+}
 
 
 def _fill(validate_properties):
@@ -43,13 +50,27 @@ def resolve(config: Mapping[str, Any], schema: Path) -> dict[str, Any]:
         UserError: naming each wrong key with its path and what is allowed there.
     """
     filled = deepcopy(dict(config))
+    for train in _train_sections(filled):
+        for key, value in SAVING.get(str(train.get("saving")), {}).items():
+            train.setdefault(key, value)
     rules = yaml.safe_load(Path(schema).read_text(encoding="utf-8"))
     problems = [line for error in _Filling(rules).iter_errors(filled) for line in _explain(error)]
     if not problems:
         problems = list(_cross_checks(filled))
     if problems:
         raise UserError("the configuration cannot be used:\n  " + "\n  ".join(problems))
+    for train in _train_sections(filled):
+        del train["saving"]  # what it stands for is there by now
     return filled
+
+
+def _train_sections(config: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The sections `train` of the runs, as far as they are sections at all."""
+    runs = config.get("runs")
+    for run in runs.values() if isinstance(runs, dict) else ():
+        train = run.get("train") if isinstance(run, dict) else None
+        if isinstance(train, dict):
+            yield train
 
 
 def _dotted(parts) -> str:
