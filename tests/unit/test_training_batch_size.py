@@ -22,31 +22,36 @@ RUN |= {"batch_clips": 0, "model": {"dropout": 0.0}}
 @given(
     st.integers(50, 100_000),
     st.integers(10, 3000),
-    st.integers(1, 8),
     st.integers(1, 100_000),
     st.integers(1, 100_000),
 )
-def test_the_fewest_batches_that_fit(update_frames, longest, processes, first, room):
-    tried = []
+def test_the_fewest_batches_that_fit(share, longest, first, room):
+    cuts, tried = batch_size.Cuts(share, longest), []
 
     def fits(frames):
         tried.append(frames)
         return frames <= room
 
     try:
-        size = batch_size.search(update_frames, longest, processes, first, fits)
+        n = batch_size.search(cuts, first, fits)
     except UserError as error:
         assert longest > room and str(longest) in str(error)
         return
-    assert longest <= size.frames <= room and size.per_update % processes == 0
-    n = size.per_update // processes
+    assert longest <= cuts.frames(n) <= room
     # an update is what was asked for, up to the grid of lengths and the longest clip
-    assert n * processes * size.frames >= update_frames
-    assert size.frames == longest or (size.frames - 8) * n * processes < update_frames
-    if n > 1:  # one batch fewer would not have fitted
-        share = -(-update_frames // processes)
-        assert max(longest, -(-share // (n - 1) // 8) * 8) > room
-    assert len(tried) <= 2 * (n.bit_length() + (update_frames // longest + 1).bit_length())
+    assert n * cuts.frames(n) >= share
+    assert cuts.frames(n) == longest or (cuts.frames(n) - 8) * n < share
+    assert n == 1 or cuts.frames(n - 1) > room, "one batch fewer would not have fitted"
+    assert len(tried) <= 2 * (n.bit_length() + cuts.most.bit_length())
+
+
+def test_batches_of_few_clips_shrink_until_they_hold_little_padding():
+    cuts = batch_size.Cuts(38_400, 1200)
+    padding = {38_400: 0.21, 19_200: 0.11, 12_800: 0.049, 9600: 0.02}
+    assert batch_size.with_less_padding(cuts, 1, lambda frames: padding.get(frames, 0.0)) == 3
+    assert batch_size.with_less_padding(cuts, 2, lambda frames: 0.01) == 2
+    # where it does not help they stay as large as memory lets them
+    assert batch_size.with_less_padding(cuts, 2, lambda frames: 0.2) == 2
 
 
 def room_for(frames):

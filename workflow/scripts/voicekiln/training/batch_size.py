@@ -8,6 +8,7 @@ goes on elsewhere has the same batches.
 import contextlib
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -18,7 +19,7 @@ from accelerate.utils import send_to_device
 
 from voicekiln.errors import UserError
 from voicekiln.training import optimizers
-from voicekiln.training.batches import LENGTH_STEP_FRAMES, BatchSize, plan
+from voicekiln.training.batches import LENGTH_STEP_FRAMES, Batches, BatchSize, plan
 from voicekiln.training.data import Clips, Request
 from voicekiln.training.ema import Ema
 from voicekiln.training.memory import REMEDIES, OutOfMemory, no_help, out_of_memory_is
@@ -30,6 +31,8 @@ log = logging.getLogger("train")
 # Where the search begins: clips in a batch by the usable memory, GB (largest that is not above
 # it), as trainers of models of this size recommend.
 CLIPS_BY_GB = ((75, 64), (40, 16), (24, 8), (16, 6), (12, 4), (8, 2), (0, 1))
+# Fewer frames leave a GPU idle; until then batches may shrink to hold no more padding than this.
+LEAST_FRAMES, PADDING_SHARE = 3200, 0.05
 USED_SHARE = 0.9  # of the usable memory: batches differ, and memory comes in pieces
 
 
@@ -40,47 +43,71 @@ def given(settings: TrainSettings, processes: int) -> BatchSize | None:
     return BatchSize(settings.batch_frames, settings.accumulate * processes)
 
 
-def search(
-    update_frames: int,
-    longest: int,
-    processes: int,
-    first_frames: int,
-    fits: Callable[[int], bool],
-) -> BatchSize:
-    """The fewest batches an update that fit.
+@dataclass(frozen=True)
+class Cuts:
+    """Into which batches one process's share of an update can be cut.
+
+    Attributes:
+        share: frames of it.
+        longest: frames of the longest clip; no batch can be smaller.
+    """
+
+    share: int
+    longest: int
+
+    def frames(self, n: int) -> int:
+        """Most frames of a batch when there are `n` in an update."""
+        step = LENGTH_STEP_FRAMES
+        return max(-(-self.share // n // step) * step, self.longest)
+
+    @property
+    def most(self) -> int:
+        """Batches from which on more are no smaller."""
+        step = LENGTH_STEP_FRAMES
+        return -(-self.share // max(step, self.longest // step * step))
+
+
+def search(cuts: Cuts, first_frames: int, fits: Callable[[int], bool]) -> int:
+    """The fewest batches that fit.
 
     Args:
-        update_frames: of an update, over all processes.
-        longest: frames of the longest clip; no batch can be smaller.
-        processes: of the training.
+        cuts: what there is to choose from.
         first_frames: frames of the first batch to try.
         fits: tries batches of so many frames; when some fit, smaller ones do.
 
     Raises:
         UserError: not even the smallest batches fit.
     """
-    share, step = -(-update_frames // processes), LENGTH_STEP_FRAMES
-
-    def frames(n):  # of a batch when a process has n of them in an update
-        return max(-(-share // n // step) * step, longest)
-
-    most = -(-share // max(step, longest // step * step))  # with more, batches are no smaller
-    n = min(most, max(1, -(-share // max(1, first_frames))))
+    n = min(cuts.most, max(1, -(-cuts.share // max(1, first_frames))))
     too_few = 0  # batches that are known not to fit
-    while not fits(frames(n)):
-        if n == most:
+    while not fits(cuts.frames(n)):
+        if n == cuts.most:
             raise UserError(
-                f"train.batch_frames: auto: a batch of {frames(n)} frames, with the longest clip, "
-                f"is too much for the memory. {REMEDIES}"
+                f"train.batch_frames: auto: a batch of {cuts.frames(n)} frames, with the longest "
+                f"clip, is too much for the memory. {REMEDIES}"
             )
-        too_few, n = n, min(most, 2 * n)
+        too_few, n = n, min(cuts.most, 2 * n)
     while n - too_few > 1:
         middle = (n + too_few) // 2
-        if fits(frames(middle)):
+        if fits(cuts.frames(middle)):
             n = middle
         else:
             too_few = middle
-    return BatchSize(frames(n), n * processes)
+    return n
+
+
+def with_less_padding(cuts: Cuts, n: int, padding: Callable[[int], float]) -> int:
+    """More batches than `n` where so many hold too much padding, as those of few clips do.
+
+    Args:
+        padding: share of padding in batches of so many frames.
+    """
+    more = n
+    while cuts.frames(more) >= LEAST_FRAMES and more <= cuts.most:
+        if padding(cuts.frames(more)) <= PADDING_SHARE:
+            return more
+        more += 1
+    return n
 
 
 def probe(
@@ -102,11 +129,13 @@ def probe(
     Raises:
         UserError: not even the longest clip fits.
     """
-    trial = Trial(family, model, clips, settings, accelerator)
+    trial, processes = Trial(family, model, clips, settings, accelerator), accelerator.num_processes
     longest = max(row.n_frames for row in clips.rows)
+    cuts = Cuts(-(-settings.update_frames // processes), longest)
     first = longest * next(n for gb, n in CLIPS_BY_GB if trial.usable_mb >= gb * 1000)
-    n = accelerator.num_processes
-    size = search(settings.update_frames, longest, n, first, trial.fits)
+    n = search(cuts, first, trial.fits)
+    n = with_less_padding(cuts, n, lambda frames: planned(clips, settings, frames).padding_share)
+    size = BatchSize(cuts.frames(n), n * processes)
     log.info(
         "batch_frames: auto is %d frames, %d batches an update; %d sizes tried, %.0f of %.0f MB "
         "used at most",
@@ -117,6 +146,12 @@ def probe(
         trial.usable_mb,
     )
     return size
+
+
+def planned(clips: Clips, settings: TrainSettings, frames: int) -> Batches:
+    """All batches, of at most so many frames."""
+    lengths, ids = [row.n_frames for row in clips.rows], [row.id for row in clips.rows]
+    return plan(lengths, ids, frames, settings.batch_clips, 1, settings.seed)
 
 
 class Trial:
@@ -195,10 +230,8 @@ class Trial:
 
     def _worst(self, frames):
         """The batches that take most: of the longest clips, of most clips, of most frames."""
-        rows, s = self._clips.rows, self._settings
-        lengths = [row.n_frames for row in rows]
-        ids = [row.id for row in rows]
-        members = plan(lengths, ids, frames, s.batch_clips, 1, s.seed).members
+        batches = planned(self._clips, self._settings, frames)
+        lengths, members = batches.frames, batches.members
         padded = [len(clips) * max(lengths[i] for i in clips) for clips in members]
         return {members[-1], max(members, key=len), members[padded.index(max(padded))]}
 
