@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -59,13 +60,24 @@ class Workflow:
         """SIGKILL for a Snakemake and for all that works in this directory; its lock is removed."""
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        for entry in os.scandir("/proc"):
-            try:
-                if os.readlink(f"{entry.path}/cwd") == str(self.dir):
-                    os.kill(int(entry.name), signal.SIGKILL)
-            except (OSError, ValueError):
-                pass
+        for pid in self.processes():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.unlock()
+
+    def unlock(self) -> None:
+        """As `snakemake --unlock` after a kill."""
         shutil.rmtree(self.dir / ".snakemake" / "locks", ignore_errors=True)
+
+    def processes(self) -> dict[int, str]:
+        """Command lines of all that works in this directory."""
+        found = {}
+        for entry in os.scandir("/proc"):
+            with suppress(OSError, ValueError):
+                if os.readlink(f"{entry.path}/cwd") == str(self.dir):
+                    command = Path(entry.path, "cmdline").read_text().replace("\0", " ")
+                    found[int(entry.name)] = command
+        return found
 
     @property
     def computed(self) -> dict[str, int]:

@@ -56,6 +56,15 @@ def prepared(tmp_path_factory) -> Workflow:
     return workflow
 
 
+@pytest.fixture(scope="module")
+def undisturbed(prepared, tmp_path_factory) -> Workflow:
+    """12 epochs of 2 updates without a break."""
+    workflow = copy(prepared, tmp_path_factory.mktemp("undisturbed") / "a voice")
+    workflow.config["runs"]["voice"]["train"]["epochs"] = 12
+    workflow.run("train")
+    return workflow
+
+
 @pytest.fixture
 def voice(prepared, tmp_path) -> Workflow:
     """A copy of the prepared run."""
@@ -80,10 +89,11 @@ def weights(workflow: Workflow) -> str:
     return json.loads(workflow.path(f"{TRAINING}/finished.json").read_text())["last"]["sha256"]
 
 
-def start(workflow: Workflow) -> subprocess.Popen:
+def start(workflow: Workflow, **environment: str) -> subprocess.Popen:
     """Snakemake on its way to the trained run, in a process group of its own."""
     return subprocess.Popen(
         workflow.command("train"),
+        env=os.environ | environment,
         start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -105,6 +115,16 @@ def wait_for_update(workflow: Workflow, process: subprocess.Popen, n: int) -> No
     raise AssertionError("training does not begin")
 
 
+def wait_for_end(workflow: Workflow, process: subprocess.Popen) -> None:
+    """Wait until Snakemake has failed and nothing that it started works on."""
+    assert process.wait(60) != 0
+    for _ in range(600):
+        if not workflow.processes():
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"still there: {workflow.processes()}")
+
+
 def test_more_epochs_continue_and_touch_nothing_else(voice):
     voice.run("export")
     first = updates(voice)
@@ -119,33 +139,73 @@ def test_more_epochs_continue_and_touch_nothing_else(voice):
     assert voice.path("runs/voice/export/MANIFEST.json").exists()
 
 
-def test_killed_anywhere_it_ends_with_the_same_weights(voice, prepared, tmp_path):
-    voice.config["runs"]["voice"]["train"]["epochs"] = 12
-    undisturbed = copy(prepared, tmp_path / "undisturbed")
-    undisturbed.config = voice.config
-    undisturbed.run("train")
+# Found by every Python that starts: the checkpoint of update 14 stays half-written.
+HOLD = """
+import os, time
+from pathlib import Path
+sync = os.fsync
+
+def fsync(file):
+    sync(file)
+    path = Path(os.readlink(f"/proc/self/fd/{file}"))
+    if path.name == "state.pt" and path.parent.name.startswith(".checkpoint_14."):
+        Path(os.environ["HELD"]).touch()
+        time.sleep(600)
+
+os.fsync = fsync
+"""
+
+
+def test_killed_anywhere_it_ends_with_the_same_weights(voice, undisturbed, tmp_path):
+    """The third time while a checkpoint is being written and training has gone on beside it."""
+    voice.config = undisturbed.config
     for n in (3, 9):
         process = start(voice)
         wait_for_update(voice, process, n)
         voice.kill(process)
+    (tmp_path / "sitecustomize.py").write_text(HOLD)
+    process = start(voice, PYTHONPATH=str(tmp_path), HELD=str(tmp_path / "held"))
+    wait_for_update(voice, process, 15)
+    voice.kill(process)
+    assert (tmp_path / "held").exists()
+    checkpoints = voice.path(f"{TRAINING}/checkpoints")
+    assert list(checkpoints.glob(".checkpoint_14.*.part/state.pt"))
+    assert not (checkpoints / "checkpoint_14").exists()
     voice.run("train")
     assert weights(voice) == weights(undisturbed)
     assert updates(voice) == updates(undisturbed)
 
 
-def test_ctrl_c_saves_and_the_same_command_goes_on(voice):
-    voice.config["runs"]["voice"]["train"]["epochs"] = 40
-    process = start(voice)
-    wait_for_update(voice, process, 3)
-    os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(60) != 0
-    status = json.loads(voice.path(f"{TRAINING}/status.json").read_text())
-    assert status["state"] == "stopped" and status["update"] >= 3
-    assert not voice.path(f"{TRAINING}/finished.json").exists()
-    voice.config["runs"]["voice"]["train"]["epochs"] = 3
+def test_told_to_stop_or_left_alone_it_saves_and_the_same_command_goes_on(voice, undisturbed):
+    """All in one training; in the end it is as if nothing had happened."""
+    voice.config = undisturbed.config
+    for send, number, times, reason in (
+        (os.killpg, signal.SIGINT, 1, "signal SIGINT"),  # Ctrl-C
+        (os.killpg, signal.SIGTERM, 3, "signal SIGTERM"),  # SLURM, at the end of the time
+        (os.killpg, signal.SIGHUP, 1, "signal SIGHUP"),  # the terminal was closed
+        (os.kill, signal.SIGKILL, 1, "the process that started the training is gone"),
+    ):
+        before = len(updates(voice)) if voice.path(TRAINING).exists() else 0
+        process = start(voice)
+        wait_for_update(voice, process, before + 1)
+        began = time.time()
+        for _ in range(times):
+            send(process.pid, number)
+        wait_for_end(voice, process)
+        ended = time.time()
+        voice.unlock()
+        status = json.loads(voice.path(f"{TRAINING}/status.json").read_text())
+        print(
+            f"{send.__name__} {number.name}: saved after {status['time'] - began:.1f} s,"
+            f" all processes gone after {ended - began:.1f} s"
+        )
+        assert (status["state"], status["reason"]) == ("stopped", reason)
+        assert status["exit_code"] == 75 and status["update"] > before
+        assert not voice.path(f"{TRAINING}/lease.json").exists()
+        assert not voice.path(f"{TRAINING}/finished.json").exists()
     voice.run("train")
-    done = updates(voice)
-    assert done == list(range(1, len(done) + 1)) and len(done) >= status["update"]
+    assert weights(voice) == weights(undisturbed)
+    assert updates(voice) == updates(undisturbed)
 
 
 def test_a_voice_is_the_base_of_the_next(voice):

@@ -65,6 +65,7 @@ def describe(training: "Training", family: ModuleType) -> None:
     log.info("model: %s parameters, %s of them trained", f"{count:,}", f"{trained:,}")
     log.info("configuration: %s", configuration(training))
     log.info("learning rate: %s", course(s, training.schedule.period))
+    warn(other_rate(training))
     warn(training.schedule.early(training.batches.updates_per_epoch))
     warn(long_warmup(s.warmup_updates, training.updates))
     said, warning = disk(
@@ -164,6 +165,24 @@ def course(settings: TrainSettings, period: int) -> str:
         f"{values['learning_rate']:g}, schedule {schedule} "
         f"({named(('warmup_updates', *SCHEDULE_PARAMETERS[schedule]))}), optimizer {optimizer} "
         f"({named(OPTIMIZER_PARAMETERS[optimizer])})"
+    )
+
+
+def other_rate(training: "Training") -> str | None:
+    """How the rate goes on where its course was changed, as by more epochs; None where it was not.
+
+    A plateau has no course to be changed.
+    """
+    rows = [row for row in training.watch.metrics.read() if row["kind"] == "train"]
+    if not rows or training.schedule.kind == "plateau":
+        return None
+    update, rate = rows[-1]["update"], rows[-1]["lr"]
+    if math.isclose(rate, training.rate_after(update - 1)):
+        return None
+    return (
+        f"the learning rate was {rate:.3g} at update {update}, goes on at "
+        f"{training.rate_after(training.update):.3g} and ends at "
+        f"{training.rate_after(training.updates - 1):.3g} at update {training.updates}"
     )
 
 

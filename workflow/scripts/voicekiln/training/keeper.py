@@ -2,6 +2,7 @@
 
 import logging
 import time
+from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,11 @@ class Keeper:
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.result()
+
+    def finish(self) -> None:
+        """Returns when nothing is being written, whatever came of it: others may write then."""
+        if self._writing is not None:
+            futures.wait([self._writing])
 
     def write(self, ema: dict, tensors: dict, meta: dict[str, Any], history: History) -> None:
         """Writes a checkpoint, points to best and last, removes what is too many."""

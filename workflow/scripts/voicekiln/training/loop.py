@@ -151,6 +151,12 @@ class Training:
             s.plateau_patience,
         )
 
+    def rate_after(self, update: int) -> float:
+        """Learning rate of the update that follows `update` finished ones."""
+        # the base, and what comes in the warm-up, say nothing of a plateau
+        validated = self.history.values_since(max(1, self.settings.warmup_updates))
+        return self.schedule.rate(update, validated)
+
     @property
     def writes(self) -> bool:
         """Whether this process writes files."""
@@ -170,6 +176,7 @@ class Training:
             self.go_on()
         finally:
             self.watch.close()
+            self.keeper.finish()
         self.keeper.wait()
         if self.over and not self.validation_due():
             return True, self.over
@@ -219,9 +226,7 @@ class Training:
         Returns:
             False when it was to stop between two batches; the update is dropped then.
         """
-        # the base, and what comes in the warm-up, say nothing of a plateau
-        validated = self.history.values_since(max(1, self.settings.warmup_updates))
-        rate = self.schedule.rate(self.update, validated)
+        rate = self.rate_after(self.update)
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = rate
         losses = self.gradients.of(group, self.update)

@@ -225,7 +225,10 @@ def prepare_directory(directory: Path, old: dict | None, new: dict, settings: Ru
     """Makes the folder fit for this run: what is of another run goes aside."""
     prints.finish_moving(directory)
     has_state = bool(states.found(directory / "checkpoints"))
-    decision = prints.decide(old, new, has_state, settings.train)
+    s = settings.train
+    if old and old["code"] != new["code"] and ended(directory, new["sha256"], s):
+        s = replace(s, on_code_change="continue")  # there is nothing that other code could do
+    decision = prints.decide(old, new, has_state, s)
     for notice in decision.notices:
         log.warning("%s", notice)
     if decision.action == "restart":
