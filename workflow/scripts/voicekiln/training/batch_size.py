@@ -134,11 +134,15 @@ def probe(
     cuts = Cuts(-(-settings.update_frames // processes), longest)
     first = longest * next(n for gb, n in CLIPS_BY_GB if trial.usable_mb >= gb * 1000)
     n = search(cuts, first, trial.fits)
-    n = with_less_padding(cuts, n, lambda frames: planned(clips, settings, frames).padding_share)
+
+    def padding(frames):
+        return planned(clips, settings, BatchSize(frames, 1)).padding_share
+
+    n = with_less_padding(cuts, n, padding)
     size = BatchSize(cuts.frames(n), n * processes)
     log.info(
-        "batch_frames: auto is %d frames, %d batches an update; %d sizes tried, %.0f of %.0f MB "
-        "used at most",
+        "batch_frames: auto gives batches of at most %d frames, %d an update; %d sizes tried, %.0f "
+        "of %.0f MB used at most",
         size.frames,
         size.per_update,
         trial.n_tried,
@@ -148,10 +152,10 @@ def probe(
     return size
 
 
-def planned(clips: Clips, settings: TrainSettings, frames: int) -> Batches:
-    """All batches, of at most so many frames."""
+def planned(clips: Clips, settings: TrainSettings, size: BatchSize) -> Batches:
+    """All batches and updates of such a size."""
     lengths, ids = [row.n_frames for row in clips.rows], [row.id for row in clips.rows]
-    return plan(lengths, ids, frames, settings.batch_clips, 1, settings.seed)
+    return plan(lengths, ids, size.frames, settings.batch_clips, size.per_update, settings.seed)
 
 
 class Trial:
@@ -230,7 +234,7 @@ class Trial:
 
     def _worst(self, frames):
         """The batches that take most: of the longest clips, of most clips, of most frames."""
-        batches = planned(self._clips, self._settings, frames)
+        batches = planned(self._clips, self._settings, BatchSize(frames, 1))
         lengths, members = batches.frames, batches.members
         padded = [len(clips) * max(lengths[i] for i in clips) for clips in members]
         return {members[-1], max(members, key=len), members[padded.index(max(padded))]}

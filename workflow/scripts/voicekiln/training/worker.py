@@ -7,6 +7,7 @@ Needs no Snakemake. Exit codes: 0 the last epoch is done, 1 an error, 2 somethin
 import logging
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,6 @@ from voicekiln.tokenizers.vocab import index, read_vocab
 from voicekiln.training import batch_size, optimizers
 from voicekiln.training import fingerprint as prints
 from voicekiln.training import state as states
-from voicekiln.training.batches import plan
 from voicekiln.training.data import Clips, read_rows
 from voicekiln.training.describe import describe
 from voicekiln.training.history import History
@@ -132,24 +132,15 @@ def train(
     s, directory = settings.train, settings.directory
     family = families.get(settings.family)
     vocab = read_vocab(settings.vocab)
-    train_rows, val_rows = read_rows(settings.train_rows), read_rows(settings.val_rows)
-    if not val_rows:
-        raise UserError(f"{settings.val_rows}: no clips to validate on; see split in the config")
-    weights = family.read_weights(settings.checkpoint)
-    known, packs = index(vocab), PackReader()
-
-    def clips(rows, drops):
-        tokens = family.tokens([r.text for r in rows], known, [r.id for r in rows])
-        return Clips(family, rows, tokens, packs, s.seed, drops)
-
-    train_clips, val_clips = clips(train_rows, True), clips(val_rows, False)
+    train_clips, val_clips = read_clips(settings, family, vocab)
     require_part(s.best_by, val_clips)
+    weights = family.read_weights(settings.checkpoint)
     model = build(settings, family, len(vocab)).to(accelerator.device).train()
 
     fingerprint = partial(
         prints.fingerprint,
-        train_rows,
-        val_rows,
+        train_clips.rows,
+        val_clips.rows,
         vocab,
         checkpoints.state_sha256(weights),
         settings.family,
@@ -174,34 +165,57 @@ def train(
         return True, over
 
     family.load(model, weights)
-    base_rows = {}
-    if s.freeze_base_tokens:
-        names = family.vocabulary_tensors(weights)
-        base_rows = {name: len(weights[name]) - settings.added_tokens for name in names}
-    del weights
-    frames, ids = [r.n_frames for r in train_rows], [r.id for r in train_rows]
-    batches = plan(frames, ids, size.frames, s.batch_clips, size.per_update, s.seed)
-    s = replace(s, batch_frames=size.frames)
     training = Training(
         family,
         model,
         train_clips,
         val_clips,
-        batches,
-        s,
+        batch_size.planned(train_clips, s, size),
+        replace(s, batch_frames=size.frames),
         directory,
         new["sha256"],
         accelerator,
         stop,
         lease,
-        base_rows,
+        base_rows(settings, family, weights),
     )
+    del weights
     if not training.resume() and accelerator.is_main_process:
         Metrics(directory / "metrics.jsonl").cut_back(0, None)
     if training.writes:
         describe(training, family)
     training.report("running", "training")
     return training.train()
+
+
+def read_clips(
+    settings: RunSettings, family: ModuleType, vocab: Sequence[str]
+) -> tuple[Clips, Clips]:
+    """Clips to train and to validate on.
+
+    Raises:
+        UserError: rows or tokens that cannot be read, none to validate on.
+    """
+    known, packs = index(vocab), PackReader()
+
+    def clips(rows, drops):
+        tokens = family.tokens([r.text for r in rows], known, [r.id for r in rows])
+        return Clips(family, rows, tokens, packs, settings.train.seed, drops)
+
+    train_rows, val_rows = read_rows(settings.train_rows), read_rows(settings.val_rows)
+    if not val_rows:
+        raise UserError(f"{settings.val_rows}: no clips to validate on; see split in the config")
+    return clips(train_rows, True), clips(val_rows, False)
+
+
+def base_rows(
+    settings: RunSettings, family: ModuleType, weights: Mapping[str, torch.Tensor]
+) -> dict[str, int]:
+    """How many rows of the base's tokens are not to move, by name of the tensor."""
+    if not settings.train.freeze_base_tokens:
+        return {}
+    names = family.vocabulary_tensors(weights)
+    return {name: len(weights[name]) - settings.added_tokens for name in names}
 
 
 def build(settings: RunSettings, family: ModuleType, n_tokens: int) -> torch.nn.Module:
