@@ -2,6 +2,7 @@
 
 import gzip
 import pickle
+import random
 import zipfile
 from pathlib import Path
 
@@ -283,6 +284,31 @@ def test_a_file_cut_at_any_share_of_its_bytes_is_called_truncated(tmp_path, trai
         message = str(caught.value)
         assert message.startswith(str(path)) and "weights_only" not in message, n_bytes
         assert "download it again" in message or "download the file" in message, message
+
+
+@pytest.mark.parametrize("form", [".pt", ".pth", ".safetensors"])
+def test_whatever_bytes_are_changed_it_is_read_or_refused_in_one_line(tmp_path, trained, form):
+    rng, path = random.Random(0), tmp_path / f"base{form}"
+    state = trained["model_state_dict"]
+    if form == ".safetensors":
+        save_file(state, path)
+    else:
+        torch.save(state, path, _use_new_zipfile_serialization=form == ".pt")
+    whole = path.read_bytes()
+    for n in range(80):
+        changed = bytearray(whole)
+        if n % 4 == 0:  # a piece is missing
+            at = rng.randrange(len(whole))
+            del changed[at : at + rng.randrange(1, 5000)]
+        for _ in range(3):  # near the start, near the end, anywhere
+            near = (rng.randrange(3000), -1 - rng.randrange(6000), rng.randrange(len(changed)))
+            changed[near[n % 3]] = rng.randrange(256)
+        path.write_bytes(changed)
+        try:
+            config.check_files(settings_with({"x": {"base": {"checkpoint": str(path)}}}), tmp_path)
+            f5.read_base(path)
+        except UserError as error:
+            assert str(path) in str(error) and str(error).count("\n") <= 1
 
 
 def zip_of(path: Path, name: str) -> None:

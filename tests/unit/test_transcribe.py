@@ -341,7 +341,7 @@ def test_a_recording_cut_short_is_reported(tmp_path):
 def test_a_file_that_is_no_checkpoint_is_named(tmp_path):
     path = tmp_path / "model.pt"
     path.write_bytes(b"not a checkpoint")
-    with pytest.raises(UserError, match=r"model\.pt: not a readable checkpoint"):
+    with pytest.raises(UserError, match=r"model\.pt: expected a checkpoint, this is text"):
         WhisperRecogniser(path, batch=1, device="cpu")
 
 

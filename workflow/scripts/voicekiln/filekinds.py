@@ -24,6 +24,9 @@ MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors library
 
 NAME = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)*")
 
+# What zipfile raises for damaged archives; an unknown version or a password are RuntimeErrors.
+BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError)
+
 # First bytes -> what it is and what to do.
 MARKS = (
     (
@@ -52,8 +55,11 @@ def problem(path: Path) -> str | None:
     size = path.stat().st_size
     if size == 0:
         return f"expected a checkpoint, the file is empty (0 bytes); {AGAIN}"
-    with open(path, "rb") as file:
-        head = file.read(HEAD_BYTES)
+    try:
+        with open(path, "rb") as file:
+            head = file.read(HEAD_BYTES)
+    except OSError as error:
+        return f"cannot be read ({error.strerror}); look at its permissions and its disk"
     for mark, words in MARKS:
         if head.startswith(mark):
             return words
@@ -87,7 +93,7 @@ def names(path: Path) -> list[str] | None:
     try:
         with zipfile.ZipFile(path) as archive:
             pickled = archive.read(next(n for n in archive.namelist() if n.endswith("/data.pkl")))
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError):
+    except BROKEN:
         return None  # the step that reads it says what is wrong
     # Strings in a pickle are printable bytes between opcodes: enough to look for words.
     return [found.decode() for found in NAME.findall(pickled)]
@@ -131,7 +137,7 @@ def _torch_save(path: Path, head: bytes, size: int) -> str | None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except BROKEN as error:
         return f"has {size} bytes and no end ({error}); {CUT}"
     if any(name.endswith("/constants.pkl") for name in names):
         return "expected a checkpoint, this is a TorchScript program; give the weights it was from"
