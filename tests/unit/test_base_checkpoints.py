@@ -286,6 +286,23 @@ def test_a_file_cut_at_any_share_of_its_bytes_is_called_truncated(tmp_path, trai
         assert "download it again" in message or "download the file" in message, message
 
 
+def test_a_hole_in_a_download_is_found_by_the_checksums(tmp_path, trained):
+    path = tmp_path / "base.pt"
+    torch.save(trained, path)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 4096] = bytes(4096)
+    path.write_bytes(data)
+    assert f5.read_base(path).weights  # torch does not look
+    assert "truncated or damaged" in refused(path) and "Bad CRC-32" in refused(path)
+    # A file can be written without checksums; it is taken as it is.
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(trained, path)
+    finally:
+        torch.serialization.set_crc32_options(True)
+    f5.reset(path, TOKENS, TOKENS, tmp_path / "out.safetensors", 0, ARCH)
+
+
 @pytest.mark.parametrize("form", [".pt", ".pth", ".safetensors"])
 def test_whatever_bytes_are_changed_it_is_read_or_refused_in_one_line(tmp_path, trained, form):
     rng, path = random.Random(0), tmp_path / f"base{form}"

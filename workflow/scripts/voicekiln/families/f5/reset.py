@@ -115,6 +115,7 @@ def reset(
     """
     name = Path(base).name
     found = read_base(base)
+    checkpoints.require_whole(base)
     n_rows = n_tokens(found.weights)
     require_shapes(found.weights, shapes(arch, n_rows), str(base))
     require_vocabulary(str(base), n_rows, vocab_base, vocab_new)
