@@ -46,6 +46,7 @@ TRAIN = {
     "save_every": 3,
     "validate_every": 4,
     "best_by": "loss",
+    "samples": 0,
     "patience": 0,
     "keep": -1,
     "log_every": 2,

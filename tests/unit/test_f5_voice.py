@@ -89,6 +89,31 @@ def test_it_speaks_as_upstream_does(vocos_folder, level, text):
     assert np.abs(theirs).max() > 1e-3
 
 
+def test_the_reference_may_be_its_features():
+    samples = reference(level=0.5)
+    said = ["Good morning.", "How are you today, John?"]
+    vocoder = f5.load_vocoder(None)
+    after_samples, after_mel = (
+        f5.speak(tiny_model(), VOCAB, one, *said, vocoder=vocoder, **SAY)
+        for one in (samples, f5.clip_features(samples))
+    )
+    np.testing.assert_allclose(after_mel, after_samples, atol=1e-4)
+
+
+def test_a_failure_leaves_nothing_of_its_text_in_the_model():
+    model = tiny_model().train()
+
+    def broken(*_, **__):
+        raise RuntimeError("out of memory")
+
+    hook = model.transformer.proj_out.register_forward_hook(broken)
+    say = [VOCAB, reference(), "Hello.", "Hello there."]
+    with pytest.raises(RuntimeError, match="out of memory"):
+        f5.speak(model, *say, vocoder=f5.load_vocoder(None), **SAY)
+    hook.remove()
+    assert model.training and model.transformer.text_cond is None
+
+
 def test_speaking_disturbs_no_training():
     model = tiny_model().train()
     torch.manual_seed(11)

@@ -57,6 +57,7 @@ def test_no_state_begins_and_the_same_run_goes_on():
         {"deterministic": True},
         {"stop_after_minutes": 5.0},
         {"patience": 3},
+        {"samples": 3},
         {"gradient_checkpointing": True},
         {"update_frames": 6400},
         {"learning_rate": 4.9e-3},
@@ -129,7 +130,7 @@ def test_a_run_that_began_before_these_settings_goes_on():
 
 def test_every_setting_is_in_one_of_the_tests_above():
     free = {"epochs", "save_every", "validate_every", "keep", "log_every", "workers"}
-    free |= {"patience", "stop_after_minutes", "learning_rate", "accumulate"}
+    free |= {"patience", "samples", "stop_after_minutes", "learning_rate", "accumulate"}
     free |= {"gradient_checkpointing", "update_frames", "prefetch", "pin_memory"}
     free |= {"deterministic"}
     assert prints.FREE == free | {"on_code_change", "on_rate_change"}

@@ -45,6 +45,7 @@ def prepared(tmp_path_factory) -> Workflow:
             "accumulate": 2,
             "save_every": 2,
             "validate_every": 4,
+            "samples": 0,
             "keep": 2,
             "log_every": 1,
         },

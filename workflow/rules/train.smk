@@ -27,5 +27,6 @@ rule train_run:
         code=family_code("train_run.py", "voicekiln.training.worker"),
         settings=run_settings("family", "train", "train_on"),
         architecture=architecture,
+        vocoder=vocoder,
     script:
         "../scripts/train_run.py"

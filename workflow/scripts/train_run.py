@@ -41,6 +41,7 @@ def main(smk):
         "directory": str(directory),
         "settings": settings["train"],
         "threads": threads,
+        "vocoder": smk.params.vocoder,
         "fingerprint_parts": {"code": smk.params.code},
     }
     path = directory / "settings.json"

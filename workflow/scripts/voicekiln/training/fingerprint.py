@@ -40,6 +40,7 @@ FREE = {
     "save_every",
     "validate_every",
     "patience",
+    "samples",
     "keep",
     "log_every",
     "workers",

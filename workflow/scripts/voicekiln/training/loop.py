@@ -9,6 +9,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -29,6 +30,7 @@ from voicekiln.training.lease import Lease
 from voicekiln.training.memory import Parts, no_help, out_of_memory_is
 from voicekiln.training.processes import first_known, sum_over
 from voicekiln.training.progress import Progress
+from voicekiln.training.samples import Samples
 from voicekiln.training.schedule import Schedule
 from voicekiln.training.settings import TrainSettings
 from voicekiln.training.status import concerns, write_status
@@ -68,6 +70,8 @@ class Training:
         stop: asked between batches.
         lease: of the process that writes.
         base_rows: rows of the base's tokens, by name of the tensor, which are not to move.
+        vocab: id of each token.
+        vocoder: folder of the vocoder that samples are spoken with; None: Griffin-Lim.
     """
 
     def __init__(
@@ -84,6 +88,8 @@ class Training:
         stop: Stop,
         lease: Lease | None,
         base_rows: Mapping[str, int],
+        vocab: Mapping[str, int],
+        vocoder: Path | None,
     ):
         s = self.settings = settings
         self.model, self.batches, self.train_rows = model, batches, train_clips.rows
@@ -102,6 +108,9 @@ class Training:
         self.feed = Feed(batches, train_clips, self.parts, s, accelerator)
         self.gradients = Gradients(family, model, self.feed, self.parts, s.seed, accelerator, stop)
         self.validation = Validation(family, model, self.ema, val_clips, s, accelerator, stop)
+        self.samples = Samples(
+            family, model, self.ema, val_clips, vocab, vocoder, s.samples, accelerator, stop
+        )
         self.keeper = Keeper(directory, s.keep, lease)
         self.saved: tuple | None = None  # (update, validated) that the newest checkpoint holds
         self.watch = Watch(
@@ -109,6 +118,7 @@ class Training:
             self.batches,
             lambda i: train_clips.rows[i].id,
             accelerator,
+            family.RATE_HZ,
             lambda: self.report("running", "training"),
         )
 
@@ -195,6 +205,8 @@ class Training:
                     break
                 if improved:
                     self.save()
+                self.samples.speak(self.update, partial(self.watch.show, self.update))
+                self.watch.skip_time()
                 progress.pause()
             self.keeper.check()
             if self.save_due():

@@ -49,6 +49,7 @@ class TrainSettings:
     save_every: int  # updates
     validate_every: int  # updates
     best_by: str  # `loss`, or a part of the family's
+    samples: int  # spoken at each validation, for TensorBoard
     patience: int  # validations without a better one that end the training; 0: none
     keep: int  # checkpoints beside best and last: -1 all, 0 none
     log_every: int  # updates
@@ -75,6 +76,7 @@ class RunSettings:
         added_tokens: how many rows the base's vocabulary was extended by.
         threads: of the CPU, for each process.
         code: digest of the code, or an empty text.
+        vocoder: its folder, for spoken samples; None: Griffin-Lim.
     """
 
     family: str
@@ -88,6 +90,7 @@ class RunSettings:
     added_tokens: int
     threads: int
     code: str
+    vocoder: Path | None
 
 
 def from_json(content: dict[str, Any]) -> RunSettings:
@@ -113,6 +116,7 @@ def from_json(content: dict[str, Any]) -> RunSettings:
         added_tokens=content["base"]["added_tokens"],
         threads=content["threads"],
         code=content.get("fingerprint_parts", {}).get("code", ""),
+        vocoder=Path(content["vocoder"]) if content.get("vocoder") else None,
     )
 
 

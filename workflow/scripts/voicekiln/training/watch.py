@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import reduce
@@ -48,6 +49,7 @@ class Watch:
         batches: to tell frames and clips of an update.
         clip_id: id of a clip by its index.
         accelerator: its main process writes.
+        rate_hz: of spoken samples.
         concerned: called when there is a concern more.
 
     Attributes:
@@ -60,8 +62,10 @@ class Watch:
         batches: Batches,
         clip_id: Callable[[int], str],
         accelerator: Accelerator,
+        rate_hz: int,
         concerned: Callable[[], None],
     ):
+        self._rate_hz = rate_hz
         self.concerns: list[dict] = []
         self._concerned = concerned
         self.metrics = Metrics(directory / "metrics.jsonl")
@@ -164,6 +168,23 @@ class Watch:
         for name, value in row.items():
             if name not in NO_CURVE:
                 self._writer.add_scalar(f"{kind}/{name}", value, row["update"])
+
+    def show(
+        self, update: int, number: int, text: str, samples: np.ndarray, picture: np.ndarray
+    ) -> None:
+        """A spoken sample, for TensorBoard.
+
+        Args:
+            update: updates done.
+            number: of the sample.
+            text: what is said.
+            samples: float32 at the family's rate.
+            picture: `[H, W]` uint8.
+        """
+        audio = torch.from_numpy(samples.clip(-1, 1))[None]
+        self._writer.add_audio(f"sample_{number}/speech", audio, update, self._rate_hz)
+        self._writer.add_image(f"sample_{number}/mel", picture, update, dataformats="HW")
+        self._writer.add_text(f"sample_{number}/text", text, update)
 
     def _not_finite(self, done: Done, values: dict[str, float]) -> str:
         clips = [self._clip_id(i) for batch in self._batches.at(done.position) for i in batch]

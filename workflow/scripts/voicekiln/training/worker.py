@@ -178,6 +178,8 @@ def train(
         stop,
         lease,
         base_rows(settings, family, weights),
+        index(vocab),
+        settings.vocoder,
     )
     del weights
     if not training.resume() and accelerator.is_main_process:

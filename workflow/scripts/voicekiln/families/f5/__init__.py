@@ -24,7 +24,7 @@ Names and signatures that the steps and the training engine use, and nothing bey
     loss(model, batch, totals)   a batch's share of the update's loss, by name
     clip_features(samples, ...)  `[T, N_MELS]` float32
     load_vocoder(folder)         mel -> samples; None: Griffin-Lim
-    speak(model, vocab, ...)     float32 samples at RATE_HZ
+    speak(model, vocab, ...)     float32 samples at RATE_HZ, after a clip or its features
     export(folder, ...)          writes the voice and its MANIFEST.json
 """
 

@@ -19,7 +19,7 @@ SHORT_TEXT_SPEED = 0.3
 def speak(
     model: torch.nn.Module,
     vocab: Mapping[str, int],
-    reference: np.ndarray,
+    reference: np.ndarray | torch.Tensor,
     reference_text: str,
     text: str,
     *,
@@ -37,7 +37,8 @@ def speak(
     Args:
         model: what `build` made, with weights.
         vocab: id of each token.
-        reference: `[n]` samples at 24 kHz of the voice, best 3 to 12 s.
+        reference: `[n]` samples at 24 kHz of the voice, best 3 to 12 s; or their features
+            `[T, N_MELS]`, which are taken as loud as they are.
         reference_text: what is said in it.
         text: what to say; a sentence or a few, not a page.
         steps: evaluations of the flow; 32 is usual.
@@ -51,12 +52,13 @@ def speak(
     """
     if not text.strip() or not reference_text.strip():
         raise UserError(f"speak: empty text ({text!r} after {reference_text!r})")
-    audio = torch.as_tensor(reference, dtype=torch.float32)[None]  # [1, n]
-    rms = audio.square().mean().sqrt()
-    if rms == 0:
-        raise UserError("speak: the reference clip is silent")
-    if rms < TARGET_RMS:
-        audio = audio * TARGET_RMS / rms
+    condition = torch.as_tensor(reference, dtype=torch.float32)[None]  # [1, n] or [1, T, N_MELS]
+    gain, n_reference = 1.0, condition.shape[1] - 1
+    if condition.ndim == 2:
+        rms = float(condition.square().mean().sqrt())
+        if rms == 0:
+            raise UserError("speak: the reference clip is silent")
+        gain, n_reference = max(1.0, TARGET_RMS / rms), condition.shape[1] // HOP
     if len(reference_text[-1].encode()) == 1:
         reference_text += " "
     ids = tokens([reference_text + text], dict(vocab), ids=["the text to speak"])[0][None]
@@ -64,22 +66,24 @@ def speak(
     text_bytes = len(text.encode())
     if text_bytes < SHORT_TEXT_BYTES:
         speed = SHORT_TEXT_SPEED
-    n_reference = audio.shape[1] // HOP
     frames_per_byte = n_reference / len(reference_text.encode())
     n_frames = n_reference + int(frames_per_byte * text_bytes / speed)
 
     device, was_training = model.device, model.training
     devices = [device] if device.type == "cuda" else []
-    with torch.inference_mode(), torch.random.fork_rng(devices=devices):
-        mels, _ = model.sample(
-            cond=audio.to(device),
-            text=ids.to(device),
-            duration=n_frames,
-            steps=steps,
-            cfg_strength=cfg,
-            sway_sampling_coef=SWAY,
-            seed=seed,
-        )
-    model.train(was_training)
+    try:
+        with torch.inference_mode(), torch.random.fork_rng(devices=devices):
+            mels, _ = model.sample(
+                cond=(condition * gain if gain > 1 else condition).to(device),
+                text=ids.to(device),
+                duration=n_frames,
+                steps=steps,
+                cfg_strength=cfg,
+                sway_sampling_coef=SWAY,
+                seed=seed,
+            )
+    finally:
+        model.train(was_training)
+        model.transformer.clear_cache()  # upstream leaves the text there when it fails
     samples = vocoder(mels[0, n_reference:].float())
-    return samples * float(rms / TARGET_RMS) if rms < TARGET_RMS else samples
+    return samples / gain if gain > 1 else samples
