@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import threading
 import time
 from collections import Counter
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from voicekiln.training.stop import Stop
 # 4 updates of 2 batches an epoch, 12 updates; saved every 3, validated every 4; dropout 0.1.
 RUN = {"clips": 25, "epochs": 3}
 UPDATES = 12
+KILLS = 25  # at random instants
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -111,6 +113,30 @@ def kill_in_validation(n: int):
     return prepare
 
 
+def kill_beside_the_writer(n: int):
+    """Preparation: killed while the n-th checkpoint is written and an update more is done."""
+
+    def prepare():
+        save, update, calls, held = state.save, Ema.update, 0, threading.Event()
+
+        def held_up(*args):
+            nonlocal calls
+            calls += 1
+            if calls == n:
+                held.set()
+                time.sleep(60)
+            return save(*args)
+
+        def deadly(self):
+            update(self)
+            if held.is_set():
+                die()
+
+        state.save, Ema.update = held_up, deadly
+
+    return prepare
+
+
 def final(settings: RunSettings) -> dict:
     """All that a finished training has in its last state: weights, average, optimiser."""
     last = state.pointed(settings.directory / "checkpoints", "last")
@@ -130,11 +156,11 @@ def same(a: dict, b: dict) -> None:
         assert equal, name
 
 
-def metrics(settings: RunSettings, kind: str) -> dict[int, float]:
+def metrics(settings: RunSettings, kind: str, name: str = "loss") -> dict[int, float]:
     lines = (settings.directory / "metrics.jsonl").read_text().splitlines()
     rows = [row for row in map(json.loads, lines) if row["kind"] == kind]
     assert len({row["update"] for row in rows}) == len(rows), "an update is logged twice"
-    return {row["update"]: row["loss"] for row in rows}
+    return {row["update"]: row[name] for row in rows}
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +181,7 @@ def uninterrupted(tmp_path_factory) -> RunSettings:
         pytest.param([at_call(Ema, "update", 8)], id="after the optimiser, before the average"),
         pytest.param([at_call(state, "save", 3)], id="before a checkpoint"),
         pytest.param([kill_in_torch_save(2)], id="while a checkpoint is written"),
+        pytest.param([kill_beside_the_writer(2)], id="while training goes on beside the writer"),
         pytest.param([at_call(state, "write_json", 2)], id="before meta.json"),
         pytest.param([at_call(Path, "rename", 2)], id="before a checkpoint's rename"),
         pytest.param([at_call(state, "point", 3)], id="after a checkpoint's rename"),
@@ -190,16 +217,46 @@ def test_killed_at_random_instants_ends_bit_equal(uninterrupted, tmp_path):
     assert in_child(tiny_run(tmp_path / "timed", **RUN)) == EXIT_FINISHED
     whole_s = time.monotonic() - began
     rng, ends = random.Random(0), Counter()
-    for n in range(25):
-        # Five trainings, each killed up to five times; each time before a whole run is through.
-        settings = tiny_run(tmp_path / f"run-{n // 5}", **RUN, keep=2)
-        after_s = rng.uniform(0.05, 0.6) * whole_s
-        ends[in_child(settings, kill_after_s=after_s)] += 1
-    assert set(ends) <= {-signal.SIGKILL, EXIT_FINISHED} and ends[-signal.SIGKILL] >= 10
-    for n in range(5):
-        settings = tiny_run(tmp_path / f"run-{n}", **RUN, keep=2)
-        assert in_child(settings) == EXIT_FINISHED
-        same(final(settings), final(uninterrupted))
+    while ends[-signal.SIGKILL] < KILLS:
+        settings = tiny_run(tmp_path / f"run-{ends[EXIT_FINISHED]}", **RUN, keep=2)
+        ends[in_child(settings, kill_after_s=rng.uniform(0.05, 0.6) * whole_s)] += 1
+    print(ends)
+    assert set(ends) <= {-signal.SIGKILL, EXIT_FINISHED}
+    assert in_child(settings) == EXIT_FINISHED
+    for folder in tmp_path.glob("run-*"):
+        same(final(tiny_run(folder, **RUN, keep=2)), final(uninterrupted))
+
+
+@pytest.mark.parametrize(
+    "course, turns",
+    [
+        (
+            {"schedule": "cosine_restarts", "period": 3, "period_growth": 2},
+            lambda rate: [n for n in rate if n > 4 and rate[n] == 1e-3] == [7],
+        ),
+        (
+            {"schedule": "plateau", "plateau_patience": 0, "learning_rate": 0.3}
+            | {"validate_every": 1},
+            lambda rate: min(rate[n] for n in rate if n > 4) <= 0.3 / 4,
+        ),
+    ],
+    ids=["warm restarts", "plateau"],
+)
+def test_the_rate_takes_its_course_whatever_comes_between(course, turns, tmp_path):
+    course = course | RUN | {"log_every": 1}
+    alone, settings = tiny_run(tmp_path / "alone", **course), tiny_run(tmp_path / "cut", **course)
+    assert in_child(alone) == EXIT_FINISHED
+    for kill in (
+        at_call(gradients.Gradients, "loss", 13),
+        kill_in_validation(2),
+        at_call(state, "save", 1),
+    ):
+        assert in_child(settings, kill) == -signal.SIGKILL
+    assert in_child(settings) == EXIT_FINISHED
+    rates = metrics(alone, "train", "lr")
+    assert turns(rates), rates
+    assert metrics(settings, "train", "lr") == rates
+    same(final(settings), final(alone))
 
 
 def test_with_loader_processes_bit_equal(uninterrupted, tmp_path):
