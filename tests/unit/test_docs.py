@@ -40,3 +40,10 @@ def test_links_lead_to_files(page):
     for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
         if "://" not in target:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_targets_stand_where_snakemake_takes_them_for_targets(page):
+    """Behind `--configfile FILE` a bare word is one more configuration."""
+    text = page.read_text(encoding="utf-8")
+    assert not re.findall(r"--configfile \S+ +[a-z][^\n]*", text)

@@ -180,7 +180,7 @@ def test_what_does_not_fit_is_refused(tmp_path, finished):
 
 def test_an_extended_vocabulary_beside_a_reset_base_is_named(tmp_path, finished):
     out, _ = reset_to(tmp_path, finished)
-    assert "may be reset already" in error_of(tmp_path, out)
+    assert "whose vocabulary was extended, the extended one" in error_of(tmp_path, out)
 
 
 def test_a_file_without_f5_weights_is_refused_with_its_entries(tmp_path):

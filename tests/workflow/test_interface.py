@@ -1,5 +1,6 @@
 """The command line as people meet it."""
 
+import re
 import subprocess
 import sys
 
@@ -72,6 +73,18 @@ def test_a_base_that_cannot_be_one_is_told_before_any_job(tmp_path):
     assert "runs.one.base.checkpoint: base.pt: expected a checkpoint, this is git-lfs's" in said
     assert "runs.two.base.checkpoint: resources/demo/whisper.pt: expected a checkpoint of" in said
     assert "found a Whisper model" in said
+
+
+def test_a_base_that_does_not_fit_is_told_before_any_other_job(tmp_path):
+    demo = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    demo["runs"]["demo_f5"]["base"]["model"]["depth"] = 5
+    (tmp_path / "my.yaml").write_text(yaml.safe_dump(demo))
+    done = snakemake("export", "--cores", "1", "--configfile", "my.yaml", cwd=tmp_path)
+    said = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert re.findall(r"^local(?:rule|checkpoint) (\w+):", said, re.M) == ["check_base"]
+    log = (tmp_path / "logs/check_base/demo_f5.log").read_text()
+    assert "depth is 4 in the file, 5 in the model" in log and "Traceback" not in log
 
 
 def test_the_slurm_profile_plans_the_demo(tmp_path):

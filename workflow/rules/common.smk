@@ -284,6 +284,13 @@ base_checkpoint = base_file("checkpoint", "export/MANIFEST.json")
 base_vocabulary = base_file("vocab", "tokenizer/vocab.txt")
 
 
+def checked_base(wildcards):
+    """Input: that the base was looked at; a run's voice is looked at by its own export."""
+    if "run" in RUNS[wildcards.run]["base"]:
+        return []
+    return f"results/runs/{wildcards.run}/base/checked.json"
+
+
 def pinned_vocabulary(wildcards):
     """Input: the vocabulary that the configuration pins, where it does."""
     vocab = RUNS[wildcards.run]["tokenizer"]["vocab"]

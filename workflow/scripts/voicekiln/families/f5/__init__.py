@@ -7,6 +7,7 @@ Names and signatures that the steps and the training engine use, and nothing bey
     architecture(model)          all constructor values, from a released name or explicit values
     build(arch, vocab_size)      model with random weights
     read_base(path)              Base(weights, source, training_state) of any checkpoint
+    check_base(path, vocab, arch)   the same Base, if a training can start from it
     read_weights(path)           its weights alone, `{name: tensor}`
     load(model, weights)         strictly
     vocabulary_tensors(weights)  names of the tensors with a row per token
@@ -38,7 +39,7 @@ from voicekiln.families.f5.architecture import (
 from voicekiln.families.f5.export import export
 from voicekiln.families.f5.loss import LOSS_VERSION, Sample, collate, draw, loss
 from voicekiln.families.f5.mel import HOP, N_MELS, RATE_HZ, clip_features, n_frames
-from voicekiln.families.f5.reset import reset
+from voicekiln.families.f5.reset import check_base, reset
 from voicekiln.families.f5.speak import speak
 from voicekiln.families.f5.text import split, tokens
 from voicekiln.families.f5.vocoder import load_vocoder
@@ -63,6 +64,7 @@ __all__ = [
     "Sample",
     "architecture",
     "build",
+    "check_base",
     "checkpoint_activations",
     "clip_features",
     "collate",

@@ -19,6 +19,7 @@ from voicekiln.families.f5.architecture import shapes
 from voicekiln.families.f5.weights import (
     EMA_PREFIX,
     EMBEDDING,
+    Base,
     n_tokens,
     read_base,
     require_shapes,
@@ -91,6 +92,32 @@ def new_rows(
     return torch.tensor(rows, dtype=torch.float64).reshape(-1, width).to(embedding.dtype), origins
 
 
+def check_base(base: Path, vocab: Sequence[str], arch: dict) -> Base:
+    """The weights of a base that a training can start from.
+
+    Args:
+        base: a checkpoint of upstream's Trainer, a file of weights, or another run's export.
+        vocab: the tokens that it was trained with.
+        arch: what `architecture` returned for the run.
+
+    Raises:
+        UserError: no weights in the file, weights that do not fit architecture or vocabulary, or
+            values that are not finite.
+    """
+    found = read_base(base)
+    checkpoints.require_whole(base)
+    n_rows = n_tokens(found.weights)
+    require_shapes(found.weights, shapes(arch, n_rows), str(base))
+    if n_rows != len(vocab):
+        raise UserError(
+            f"{base}: has embedding rows for {n_rows} tokens, but base.vocab holds {len(vocab)};"
+            " give the vocab.txt that this checkpoint was trained with (of one whose vocabulary"
+            " was extended, the extended one)"
+        )
+    require_numbers(base, found.weights)
+    return found
+
+
 def reset(
     base: Path,
     vocab_base: Sequence[str],
@@ -110,16 +137,11 @@ def reset(
         arch: what `architecture` returned for the run.
 
     Raises:
-        UserError: no weights in the file, weights that do not fit architecture or vocabulary, or
-            values that are not finite.
+        UserError: as `check_base`; a new vocabulary that does not begin with the base's.
     """
     name = Path(base).name
-    found = read_base(base)
-    checkpoints.require_whole(base)
-    n_rows = n_tokens(found.weights)
-    require_shapes(found.weights, shapes(arch, n_rows), str(base))
-    require_vocabulary(str(base), n_rows, vocab_base, vocab_new)
-    require_numbers(base, found.weights)
+    found = check_base(base, vocab_base, arch)
+    require_extension(vocab_base, vocab_new)
     if found.training_state:
         log.info("%s: taken away: %s", name, "; ".join(found.training_state))
     else:
@@ -182,18 +204,8 @@ def require_numbers(base: Path, weights: dict[str, torch.Tensor]) -> None:
             )
 
 
-def require_vocabulary(
-    base: str, n_rows: int, vocab_base: Sequence[str], vocab_new: Sequence[str]
-) -> None:
-    """Stops where a vocabulary is not the checkpoint's, or the new one not an extension of it."""
-    if n_rows != len(vocab_base):
-        hint = ""
-        if n_rows == len(vocab_new):
-            hint = "; it is as large as the extended vocabulary, so it may be reset already"
-        raise UserError(
-            f"{base}: has embedding rows for {n_rows} tokens, but base.vocab holds"
-            f" {len(vocab_base)}; give the vocab.txt that this checkpoint was trained with{hint}"
-        )
+def require_extension(vocab_base: Sequence[str], vocab_new: Sequence[str]) -> None:
+    """Stops where a vocabulary does not begin with the base's tokens in their order."""
     for i, token in enumerate(vocab_base):
         if i >= len(vocab_new) or vocab_new[i] != token:
             there = repr(vocab_new[i]) if i < len(vocab_new) else "nothing"
