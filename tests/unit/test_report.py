@@ -243,6 +243,37 @@ def test_what_may_spoil_the_voice_is_said_with_the_file(results):
     assert "r0.wav (7.2 dB)" in page_of(results)
 
 
+def under_way(results, **status):
+    """The page of the run before its end, with such a status.json."""
+    run = results / "runs/loud"
+    for path in ("choice.json", "training/finished.json"):
+        (run / path).unlink(missing_ok=True)
+    shutil.rmtree(run / "export", ignore_errors=True)
+    progress = {"update": 33, "updates": 80, "left_s": 222.0, "line": f"Epoch 4/8: {EVIL}"}
+    write_json(run / "training/progress.json", progress)
+    write_json(run / "training/status.json", {"update": 20, **status})
+    return Page(page_of(results)).text.replace("\u00a0", " ")
+
+
+def test_a_run_under_way_says_how_far_it_is_and_what_is_best(results):
+    best = {"update": 20, "loss": 1.3}
+    said = under_way(results, state="running", reason="training", best=best)
+    assert "training is at update 33 of 80, and 3.70 min are left, as of 20" in said
+    assert f"UTC. Its last line: Epoch 4/8: {EVIL}" in said
+    assert "2.000 → 1.300 validation loss, base → best so far (update 20)" in said
+    assert "The best so far is update 20, with a validation loss of 1.30000." in said
+    assert "best so far: 1.300" in said, "on the chart"
+
+
+def test_a_run_that_was_stopped_or_failed_says_why(results):
+    said = under_way(results, state="stopped", reason="signal SIGINT")
+    assert "training has stopped at update 20 of 80 (signal SIGINT). The same command goes" in said
+    assert "best so far" not in said
+    said = under_way(results, state="failed", reason="the disk is full")
+    assert "training has failed at update 20 of 80 (the disk is full)." in said
+    assert "goes on" not in said
+
+
 def test_what_training_gave_cause_to_say_is_told(results):
     assert "What gave cause for concern" not in page_of(results)
     path = results / "runs/loud/training/status.json"

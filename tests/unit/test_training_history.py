@@ -29,6 +29,7 @@ def test_the_training_ends_after_so_many_validations_without_a_better_one():
 def test_a_rise_is_told_with_its_size():
     assert history(5.0, 4.0).concern(list) is None
     assert history(5.0, 4.0, 4.206).concern(list) == "validation loss rose by +0.206"
+    assert history(5.0, 4.0, 4.0039).concern(list) is None, "less than a thousandth"
 
 
 def test_learning_by_heart_is_named():

@@ -80,6 +80,7 @@ def test_of_a_worker_that_was_killed_the_launcher_says_so(tmp_path):
     said = read_json(status)
     assert (said["state"], said["exit_code"]) == ("failed", EXIT_ERROR)
     assert said["reason"] == outcome.reason and said["update"] >= 0
+    assert said["concerns"] == [], "what was said is kept"
 
 
 def test_what_the_user_can_mend_arrives_in_words(tmp_path):

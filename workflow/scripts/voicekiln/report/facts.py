@@ -6,6 +6,7 @@ A file that is not there yet is None (or an empty list) here, and a sentence on 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -199,11 +200,14 @@ def examples(
 def training_facts(folder: Path) -> dict[str, Any]:
     """How training stands, and its curves as lists of (update, value)."""
     rows = read_lines(folder / "metrics.jsonl")
-    status = read_json(folder / "status.json")
+    status, progress = read_json(folder / "status.json"), folder / "progress.json"
     train = [row for row in rows if row["kind"] == "train"]
     validation = [(row["update"], row["loss"]) for row in rows if row["kind"] == "validation"]
     return {
         "status": status,
+        "progress": read_json(progress),
+        "seen": written(progress),
+        "best": best_of(status, validation),
         "concerns": status.get("concerns", []) if status else [],
         "settings": read_json(folder / "settings.json"),
         "finished": read_json(folder / "finished.json"),
@@ -214,6 +218,20 @@ def training_facts(folder: Path) -> dict[str, Any]:
         "seconds": sum(row.get("seconds", 0) for row in rows),
         "updates": rows[-1]["update"] if rows else 0,
     }
+
+
+def written(path: Path) -> str | None:
+    """When a file was last written, UTC to the minute; None where it is not there."""
+    if not path.exists():
+        return None
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def best_of(status: Mapping | None, validation: Sequence[tuple]) -> tuple[int, float] | None:
+    """Update and validation loss of the best so far; None where there is none."""
+    best = status.get("best") if status else None
+    loss = dict(validation).get(best["update"]) if best else None
+    return None if loss is None else (best["update"], loss)
 
 
 def spoken(run: Path, choice: Mapping | None, clips: Clips) -> list[dict[str, Any]]:

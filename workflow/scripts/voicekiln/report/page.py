@@ -161,6 +161,9 @@ def curves(training: Mapping, choice: Mapping | None) -> dict[str, Markup | None
     if choice and choice["validation_loss"] is not None:
         loss = choice["validation_loss"]
         mark = (choice["update"], loss, f"chosen: {loss:.3f}")
+    elif not choice and training["best"]:
+        update, loss = training["best"]
+        mark = (update, loss, f"best so far: {loss:.3f}")
     if series:
         drawn["loss"] = both_widths(
             series,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 TOTAL = "loss"  # the sum of the parts
 WITHOUT_BEST = 3  # validations without a better one from which something is said
 RISES = 2  # in a row, from which overtraining is said
+RISE_SHARE = 1e-3  # a single rise below it is not worth saying
 
 
 @dataclass
@@ -114,7 +115,7 @@ class History:
                 f"reached at update {best['update']} ({best[self.by]:.5f}), whose checkpoint is "
                 "kept"
             )
-        return said
+        return said if values[-1] > values[-2] * (1 + RISE_SHARE) else None
 
     def _fall(self, trained, since):
         """Mean training losses around `since` and of the end, where they fell."""

@@ -113,7 +113,7 @@ def _bury(directory: Path, reason: str, code: int) -> None:
     holder = read_json(directory / lease.FILE)
     if holder is None or lease.gone(holder):
         said = read_json(directory / "status.json") or {}
-        kept = {key: said[key] for key in ("update", "last", "best") if key in said}
+        kept = {k: said[k] for k in ("update", "last", "best", "concerns") if k in said}
         write_status(directory, "failed", reason, exit_code=code, **kept)
 
 
