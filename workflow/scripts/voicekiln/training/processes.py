@@ -28,6 +28,13 @@ def share(batches: Sequence[Batch], accelerator: Accelerator) -> list[tuple[Batc
     return mine
 
 
+def tells_of_others(error: BaseException) -> bool:
+    """Whether an error says that another process does not answer any more."""
+    if isinstance(error, distributed.DistError):
+        return True
+    return isinstance(error, RuntimeError) and "gloo" in str(error)  # gloo's are plain ones
+
+
 def sum_over(value: float, accelerator: Accelerator) -> float:
     """The sum of a number over all processes."""
     return _reduced(value, distributed.ReduceOp.SUM, accelerator)

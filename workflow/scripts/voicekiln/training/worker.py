@@ -28,6 +28,7 @@ from voicekiln.training.describe import describe
 from voicekiln.training.history import History
 from voicekiln.training.lease import Lease
 from voicekiln.training.loop import Training, accelerator_for
+from voicekiln.training.processes import tells_of_others
 from voicekiln.training.settings import RunSettings, TrainSettings, read
 from voicekiln.training.status import (
     EXIT_ERROR,
@@ -88,6 +89,8 @@ def run(settings: RunSettings, stop: Stop) -> int:
         log.error("%s", error)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
+        if tells_of_others(error):
+            reason = f"another process of this training is gone ({reason.splitlines()[0]})"
         log.exception("training failed")
     finally:
         outcome = tell({"exit_code": code, "state": state, "reason": reason})
