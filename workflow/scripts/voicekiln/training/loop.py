@@ -325,7 +325,9 @@ class Training:
                 "fingerprint": self.identity,
                 "torch": torch.__version__,
             }
+            began = time.monotonic()
             self.keeper.take(self.ema.state(), tensors, meta, self.history)
+            self.watch.saved(time.monotonic() - began)
             self.report("running", "training")
         self.accelerator.wait_for_everyone()
 

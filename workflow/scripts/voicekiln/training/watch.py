@@ -75,7 +75,7 @@ class Watch:
         self._curves = directory / "tensorboard"
         self._writer: SummaryWriter | None = None
         self._signs: Signs | None = None
-        self._waited_s = 0.0
+        self._waited_s = self._saving_s = 0.0
         self._unseen: list[Done] = []
         self._since_s = time.monotonic()
 
@@ -102,6 +102,10 @@ class Watch:
     def waited(self, seconds: float) -> None:
         """So long an update had to wait for its batches."""
         self._waited_s += seconds
+
+    def saved(self, seconds: float) -> None:
+        """So long training stood still for a checkpoint."""
+        self._saving_s += seconds
 
     def look(self) -> None:
         """Fetches the losses of the updates since the last look, checks and logs their mean.
@@ -130,9 +134,10 @@ class Watch:
             "frames": sum(self._batches.frames_of(d.position) for d in done),
             "seconds": round(now - self._since_s, 4),
             "wait_s": round(self._waited_s, 4),
+            "save_s": round(self._saving_s, 4),
             "host_mb": host_mb(),
         }
-        self._waited_s = 0.0
+        self._waited_s = self._saving_s = 0.0
         if norms := [float(d.norm) for d in done if d.norm is not None]:
             row["grad_norm"] = max(norms)
         if self._accelerator.device.type == "cuda":
