@@ -77,6 +77,8 @@ def run(settings: RunSettings, stop: Stop) -> int:
         if accelerator.is_main_process:
             lease = Lease(settings.directory)
             lease.acquire()
+        else:
+            log.setLevel(logging.WARNING)  # all would say the same
         done, reason = train(settings, stop, accelerator, lease)
         if done:
             code, state = EXIT_FINISHED, "finished"
