@@ -30,7 +30,8 @@ def section(schema: dict, path: str) -> dict:
 def allowed(schema: dict) -> str:
     """Type or values and bounds of a key, in a few words."""
     if "enum" in schema:
-        return ", ".join(f"`{value}`" for value in schema["enum"])
+        values = ("null" if value is None else value for value in schema["enum"])
+        return ", ".join(f"`{value}`" for value in values)
     if "oneOf" in schema:
         return " or ".join(allowed(one) for one in schema["oneOf"])
     kind = schema.get("type", "")

@@ -93,6 +93,7 @@ def test_the_shipped_configuration_and_the_examples_hold():
         ("runs.demo_f5.base", {"run": "y"}, r"no run y is configured"),
         ("runs.demo_f5.base", {"run": "demo_f5"}, r"cannot start from itself"),
         ("runs.demo_f5.base", {"vocab": "y"}, r"expected either run alone, or checkpoint"),
+        ("runs.demo_f5.train.best_by", "mel_ce", r"best_by: mel_ce is no part .* loss, flow"),
         ("corpora.a b", {}, r"a b: a name may hold letters"),
         ("corpora.demo.segment.min_s", 20, r"min_s \(20\) must be below"),
         ("corpora.demo.path_pattern", "(", r"path_pattern: no regular expression"),

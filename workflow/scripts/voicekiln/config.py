@@ -153,6 +153,12 @@ def _cross_checks(config: Mapping[str, Any]) -> Iterator[str]:
                 f"runs.{name}.train: accumulate follows from update_frames when batch_frames is "
                 "auto; leave it out"
             )
+        parts = ("loss", *families.LOSSES[run["family"]])
+        if train["best_by"] not in parts:
+            yield (
+                f"runs.{name}.train.best_by: {train['best_by']} is no part of the loss of "
+                f"{run['family']}; there are {', '.join(parts)}"
+            )
         base = run["base"]
         whole = {"checkpoint", "vocab", "model"}
         if set(base) not in ({"run"}, whole):

@@ -7,6 +7,8 @@ from voicekiln.errors import UserError
 NAMES = ("f5",)
 # Part of a tensor's name that every checkpoint of a family holds, whatever wraps its names.
 TELLING = {"f5": "text_embed.weight"}
+# Parts of a family's loss by name, known without torch: what a batch's `totals` hold.
+LOSSES = {"f5": ("flow",)}
 
 
 def get(name: str) -> ModuleType:
