@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import torch
 from corpus_rows import segment, table
@@ -20,9 +22,36 @@ def checkpoints(tmp_path):
 def test_the_best_last_or_a_named_checkpoint_is_chosen(checkpoints):
     rows = evaluate.candidates(checkpoints)
     assert [row["update"] for row in rows] == [10, 20, 40]
-    assert evaluate.choose(rows, "best")[0]["update"] == 20
-    assert evaluate.choose(rows, "last")[0]["update"] == 40
-    assert evaluate.choose(rows, 10)[0]["checkpoint"] == "checkpoint_10"
+    course = {10: 2.0, 20: 1.5}
+    assert evaluate.choose(rows, "best", "loss", course)[0]["update"] == 20
+    assert evaluate.choose(rows, "last", "loss", course)[0]["update"] == 40
+    assert evaluate.choose(rows, 10, "loss", course)[0]["checkpoint"] == "checkpoint_10"
+
+
+def test_it_is_said_of_what_the_chosen_one_is_the_best(checkpoints):
+    rows = evaluate.candidates(checkpoints)
+    course = {5: 2.5, 10: 2.0, 15: 1.7, 20: 1.5, 25: 1.6}
+    assert (
+        evaluate.choose(rows, "best", "loss", course)[1]
+        == "lowest validation loss of 5 validations"
+    )
+    best, why = evaluate.choose(rows, "best", "loss", course | {30: 1.0})
+    assert best["update"] == 20
+    assert why == (
+        "lowest validation loss of the 2 checkpoints that can be used; that of update 30 was lower "
+        "(1.00000), but its checkpoint is gone or damaged"
+    )
+
+
+def test_the_course_is_that_of_the_loss_that_counts(tmp_path):
+    rows = [
+        {"kind": "validation", "update": 0, "loss": 9.0},
+        {"kind": "train", "update": 1, "loss": 3.0},
+        {"kind": "validation", "update": 10, "loss": 2.0, "loss_flow": 1.0},
+    ]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert evaluate.course(tmp_path) == {10: 2.0}
+    assert evaluate.course(tmp_path, "flow") == {10: 1.0}
 
 
 def test_the_best_may_be_by_a_part_of_the_loss(tmp_path):
@@ -34,20 +63,20 @@ def test_the_best_may_be_by_a_part_of_the_loss(tmp_path):
     assert evaluate.best_by(tmp_path) == "loss", "as it was before there was a choice"
     state.point(tmp_path, "best", tmp_path / "checkpoint_10", by="mel_ce")
     by = evaluate.best_by(tmp_path)
-    best, why = evaluate.choose(evaluate.candidates(tmp_path, by), "best", by)
+    best, why = evaluate.choose(evaluate.candidates(tmp_path, by), "best", by, {10: 1.0, 20: 1.2})
     assert best["update"] == 10 and best["validation_mel_ce"] == 1.0
-    assert why == "lowest validation mel_ce of the 2 validated checkpoints"
+    assert why == "lowest validation mel_ce of 2 validations"
 
 
 @pytest.mark.parametrize("wanted", [30, 99])
 def test_a_damaged_or_missing_one_is_told(checkpoints, wanted):
     with pytest.raises(UserError, match=f"no checkpoint {wanted}; .* 10, 20, 40"):
-        evaluate.choose(evaluate.candidates(checkpoints), wanted)
+        evaluate.choose(evaluate.candidates(checkpoints), wanted, "loss", {})
 
 
 def test_no_checkpoint_at_all(tmp_path):
     with pytest.raises(UserError, match="none"):
-        evaluate.choose(evaluate.candidates(tmp_path), "best")
+        evaluate.choose(evaluate.candidates(tmp_path), "best", "loss", {})
 
 
 def test_the_reference_is_a_training_clip_of_the_main_speaker():

@@ -1,6 +1,7 @@
 """Architecture, tokens and mel of the F5 family, against the installed f5_tts."""
 
 import inspect
+import warnings
 from importlib.resources import files
 
 import numpy as np
@@ -64,6 +65,13 @@ def test_explicit_values_are_completed_and_checked():
 def test_shapes_are_those_of_the_built_model():
     real = {name: tuple(t.shape) for name, t in tiny_model().state_dict().items()}
     assert shapes(f5.architecture(TINY), len(TOKENS)) == real
+
+
+def test_nothing_is_said_of_the_masks_that_the_base_has():
+    arch = f5.architecture(TINY | {"attn_mask_enabled": True})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        f5.build(arch, len(TOKENS))
 
 
 def test_load_is_strict():

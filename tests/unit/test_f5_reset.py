@@ -56,6 +56,8 @@ def test_the_reset_base_holds_weights_alone_and_they_are_the_same_bits(tmp_path,
         "grown": [EMBEDDING],
         "grown_rows_bit_equal": len(TOKENS) + 1,
     }
+    model = f5.build(ARCH, len(NEW))
+    assert record["parameters"] == sum(parameter.numel() for parameter in model.parameters())
     assert [entry["starts_from"] for entry in record["vocabulary"]["added"]] == [
         "mean",
         "mean",

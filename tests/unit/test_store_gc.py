@@ -1,5 +1,6 @@
 import os
 
+import pandas as pd
 import pytest
 from voicekiln import tables
 from voicekiln.errors import UserError
@@ -73,6 +74,20 @@ def test_a_pack_keeps_what_is_in_use_of_it(tmp_path):
     again = Store(tmp_path / "store", "segment")
     assert [again.get(key) is not None for key in keys] == [True, False, True]
     assert len(list((tmp_path / "store/segment/records").iterdir())) == 2
+
+
+def test_packs_of_features_are_counted_and_kept(tmp_path):
+    folder = tmp_path / "store/features"
+    for name in ("of a run", "of none"):
+        path = folder / "basis" / f"{name}.safetensors"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"frames")
+    table = tmp_path / "runs/voice_f5/features/voice/000.parquet"
+    table.parent.mkdir(parents=True)
+    pd.DataFrame({"segment_id": ["a", "b"], "pack": ["of a run.safetensors"] * 2}).to_parquet(table)
+    found = clean(tmp_path, "features")
+    assert found.live == 1 and [path.stem for path in found.files] == ["of none"]
+    assert [path.stem for path in folder.rglob("*.safetensors")] == ["of a run"]
 
 
 def test_the_work_of_a_killed_job_is_kept_for_a_while(tmp_path, used):

@@ -38,8 +38,18 @@ def candidates(folder: Path, by: str = TOTAL) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: row["update"])
 
 
+def course(training: Path, by: str = TOTAL) -> dict[int, float]:
+    """The loss `by` of each validation after update 0, by update."""
+    key = "loss" if by == TOTAL else f"loss_{by}"
+    return {
+        row["update"]: row.get(key, row["loss"])  # a loss of one part has no rows of its own
+        for row in metrics(training)
+        if row["kind"] == "validation" and row["update"] > 0
+    }
+
+
 def choose(
-    rows: list[dict[str, Any]], wanted: str | int, by: str = TOTAL
+    rows: list[dict[str, Any]], wanted: str | int, by: str, course: dict[int, float]
 ) -> tuple[dict[str, Any], str]:
     """The checkpoint that is exported, and why it is this one.
 
@@ -47,6 +57,7 @@ def choose(
         rows: what `candidates` found.
         wanted: `best` (lowest validation loss), `last`, or an update's number.
         by: the loss that counts.
+        course: all its validations, also those whose checkpoints were not kept.
 
     Raises:
         UserError: there is no such checkpoint.
@@ -55,7 +66,15 @@ def choose(
     validated = [row for row in rows if row[key] is not None]
     if wanted == "best" and validated:
         best = min(validated, key=lambda row: (row[key], row["update"]))
-        return best, f"lowest validation {by} of the {len(validated)} validated checkpoints"
+        lowest = min(course, key=course.get, default=best["update"])
+        if course.get(lowest, best[key]) < course.get(best["update"], best[key]):
+            there = "checkpoint" if len(validated) == 1 else f"{len(validated)} checkpoints"
+            return best, (
+                f"lowest validation {by} of the {there} that can be used; that of update {lowest} "
+                f"was lower ({course[lowest]:.5f}), but its checkpoint is gone or damaged"
+            )
+        n = max(len(course), len(validated))
+        return best, f"lowest validation {by} of {n} validation{'s' if n > 1 else ''}"
     if wanted == "last" and rows:
         return rows[-1], "the last checkpoint, as evaluate.checkpoint asks"
     for row in rows:

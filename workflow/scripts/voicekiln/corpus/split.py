@@ -227,5 +227,8 @@ def imbalances(sides: dict[str, dict[str, float]], val_share: float) -> list[str
             f"{val['median_s']:.1f} s in validation"
         )
     if val["speakers"] < train["speakers"]:
-        found.append(f"{val['speakers']} of {train['speakers']} speakers validate")
+        found.append(
+            f"only {val['speakers']} of {train['speakers']} speakers have clips in the validation "
+            "set"
+        )
     return found

@@ -28,7 +28,7 @@ class Survey:
     """What one step's store holds.
 
     Attributes:
-        live: items that some table refers to.
+        live: items and packs of features that some table refers to.
         dead: keys of the items that none does.
         files: payloads, packs of features and left temporary files that may go, with their bytes.
         dead_bytes: of `files` and of the records of `dead`.
@@ -105,16 +105,18 @@ def survey(folder: Path, used: set[str], keep_days: float) -> Survey:
         live.update(key for key, _, _ in entries if key in used)
         if gone:
             found.packs.append(pack)
-    found.live = len(live)
     for path in sorted(folder.rglob("*")):
         if not path.is_file() or path.parent.name == "records" and not path.name.startswith("."):
             continue
         if path.parent == folder and not path.name.startswith("."):  # IDENTITY, BAD
             continue
+        if path.stem in used:  # a pack of features; or a payload, whose key is known by now
+            live.add(path.stem)
         stat = path.stat()
         if path.stem not in keep and stat.st_mtime < oldest:
             found.files[path] = stat.st_size
             found.dead_bytes += stat.st_size
+    found.live = len(live)
     return found
 
 

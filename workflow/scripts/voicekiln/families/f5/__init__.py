@@ -21,8 +21,8 @@ Names and signatures that the steps and the training engine use, and nothing bey
     LOSS_VERSION                 raised when the same draws give another loss
     Sample(id, features, tokens) a clip as the model takes it
     draw(sample, seed, update, drops)   what is random about it in an update
-    collate(samples, draws, pad_to)     a batch; `totals`: what its loss is divided by, by name (those
-                                 of `families.LOSSES`)
+    collate(samples, draws, pad_to)     a batch; `totals`: what its loss is divided by, by name, as
+                                 in `families.LOSSES`
     loss(model, batch, totals)   a batch's share of the update's loss, by name
     clip_features(samples, ...)  `[T, N_MELS]` float32
     load_vocoder(folder)         mel -> samples; None: Griffin-Lim

@@ -1,5 +1,7 @@
 """F5-TTS architectures: the released ones by name, others by their values; and the model itself."""
 
+import warnings
+
 import torch
 
 import voicekiln.upstream  # noqa: F401  (f5_tts can be imported after it)
@@ -85,7 +87,10 @@ def build(arch: dict, vocab_size: int) -> torch.nn.Module:
     from f5_tts.model import CFM, DiT
 
     values = {name: value for name, value in arch.items() if name != "backbone"}
-    transformer = DiT(**values, text_num_embeds=vocab_size, mel_dim=N_MELS)
+    with warnings.catch_warnings():
+        # The mask belongs to the base's architecture: there is nothing for the user to switch.
+        warnings.filterwarnings("ignore", r"attn_mask_enabled=True with attn_backend='torch'")
+        transformer = DiT(**values, text_num_embeds=vocab_size, mel_dim=N_MELS)
     return CFM(transformer=transformer, mel_spec_kwargs=MEL_SPEC)
 
 
@@ -94,6 +99,12 @@ def shapes(arch: dict, vocab_size: int) -> dict[str, tuple[int, ...]]:
     with torch.device("meta"):
         model = build(arch, vocab_size)
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
+def count_parameters(arch: dict, vocab_size: int) -> int:
+    """Parameters of such a model, its buffers (of the rotary embedding) left out."""
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in build(arch, vocab_size).parameters())
 
 
 def dimensions(shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:

@@ -15,7 +15,7 @@ import torch
 
 from voicekiln import checkpoints
 from voicekiln.errors import UserError
-from voicekiln.families.f5.architecture import shapes
+from voicekiln.families.f5.architecture import count_parameters, shapes
 from voicekiln.families.f5.weights import (
     EMA_PREFIX,
     EMBEDDING,
@@ -177,7 +177,7 @@ def reset(
             ],
         },
         "tensors": verify(out, found.weights),
-        "parameters": sum(t.numel() for t in weights.values() if t.is_floating_point()),
+        "parameters": count_parameters(arch, len(vocab_new)),
         "weights_sha256": checkpoints.state_sha256(weights),
         "file": {
             "name": Path(out).name,
