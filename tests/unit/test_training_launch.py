@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -17,11 +18,16 @@ from voicekiln.training.status import EXIT_ERROR, EXIT_STOPPED, EXIT_USER_ERROR,
 pytestmark = pytest.mark.slow
 
 RUN = {"clips": 25, "epochs": 3}
+PROGRESS = r"Epoch 1/400: \d+% \| .*s/update, .*update=\d+, [\d:]+ left in all\]"
 
 
 def start(folder, processes=1, say=lambda line: None, **settings):
     path = write_run(folder, **(RUN | settings))
     return launch(path, folder / "training", processes, 1, say)
+
+
+def is_progress(line):
+    return line.startswith("Epoch")
 
 
 def weights(folder):
@@ -34,31 +40,47 @@ def losses(folder, kind):
     return {r["update"]: r["loss"] for r in map(json.loads, lines) if r["kind"] == kind}
 
 
-def test_stopped_by_a_signal_then_finished_then_nothing_to_do(tmp_path):
+def test_stopped_by_a_signal_then_finished_then_nothing_to_do(tmp_path, capfd):
     lines = []
 
     def stop_at_once(line):
-        if not lines:
+        if line.startswith("Epoch") and not any(map(is_progress, lines)):
             # to the launcher, which hands it on; the first counts
             for number in (signal.SIGUSR1, signal.SIGHUP, signal.SIGTERM):
                 os.kill(os.getpid(), number)
         lines.append(line)
 
     began = time.monotonic()
-    outcome = start(tmp_path, say=stop_at_once, epochs=400)
+    outcome = start(tmp_path, say=stop_at_once, epochs=400, warmup_updates=1600)
     assert (outcome.exit_code, outcome.state) == (EXIT_STOPPED, "stopped")
     assert outcome.reason == "signal SIGUSR1"
     assert time.monotonic() - began < 60
-    assert lines[0].startswith("Epoch 1/400: ") and "s/update, " in lines[0]
+    assert re.fullmatch(PROGRESS, next(filter(is_progress, lines)))
+    said = [line for line in lines if not is_progress(line)]
+    assert said[0].startswith("warning: train.warmup_updates (1600) is not below the 1600 updates")
+    assert said[1].startswith("validation loss ") and said[1].endswith("at update 0")
+    assert len(said) == len(set(said)), "nothing twice"
+    assert not any("stopped" in line for line in said), "that is the last line's to say"
     stopped = json.loads((tmp_path / "training" / "status.json").read_text())
     assert stopped["update"] > 0
+    assert outcome.last_words(tmp_path / "training") == (
+        f"stopped at update {stopped['update']} (signal SIGUSR1); everything is saved, the same"
+        " command goes on from here"
+    )
+    log = capfd.readouterr().err
+    assert "WARNING train: stopped: signal SIGUSR1" in log
+    assert "Traceback" not in log and "elastic" not in log and "ERROR" not in log
 
-    outcome = start(tmp_path, epochs=stopped["update"] // 4 + 2)
+    lines.clear()
+    outcome = start(
+        tmp_path, say=lines.append, warmup_updates=1600, epochs=stopped["update"] // 4 + 2
+    )
     assert (outcome.exit_code, outcome.state) == (0, "finished")
+    assert f"resumed from checkpoint_{stopped['update']}" in lines
     record = finished_record(tmp_path / "training")
     assert record["update"] > stopped["update"] and len(record["last"]["sha256"]) == 64
     before = weights(tmp_path)
-    assert start(tmp_path, epochs=record["epochs"]).exit_code == 0
+    assert start(tmp_path, warmup_updates=1600, epochs=record["epochs"]).exit_code == 0
     assert all(torch.equal(v, before[k]) for k, v in weights(tmp_path).items())
 
 
@@ -68,32 +90,38 @@ def test_a_signal_before_the_worker_listens_is_not_lost(tmp_path):
     assert outcome.state == "stopped" and "SIGINT" in outcome.reason
 
 
-def test_of_a_worker_that_was_killed_the_launcher_says_so(tmp_path):
+def test_of_a_worker_that_was_killed_the_launcher_says_so(tmp_path, capfd):
     status = tmp_path / "training" / "status.json"
 
     def kill(line):
-        os.kill(read_json(status)["pid"], signal.SIGKILL)
+        if is_progress(line):
+            os.kill(read_json(status)["pid"], signal.SIGKILL)
 
     outcome = start(tmp_path, say=kill, epochs=400)
     assert (outcome.exit_code, outcome.state) == (EXIT_ERROR, "failed")
     assert "without a word" in outcome.reason
+    log = capfd.readouterr().err
+    assert "process 0 ended with SIGKILL" in log and "Traceback" not in log
     said = read_json(status)
     assert (said["state"], said["exit_code"]) == ("failed", EXIT_ERROR)
     assert said["reason"] == outcome.reason and said["update"] >= 0
     assert said["concerns"] == [], "what was said is kept"
 
 
-def test_what_the_user_can_mend_arrives_in_words(tmp_path):
+def test_what_the_user_can_mend_arrives_in_words(tmp_path, capfd):
     outcome = start(tmp_path, batch_frames=20)
     assert outcome.exit_code == EXIT_USER_ERROR
     assert "fit no batch" in outcome.reason and "train-0" in outcome.reason
+    log = capfd.readouterr().err
+    assert log.count("fit no batch") == 1 and "Traceback" not in log and "elastic" not in log
+    assert outcome.last_words(tmp_path / "training") == f"failed: {outcome.reason}"
 
 
 def test_a_training_of_two_processes_goes_on_with_one(tmp_path):
     stopped = threading.Event()
 
     def stop_at_once(line):
-        if not stopped.is_set():
+        if is_progress(line) and not stopped.is_set():
             stopped.set()
             os.kill(os.getpid(), signal.SIGTERM)
 

@@ -287,3 +287,18 @@ def test_of_another_length_it_says_where_its_rate_goes(epochs, begun):
         f"the learning rate was {was:.3g} at update 5, goes on at {now:.3g}"
         f" and ends at {end:.3g} at update {total}"
     ) in log
+    assert "It rises" not in log
+
+
+def test_more_epochs_that_raise_the_rate_steeply_are_warned_of(whole, tmp_path):
+    shutil.copytree(whole.directory, tmp_path / "training")
+    code, log = start(settings_in(tmp_path, epochs=6))
+    # the last update's rate was 1/9 of the peak; of 24 updates 12 are left then
+    assert code == EXIT_FINISHED and log.count("It rises 5x") == 1
+    assert "train.learning_rate: 1.9e-04 and train.on_rate_change: continue" in log
+
+
+@pytest.mark.parametrize("epochs, warned", [(3, True), (9, False)])
+def test_a_warm_up_longer_than_the_run_is_warned_of(epochs, warned, tmp_path):
+    _, log = start(settings_in(tmp_path, epochs=epochs, warmup_updates=20))
+    assert log.count("train.warmup_updates (20) is not below the 12 updates") == warned

@@ -105,13 +105,15 @@ def test_progress_counts_within_the_epoch_and_leaves_pauses_out(tmp_path, monkey
     shown.tick(4, 0.5)
     first = json.loads((tmp_path / progress.FILE).read_text())
     assert first["line"] == (
-        "Epoch 1/2: 100% | 4/4 [00:56<00:00, 4.00s/update, loss=0.500, update=4]"
+        "Epoch 1/2: 100% | 4/4 [00:56<00:00, 4.00s/update, loss=0.500, update=4, 00:16 left in all]"
     )
     assert first["left_s"] == 16
     now += 2
     shown.tick(5, None)
     second = json.loads((tmp_path / progress.FILE).read_text())
-    assert second["line"] == "Epoch 2/2: 25% | 1/4 [00:02<00:09, 3.00s/update, update=5]"
+    assert second["line"] == (
+        "Epoch 2/2: 25% | 1/4 [00:02<00:09, 3.00s/update, update=5, 00:09 left in all]"
+    )
 
 
 def test_a_snapshot_is_of_its_moment():

@@ -48,9 +48,10 @@ def main(smk):
     write_atomic(path, json.dumps(content, indent=1) + "\n")
     processes = max(1, min(smk.resources.gpu, torch.cuda.device_count()))
     outcome = launch(path, directory, processes, threads, job.say, job.abandoned)
-    log.info("%s: %s", outcome.state, outcome.reason)
+    last_words = outcome.last_words(directory)
+    log.info("%s", last_words)
+    job.say(last_words)
     if outcome.exit_code:
-        job.say(f"training {outcome.state}: {outcome.reason}; see {directory}/status.json")
         sys.exit(outcome.exit_code)
     write_atomic(finished, json.dumps(finished_record(directory), indent=1) + "\n")
 

@@ -25,6 +25,7 @@ from voicekiln.training.ema import Ema
 from voicekiln.training.memory import REMEDIES, OutOfMemory, no_help, out_of_memory_is
 from voicekiln.training.processes import highest
 from voicekiln.training.settings import AUTO, TrainSettings
+from voicekiln.training.terminal import SHOWN
 
 log = logging.getLogger("train")
 
@@ -148,6 +149,7 @@ def probe(
         trial.n_tried,
         trial.used_mb,
         trial.usable_mb,
+        extra=SHOWN,
     )
     return size
 

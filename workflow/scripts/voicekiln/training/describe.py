@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("train")
 
+STEEP = 5  # times the last learning rate: so much more is warned of
 RECOMMENDED_GB = 12  # of 1024 MB; with less only small batches fit the released models
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 # settings that say something with a schedule, beside the warm-up
@@ -65,7 +66,7 @@ def describe(training: "Training", family: ModuleType) -> None:
     log.info("model: %s parameters, %s of them trained", f"{count:,}", f"{trained:,}")
     log.info("configuration: %s", configuration(training))
     log.info("learning rate: %s", course(s, training.schedule.period))
-    warn(other_rate(training))
+    say_other_rate(training)
     warn(training.schedule.early(training.batches.updates_per_epoch))
     warn(long_warmup(s.warmup_updates, training.updates))
     said, warning = disk(
@@ -168,22 +169,31 @@ def course(settings: TrainSettings, period: int) -> str:
     )
 
 
-def other_rate(training: "Training") -> str | None:
-    """How the rate goes on where its course was changed, as by more epochs; None where it was not.
+def say_other_rate(training: "Training") -> None:
+    """Says how the rate goes on where its course was changed, as by more epochs.
 
     A plateau has no course to be changed.
     """
     rows = [row for row in training.watch.metrics.read() if row["kind"] == "train"]
     if not rows or training.schedule.kind == "plateau":
-        return None
+        return
     update, rate = rows[-1]["update"], rows[-1]["lr"]
     if math.isclose(rate, training.rate_after(update - 1)):
-        return None
-    return (
-        f"the learning rate was {rate:.3g} at update {update}, goes on at "
-        f"{training.rate_after(training.update):.3g} and ends at "
+        return
+    s, now = training.settings, training.rate_after(training.update)
+    said = (
+        f"the learning rate was {rate:.3g} at update {update}, goes on at {now:.3g} and ends at "
         f"{training.rate_after(training.updates - 1):.3g} at update {training.updates}"
     )
+    if training.update > s.warmup_updates and now >= STEEP * rate:
+        warn(
+            f"{said}. It rises {now / rate:.0f}x, as schedule {s.schedule} has it for "
+            f"{training.updates} updates: that can undo what was learned last. To go on at the low "
+            f"rate, set train.learning_rate: {s.learning_rate * rate / now:.1e} and "
+            "train.on_rate_change: continue"
+        )
+    else:
+        log.info("%s", said)
 
 
 def shown(value) -> str:

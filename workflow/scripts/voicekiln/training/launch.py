@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from voicekiln.training import lease, progress
+from voicekiln.training import lease, progress, terminal
 from voicekiln.training import state as states
-from voicekiln.training.status import EXIT_ERROR, read_json, write_status
+from voicekiln.training.status import EXIT_ERROR, EXIT_USER_ERROR, read_json, write_status
 from voicekiln.training.stop import EXCHANGE, LAUNCHER, OUTCOME_FILE, SIGNALS, STOP_FILE, heard
 
 POLL_S = 0.2
@@ -27,6 +27,19 @@ class Outcome:
     exit_code: int
     state: str  # finished | stopped | failed
     reason: str
+
+    def last_words(self, directory: Path) -> str:
+        """What a person at the terminal has to know, by status.json of the training."""
+        update = (read_json(directory / "status.json") or {}).get("update", 0)
+        if self.state == "finished":
+            return f"finished at update {update}: {self.reason}"
+        if self.state == "stopped" and update:
+            kept = "everything is saved, the same command goes on from here"
+            return f"stopped at update {update} ({self.reason}); {kept}"
+        if self.state == "stopped":
+            return f"stopped before the first update ({self.reason}); the same command begins again"
+        more = "" if self.exit_code == EXIT_USER_ERROR else "; the log has more"
+        return f"failed: {self.reason}{more}"
 
 
 def launch(
@@ -46,10 +59,10 @@ def launch(
         directory: of the training.
         processes: one for each GPU; 1 without.
         threads: CPU threads of each.
-        say: called with each new progress line.
+        say: called with each new progress line, and with what else is for the terminal.
         abandoned: whether nobody waits for the outcome any more; then it is to save and end too.
     """
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command = [sys.executable, "-m", "voicekiln.training.agent", "--standalone"]
     command += ["--nproc-per-node", str(processes)]
     # Left to itself, torch's agent kills its workers 30 s after SIGTERM, saved or not. With no
     # handler of its own it stays deaf to what `_ignore_signals` shuts out, and waits for them.
@@ -64,8 +77,8 @@ def launch(
         }
         with _stop_file(Path(scratch, STOP_FILE)) as ask:
             process = subprocess.Popen(command, env=environment, preexec_fn=_ignore_signals)
-            for line in _lines(process, directory / progress.FILE):
-                if line:
+            for lines in _lines(process, directory / progress.FILE, Path(scratch, terminal.FILE)):
+                for line in lines:
                     say(line)
                 if abandoned():
                     ask("the process that started the training is gone")
@@ -95,17 +108,18 @@ def finished_record(directory: Path) -> dict:
     }
 
 
-def _lines(process: subprocess.Popen, path: Path) -> Iterator[str | None]:
-    """Looks again and again until the process ends: each new progress line, None without one."""
-    shown = read_json(path)
+def _lines(process: subprocess.Popen, path: Path, said: Path) -> Iterator[list[str]]:
+    """Looks again and again until the process ends: what was said, and a new progress line."""
+    lines, shown = terminal.Lines(said), read_json(path)
     while process.poll() is None:
         record = read_json(path)
-        yield record["line"] if record and record != shown else None
+        yield lines.new() + ([record["line"]] if record and record != shown else [])
         shown = record
         try:
             process.wait(POLL_S)
         except subprocess.TimeoutExpired:
             pass
+    yield lines.new()
 
 
 def _bury(directory: Path, reason: str, code: int) -> None:

@@ -35,6 +35,7 @@ from voicekiln.training.schedule import Schedule
 from voicekiln.training.settings import TrainSettings
 from voicekiln.training.status import concerns, write_status
 from voicekiln.training.stop import Stop
+from voicekiln.training.terminal import SHOWN
 from voicekiln.training.validation import Validation
 from voicekiln.training.watch import Done, Watch
 
@@ -288,6 +289,7 @@ class Training:
             self.update,
             f" ({', '.join(f'{k} {v:.5g}' for k, v in parts.items())})" if len(parts) > 1 else "",
             ", the best so far" if improved else "",
+            extra=SHOWN,
         )
         if self.writes and (concern := self.history.concern(self.watch.trained)):
             self.watch.concern(self.update, concern)
@@ -353,7 +355,7 @@ class Training:
             self.keeper.point(checkpoint, self.history)
             self.watch.metrics.cut_back(self.update, self.history.last)
             self.watch.concerns = concerns(self.directory, self.update)
-        log.info("resumed from %s", checkpoint.name)
+        log.info("resumed from %s", checkpoint.name, extra=SHOWN)
         return True
 
     def report(self, status: str, reason: str, exit_code: int | None = None) -> None:

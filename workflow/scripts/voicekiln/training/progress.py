@@ -78,6 +78,7 @@ class Progress:
             return
         self._written = now
         update_s = (self._ends[-1] - self._ends[0]) / (len(self._ends) - 1)
+        left_s = update_s * (self.epochs * self.per_epoch - update)
         shown = "" if loss is None else f", loss={loss:.3f}"
         record = {
             "line": line(
@@ -87,12 +88,12 @@ class Progress:
                 self.per_epoch,
                 now - self._epoch_began,
                 update_s,
-                f"{shown}, update={update}",
+                f"{shown}, update={update}, {clock(left_s)} left in all",
             ),
             "update": update,
             "updates": self.epochs * self.per_epoch,
             "update_s": round(update_s, 4),
-            "left_s": round(update_s * (self.epochs * self.per_epoch - update), 1),
+            "left_s": round(left_s, 1),
             "loss": loss,
         }
         # Not synced to disk: it is only for those who look now, and comes every second.

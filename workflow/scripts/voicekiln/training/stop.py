@@ -11,8 +11,8 @@ from pathlib import Path
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 # The environment in which a launcher tells the worker its process id (without its launcher a worker
-# would train on unseen), and a folder for what they have to say to each other: why to stop, and how
-# it ended (exit_code, state, reason).
+# would train on unseen), and a folder for what they have to say to each other: why to stop, what is
+# for the terminal, and how it ended (exit_code, state, reason).
 LAUNCHER, EXCHANGE = "VOICEKILN_LAUNCHER", "VOICEKILN_EXCHANGE"
 STOP_FILE, OUTCOME_FILE = "stop.txt", "outcome.json"
 

@@ -42,6 +42,7 @@ from voicekiln.training.status import (
     write_status,
 )
 from voicekiln.training.stop import EXCHANGE, OUTCOME_FILE, Stop
+from voicekiln.training.terminal import HIDDEN, ToTerminal
 from voicekiln.training.validation import require_part
 
 log = logging.getLogger("train")
@@ -75,6 +76,8 @@ def run(settings: RunSettings, stop: Stop) -> int:
     try:
         accelerator = accelerator_for(settings.train.precision)
         if accelerator.is_main_process:
+            if folder := os.environ.get(EXCHANGE):
+                log.addHandler(ToTerminal(Path(folder)))
             lease = Lease(settings.directory)
             lease.acquire()
         else:
@@ -85,7 +88,7 @@ def run(settings: RunSettings, stop: Stop) -> int:
             log.info("%s", reason)
         else:
             code, state = EXIT_STOPPED, "stopped"
-            log.warning("stopped: %s; run again to go on from here", reason)
+            log.warning("stopped: %s; run again to go on from here", reason, extra=HIDDEN)
     except UserError as error:
         code, reason = EXIT_USER_ERROR, str(error)
         log.error("%s", error)
