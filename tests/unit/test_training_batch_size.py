@@ -19,14 +19,12 @@ RUN = {"clips": 50, "epochs": 2, "batch_frames": "auto", "update_frames": 480, "
 RUN |= {"batch_clips": 0, "model": {"dropout": 0.0}}
 
 
-@given(
-    st.integers(50, 100_000),
-    st.integers(10, 3000),
-    st.integers(1, 100_000),
-    st.integers(1, 100_000),
-)
-def test_the_fewest_batches_that_fit(share, longest, first, room):
-    cuts, tried = batch_size.Cuts(share, longest), []
+FRAMES = st.integers(1, 100_000)
+
+
+@given(st.integers(50, 100_000), st.integers(10, 3000), st.integers(1, 8), FRAMES, FRAMES)
+def test_the_fewest_batches_that_fit(update_frames, longest, processes, first, room):
+    cuts, tried = batch_size.Cuts(update_frames, longest, processes), []
 
     def fits(frames):
         tried.append(frames)
@@ -37,16 +35,18 @@ def test_the_fewest_batches_that_fit(share, longest, first, room):
     except UserError as error:
         assert longest > room and str(longest) in str(error)
         return
-    assert longest <= cuts.frames(n) <= room
-    # an update is what was asked for, up to the grid of lengths and the longest clip
-    assert n * cuts.frames(n) >= share
-    assert cuts.frames(n) == longest or (cuts.frames(n) - 8) * n < share
+    size = cuts.size(n)
+    assert longest <= size.frames <= room
     assert n == 1 or cuts.frames(n - 1) > room, "one batch fewer would not have fitted"
     assert len(tried) <= 2 * (n.bit_length() + cuts.most.bit_length())
+    # no more than was asked for, and less by a batch or the grid of lengths at most
+    frames = size.per_update * size.frames
+    assert frames <= max(update_frames, longest)
+    assert frames > update_frames - size.frames
 
 
 def test_batches_of_few_clips_shrink_until_they_hold_little_padding():
-    cuts = batch_size.Cuts(38_400, 1200)
+    cuts = batch_size.Cuts(38_400, 1200, 1)
     padding = {38_400: 0.21, 19_200: 0.11, 12_800: 0.049, 9600: 0.02}
     assert batch_size.with_less_padding(cuts, 1, lambda frames: padding.get(frames, 0.0)) == 3
     assert batch_size.with_less_padding(cuts, 2, lambda frames: 0.01) == 2

@@ -1,5 +1,6 @@
 """The real launcher: torch.distributed.run, worker processes, signals, progress, outcome."""
 
+import contextlib
 import json
 import os
 import re
@@ -133,3 +134,18 @@ def test_a_training_of_two_processes_goes_on_with_one(tmp_path):
     assert start(tmp_path / "b", 1, accumulate=2, **run).state == "finished"
     expected = losses(tmp_path / "b", "validation")
     assert losses(tmp_path / "a", "validation") == pytest.approx(expected, rel=1e-4)
+
+
+def test_of_a_killed_process_that_wrote_the_status_the_other_tells(tmp_path):
+    """The first of two is killed; status.json is not left at `running`."""
+
+    def kill_the_first(line):
+        status = json.loads((tmp_path / "training" / "status.json").read_text())
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(status["pid"], signal.SIGKILL)
+
+    outcome = start(tmp_path, 2, say=kill_the_first, epochs=400, accumulate=1)
+    assert outcome.state == "failed" and "another process" in outcome.reason
+    status = json.loads((tmp_path / "training" / "status.json").read_text())
+    assert (status["state"], status["reason"]) == ("failed", outcome.reason)
+    assert start(tmp_path, 2, epochs=1, accumulate=1).state == "finished"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import weakref
 
 import pytest
 import torch
@@ -61,6 +62,32 @@ def test_the_update_in_parts_is_the_update(fits, error, enough, tmp_path):
             assert torch.allclose(ours[name], value, rtol=0, atol=1e-6), name
     for kind in ("train", "validation"):
         assert metrics(settings, kind) == pytest.approx(metrics(enough, kind), abs=1e-6)
+
+
+def test_a_try_that_failed_leaves_nothing_in_the_memory(tmp_path):
+    """A device for 180 frames of whatever is alive; batches have up to 240."""
+    settings = tiny_run(tmp_path, **RUN | {"epochs": 1})
+
+    def prepare():
+        alive, loss = weakref.WeakSet(), gradients.Gradients.loss
+
+        class Activations:
+            def __init__(self, frames):
+                self.frames = frames
+                alive.add(self)
+
+        def checked(self, batch, totals):
+            activations = Activations(batch["mel"].shape[0] * batch["mel"].shape[1])  # noqa: F841
+            if sum(one.frames for one in alive) > 180:
+                raise torch.OutOfMemoryError("CUDA out of memory")  # a new one: it holds frames
+            return loss(self, batch, totals)
+
+        gradients.Gradients.loss = checked
+
+    assert in_child(settings, prepare) == EXIT_FINISHED
+    last = state.pointed(settings.directory / "checkpoints", "last")
+    meta = settings.directory / "checkpoints" / last["checkpoint"] / state.META
+    assert json.loads(meta.read_text())["fits"][0] > 90, "halves were enough"
 
 
 def test_what_fits_is_remembered_over_a_restart(enough, tmp_path):

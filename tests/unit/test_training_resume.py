@@ -365,8 +365,10 @@ def test_another_seed_is_another_run_and_the_old_state_is_kept_aside(tmp_path):
     assert kept == {state.pointed(previous, n)["checkpoint"] for n in ("best", "last")}
 
 
-def test_a_loss_that_is_not_finite_stops_and_names_update_rate_and_clips(tmp_path):
-    settings = tiny_run(tmp_path, **RUN, log_every=1)
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+def test_what_is_not_finite_stops_and_names_update_rate_and_clips(what, tmp_path):
+    """And no checkpoint of it is kept, though its update (5) is one that saves."""
+    settings = tiny_run(tmp_path, **RUN, log_every=10, save_every=5)
 
     def poison():
         original, calls = gradients.Gradients.loss, 0
@@ -375,7 +377,12 @@ def test_a_loss_that_is_not_finite_stops_and_names_update_rate_and_clips(tmp_pat
             nonlocal calls
             calls += 1
             parts = original(self, batch, totals)
-            return {k: v * (float("nan") if calls == 10 else 1) for k, v in parts.items()}
+            if calls == 10 and what == "loss":
+                return {k: v * float("nan") for k, v in parts.items()}
+            if calls == 10:
+                for value in parts.values():
+                    value.register_hook(lambda grad: grad * float("nan"))
+            return parts
 
         gradients.Gradients.loss = replaced
 
@@ -384,7 +391,7 @@ def test_a_loss_that_is_not_finite_stops_and_names_update_rate_and_clips(tmp_pat
     assert status["state"] == "failed"
     assert "update 5 " in status["reason"] and "train-0" in status["reason"]
     assert "learning rate" in status["reason"]
-    assert [state.update_of(p) for p in state.found(settings.directory / "checkpoints")] == [4, 3]
+    assert [state.update_of(p) for p in state.found(settings.directory / "checkpoints")] == [4]
 
 
 def test_a_full_disk_ends_with_the_last_good_state(uninterrupted, tmp_path):

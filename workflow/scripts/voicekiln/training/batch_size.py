@@ -22,7 +22,7 @@ from voicekiln.training import optimizers
 from voicekiln.training.batches import LENGTH_STEP_FRAMES, Batches, BatchSize, plan
 from voicekiln.training.data import Clips, Request
 from voicekiln.training.ema import Ema
-from voicekiln.training.memory import REMEDIES, OutOfMemory, no_help, out_of_memory_is
+from voicekiln.training.memory import REMEDIES, OutOfMemory, free, no_help, out_of_memory_is
 from voicekiln.training.processes import highest
 from voicekiln.training.settings import AUTO, TrainSettings
 from voicekiln.training.terminal import SHOWN
@@ -46,26 +46,32 @@ def given(settings: TrainSettings, processes: int) -> BatchSize | None:
 
 @dataclass(frozen=True)
 class Cuts:
-    """Into which batches one process's share of an update can be cut.
+    """Into which batches an update can be cut.
 
     Attributes:
-        share: frames of it.
+        update_frames: of an update, over all processes.
         longest: frames of the longest clip; no batch can be smaller.
+        processes: which share it.
     """
 
-    share: int
+    update_frames: int
     longest: int
+    processes: int
 
     def frames(self, n: int) -> int:
-        """Most frames of a batch when there are `n` in an update."""
-        step = LENGTH_STEP_FRAMES
-        return max(-(-self.share // n // step) * step, self.longest)
+        """Most frames of a batch when each process has `n` of them."""
+        share = self.update_frames // (self.processes * n)
+        return max(share // LENGTH_STEP_FRAMES * LENGTH_STEP_FRAMES, self.longest)
 
     @property
     def most(self) -> int:
-        """Batches from which on more are no smaller."""
-        step = LENGTH_STEP_FRAMES
-        return -(-self.share // max(step, self.longest // step * step))
+        """Batches of a process from which on more are no smaller."""
+        return self.update_frames // self.processes // self.longest + 1
+
+    def size(self, n: int) -> BatchSize:
+        """Batches of that size, and as many an update as it has frames for, at least one."""
+        frames = self.frames(n)
+        return BatchSize(frames, max(1, self.update_frames // frames))
 
 
 def search(cuts: Cuts, first_frames: int, fits: Callable[[int], bool]) -> int:
@@ -79,7 +85,7 @@ def search(cuts: Cuts, first_frames: int, fits: Callable[[int], bool]) -> int:
     Raises:
         UserError: not even the smallest batches fit.
     """
-    n = min(cuts.most, max(1, -(-cuts.share // max(1, first_frames))))
+    n = min(cuts.most, max(1, -(-cuts.frames(1) // max(1, first_frames))))
     too_few = 0  # batches that are known not to fit
     while not fits(cuts.frames(n)):
         if n == cuts.most:
@@ -132,7 +138,7 @@ def probe(
     """
     trial, processes = Trial(family, model, clips, settings, accelerator), accelerator.num_processes
     longest = max(row.n_frames for row in clips.rows)
-    cuts = Cuts(-(-settings.update_frames // processes), longest)
+    cuts = Cuts(settings.update_frames, longest, processes)
     first = longest * next(n for gb, n in CLIPS_BY_GB if trial.usable_mb >= gb * 1000)
     n = search(cuts, first, trial.fits)
 
@@ -140,7 +146,17 @@ def probe(
         return planned(clips, settings, BatchSize(frames, 1)).padding_share
 
     n = with_less_padding(cuts, n, padding)
-    size = BatchSize(cuts.frames(n), n * processes)
+    size = cuts.size(n)
+    if size.per_update < processes:
+        log.warning(
+            "train.update_frames (%d) is too little for %d GPUs: a batch has to hold the longest "
+            "clip, %d frames, and an update has %d of them; from %d on all GPUs have work",
+            settings.update_frames,
+            processes,
+            longest,
+            size.per_update,
+            processes * longest,
+        )
     log.info(
         "batch_frames: auto gives batches of at most %d frames, %d an update; %d sizes tried, %.0f "
         "of %.0f MB used at most",
@@ -216,7 +232,9 @@ class Trial:
         finally:
             for parameter in self._model.parameters():
                 parameter.grad = None
-        return self._memory.used_mb()
+            used_mb = self._memory.used_mb()
+            free()
+        return used_mb
 
     def _update(self, groups):
         s = self._settings
@@ -251,7 +269,6 @@ class GpuMemory:
 
     def begin(self) -> None:
         """Counts from here."""
-        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
 
     def used_mb(self) -> float:

@@ -106,7 +106,9 @@ class Feed:
         s = self._settings
         if not s.workers or not SHARED_MEMORY.exists():
             return
-        largest = self._clips.batch(Request(self._batches.members[-1], 0))
+        lengths = self._batches.frames
+        members = max(self._batches.members, key=lambda m: len(m) * max(lengths[i] for i in m))
+        largest = self._clips.batch(Request(members, 0))
         n_bytes = sum(t.nbytes for t in largest.values() if torch.is_tensor(t))
         # each process has these, and one in the making
         needed_mb = n_bytes * s.workers * (s.prefetch + 1) * self._accelerator.num_processes / 1e6

@@ -5,7 +5,6 @@ one runs out of memory or is to stop, none waits for it in vain: all drop the up
 again with that one's batches in parts.
 """
 
-import math
 from types import ModuleType
 
 import torch
@@ -15,7 +14,7 @@ from accelerate.utils import send_to_device
 from voicekiln.training.batches import number
 from voicekiln.training.feed import Feed, Work
 from voicekiln.training.memory import OutOfMemory, Parts, out_of_memory_is
-from voicekiln.training.processes import add_gradients, add_up, highest
+from voicekiln.training.processes import add_gradients, add_up, agree, highest
 from voicekiln.training.stop import Stop
 
 DONE, TOO_MUCH, STOPPED = 0, 1, 2  # how a process came through; the highest one counts
@@ -71,7 +70,7 @@ class Gradients:
                 outcome = STOPPED if losses is None else DONE
             except OutOfMemory as error:
                 outcome, too_much = TOO_MUCH, error.request
-            # out here no traceback keeps tensors alive
+            # out here nothing of a batch that failed is needed any more, see `memory.free`
             outcome = highest(outcome, self._accelerator)
             if outcome == DONE:
                 add_gradients(self._trained, self._accelerator)
@@ -81,8 +80,7 @@ class Gradients:
                 return None
             if too_much is not None:
                 self._parts.less(too_much, update + 1)
-            fits = -highest(-(self._parts.fits or math.inf), self._accelerator)
-            self._parts.fits = int(fits)  # so that checkpoints hold what fits everywhere
+            agree(self._parts, self._accelerator)
 
     def _backward(self, group, totals, update):
         n_processes = self._accelerator.num_processes

@@ -70,6 +70,8 @@ class Keeper:
         """Returns when nothing is being written, whatever came of it: others may write then."""
         if self._writing is not None:
             futures.wait([self._writing])
+            if error := self._writing.exception():
+                log.error("a checkpoint could not be written: %s", error)
 
     def write(self, ema: dict, tensors: dict, meta: dict[str, Any], history: History) -> None:
         """Writes a checkpoint, points to best and last, removes what is too many."""

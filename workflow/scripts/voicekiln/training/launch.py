@@ -17,6 +17,7 @@ from voicekiln.training.status import EXIT_ERROR, EXIT_USER_ERROR, read_json, wr
 from voicekiln.training.stop import EXCHANGE, LAUNCHER, OUTCOME_FILE, SIGNALS, STOP_FILE, heard
 
 POLL_S = 0.2
+SHUTDOWN_S = 300
 SCRIPTS = Path(__file__).resolve().parents[2]
 
 
@@ -67,6 +68,8 @@ def launch(
     # Left to itself, torch's agent kills its workers 30 s after SIGTERM, saved or not. With no
     # handler of its own it stays deaf to what `_ignore_signals` shuts out, and waits for them.
     command += ["--signals-to-handle", "SIGQUIT"]
+    # When one process fails the agent ends the others; one of them may have a checkpoint to write.
+    command += ["--shutdown-timeout", str(SHUTDOWN_S)]
     command += ["--module", "voicekiln.training.worker", str(settings)]
     with tempfile.TemporaryDirectory(prefix="voicekiln-") as scratch:
         environment = os.environ | {
@@ -89,9 +92,9 @@ def launch(
             "the worker ended without a word, as when the system kills it for lack of memory;"
             " the log may have more"
         )
-        _bury(directory, reason, code)
-        return Outcome(code, "failed", reason)
-    return Outcome(record["exit_code"], record["state"], record["reason"])
+        record = {"exit_code": code, "state": "failed", "reason": reason}
+    _bury(directory, record)
+    return Outcome(**record)
 
 
 def finished_record(directory: Path) -> dict:
@@ -122,13 +125,16 @@ def _lines(process: subprocess.Popen, path: Path, said: Path) -> Iterator[list[s
     yield lines.new()
 
 
-def _bury(directory: Path, reason: str, code: int) -> None:
-    """Says in status.json what a dead worker could not, unless the training is another's by now."""
+def _bury(directory: Path, outcome: dict) -> None:
+    """Says in status.json what a killed worker could not, unless the training is another's by now.
+
+    Of several processes another one may have told the outcome, but one alone writes the status.
+    """
+    said = read_json(directory / "status.json") or {"state": "running"}
     holder = read_json(directory / lease.FILE)
-    if holder is None or lease.gone(holder):
-        said = read_json(directory / "status.json") or {}
+    if said["state"] == "running" and (holder is None or lease.gone(holder)):
         kept = {k: said[k] for k in ("update", "last", "best", "concerns") if k in said}
-        write_status(directory, "failed", reason, exit_code=code, **kept)
+        write_status(directory, **outcome, **kept)
 
 
 @contextmanager

@@ -185,10 +185,12 @@ class Training:
         self.watch.open(self.update, self.settings.workers)
         try:
             self.go_on()
+            self.keeper.wait()
         finally:
-            self.watch.close()
-            self.keeper.finish()
-        self.keeper.wait()
+            try:
+                self.watch.close()
+            finally:
+                self.keeper.finish()
         if self.over and not self.validation_due():
             return True, self.over
         return False, first_known(self.stop.reason(), self.accelerator)
@@ -245,10 +247,9 @@ class Training:
         losses = self.gradients.of(group, self.update)
         if losses is None:
             return False
-        norm = None
         self.frozen.leave_out()
-        if self.settings.max_grad_norm > 0:
-            norm = self.accelerator.clip_grad_norm_(self.trained, self.settings.max_grad_norm)
+        most = self.settings.max_grad_norm or math.inf  # which scales nothing, and tells the norm
+        norm = self.accelerator.clip_grad_norm_(self.trained, most)
         with out_of_memory_is(no_help(f"in the step of update {self.update + 1}")):
             self.optimizer.step()
         self.frozen.put_back()

@@ -5,6 +5,7 @@ that it would have been: a loss is a sum over clips, divided by the update's tot
 remembered.
 """
 
+import gc
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -56,6 +57,17 @@ def out_of_memory_is(error: Exception) -> Iterator[None]:
         raise
 
 
+def free() -> None:
+    """Gives back what a try that failed has left.
+
+    An error and its traceback hold each other, and with them all that the try had made, until
+    Python's collector comes by; on a GPU the memory would be missing at once.
+    """
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
 def no_help(where: str) -> UserError:
     """Out of memory where parts do not help; with what does."""
     return UserError(f"out of memory {where}. {REMEDIES}")
@@ -90,8 +102,7 @@ class Parts:
         """
         padded = request.pad_to or max(self._frames(i) for i in request.clips)
         n = len(request.clips)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free()
         if n == 1:
             raise no_help(f"at update {update} with a single clip of {padded} frames")
         self.fits = padded * -(-n // 2)

@@ -4,6 +4,7 @@ Counts and flags go over a group of their own on the CPU, so that no process has
 GPU to tell them.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import TypeVar
@@ -11,6 +12,8 @@ from typing import TypeVar
 import torch
 from accelerate import Accelerator
 from torch import distributed
+
+from voicekiln.training.memory import Parts
 
 Batch = TypeVar("Batch")
 
@@ -77,6 +80,12 @@ def add_up(
             sums[name] = sums.get(name, 0) + value * weight
     # float64 is exact up to 2 ** 53.
     return {name: int(sum_over(float(sums[name]), accelerator)) for name in sorted(sums)}
+
+
+def agree(parts: Parts, accelerator: Accelerator) -> None:
+    """All cut as the one with the least memory has to, so that checkpoints hold what fits all."""
+    fits = -highest(-(parts.fits or math.inf), accelerator)
+    parts.fits = None if math.isinf(fits) else int(fits)
 
 
 def add_gradients(parameters: Sequence[torch.nn.Parameter], accelerator: Accelerator) -> None:

@@ -117,19 +117,21 @@ def pairs(rows: Sequence[Row], count: int) -> list[tuple[int, int]]:
     Clips of typical length; the other one is of the same speaker where there is one.
     """
     typical = statistics.median(row.n_frames for row in rows)
-
-    def away(i):
-        return abs(rows[i].n_frames - typical), rows[i].id
+    by_length = sorted(
+        range(len(rows)), key=lambda i: (abs(rows[i].n_frames - typical), rows[i].id)
+    )
+    of_speaker: dict[str, list[int]] = {}
+    for i in by_length:
+        of_speaker.setdefault(rows[i].speaker, []).append(i)
 
     def other(i):
-        def rank(j):
-            return j == i, rows[j].speaker != rows[i].speaker, away(j)
+        clips = of_speaker[rows[i].speaker]
+        choice = clips if len(clips) > 1 else by_length
+        return next((j for j in choice if j != i), i)
 
-        return min(range(len(rows)), key=rank)
-
-    found = [(i, other(i)) for i in sorted(range(len(rows)), key=away)]
-    found.sort(key=lambda pair: rows[pair[0]].speaker != rows[pair[1]].speaker)
-    return found[:count]
+    # first those who have another clip of their speaker
+    chosen = sorted(by_length, key=lambda i: len(of_speaker[rows[i].speaker]) == 1)[:count]
+    return [(i, other(i)) for i in chosen]
 
 
 def picture(original: torch.Tensor, spoken: torch.Tensor) -> np.ndarray:

@@ -11,6 +11,7 @@ point to one by name; files and not links, because they carry hash and loss, and
 everywhere.
 """
 
+import contextlib
 import logging
 import os
 import secrets
@@ -105,7 +106,8 @@ def good(folder: Path) -> Iterator[tuple[Path, dict]]:
         # killed before the one that it made way for had its name
         target = folder / old.name[1:].split(".")[0]
         if not target.exists():
-            old.rename(target)
+            with contextlib.suppress(FileNotFoundError):  # another process of this training did it
+                old.rename(target)
     for checkpoint in found(folder):
         meta = read_json(checkpoint / META)
         try:

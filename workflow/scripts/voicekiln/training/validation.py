@@ -12,7 +12,7 @@ from voicekiln.training.data import Clips, Request, load
 from voicekiln.training.ema import Ema
 from voicekiln.training.history import TOTAL
 from voicekiln.training.memory import OutOfMemory, Parts, out_of_memory_is
-from voicekiln.training.processes import add_up, highest, share, sum_over
+from voicekiln.training.processes import add_up, agree, highest, share, sum_over
 from voicekiln.training.settings import TrainSettings
 from voicekiln.training.stop import Stop
 
@@ -67,6 +67,7 @@ class Validation:
                     sums[name] = sums.get(name, 0.0) + value * weight
                 counted.append((batch["totals"], weight))
         self._model.train()
+        agree(self.parts, self._accelerator)
         if highest(len(counted) < len(self._requests), self._accelerator):
             return None
         totals = add_up(counted, self._accelerator)

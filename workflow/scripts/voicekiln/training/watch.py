@@ -3,7 +3,8 @@
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,13 +32,13 @@ class Done:
     Attributes:
         position: where it began.
         losses: this process's part of its loss, by name, on the device.
-        norm: of its gradients before clipping, on the device; None without clipping.
+        norm: of its gradients before clipping, on the device.
         rate: learning rate.
     """
 
     position: Position
     losses: dict[str, torch.Tensor]
-    norm: torch.Tensor | None
+    norm: torch.Tensor
     rate: float
 
 
@@ -89,7 +90,8 @@ class Watch:
     def close(self) -> None:
         """Writes the curves out."""
         if self._writer:
-            self._writer.close()
+            with _only_curves():
+                self._writer.close()
 
     def add(self, done: Done) -> None:
         """One update more."""
@@ -104,8 +106,9 @@ class Watch:
         self._waited_s += seconds
 
     def saved(self, seconds: float) -> None:
-        """So long training stood still for a checkpoint."""
+        """So long training stood still for a checkpoint; that counts for no update."""
         self._saving_s += seconds
+        self._since_s += seconds
 
     def look(self) -> None:
         """Fetches the losses of the updates since the last look, checks and logs their mean.
@@ -119,9 +122,13 @@ class Watch:
         names = sorted(done[0].losses)
         stacked = torch.stack([torch.stack([d.losses[n] for n in names]) for d in done])
         losses = reduce(stacked.double(), "sum")  # [updates, names]
-        for one, values in zip(done, losses.tolist(), strict=True):
-            if not all(map(math.isfinite, values)):
-                raise UserError(self._not_finite(one, dict(zip(names, values, strict=True))))
+        norms = [float(d.norm) for d in done]
+        for one, values, norm in zip(done, losses.tolist(), norms, strict=True):
+            # with a scaler (fp16) a step of such a gradient was left out, and its scale is less now
+            finite = math.isfinite(norm) or self._accelerator.scaler is not None
+            if not all(map(math.isfinite, values)) or not finite:
+                found = dict(zip(names, values, strict=True)) | {"gradient norm": norm}
+                raise UserError(self._not_finite(one, found))
         parts = dict(zip(names, losses.mean(0).tolist(), strict=True))
         self.loss = sum(parts.values())
         now = time.monotonic()
@@ -138,7 +145,7 @@ class Watch:
             "host_mb": host_mb(),
         }
         self._waited_s = self._saving_s = 0.0
-        if norms := [float(d.norm) for d in done if d.norm is not None]:
+        if norms := [norm for norm in norms if math.isfinite(norm)]:
             row["grad_norm"] = max(norms)
         if self._accelerator.device.type == "cuda":
             row["memory_mb"] = torch.cuda.max_memory_allocated() >> 20
@@ -170,9 +177,10 @@ class Watch:
         if len(parts) > 1:
             row = row | {f"loss_{name}": value for name, value in parts.items()}
         self.metrics.write(kind, **row)
-        for name, value in row.items():
-            if name not in NO_CURVE:
-                self._writer.add_scalar(f"{kind}/{name}", value, row["update"])
+        with _only_curves():
+            for name, value in row.items():
+                if name not in NO_CURVE:
+                    self._writer.add_scalar(f"{kind}/{name}", value, row["update"])
 
     def show(
         self, update: int, number: int, text: str, samples: np.ndarray, picture: np.ndarray
@@ -193,9 +201,19 @@ class Watch:
 
     def _not_finite(self, done: Done, values: dict[str, float]) -> str:
         clips = [self._clip_id(i) for batch in self._batches.at(done.position) for i in batch]
+        found = ", ".join(f"{name} {value}" for name, value in values.items())
         return (
-            f"the loss is not finite at update {self._batches.update(done.position) + 1}"
-            f" ({', '.join(f'{name} {value}' for name, value in values.items())}; learning rate"
-            f" {done.rate:.3g}; clips {', '.join(clips)}). The last checkpoint is intact. Lower"
-            " train.learning_rate, choose another train.precision, or look at these clips"
+            "the loss or its gradient is not finite at update"
+            f" {self._batches.update(done.position) + 1} ({found}; learning rate {done.rate:.3g};"
+            f" clips {', '.join(clips)}). The last checkpoint is intact. Lower train.learning_rate,"
+            " choose another train.precision, or look at these clips"
         )
+
+
+@contextmanager
+def _only_curves() -> Iterator[None]:
+    """A curve that cannot be drawn is no reason to end a training."""
+    try:
+        yield
+    except OSError as error:
+        log.warning("TensorBoard: %s", error)
