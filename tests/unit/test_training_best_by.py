@@ -49,7 +49,8 @@ def test_the_best_follows_the_part_that_is_named(tmp_path):
             row["loss"] for row in validated if row["update"] == update
         )
         rows = evaluate.candidates(folder, evaluate.best_by(folder))
-        chosen, why = evaluate.choose(rows, "best", by)
+        course = evaluate.course(settings.directory, by)
+        chosen, why = evaluate.choose(rows, "best", by, course)
         assert chosen["update"] == update and f"lowest validation {by} " in why
 
 

@@ -42,7 +42,7 @@ def test_a_gpu_that_is_not_used_is_warned_of():
         ({"schedule": "step"}, "period 40, rate_factor 0.5), "),
         ({"schedule": "cosine_restarts"}, "period 40, period_growth 1), "),
         ({"schedule": "multi_step", "milestones": (5, 9)}, "milestones [5, 9], rate_factor 0.5), "),
-        ({"schedule": "plateau"}, "plateau_patience 5, rate_factor 0.5), "),
+        ({"schedule": "plateau"}, "plateau_patience 5, rate_factor 0.5, best_by loss), "),
         ({}, "optimizer adamw (weight_decay 0.01, betas [0.9, 0.999])"),
         ({"optimizer": "sgd"}, "optimizer sgd (weight_decay 0.01, momentum 0.9)"),
     ],

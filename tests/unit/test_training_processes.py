@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from test_training_memory import little_memory
 from test_training_resume import at_call, final, in_child, kill_in_torch_save, metrics, same
 from test_training_resume import imported as imported  # noqa: PLC0414 (a fixture)
@@ -49,6 +50,8 @@ def in_children(settings, *prepares) -> list[int]:
                 os.environ |= {"LOCAL_WORLD_SIZE": n, "MASTER_ADDR": "127.0.0.1"}
                 os.environ |= {"MASTER_PORT": str(port), EXCHANGE: str(exchange)}
                 torch.set_num_threads(1)
+                # earlier tests of this process may have made one for a single process
+                AcceleratorState._reset_state(reset_partial_state=True)
                 stop = Stop()
                 stop.on_signals()
                 prepare()

@@ -23,7 +23,7 @@ class Keeper:
 
     Args:
         directory: of the training.
-        keep: checkpoints beside best and last: -1 all, 0 none.
+        keep: newest checkpoints that stay, beside the best: -1 all, 0 the last alone.
         lease: of the process that writes.
     """
 

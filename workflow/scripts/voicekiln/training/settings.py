@@ -51,7 +51,7 @@ class TrainSettings:
     best_by: str  # `loss`, or a part of the family's
     samples: int  # spoken at each validation, for TensorBoard
     patience: int  # validations without a better one that end the training; 0: none
-    keep: int  # checkpoints beside best and last: -1 all, 0 none
+    keep: int  # newest checkpoints that stay, beside the best: -1 all, 0 the last alone
     log_every: int  # updates
     workers: int  # processes that load batches; 0: none
     prefetch: int  # batches that each of them has made ahead, in shared memory
