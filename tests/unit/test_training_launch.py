@@ -2,17 +2,19 @@
 
 import contextlib
 import json
+import logging
 import os
 import re
 import signal
 import threading
 import time
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
 from training_setup import write_run
-from voicekiln.training import state
+from voicekiln.training import state, terminal
 from voicekiln.training.launch import finished_record, launch
 from voicekiln.training.status import EXIT_ERROR, EXIT_STOPPED, EXIT_USER_ERROR, read_json
 
@@ -149,3 +151,38 @@ def test_of_a_killed_process_that_wrote_the_status_the_other_tells(tmp_path):
     status = json.loads((tmp_path / "training" / "status.json").read_text())
     assert (status["state"], status["reason"]) == ("failed", outcome.reason)
     assert start(tmp_path, 2, epochs=1, accumulate=1).state == "finished"
+
+
+def test_of_two_the_one_that_was_killed_is_named(tmp_path, capfd):
+    status = tmp_path / "training" / "status.json"
+
+    def kill_the_other(line):
+        if is_progress(line):
+            main = psutil.Process(read_json(status)["pid"])
+            for other in main.parent().children():
+                if other != main and "voicekiln.training.worker" in other.cmdline():
+                    other.kill()
+
+    outcome = start(tmp_path, 2, say=kill_the_other, epochs=400, accumulate=1)
+    assert outcome.state == "failed" and "another process" in outcome.reason
+    log = capfd.readouterr().err
+    assert "process 1 ended with SIGKILL" in log and "process 0 ended" not in log
+    assert "elastic" not in log
+
+
+def test_lines_for_the_terminal_are_whole_and_come_once(tmp_path):
+    lines = terminal.Lines(tmp_path / terminal.FILE)
+    assert lines.new() == []
+    log = logging.Logger("alone")
+    log.addHandler(terminal.ToTerminal(tmp_path))
+    log.info("not for it")
+    log.info("loss %.1f", 0.5, extra=terminal.SHOWN)
+    log.warning("ə")
+    log.warning("said elsewhere", extra=terminal.HIDDEN)
+    with open(tmp_path / terminal.FILE, "a") as file:
+        file.write("to")
+        file.flush()
+        assert lines.new() == ["loss 0.5", "warning: ə"]
+        file.write("rn\n")
+    assert lines.new() == ["torn"]
+    assert lines.new() == []

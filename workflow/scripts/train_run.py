@@ -12,6 +12,7 @@ from voicekiln.corpus.dataset import load
 from voicekiln.features.store import check_packs
 from voicekiln.store.files import write_atomic
 from voicekiln.training.launch import finished_record, launch
+from voicekiln.training.status import EXIT_ERROR
 
 log = logging.getLogger("train")
 STORE = Path("results", "store")
@@ -49,8 +50,9 @@ def main(smk):
     processes = max(1, min(smk.resources.gpu, torch.cuda.device_count()))
     outcome = launch(path, directory, processes, threads, job.say, job.abandoned)
     last_words = outcome.last_words(directory)
-    log.info("%s", last_words)
     job.say(last_words)
+    if outcome.exit_code == EXIT_ERROR:  # of all else the worker's own last line tells
+        log.error("%s", last_words)
     if outcome.exit_code:
         sys.exit(outcome.exit_code)
     write_atomic(finished, json.dumps(finished_record(directory), indent=1) + "\n")

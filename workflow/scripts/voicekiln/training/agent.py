@@ -6,6 +6,7 @@ where it was only asked to stop; a process that could not, as one that was kille
 
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -24,6 +25,8 @@ def run(arguments: list[str]) -> int:
     except ChildFailedError as error:
         told = Path(os.environ[EXCHANGE], OUTCOME_FILE).exists()
         for number, failure in sorted(error.failures.items()):
+            if failure.exitcode == -signal.SIGTERM:
+                continue  # so the agent ends the others
             if failure.exitcode < 0 or not told:
                 how = failure.signal_name() if failure.exitcode < 0 else failure.exitcode
                 print(f"ERROR train: process {number} ended with {how}", file=sys.stderr)
