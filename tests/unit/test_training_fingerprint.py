@@ -59,6 +59,7 @@ def test_no_state_begins_and_the_same_run_goes_on():
         {"patience": 3},
         {"samples": 3},
         {"gradient_checkpointing": True},
+        {"compile": True},
         {"update_frames": 6400},
         {"learning_rate": 4.9e-3},
         {"learning_rate": 2.1e-4},
@@ -82,7 +83,6 @@ def test_these_settings_go_on(change):
         {"warmup_updates": 4},
         {"min_learning_rate": 1e-6},
         {"optimizer": "sgd"},
-        {"compile": True},
         {"dropout": 0.2},
         {"freeze": ("blocks",)},
         {"freeze_base_tokens": True},
@@ -122,9 +122,7 @@ def test_a_setting_counts_only_where_it_does_something(change, company):
 
 def test_a_run_that_began_before_these_settings_goes_on():
     """As it always was: nothing of them is in what the run is."""
-    assert not {"optimizer", "decay", "freeze", "momentum", "period", "compile"} & set(
-        made()["identity"]
-    )
+    assert not {"optimizer", "decay", "freeze", "momentum", "period"} & set(made()["identity"])
     assert "best_by" not in made(replace(SETTINGS, schedule="plateau"))["identity"]
 
 
@@ -132,7 +130,7 @@ def test_every_setting_is_in_one_of_the_tests_above():
     free = {"epochs", "save_every", "validate_every", "keep", "log_every", "workers"}
     free |= {"patience", "samples", "stop_after_minutes", "learning_rate", "accumulate"}
     free |= {"gradient_checkpointing", "update_frames", "prefetch", "pin_memory"}
-    free |= {"deterministic"}
+    free |= {"deterministic", "compile"}
     assert prints.FREE == free | {"on_code_change", "on_rate_change"}
 
 

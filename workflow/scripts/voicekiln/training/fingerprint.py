@@ -48,6 +48,7 @@ FREE = {
     "pin_memory",
     "deterministic",
     "gradient_checkpointing",
+    "compile",
     "stop_after_minutes",
     "on_code_change",
     "on_rate_change",
@@ -74,7 +75,6 @@ NEUTRAL = {
     "decay": "all",
     "freeze": (),
     "freeze_base_tokens": False,
-    "compile": False,
     "dropout": None,
 }
 
