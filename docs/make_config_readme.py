@@ -34,6 +34,8 @@ def allowed(schema: dict) -> str:
         return ", ".join(f"`{value}`" for value in values)
     if "oneOf" in schema:
         return " or ".join(allowed(one) for one in schema["oneOf"])
+    if schema.get("pattern", "").endswith(" epochs?$"):
+        return "`N epochs`"
     kind = schema.get("type", "")
     words = [" or ".join(kind) if isinstance(kind, list) else kind]
     signs = {

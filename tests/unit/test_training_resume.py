@@ -470,6 +470,16 @@ def test_activations_may_be_computed_twice(uninterrupted, tmp_path):
     same(final(settings), final(uninterrupted))
 
 
+def test_intervals_may_be_told_in_epochs(uninterrupted, tmp_path):
+    """4 updates an epoch, of which the other is saved every 3 and validated every 4."""
+    settings = tiny_run(tmp_path, **RUN, save_every="2 epochs", validate_every="1 epoch")
+    assert in_child(settings) == EXIT_FINISHED
+    same(final(settings), final(uninterrupted))
+    assert metrics(settings, "validation") == metrics(uninterrupted, "validation")
+    saved = {state.update_of(p) for p in state.found(settings.directory / "checkpoints")}
+    assert saved == {4, 8, 12}, "every new best too"
+
+
 def test_dropout_of_the_configuration_replaces_the_architectures(tmp_path):
     ours = tiny_run(tmp_path / "a", **RUN, dropout=0.0)
     theirs = tiny_run(tmp_path / "b", **RUN, model={"dropout": 0.0})

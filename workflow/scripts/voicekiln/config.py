@@ -101,7 +101,8 @@ def _explain(error) -> Iterator[str]:
             about = error.schema.get("properties", {}).get(key, {}).get("description", "")
             yield f"{prefix}{key} is missing" + (f" ({about})" if about else "")
         return
-    text = f"{prefix}{error.message}"
+    said = error.message.replace("is not valid under any of the given schemas", "is not allowed")
+    text = f"{prefix}{said}"
     if error.validator == "type" and isinstance(error.instance, str):
         if re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", error.instance):
             text += " (YAML reads 1e-4 as text: write 1.0e-4)"

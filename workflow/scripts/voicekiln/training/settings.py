@@ -46,8 +46,8 @@ class TrainSettings:
     dropout: float | None  # of the model's dropout layers; None: the architecture's
     deterministic: bool  # on a GPU only what torch can repeat to the last bit
     seed: int
-    save_every: int  # updates
-    validate_every: int  # updates
+    save_every: int | str  # updates, or `2 epochs`, see `in_updates`
+    validate_every: int | str  # likewise
     best_by: str  # `loss`, or a part of the family's
     samples: int  # spoken at each validation, for TensorBoard
     patience: int  # validations without a better one that end the training; 0: none
@@ -91,6 +91,16 @@ class RunSettings:
     threads: int
     code: str
     vocoder: Path | None
+
+
+def in_updates(interval: int | str, per_epoch: int) -> int:
+    """An interval in updates.
+
+    Args:
+        interval: updates, or a text such as `1 epoch`, `2 epochs`.
+        per_epoch: updates in an epoch.
+    """
+    return int(interval.split()[0]) * per_epoch if isinstance(interval, str) else interval
 
 
 def from_json(content: dict[str, Any]) -> RunSettings:

@@ -29,7 +29,7 @@ from voicekiln.training.history import History
 from voicekiln.training.lease import Lease
 from voicekiln.training.loop import Training, accelerator_for
 from voicekiln.training.processes import tells_of_others
-from voicekiln.training.settings import RunSettings, TrainSettings, read
+from voicekiln.training.settings import RunSettings, TrainSettings, in_updates, read
 from voicekiln.training.status import (
     EXIT_ERROR,
     EXIT_FINISHED,
@@ -173,13 +173,19 @@ def train(
         return True, over
 
     family.load(model, weights)
+    batches = batch_size.planned(train_clips, s, size)
     training = Training(
         family,
         model,
         train_clips,
         val_clips,
-        batch_size.planned(train_clips, s, size),
-        replace(s, batch_frames=size.frames),
+        batches,
+        replace(
+            s,
+            batch_frames=size.frames,
+            save_every=in_updates(s.save_every, batches.updates_per_epoch),
+            validate_every=in_updates(s.validate_every, batches.updates_per_epoch),
+        ),
         directory,
         new["sha256"],
         accelerator,
