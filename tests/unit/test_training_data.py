@@ -73,7 +73,8 @@ def test_too_little_shared_memory_is_told_with_what_helps(clips, tmp_path, monke
         num_processes=1, process_index=0, device=torch.device("cpu"), is_main_process=True
     )
     feed = Feed(batches, clips, Parts(lambda i: clips.rows[i].n_frames), settings, accelerator)
-    largest = clips.batch(Request(batches.members[-1], 0))
+    members = max(batches.members, key=lambda m: len(m) * max(batches.frames[i] for i in m))
+    largest = clips.batch(Request(members, 0))
     n_bytes = sum(t.nbytes for t in largest.values() if torch.is_tensor(t))
     monkeypatch.setattr(feeding, "SHARED_MEMORY", tmp_path)
     for free, told in ((10 * n_bytes, False), (10 * n_bytes - 1, True)):
