@@ -400,3 +400,34 @@ def test_what_kaldi_names_and_has_not_is_told(tmp_path):
     notes = []
     list_recordings({**CORPUS, "audio": str(tmp_path)}, "voice", notes.append)
     assert ["segments: 1 names" in notes[0], "text: 1 names" in notes[1]] == [True, True]
+
+
+def test_channels_of_a_list(tmp_path):
+    touch(tmp_path, "call.wav")
+    lines = [
+        {"path": "call.wav", "channel": 0, "speaker": "anna", "text": "Hello."},
+        {"path": "call.wav", "channel": "B", "speaker": "ben"},
+    ]
+    (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    (row,) = listed(tmp_path / "m.jsonl")
+    whole = {"start_s": None, "end_s": None}
+    assert row["known"] == [
+        {**whole, "text": "Hello.", "speaker": "anna", "channel": 0},
+        {**whole, "text": None, "speaker": "ben", "channel": 1},
+    ]
+
+
+@pytest.mark.parametrize("second, third", [("A", "B"), ("1", "2")])
+def test_channels_of_a_kaldi_directory(tmp_path, second, third):
+    touch(tmp_path, "call.wav")
+    for name, content in {
+        "wav.scp": "call-1 call.wav\ncall-2 call.wav\n",
+        "reco2file_and_channel": f"call-1 call {second}\ncall-2 call {third}\n",
+        "segments": "u1 call-1 0 2\nu2 call-2 1 3\n",
+        "text": "u1 one\nu2 two\n",
+    }.items():
+        (tmp_path / name).write_text(content)
+    (row,) = listed(tmp_path)
+    assert [(k["text"], k["channel"]) for k in row["known"]] == [("one", 0), ("two", 1)]
+    (tmp_path / "reco2file_and_channel").write_text("call-1 call A\ncall-2 call A\n")
+    assert "channel" not in listed(tmp_path)[0]["known"][0], "mono files are on A too"

@@ -22,6 +22,8 @@ AUDIO_KEYS = ("audio_filepath", "audio_file", "path", "audio", "file", "file_nam
 TEXT_KEYS = ("text", "sentence", "transcription", "transcript")
 SPEAKER_KEYS = ("speaker", "speaker_name", "speaker_id", "client_id")
 LANGUAGE_KEYS = ("language", "lang", "locale")
+CHANNEL_KEYS = ("channel",)
+CHANNEL_LETTERS = {"a": 0, "b": 1, "left": 0, "right": 1}
 
 
 class NoList(UserError):
@@ -40,6 +42,7 @@ class Entry:
     speaker: str | None = None
     language: str | None = None
     fault: str | None = None  # why the recording cannot be read
+    channel: int | None = None  # of the file, counted from 0; None: all of them together
 
 
 def entries(path: Path, column: int) -> Iterator[Entry]:
@@ -141,6 +144,7 @@ def _entry(fields: Mapping[str, Any], where: str) -> Entry:
         *_span(fields, where),
         speaker=None if speaker is None else str(speaker),
         language=language_code(_first(fields, LANGUAGE_KEYS), where),
+        channel=_channel(_first(fields, CHANNEL_KEYS), where),
     )
 
 
@@ -162,6 +166,18 @@ def language_code(code: str | None, where: str) -> str | None:
     return language
 
 
+def _channel(value, where):
+    """A channel counted from 0; `A` and `left` are the first."""
+    if value is None:
+        return None
+    text = str(value).strip().lower()
+    if text in CHANNEL_LETTERS:
+        return CHANNEL_LETTERS[text]
+    if re.fullmatch("[0-9]{1,2}", text):
+        return int(text)
+    raise UserError(f"{where}: expected a channel counted from 0, or A or B, found {value!r}")
+
+
 def _span(fields, where):
     start, length = fields.get("offset"), fields.get("duration")
     try:
@@ -179,7 +195,8 @@ def _span(fields, where):
 def kaldi(folder: Path, note: Callable[[str], None]) -> Iterator[Entry]:
     """The recordings, or their segments, of a Kaldi data directory.
 
-    Read are `wav.scp` and, where they are there, `segments`, `text`, `utt2spk`, `utt2lang`.
+    Read are `wav.scp` and, where they are there, `segments`, `text`, `utt2spk`, `utt2lang`,
+    `reco2file_and_channel`.
     Commands in `wav.scp` are not run: their recordings get a fault.
 
     Args:
@@ -205,6 +222,7 @@ def kaldi(folder: Path, note: Callable[[str], None]) -> Iterator[Entry]:
             ) from None
         span = (start_s, None if end_s == -1 else end_s)
         utterances.setdefault(recording, []).append((name, *span))
+    channels = _kaldi_channels(folder / "reco2file_and_channel")
     listed = set()
     for where, recording, source in _kaldi_table(folder / "wav.scp"):
         listed.add(recording)
@@ -225,6 +243,7 @@ def kaldi(folder: Path, note: Callable[[str], None]) -> Iterator[Entry]:
                 speakers.get(name),
                 language_code(languages.get(name), f"{folder / 'utt2lang'}, {name}"),
                 fault,
+                channels.get(recording),
             )
     named = {name for spans in utterances.values() for name, *_ in spans}
     for file, left in (
@@ -234,6 +253,21 @@ def kaldi(folder: Path, note: Callable[[str], None]) -> Iterator[Entry]:
         if left:
             shown = ", ".join(sorted(left)[:3])
             note(f"{folder / file}: {len(left)} names are of no recording: {shown} ...")
+
+
+def _kaldi_channels(path):
+    """The channel of each recording; none where all are on `A`, which Kaldi writes for mono too."""
+    said = [
+        (where, recording, rest.split()[-1])
+        for where, recording, rest in _kaldi_table(path)
+        if rest
+    ]
+    from_one = all(channel != "0" for _, _, channel in said)
+    found = {}
+    for where, recording, channel in said:
+        number = _channel(channel, where)
+        found[recording] = number - 1 if channel.isdigit() and from_one else number
+    return found if any(found.values()) else {}
 
 
 def _kaldi_table(path):

@@ -3,7 +3,7 @@
 A row has `root`, `path`, `bytes`, `mtime_ns`, `speaker`, `language` and, or null:
 - `known`: the text that is given, a list of `{"start_s", "end_s", "text"}` (both times null: the
   text is that of the whole recording; a null text is to be transcribed; with `speaker`, `language`
-  where they change within it);
+  where they change within it, and with `channel`, counted from 0 or null, where a list names one);
 - `sidecar`: `[path, bytes, mtime_ns]` of the file that has the text, which is read when the
   recording is looked into;
 - `fault`: why the recording cannot be used.
@@ -205,7 +205,8 @@ def _listed(entries: Iterable[Entry], folder: Path) -> list[dict]:
 
 def _tell(row: dict, lines: list[Entry]) -> None:
     """Put into a row what the lines of a list say of it."""
-    stretches = [entry for entry in lines if entry.text or entry.start_s is not None]
+    channels = any(entry.channel is not None for entry in lines)
+    stretches = [entry for entry in lines if channels or entry.text or entry.start_s is not None]
     known = [{"start_s": e.start_s, "end_s": e.end_s, "text": e.text} for e in stretches]
     for key in ("speaker", "language"):
         said = [getattr(entry, key) for entry in lines]
@@ -214,6 +215,9 @@ def _tell(row: dict, lines: list[Entry]) -> None:
                 value = getattr(entry, key)
                 stretch[key] = value and printable(value)
         row[key] = row[key] or next(filter(None, said), None)
+    if channels:
+        for stretch, entry in zip(known, stretches, strict=True):
+            stretch["channel"] = entry.channel
     row["known"] = known or row["known"]
 
 
