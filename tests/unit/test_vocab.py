@@ -53,7 +53,7 @@ def test_any_tokens_survive(tmp_path_factory, more):
         (b" \na\nb\na\n", "line 4: 'a' is already on line 2"),
         (b"a\n \n", "line 1: expected a single space, got 'a'"),
         (b"\xef\xbb\xbf \na\n", "line 1: expected a single space"),
-        (b" \n\xff\n", "not UTF-8 at byte 2"),
+        (b" \n\xff\n", "line 2 is not UTF-8"),
     ],
 )
 def test_a_bad_file_is_refused_with_the_line(tmp_path, content, message):

@@ -88,7 +88,23 @@ def read_pickle(path: Path) -> dict:
         raise damaged(path, error) from error
     if not isinstance(content, Mapping):
         raise UserError(f"{path}: expected a dictionary of tensors, got {type(content).__name__}")
+    for name in blown_up(content):
+        raise UserError(
+            f"{path}: tensor {name!r} is larger than the data that the file holds for it; save a"
+            " contiguous copy of it"
+        )
     return dict(content)
+
+
+def blown_up(content: Mapping) -> Iterator[str]:
+    """Names of tensors that repeat their storage (strides of 0), a few bytes shown as terabytes."""
+    for name, value in content.items():
+        if isinstance(value, Mapping):
+            yield from blown_up(value)
+        elif isinstance(value, torch.Tensor) and value.layout == torch.strided:
+            if value.device.type == "cpu" and not value.is_quantized:
+                if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+                    yield str(name)
 
 
 def require_whole(path: Path) -> None:

@@ -5,13 +5,13 @@ step has run.
 """
 
 import itertools
-import json
 import pickletools
 import re
 import string
 import zipfile
-import zlib
 from pathlib import Path
+
+from voicekiln import headers
 
 PICKLE_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
 SUFFIXES = (".safetensors", *PICKLE_SUFFIXES)
@@ -20,12 +20,7 @@ SHOWN_CHARACTERS = 60
 AGAIN = "copy or download it again"
 CUT = f"it is truncated or damaged; {AGAIN}"
 PACKED = "unpack it and give the checkpoint that is in it"
-MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors library
-
 NAME = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)*")
-
-# What zipfile raises for damaged archives; an unknown version or a password are RuntimeErrors.
-BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError)
 
 # First bytes -> what it is and what to do.
 MARKS = (
@@ -84,16 +79,17 @@ def names(path: Path) -> list[str] | None:
     whose list of names is damaged.
     """
     path = Path(path)
-    with open(path, "rb") as file:
-        if path.suffix.lower() == ".safetensors":
-            header_bytes = int.from_bytes(file.read(8), "little")
-            return list(json.loads(file.read(header_bytes)))
-        if not zipfile.is_zipfile(file):
-            return None
     try:
+        if path.suffix.lower() == ".safetensors":
+            return list(headers.safetensors(path))
+        if not zipfile.is_zipfile(path):
+            return None
+        found = [e for e in headers.entries(path) if e.filename.endswith(headers.PICKLE)]
+        if not found:
+            return None
         with zipfile.ZipFile(path) as archive:
-            pickled = archive.read(next(n for n in archive.namelist() if n.endswith("/data.pkl")))
-    except BROKEN:
+            pickled = archive.read(found[0])
+    except headers.BROKEN:
         return None  # the step that reads it says what is wrong
     # Strings in a pickle are printable bytes between opcodes: enough to look for words.
     return [found.decode() for found in NAME.findall(pickled)]
@@ -108,21 +104,12 @@ def _folder(path: Path) -> str:
 def _safetensors(path: Path, head: bytes, size: int) -> str | None:
     if head.startswith(b"PK\3\4"):
         return "is named .safetensors, but it is a file of torch.save; rename it to .pt"
-    header_bytes = int.from_bytes(head[:8], "little")
-    if header_bytes > MAX_HEADER_BYTES or size < 8:
+    if size < headers.HEADER_AT:
         return f"expected the safetensors format, found other bytes ({size}); {CUT}"
-    promised = 8 + header_bytes
-    if size >= promised:
-        try:
-            with open(path, "rb") as file:
-                file.seek(8)
-                entries = json.loads(file.read(header_bytes))
-            ends = [e["data_offsets"][1] for k, e in entries.items() if k != "__metadata__"]
-            promised += max(ends, default=0)
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
-            return f"its safetensors header cannot be read; {CUT}"
-    if size < promised:
-        return f"holds {size} bytes of the {promised} that its header promises; {CUT}"
+    try:
+        headers.safetensors(path)
+    except ValueError as error:
+        return f"expected the safetensors format, found other bytes ({error}); {CUT}"
     return None
 
 
@@ -135,13 +122,14 @@ def _torch_save(path: Path, head: bytes, size: int) -> str | None:
     if not head.startswith(b"PK\3\4"):
         return None  # a pickle of torch before 1.6, or something that torch will refuse
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except BROKEN as error:
+        names = [entry.filename for entry in headers.entries(path)]
+    except ValueError as error:
+        return f"refused: {error}; if it is yours, save its tensors again with torch.save"
+    except headers.BROKEN as error:
         return f"has {size} bytes and no end ({error}); {CUT}"
     if any(name.endswith("/constants.pkl") for name in names):
         return "expected a checkpoint, this is a TorchScript program; give the weights it was from"
-    if not any(name.endswith("/data.pkl") for name in names):
+    if not any(name.endswith(headers.PICKLE) for name in names):
         return f"expected a file of torch.save, this is another zip archive; {PACKED}"
     return None
 

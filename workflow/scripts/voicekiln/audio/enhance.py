@@ -4,6 +4,7 @@ Both are optional and need packages of their own, imported only when they are us
 away is judged by nobody: listen to some recordings before a whole corpus goes through.
 """
 
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -98,7 +99,7 @@ class Separator:
         """
         import torch
 
-        from voicekiln import upstream
+        from voicekiln import headers, upstream
 
         upstream.prepare()
         from torchaudio.models import HDemucs
@@ -109,6 +110,8 @@ class Separator:
 
                 weights = load_file(model)
             else:
+                if zipfile.is_zipfile(model):
+                    headers.entries(Path(model))  # refuses one that would not fit into memory
                 weights = torch.load(model, map_location="cpu", weights_only=True)
             depth = len({key.split(".")[1] for key in weights if key.startswith("freq_encoder.")})
             last = weights[f"freq_decoder.{depth - 1}.conv_tr.weight"].shape[1]

@@ -5,7 +5,6 @@ added recordings and other settings, as long as a segment with nearly the same s
 """
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,6 +19,9 @@ from voicekiln.errors import UserError
 
 NO_COPIES: Mapping[str, str] = MappingProxyType({})
 MIN_OVERLAP = 0.9  # of the longer of span and segment
+MAX_BYTES = 256 << 20
+LONGEST_S = 1e7  # 116 days; no recording is longer
+SHOWN_CHARACTERS = 200  # of what is wrong with a line
 EXPECTED = (
     "expected an object with content_sha256 (16 digits or more), start_s < end_s and text or status"
 )
@@ -67,17 +69,23 @@ def read(path: Path | None) -> list[Correction]:
     """
     if path is None or not Path(path).exists():
         return []
+    if not Path(path).is_file():
+        raise UserError(f"{path}: expected a file of corrections, this is a folder")
+    if (n_bytes := Path(path).stat().st_size) > MAX_BYTES:
+        raise UserError(f"{path}: has {n_bytes} bytes, at most {MAX_BYTES} are read; split it up")
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: expected UTF-8 text ({error})") from error
+        line = error.object[: error.start].count(b"\n") + 1
+        raise UserError(f"{path}, line {line}: expected UTF-8 text ({error.reason})") from error
     found = []
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
                 found.append(_parsed(number, line.strip()))
-            except (ValueError, KeyError, TypeError, RecursionError) as error:
-                raise UserError(f"{path}, line {number}: {EXPECTED} ({error!r})") from error
+            except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
+                why = repr(error)[:SHOWN_CHARACTERS]
+                raise UserError(f"{path}, line {number}: {EXPECTED} ({why})") from error
     return found
 
 
@@ -88,12 +96,14 @@ def _parsed(number: int, line: str) -> Correction:
     if not isinstance(content, str) or not re.fullmatch("[0-9a-f]{16,64}", content):
         raise ValueError(f"content_sha256 is {content!r}")
     for value in (start, end):
-        if type(value) not in (int, float) or not math.isfinite(value):
-            raise ValueError(f"a time is {value!r}")
-    if not 0 <= start < end:
+        if type(value) not in (int, float) or not 0 <= value <= LONGEST_S:
+            raise ValueError(f"a time is {value!r}"[:SHOWN_CHARACTERS])
+    if not start < end:
         raise ValueError(f"the span is {start} ... {end}")
     if not isinstance(text, str | None) or status not in (None, "keep", "drop"):
         raise ValueError(f"text is {text!r}, status (keep, drop) is {status!r}")
+    if text is not None and re.search("[\ud800-\udfff]", text):
+        raise ValueError("text holds half a character (a lone surrogate)")
     if text is None and status is None:
         raise ValueError("neither text nor status")
     return Correction(number, content, float(start), float(end), text, status, line)

@@ -28,6 +28,7 @@ from voicekiln.tokenizers.vocab import describe
 
 log = logging.getLogger(__name__)
 
+MAX_BYTES = 32 << 20  # XTTS's and IndexTTS2's models have less than 1 MB
 SPACE = "\u2581"  # SentencePiece writes a space as this
 NORMAL = model_pb2.ModelProto.SentencePiece.NORMAL
 BPE = model_pb2.TrainerSpec.BPE
@@ -111,9 +112,12 @@ def extend(
 
 def parse(content: bytes) -> model_pb2.ModelProto:
     """The model, checked for a type that can be extended."""
+    if len(content) > MAX_BYTES:
+        raise UserError(f"tokenizer: a model of {len(content)} bytes, at most {MAX_BYTES} are read")
     model = model_pb2.ModelProto()
     try:
         model.ParseFromString(content)
+        sentencepiece.SentencePieceProcessor(model_proto=content)
     except Exception as error:
         raise UserError(f"tokenizer: not a SentencePiece model ({error})") from error
     if model.trainer_spec.model_type not in TYPE_NAMES or not model.pieces:

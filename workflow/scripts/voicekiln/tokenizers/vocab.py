@@ -13,6 +13,8 @@ from pathlib import Path
 from voicekiln.checkpoints import atomic
 from voicekiln.errors import UserError
 
+MAX_BYTES = 16 << 20  # F5-TTS's vocabulary has 12 kB
+SHOWN_CHARACTERS = 40  # of a token, in an error message
 LISTED_SEGMENTS = 5  # ids named per token in an error message; coverage.json has them all
 
 
@@ -25,10 +27,17 @@ def read_vocab(path: Path) -> list[str]:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such vocabulary file")
+    if (n_bytes := path.stat().st_size) > MAX_BYTES:
+        raise UserError(
+            f"{path}: has {n_bytes} bytes, at most {MAX_BYTES} are read; expected one token a line"
+        )
     try:
         text = path.read_text(encoding="utf-8")  # universal newlines, as f5_tts reads it
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 at byte {error.start}") from error
+        line = error.object[: error.start].count(b"\n") + 1
+        raise UserError(
+            f"{path}: line {line} is not UTF-8 (byte {error.start}); save the file as UTF-8"
+        ) from error
     if not text:
         raise UserError(f"{path}: empty; expected one token a line, the first a space")
     if not text.endswith("\n"):
@@ -52,15 +61,16 @@ def write_vocab(path: Path, tokens: Sequence[str]) -> None:
 def check(tokens: Sequence[str], name: str) -> None:
     """Raises a UserError that names the first line of `name` that breaks a rule."""
     if not tokens or tokens[0] != " ":
-        first = repr(tokens[0]) if tokens else "nothing"
+        first = repr(tokens[0][:SHOWN_CHARACTERS]) if tokens else "nothing"
         raise UserError(f"{name}: line 1: expected a single space, got {first}")
     seen = {}
     for line, token in enumerate(tokens, start=1):
+        shown = repr(token[:SHOWN_CHARACTERS])
         if "\n" in token or "\r" in token:
-            raise UserError(f"{name}: line {line}: token {token!r} holds a line break")
+            raise UserError(f"{name}: line {line}: token {shown} holds a line break")
         if token in seen:
             raise UserError(
-                f"{name}: line {line}: {token!r} is already on line {seen[token]}; f5_tts needs"
+                f"{name}: line {line}: {shown} is already on line {seen[token]}; f5_tts needs"
                 " each token once"
             )
         seen[token] = line
