@@ -2,7 +2,6 @@ import json
 
 import pytest
 import torch
-from corpus_rows import segment, table
 from voicekiln import evaluate
 from voicekiln.errors import UserError
 from voicekiln.training import state
@@ -77,17 +76,3 @@ def test_a_damaged_or_missing_one_is_told(checkpoints, wanted):
 def test_no_checkpoint_at_all(tmp_path):
     with pytest.raises(UserError, match="none"):
         evaluate.choose(evaluate.candidates(tmp_path), "best", "loss", {})
-
-
-def test_the_reference_is_a_training_clip_of_the_main_speaker():
-    rows = [
-        segment("short", 0, 2.0, split="train"),
-        segment("good", 10, 5.5, split="train"),
-        segment("validates", 20, 6.0, split="val"),
-        segment("another speaker", 30, 6.0, split="train", speaker="ben"),
-    ]
-    segments = table(*rows)
-    assert evaluate.reference(segments, None)["text"] == "good"
-    assert evaluate.reference(segments, rows[3]["segment_id"])["text"] == "another speaker"
-    with pytest.raises(UserError, match="no kept segment"):
-        evaluate.reference(segments, "nowhere")

@@ -2,11 +2,13 @@
 
 import json
 import logging
+import os
+import shutil
 from pathlib import Path
 
 import soundfile
 import torch
-from voicekiln import evaluate, families, job
+from voicekiln import evaluate, families, job, reference, spoken
 from voicekiln.audio.span import load_span
 from voicekiln.corpus.dataset import load
 from voicekiln.store.files import temporary, write_atomic
@@ -24,71 +26,102 @@ def main(smk):
     target = Path(smk.output.choice)
     training = Path(smk.input.finished).parent
     settings = smk.params.settings["evaluate"]
+    family = families.get(smk.params.settings["family"])
     segments = load(smk.input.datasets, smk.params.settings["train_on"])
     by = evaluate.best_by(training / "checkpoints")
     rows = evaluate.candidates(training / "checkpoints", by)
     course = evaluate.course(training, by)
     chosen, why = evaluate.choose(rows, settings["checkpoint"], by, course)
-    reference = evaluate.reference(segments, settings["reference"])
+    good_s = reference.Range(*family.REFERENCE_S)
+    references = reference.references(segments, good_s, settings["reference"])
+    for warning in reference.poor(references):
+        log.warning("%s", warning)
+    lines = spoken.plan(segments, references, settings)
+    warn_of_silent(references, settings["speakers"])
     base = evaluate.base_loss(training)
     job.say(f"update {chosen['update']} is chosen: {why}")
+    checkpoint = training / "checkpoints" / chosen["checkpoint"]
     choice = {
         **chosen,
         "why": why,
         "base_validation_loss": base,
         "candidates": rows,
-        "reference": {
-            "segment_id": reference["segment_id"],
-            "speaker": reference["speaker"],
-            "text": reference["text"],
-        },
-        "samples": speak(smk, settings, segments, reference, training / "checkpoints", chosen),
+        "reference": references[0].record(),
+        "references": [one.record() for one in references],
+        "samples": speak(smk, family, settings, references, lines, checkpoint),
     }
     write_atomic(target, json.dumps(choice, indent=1, ensure_ascii=False) + "\n")
 
 
-def speak(smk, settings, segments, reference, checkpoints, chosen):
-    """Write the spoken sentences beside choice.json; their texts and files."""
-    validation = segments[segments["split"] == "val"].sort_values("segment_id")
-    texts = settings["sentences"] or list(validation["text"][: settings["n_sentences"]])
-    if not texts:
-        return []
-    family = families.get(smk.params.settings["family"])
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    vocab = index(read_vocab(Path(smk.input.vocab)))
-    model = family.build(family.architecture(smk.params.architecture), len(vocab))
-    family.load(model, family.read_weights(checkpoints / chosen["checkpoint"] / WEIGHTS))
-    model = model.to(device).eval()
-    vocoder = family.load_vocoder(smk.params.vocoder, device)
-    clip = load_span(
-        Store(STORE, "normalize"),
-        reference["item"],
-        reference["start"],
-        reference["end"],
-        family.RATE_HZ,
-    )
+def warn_of_silent(references, wanted):
+    """Log how many speakers no sample is spoken of because of the default limit."""
+    everyone = len(spoken.speaking(references, "all"))
+    n = len(spoken.speaking(references, wanted))
+    if isinstance(wanted, int) and n < everyone:
+        log.warning(
+            "samples are spoken for the %d of %d speakers with most training audio; "
+            "evaluate.speakers: all speaks for everyone",
+            n,
+            everyone,
+        )
+
+
+def speak(smk, family, settings, references, lines, checkpoint):
+    """Write the spoken sentences into the folder samples beside choice.json.
+
+    The folder is replaced as a whole, so that no sample of an earlier evaluation stays.
+    """
     folder = Path(smk.output.choice).parent / "samples"
-    folder.mkdir(parents=True, exist_ok=True)
+    part = temporary(folder)
+    part.mkdir(parents=True)
     samples = []
-    for i, text in enumerate(job.track(texts, len(texts), "sentences spoken")):
-        spoken = family.speak(
+    if lines:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        vocab = index(read_vocab(Path(smk.input.vocab)))
+        model = family.build(family.architecture(smk.params.architecture), len(vocab))
+        family.load(model, family.read_weights(checkpoint / WEIGHTS))
+        model = model.to(device).eval()
+        vocoder = family.load_vocoder(smk.params.vocoder, device)
+        names = dict(zip(map(id, references), reference.stems(references), strict=True))
+        clips: dict = {}
+    for i, line in enumerate(job.track(lines, len(lines), "sentences spoken")):
+        one = line.reference
+        if id(one) not in clips:
+            clips = {id(one): clip_of(one.row, family.RATE_HZ)}
+        audio = family.speak(
             model,
             vocab,
-            clip,
-            reference["text"],
-            text,
+            clips[id(one)],
+            one.row["text"],
+            line.text,
             steps=settings["steps"],
             cfg=settings["cfg_strength"],
             seed=settings["seed"] + i,
             vocoder=vocoder,
         )
-        file = folder / f"{i:02d}.wav"
-        part = temporary(file)
-        soundfile.write(part, spoken.clip(-1, 1), family.RATE_HZ, subtype="PCM_16")
-        part.replace(file)
-        samples.append({"file": f"samples/{file.name}", "text": text})
-        log.info("%s: %.2f s, %s", file, len(spoken) / family.RATE_HZ, text)
+        name = f"{names[id(one)]}_{i:02d}.wav"
+        soundfile.write(part / name, audio.clip(-1, 1), family.RATE_HZ, subtype="PCM_16")
+        samples.append(
+            {
+                "file": f"samples/{name}",
+                "text": line.text,
+                "language": line.language,
+                "speaker": one.speaker,
+                "reference": one.row["segment_id"],
+            }
+        )
+        log.info("%s: %.2f s, %s", name, len(audio) / family.RATE_HZ, line.text)
+    if folder.exists():
+        old = temporary(folder)
+        os.rename(folder, old)
+        shutil.rmtree(old)
+    os.rename(part, folder)
     return samples
+
+
+def clip_of(row, rate_hz):
+    """Samples of a segment."""
+    return load_span(Store(STORE, "normalize"), row["item"], row["start"], row["end"], rate_hz)
 
 
 if "snakemake" in globals():

@@ -4,7 +4,7 @@ import json
 import logging
 from pathlib import Path
 
-from voicekiln import families, job
+from voicekiln import families, job, reference, spoken
 from voicekiln.corpus.dataset import load
 from voicekiln.store.files import write_atomic
 from voicekiln.tokenizers import vocab
@@ -26,7 +26,10 @@ def main(smk):
     else:
         extended = base
     # after days of training it would be late to learn that a test sentence cannot be spoken
-    sentences = smk.params.settings["evaluate"]["sentences"]
+    wanted = smk.params.settings["evaluate"]
+    good_s = reference.Range(*family.REFERENCE_S)
+    spoken.plan(segments, reference.references(segments, good_s, wanted["reference"]), wanted)
+    sentences = [text for text, _ in spoken.sentences(segments, wanted["sentences"])]
     tested = {f"evaluate.sentences[{i}]": t for i, t in enumerate(family.split(sentences))}
     vocab.require_known(tokens | tested, extended)
     report = vocab.coverage(tokens, base, extended)

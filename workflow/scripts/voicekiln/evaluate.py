@@ -1,16 +1,12 @@
-"""Which checkpoint becomes the voice, and which clip it speaks after."""
+"""Which checkpoint becomes the voice."""
 
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from voicekiln.errors import UserError
 from voicekiln.training import state as states
 from voicekiln.training.history import TOTAL, History
 from voicekiln.training.status import Metrics
-
-REFERENCE_S = 6.0  # upstream's inference is at its best with references of 3 to 12 s
 
 
 def best_by(folder: Path) -> str:
@@ -98,25 +94,3 @@ def base_loss(training: Path) -> float | None:
 def metrics(training: Path) -> list[dict[str, Any]]:
     """The rows of a training's metrics.jsonl."""
     return Metrics(training / "metrics.jsonl").read()
-
-
-def reference(segments: pd.DataFrame, wanted: str | None) -> pd.Series:
-    """The segment whose audio and text a voice is given as its reference.
-
-    Args:
-        segments: the data set (`corpus.dataset.load`).
-        wanted: its id; None takes the training segment nearest to `REFERENCE_S` seconds of the
-            speaker with most audio, the surest transcripts first.
-    """
-    if wanted is not None:
-        rows = segments[segments["segment_id"] == wanted]
-        if rows.empty:
-            raise UserError(f"evaluate.reference: no kept segment has the id {wanted}")
-        return rows.iloc[0]
-    rows = segments[segments["split"] == "train"].copy()
-    rows["length_s"] = (rows["end"] - rows["start"]) / rows["rate_hz"]
-    totals = rows.groupby("speaker")["length_s"].sum()
-    rows = rows[rows["speaker"] == min(totals.index, key=lambda name: (-totals[name], name))]
-    away = (rows["length_s"] - REFERENCE_S).abs().round(3)
-    order = rows.assign(away=away).sort_values(["away", "segment_id"])
-    return order.iloc[0]

@@ -3,6 +3,7 @@
 Names and signatures that the steps and the training engine use, and nothing beyond them:
 
     RATE_HZ, HOP, N_MELS         samples a second, samples a frame, values a frame
+    REFERENCE_S                  lengths of a reference clip, as `reference.Range` takes them
     VERSION                      of the features; raised when they change for the same clip
     architecture(model)          all constructor values, from a released name or explicit values
     build(arch, vocab_size)      model with random weights
@@ -54,12 +55,16 @@ from voicekiln.families.f5.weights import (
 )
 
 VERSION = 1
+# f5_tts asks for references below 12 s and cuts longer ones down to between 6 and 12; from short
+# ones it infers the pace of the whole text.
+REFERENCE_S = (2.0, 5.0, 10.0, 12.0)
 
 __all__ = [
     "HOP",
     "LOSS_VERSION",
     "N_MELS",
     "RATE_HZ",
+    "REFERENCE_S",
     "VERSION",
     "Base",
     "Sample",
