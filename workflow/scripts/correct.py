@@ -28,7 +28,10 @@ def main(smk):
     given = corrections.read(next(iter(smk.input.corrections), None))
     copies = corrections.names_of_copies(recordings)
     segments, conflicts = corrections.correct(segments, given, copies)
-    segments = texts.spoken(segments, TextSettings(**smk.params.settings["text"]))
+    settings = TextSettings(**smk.params.settings["text"])
+    removed = texts.unspoken_in(segments, settings)
+    texts.warn_of_unspoken(removed, smk.wildcards.corpus)
+    segments = texts.spoken(segments, settings)
     found = texts.with_digits(segments)
     if len(found):
         said = "%d kept segments hold numbers that are not in words, first: %s"

@@ -31,7 +31,13 @@ SCORES = [
     "agreement",
 ]  # fmt: skip
 # not matters of taste: what a `keep` by hand does not bring back
-FINAL = ("no text", "same audio", "copy of a recording", "overlaps the one before")
+FINAL = (
+    "no text",
+    "nothing is spoken",
+    "same audio",
+    "copy of a recording",
+    "overlaps the one before",
+)
 
 
 @dataclass(frozen=True)

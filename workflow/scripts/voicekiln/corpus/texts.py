@@ -6,6 +6,7 @@ import pandas as pd
 
 from voicekiln.corpus.corrections import uphold
 from voicekiln.tables import missing
+from voicekiln.text import unspoken
 from voicekiln.text.clean import clean
 from voicekiln.text.normalize import TextSettings, normalize
 from voicekiln.text.numbers import n_digits
@@ -18,14 +19,41 @@ def spoken(table: pd.DataFrame, settings: TextSettings) -> pd.DataFrame:
     """`table` (`tables.SEGMENTS`) with its texts as they are spoken, and second texts if wanted.
 
     Texts that were corrected by hand are only cleaned. Where numbers that are not in words are to
-    be dropped, their segments are, but for those marked `keep`.
+    be dropped, their segments are, but for those marked `keep`. Texts of which nothing is said
+    ([door creaks]) become null and their segments are dropped.
     """
     table = table.copy()
     table["text"] = _texts(table, settings)
+    table = _without_speech(table)
     if settings.numbers == "drop":
         table = uphold(_without_digits(table))
     table["romanized"] = _second_texts(table, settings.romanize)
     return table
+
+
+def unspoken_in(table: pd.DataFrame, settings: TextSettings) -> unspoken.Removed:
+    """What `spoken` removes from the texts of kept segments because it is not said."""
+    removed: unspoken.Removed = {}
+    given = table[(table["status"] == "keep") & (table["text_source"] != "corrected").fillna(True)]
+    for text in given["text"].dropna() if settings.normalize else ():
+        unspoken.strip(clean(text), settings.keep, removed)
+    return removed
+
+
+def warn_of_unspoken(removed: unspoken.Removed, corpus: str) -> None:
+    """Say once for each kind what was removed from a corpus's texts, and how to keep it."""
+    for kind in unspoken.KINDS:
+        if kind in removed:
+            n, example = removed[kind]
+            log.warning(
+                "%s: %d %s removed from the texts because they are not spoken, for example %r; "
+                "text.keep: [%s] keeps them",
+                corpus,
+                n,
+                unspoken.KINDS[kind],
+                example,
+                kind,
+            )
 
 
 def with_digits(table: pd.DataFrame) -> pd.DataFrame:
@@ -48,6 +76,15 @@ def _texts(table, settings):
         ],
         dtype=pd.StringDtype(),
     )
+
+
+def _without_speech(table):
+    """Drop the segments whose text became empty."""
+    empty = table["text"].eq("").fillna(False).astype(bool)
+    table.loc[empty, "text"] = pd.NA
+    dropped = empty & table["status"].eq("keep")
+    table.loc[dropped, ["status", "step", "reason"]] = ["drop", "correct", "nothing is spoken"]
+    return table
 
 
 def _without_digits(table):

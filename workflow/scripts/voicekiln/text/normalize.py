@@ -6,12 +6,12 @@ that are not listed here.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from voicekiln.text import lists
+from voicekiln.text import lists, unspoken
 from voicekiln.text.clean import clean
 from voicekiln.text.numbers import in_digits, in_words
 from voicekiln.text.punctuation import in_language, one_form
@@ -29,6 +29,7 @@ class TextSettings:
     numbers: str  # spell | drop | keep
     abbreviations: Mapping[str, str]  # the user's, beside those of the language
     romanize: str | None = None  # uroman | epitran: makes a second text
+    keep: Collection[str] = ()  # of `unspoken.KINDS`: what is not said and stays all the same
 
 
 def normalize(text: str, language: str, settings: TextSettings) -> str:
@@ -38,7 +39,7 @@ def normalize(text: str, language: str, settings: TextSettings) -> str:
     """
     if not settings.normalize:
         return clean(text)
-    text = clean(one_form(clean(GROUPED.sub("", text))))
+    text = unspoken.strip(clean(one_form(clean(GROUPED.sub("", text)))), settings.keep)
     pattern, words = _abbreviations(language, tuple(sorted(settings.abbreviations.items())))
     if pattern:
         text = pattern.sub(lambda match: words[match[0]], text)

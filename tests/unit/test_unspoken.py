@@ -1,0 +1,154 @@
+"""What is written in a text and not said is removed by rule, counted, and kept on request."""
+
+import logging
+
+import pytest
+from corpus_rows import segment, table
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from voicekiln.corpus.texts import spoken, unspoken_in, warn_of_unspoken
+from voicekiln.text.normalize import TextSettings, normalize
+from voicekiln.text.unspoken import KINDS, strip
+
+SETTINGS = TextSettings(True, "native", "spell", {})
+
+
+@pytest.mark.parametrize(
+    "text, left",
+    [
+        ("[door creaks]", ""),
+        ("[Music] Good evening.", "Good evening."),
+        ("Yes [laughs], sure.", "Yes, sure."),
+        ("(sighs) I know.", "I know."),
+        ("I know. (sighs)", "I know."),
+        ("(DOOR OPENS) Hi.", "Hi."),
+        ("(in French) Good day.", "Good day."),
+        ("(both laugh softly)", ""),
+        ("Fine, *laughs* go on.", "Fine, go on."),
+        ("<unk> yes <laugh> no", "yes no"),
+        ("(lacht) Na gut.", "Na gut."),
+        ("(вздыхает) Ладно.", "Ладно."),
+        ("[ሙዚቃ] ሰላም ለዓለም።", "ሰላም ለዓለም።"),
+        ("[موسيقى] صباح الخير", "صباح الخير"),
+        ("（笑）そうです。", "そうです。"),
+        ("【音楽】", ""),
+        ("(笑声) 你好", "你好"),
+        ("{LG} okay", "okay"),
+    ],
+)
+def test_events_in_brackets_are_removed(text, left):
+    removed = {}
+    assert strip(text, removed=removed) == left
+    assert list(removed) == ["events"] and strip(text, ["events"]) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The house (which was red) burned down.",
+        "It was cold (about five degrees) that night.",
+        "(which was red)",
+        "The bank (closed since May) opened.",
+        "Fruit (apples) and bread.",
+        "The corporation (BBC) said so.",
+        "Das Haus (das rote) brannte.",
+        "If x < 5 and y > 3 we stop.",
+        "2 * 3 * 4 is 24",
+        "Note: this is said.",
+        "Warnung: Es ist glatt.",
+        "He said: come in.",
+        "Anna: a life.",
+        "At 10:30 we left.",
+        "-5 degrees",
+        "AT&T and R&D",
+        "... and so on.",
+        "C♯ minor",
+        "ሰላም፡ ለዓለም።",
+        "می\u200cخواهم",
+    ],
+)
+def test_what_is_said_stays(text):
+    removed = {}
+    assert strip(text, removed=removed) == text and not removed
+
+
+@pytest.mark.parametrize(
+    "kind, text, left",
+    [
+        ("markup", "<i>She</i> said &amp; smiled.", "She said & smiled."),
+        ("markup", "a &lt;i&gt;b&lt;/i&gt; c", "a b c"),
+        ("markup", '<font color="#fff">Up</font> and<br/>down', "Up and down"),
+        ("markup", "{\\an8}Up there", "Up there"),
+        ("markup", "That is *really* good", "That is really good"),
+        ("markup", "[T]he end, she walk[ed] home", "The end, she walked home"),
+        ("labels", ">> Who is there?", "Who is there?"),
+        ("labels", "Hi. >> Hello.", "Hi. Hello."),
+        ("labels", ">> Anna: Hi.", "Hi."),
+        ("labels", "MARTHA: Only me.", "Only me."),
+        ("labels", "DR. SMITH (whispering): Hush.", "Hush."),
+        ("labels", "МАРИЯ: Это я.", "Это я."),
+        ("labels", "Speaker 1: Hi.", "Hi."),
+        ("labels", "SPEAKER_00: Hi.", "Hi."),
+        ("labels", "—Hola, ¿qué tal?", "Hola, ¿qué tal?"),
+        ("labels", "- Hello.", "Hello."),
+        ("lyrics", "♪ la la la ♪", ""),
+        ("lyrics", "Hello. ♫ Happy birthday", "Hello."),
+        ("lyrics", "# la la #", ""),
+        ("emoji", "I love it 😀👍", "I love it"),
+        ("emoji", "👨‍👩‍👧‍👦 family 🇪🇹 5️⃣ ok ❤️ 👍🏽", "family ok"),
+        ("emoji", "fine :-) really", "fine really"),
+    ],
+)
+def test_labels_markup_lyrics_and_emoji(kind, text, left):
+    removed = {}
+    assert strip(text, removed=removed) == left
+    assert kind in removed
+    if set(removed) == {kind}:
+        assert strip(text, [kind]) == text
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    text=st.lists(
+        st.sampled_from(
+            "<i> </i> & &amp; [ ] ( ) * ♪ >> - : ANNA laughs x 😀 . , ( sighs ) 5".split()
+        )
+        | st.text(max_size=3),
+        max_size=12,
+    ).map(" ".join)
+)
+def test_it_ends_and_is_done_once(text):
+    left = strip(text)
+    assert strip(left) == left
+    assert strip(text, list(KINDS)).split() == text.split() or strip(text, list(KINDS)) == ""
+
+
+def test_normalising_removes_it_unless_it_is_kept_or_nothing_is_normalised():
+    text = "MARTHA: Only &amp; <b>always</b> me 😀"
+    assert normalize(text, "en", SETTINGS) == "Only and always me"
+    kept = TextSettings(True, "native", "spell", {}, keep=["labels", "emoji"])
+    assert normalize(text, "en", kept) == "MARTHA: Only and always me 😀"
+    assert normalize(text, "en", TextSettings(False, "native", "spell", {})) == text
+
+
+def test_a_segment_of_which_nothing_is_said_is_dropped_and_the_kinds_are_told_once(caplog):
+    rows = [
+        segment("[door creaks]", 0, language="en"),
+        segment("(sighs) MARTHA: Only me.", 4, language="en"),
+        segment("[Music] as I wrote it", 8, language="en", text_source="corrected"),
+    ]
+    found = table(*rows)
+    result = spoken(found, SETTINGS)
+    assert result["status"].tolist() == ["drop", "keep", "keep"]
+    assert result["reason"][0] == "nothing is spoken" and result["text"].isna().tolist()[0]
+    assert result["text"].tolist()[1:] == ["Only me.", "[Music] as I wrote it"]
+    removed = unspoken_in(found, SETTINGS)
+    assert removed == {"events": [2, "[door creaks]"], "labels": [1, "MARTHA:"]}
+    with caplog.at_level(logging.WARNING):
+        warn_of_unspoken(removed, "voice")
+    assert [record.getMessage() for record in caplog.records] == [
+        "voice: 2 bracketed events removed from the texts because they are not spoken, for "
+        "example '[door creaks]'; text.keep: [events] keeps them",
+        "voice: 1 speaker labels and turn marks removed from the texts because they are not "
+        "spoken, for example 'MARTHA:'; text.keep: [labels] keeps them",
+    ]

@@ -1,0 +1,258 @@
+"""What is written in a transcript and not said: events, lyrics, labels of speakers, markup, emoji.
+
+Each kind is recognised by rule (`KINDS`). Square and curly brackets hold events; round ones may
+hold an aside that is said, so they go only where they hold a known word for an event, capitals, or
+stand where a stage direction stands: before a sentence, or as the whole text. The words are those
+of unspoken.tsv: `event` (laughs, Musik), `heading` (what stands before a colon and is said, as in
+"Note: ...") and `opening` (what an aside begins with, as in "(which was red)").
+"""
+
+import html
+import re
+from collections.abc import Collection
+from functools import cache
+from pathlib import Path
+
+from voicekiln.text import lists
+
+TABLE = Path(__file__).with_name("unspoken.tsv")
+KINDS = {  # and what a message calls them
+    "events": "bracketed events",
+    "lyrics": "lyrics",
+    "labels": "speaker labels and turn marks",
+    "markup": "tags, entities and other markup",
+    "emoji": "emoji",
+}
+Removed = dict[str, list]  # by kind: how many, and the first one
+
+INLINE = "i|b|u|s|em|strong|small|big|sub|sup|font|span|ruby|rt|rp|c|v|lang|br|p|div|tt|code|a"
+VALUE = r"(?:\"[^\"<>]*\"|'[^'<>]*'|[^\s\"'<>]+)"
+TAGS = re.compile(
+    rf"</?(?:{INLINE})(?:\.[\w.-]+)*\s*/?>"  # <i>, </font>, <c.yellow>, <br/>
+    rf"|<(?:{INLINE})(?:\s+[\w:-]+\s*=\s*{VALUE})+\s*/?>"  # <font color="red">
+    r"|<(?:v|lang)(?:\.[\w.-]+)*[ \t][^<>]*>"  # <v Anna>
+    r"|<\d[\d:.,]*>"  # <00:00:01.500>
+    r"|<!--[^<>]*-->|\{\\[^{}]*\}",  # {\an8}
+    re.IGNORECASE,
+)
+BREAKS = re.compile(r"</?(?:br|p|div)\b", re.IGNORECASE)
+MARKER = re.compile(r"<([A-Za-z][A-Za-z_-]{1,20})>")  # <laugh>, <unk>
+ENTITY = re.compile(r"&(?:[A-Za-z][A-Za-z0-9]{1,30}|#\d{1,7}|#[xX][0-9A-Fa-f]{1,6});")
+STARRED = re.compile(r"(?<![\w*])(\*{1,3})(?![\s*])([^*]{1,120}?)(?<![\s*])\1(?![\w*])")
+SQUARE = re.compile(r"[\[［【〔]([^\[\]［］【】〔〕]{0,120})[\]］】〕]|\{[^{}\\]{0,120}\}")
+IN_WORD = re.compile(r"(?<=\w)\[([a-z]{1,3})\]|(?<!\w)\[(\w)\](?=\w)")  # walk[ed], [T]he
+ROUND = re.compile(r"[(（]([^()（）]{1,120})[)）]")
+IN_LANGUAGE = re.compile(r"(?:in|auf|en|em|på|на|по)[ -][^\W\d_]{4,}")  # (in French)
+NOTES = "♩♪♫♬\U0001f3b5\U0001f3b6"
+LYRICS = re.compile(rf"[{NOTES}][^{NOTES}]*(?:[{NOTES}]+|$)|^\s*#\s[^#]+\s#\s*$")
+TURN = re.compile(r"(?:^|(?<=\s))>{2,3}(?:\s+|(?=[^\W\d_]))")
+DASH = re.compile(r"^\s*[-–—―]\s*(?=[^\W\d_]|[\"'“‘«„¿¡(\[])")
+LABEL = re.compile(
+    r"^\s*([^\W\d_][\w.'’&#/ -]{0,40}?)\s*(?:[(\[（][^()\[\]（）]{1,30}[)\]）])?"
+    r"\s*(?::\s+|[：፦]\s*)(?=\S)"
+)
+NUMBERED = re.compile(
+    r"(?:speaker|spk|sprecher|sprecherin|locuteur|orador|hablante|говорящий)[ _-]?\w{1,3}",
+    re.IGNORECASE,
+)
+PICTURES = (
+    "\U0001f000-\U0001f1e5\U0001f200-\U0001f3fa\U0001f400-\U0001faff"
+    "\u2600-\u2668\u2670-\u27bf\u23e9-\u23fa\u231a\u231b\u2328\u23cf"
+    "\u2b05-\u2b07\u2b1b\u2b1c\u2b50\u2b55\u303d\u3297\u3299"
+)
+FLAGS = "\U0001f1e6-\U0001f1ff"
+# signs that are pictures only where U+FE0F asks for it: (c), (r), tm, arrows, shapes
+ASKED = "\u00a9\u00ae\u2122\u2139\u203c\u2049\u2194-\u21aa\u2934\u2935\u25aa-\u25fe"
+EMOJI = re.compile(
+    rf"(?:[{FLAGS}]{{1,2}}|[0-9#*]\ufe0f?\u20e3|[{PICTURES}]|[{ASKED}]\ufe0f)"
+    rf"(?:[\ufe0e\ufe0f\u20e3\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]|\u200d[{PICTURES}])*"
+    r"|(?<!\S)[:;=]['’]?-?[)(DPp](?!\S)|(?<!\S)<3(?!\S)"
+)
+ANY = re.compile(rf"[<>&\[［【〔{{(（*{NOTES}#:：፦=;]|^\s*[-–—―]|\u20e3|\ufe0f|[{FLAGS}{PICTURES}]")
+LEADING = re.compile(r"^[\s.,;:!?…،؛]+")
+SPACE_BEFORE = re.compile(r"\s+(?=[.,;:!?…](?:\s|$))")
+EVENT_WORDS = re.compile(r"[^\W\d_と和]+(?:['’-][^\W\d_]+)*")  # the two mean "and"
+ROUNDS = 8
+
+
+def strip(text: str, keep: Collection[str] = (), removed: Removed | None = None) -> str:
+    """`text` without what is not said; "" if nothing else is left.
+
+    Args:
+        text: one line, or what is shown together.
+        keep: kinds that stay, of `KINDS`.
+        removed: takes how many of each kind were removed, and an example.
+    """
+    if not ANY.search(text):
+        return text
+    removed = {} if removed is None else removed
+    given, before = text, None
+    for _ in range(ROUNDS):  # what is removed may uncover more
+        if text == before:
+            break
+        before = text
+        if "markup" not in keep:
+            text = _markup(text, removed)
+        if "lyrics" not in keep:
+            text = LYRICS.sub(_counting(removed, "lyrics", " "), text)
+        if "events" not in keep:
+            text = _events(text, removed)
+        if "labels" not in keep:
+            text = label(text, removed)[0]
+        if "emoji" not in keep:
+            text = EMOJI.sub(_counting(removed, "emoji", " "), text)
+    if text == given:
+        return text
+    if not LEADING.match(given):
+        text = LEADING.sub("", text)
+    text = SPACE_BEFORE.sub("", " ".join(text.split()))
+    return text if any(c.isalnum() for c in text) else ""
+
+
+def count(removed: Removed, kind: str, what: str, n: int = 1) -> None:
+    """Note that `n` of a kind were removed, of which `what` is one."""
+    found = removed.setdefault(kind, [0, " ".join(what.split())[:60]])
+    found[0] += n
+
+
+def merge(removed: Removed, more: Removed) -> None:
+    """Add what `count` noted elsewhere."""
+    for kind, (n, example) in more.items():
+        count(removed, kind, example, n)
+
+
+def label(
+    text: str, removed: Removed | None = None, names: Collection[str] | None = None
+) -> tuple[str, str | None]:
+    """`text` without the marks of a turn and the label of a speaker before it, and that speaker.
+
+    Args:
+        names: labels that are speakers, as known from other texts; None: without them, only what
+            is in capitals, numbered (Speaker 1) or follows `>>` is one.
+    """
+    removed = {} if removed is None else removed
+    text, n_turns = TURN.subn(_counting(removed, "labels", ""), text)
+    text = DASH.sub(_counting(removed, "labels", ""), text)
+    found = LABEL.match(text)
+    if found is None:
+        return text, None
+    name = found[1].strip()
+    known = name in names if names is not None else False
+    if not (known or is_label(name) or (n_turns and is_name(name))):
+        return text, None
+    count(removed, "labels", found[0])
+    return text[found.end() :], name
+
+
+def is_label(name: str) -> bool:
+    """Whether what stands before a colon names a speaker by its form alone."""
+    if NUMBERED.fullmatch(name):
+        return True
+    cased = [c for c in name if c.isupper() or c.islower()]
+    capitals = all(c.isupper() for c in cased) and re.search(r"[^\W\d_]{3}", name)
+    return bool(cased and capitals) and is_name(name)
+
+
+def is_name(name: str) -> bool:
+    """Whether what stands before a colon may name a speaker."""
+    words = name.casefold().split()
+    return bool(words) and len(words) <= 4 and not any(word in _words("heading") for word in words)
+
+
+def _markup(text, removed):
+    text = TAGS.sub(lambda match: _tag(removed, match), text)
+    text = ENTITY.sub(lambda match: _unescaped(removed, match), text)
+    text = IN_WORD.sub(lambda match: _bare(removed, match[0], match[1] or match[2]), text)
+    return STARRED.sub(
+        lambda match: match[0] if _is_event(match[2]) else _bare(removed, match[0], match[2]), text
+    )
+
+
+def _events(text, removed):
+    for pattern in (STARRED, MARKER):
+        text = pattern.sub(
+            lambda match: _gone(removed, match) if _is_event(match[match.lastindex]) else match[0],
+            text,
+        )
+    text = SQUARE.sub(
+        lambda match: (
+            match[0] if IN_WORD.match(match.string, match.start()) else _gone(removed, match)
+        ),
+        text,
+    )
+    return ROUND.sub(
+        lambda match: _gone(removed, match) if _is_direction(match) else match[0], text
+    )
+
+
+def _is_event(words):
+    """Whether a word for an event is among a few words."""
+    words = EVENT_WORDS.findall(words.casefold())
+    if not words or len(words) > 4 or words[0] in _words("opening"):
+        return False
+    return any(word in _words("event") for word in words)
+
+
+def _is_direction(match):
+    """Whether round brackets hold an event rather than an aside that is said."""
+    words, before = match[1].strip(), match.string[: match.start()].rstrip()
+    after = match.string[match.end() :].strip()
+    starts_sentence = not before or before[-1] in ".?!…"
+    if starts_sentence and IN_LANGUAGE.fullmatch(words):
+        return True
+    if not words or words.casefold().split()[0] in _words("opening"):
+        return False
+    n_words = len(words.split())
+    if n_words <= 3 and _is_event(words):
+        return True
+    cased = [c for c in words if c.isupper() or c.islower()]
+    capitals = all(c.isupper() for c in cased) and (len(cased) > 4 or (n_words > 1 and cased))
+    if capitals:
+        return True
+    if re.search(r"[.?!,;]", words) or not any(c.isalpha() for c in words):
+        return False
+    if not before and not after:
+        return n_words <= 8
+    small = words[0].islower() and n_words <= 4
+    if starts_sentence and after:
+        return small and (after[0].isupper() or after[0] in "\"'“¿¡[")
+    ends = words.split()[0], words.split()[-1]
+    return starts_sentence and small and any(end.endswith(("s", "ing")) for end in ends)
+
+
+def _gone(removed, match):
+    count(removed, "events", match[0])
+    return " "
+
+
+def _tag(removed, match):
+    count(removed, "markup", match[0])
+    return " " if BREAKS.match(match[0]) else ""
+
+
+def _bare(removed, marked, words):
+    count(removed, "markup", marked)
+    return words
+
+
+def _unescaped(removed, match):
+    sign = html.unescape(match[0])
+    if sign == match[0]:
+        return sign
+    count(removed, "markup", match[0])
+    return " " if sign in "\u00a0\u00ad\n\r\t" else sign
+
+
+def _counting(removed, kind, instead):
+    def replace(match):
+        count(removed, kind, match[0])
+        return instead
+
+    return replace
+
+
+@cache
+def _words(kind):
+    """The words of a kind, of all languages."""
+    rows = (row["words"].split() for row in lists.rows(TABLE) if row["kind"] == kind)
+    return frozenset(word for words in rows for word in words)
