@@ -142,7 +142,8 @@ def main() -> None:
     lengths_s = recordings(args.folders or usual)
     rounds = max(1, int(np.ceil(60 * args.minutes / sum(lengths_s.values()))))
     ways = {
-        "ours, webrtcvad (default)": ours("webrtcvad"),
+        "ours, auto (default)": ours("auto"),
+        "ours, webrtcvad": ours("webrtcvad"),
         "ours, silero": ours("silero"),
         "pydub, step 1 ms (default)": by_pydub(1),
         "pydub, step 10 ms": by_pydub(10),

@@ -204,9 +204,9 @@ def packages_to_normalize(wildcards):
 
 
 def network_to_segment(wildcards):
-    """Params: version of the network that finds the corpus's speech, where one does."""
-    silero = CORPORA[wildcards.corpus]["segment"]["engine"] == "silero"
-    return metadata.version("silero-vad") if silero else None
+    """Params: version of the network that may find the corpus's speech."""
+    engine = CORPORA[wildcards.corpus]["segment"]["engine"]
+    return None if engine == "webrtcvad" else metadata.version("silero-vad")
 
 
 def romanizer_versions(wildcards):

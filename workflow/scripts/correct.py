@@ -8,6 +8,7 @@ from voicekiln import job, tables
 from voicekiln.corpus import corrections, merge, texts, trust
 from voicekiln.corpus.losses import check_losses, check_total
 from voicekiln.corpus.quality import concerns
+from voicekiln.corpus.segments import by_engine
 from voicekiln.store.files import write_atomic
 from voicekiln.text.normalize import TextSettings
 
@@ -24,6 +25,7 @@ def main(smk):
     for concern in [*check_total(recordings, least_s, smk.wildcards.corpus), *concerns(recordings)]:
         log.warning("%s", concern)
     segments = merge.merge_segments([Path(path) for path in smk.input.segments], recordings)
+    log.info("%s", by_engine(segments))
     acoustics = merge.merge_acoustics([Path(path) for path in smk.input.acoustics], segments)
     given = corrections.read(next(iter(smk.input.corrections), None))
     copies = corrections.names_of_copies(recordings)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from voicekiln import job, tables
 from voicekiln.audio import segment as cutting
-from voicekiln.corpus.segments import cut, distinct, given, speaking, statistics
+from voicekiln.corpus.segments import by_engine, cut, distinct, given, speaking, statistics
 from voicekiln.provenance import to_json
 from voicekiln.store.items import Store
 
@@ -48,12 +48,13 @@ def main(smk):
         events.update(record["events"])
         if not record["segments"]:
             silent.append(recording["path"])
-        rows += segment_rows(recording, known, spans, record["segments"])
-        rows += [
+        found = list(segment_rows(recording, known, spans, record["segments"]))
+        found += [
             row_of(recording, {"start": start, "end": end})
             | {"status": "drop", "step": "segment", "reason": "too little speech"}
             for start, end in record["dropped"]
         ]
+        rows += [row | {"vad": record["engine"]} for row in found]
     log.info("%d recordings, %d segments, %d items computed", len(recordings), len(rows), computed)
     kept = [row for row in rows if row["status"] == "keep"]
     seconds = [(row["end"] - row["start"]) / row["rate_hz"] for row in kept]
@@ -63,6 +64,7 @@ def main(smk):
     for concern in concerns:
         log.warning("%s", concern)
     table = tables.frame(rows, tables.SEGMENTS)
+    log.info("%s", by_engine(table))
     tables.write(table, Path(smk.output.table), tables.SEGMENTS, store)
 
 

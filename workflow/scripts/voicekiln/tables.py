@@ -81,6 +81,7 @@ SEGMENTS = {
     "agreement": F,  # 1 - CER between two decodes or two models; of three, with the two others
     "chars_per_s": F,  # letters and digits of `text` a second
     "trust": F,  # 0 ... 1, all of the above together: corpus/trust.py
+    "vad": S,  # webrtcvad | silero: what found the speech of its recording
     "forced_cut": S,  # start | end | both: cut inside speech, there was no pause
     "level_db": F,  # RMS, dB re full scale
     "silence_share": F,

@@ -16,11 +16,12 @@ import soxr
 from scipy import ndimage
 
 from voicekiln.audio import silero, vad
+from voicekiln.audio.auto_vad import AutoVad
 from voicekiln.audio.vad import FRAMES_PER_S
 from voicekiln.errors import UserError
 from voicekiln.provenance import sha256_file
 
-VERSION = 5
+VERSION = 6
 BLOCK_S = 10  # a whole number, see vad.levels_db
 MIN_DIP_FRAMES = 3
 MIN_UNPADDED_S = 0.2
@@ -34,6 +35,7 @@ EVENTS = (
     *("extended", "short", "dropped"),
 )
 OF_ENGINE = {"webrtcvad": {"aggressiveness", "frame_ms"}, "silero": {"onset", "offset"}}
+OF_ENGINE["auto"] = set().union(*OF_ENGINE.values())
 
 Span = tuple[int, int]  # start, end; end exclusive
 
@@ -47,7 +49,7 @@ class SegmentSettings:
     merge_gap_s: float  # speech across a shorter pause may be joined
     pad_s: float  # silence kept at both ends, as far as there is some
     drop_below_s: float  # less speech than this between two pauses is a click or a cough
-    engine: str  # webrtcvad | silero
+    engine: str  # auto | webrtcvad | silero
     onset: float  # of silero: probability from which speech begins
     offset: float  # of silero: probability below which it ends
     aggressiveness: int  # of webrtcvad, 0 to 3
@@ -77,6 +79,7 @@ class SegmentResult:
     speech: list[list[int]]  # speech within the spans
     dropped: list[list[int]]  # speech that is in no span, being shorter than drop_below_s
     events: dict[str, int]  # how often what was done, EVENTS; none where the spans were known
+    engine: str  # webrtcvad | silero: what found the speech
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ class Frames:
     flags: np.ndarray  # `[n_frames]` bool: speech
     rate_hz: int
     n_samples: int
+    engine: str = "webrtcvad"  # what found the speech
 
 
 def segment(flac: Path, settings: SegmentSettings, clipped: Iterable[list[int]]) -> SegmentResult:
@@ -158,20 +162,27 @@ def read_frames(flac: Path, settings: SegmentSettings) -> Frames:
     if detector.reach_frames:  # a network is late by some hundredths; the levels know better
         speech = ndimage.binary_dilation(speech, np.ones(2 * detector.reach_frames + 1))
     speech &= levels > vad.threshold_db(levels, settings.energy_share)
-    return Frames(levels, speech, rate_hz, n_samples)
+    engine = detector.engine if settings.engine == "auto" else settings.engine
+    return Frames(levels, speech, rate_hz, n_samples, engine)
 
 
 def _detector(settings):
-    if settings.engine == "silero":
+    def webrtcvad():
+        return vad.WebRtcVad(settings.aggressiveness, settings.frame_ms)
+
+    def network():
         return silero.SileroVad(settings.onset, settings.offset)
-    return vad.WebRtcVad(settings.aggressiveness, settings.frame_ms)
+
+    if settings.engine == "auto":
+        return AutoVad(webrtcvad, network, settings.energy_share)
+    return network() if settings.engine == "silero" else webrtcvad()
 
 
 def identity(settings: SegmentSettings) -> dict[str, object]:
     """What the segments depend on beside the audio: settings, version, the network's file."""
     others = set().union(*OF_ENGINE.values()) - OF_ENGINE[settings.engine]
     used = {name: value for name, value in asdict(settings).items() if name not in others}
-    network = sha256_file(silero.model_path()) if settings.engine == "silero" else None
+    network = None if settings.engine == "webrtcvad" else sha256_file(silero.model_path())
     return {"settings": used, "version": VERSION, "network": network}
 
 
@@ -357,6 +368,7 @@ def _result(frames, spans, regions, dropped, events, clipped):
         speech=in_samples([region for region in regions if region not in left_out]),
         dropped=in_samples(dropped),
         events=dict(sorted(events.items())),
+        engine=frames.engine,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import soundfile
 
 from voicekiln.asr.hypothesis import MAX_S
@@ -19,6 +20,7 @@ FEW = 0.1  # share of the recorded time
 LOW_MEAN_S = 2.0
 MANY_REGIONS = 10  # a segment, more than one a second
 HEAR = {
+    "auto": "a smaller segment.energy_share, onset, offset or aggressiveness hears more",
     "webrtcvad": (
         "a smaller segment.energy_share or aggressiveness hears more, engine: silero also hears "
         "through noise and music"
@@ -124,7 +126,8 @@ def cut(
     clipped: Sequence[list[int]],
     settings: cutting.SegmentSettings,
 ) -> dict:
-    """The record of a recording's segments: `segments`, speech `dropped` by the cutting, `events`.
+    """The record of a recording's segments: `segments`, speech `dropped` by the cutting, `events`,
+    and the `engine` that found the speech.
 
     Args:
         audio: the store of normalised audio.
@@ -150,7 +153,19 @@ def cut(
             result.spans, result.forced, result.measures, hashes, strict=True
         )
     ]
-    return {"segments": segments, "events": dict(result.events), "dropped": result.dropped}
+    return {
+        "segments": segments,
+        "events": dict(result.events),
+        "dropped": result.dropped,
+        "engine": result.engine,
+    }
+
+
+def by_engine(segments: pd.DataFrame) -> str:
+    """How many recordings of `segments` (`tables.SEGMENTS`) each engine found the speech in."""
+    engines = segments.drop_duplicates(["root", "path"])["vad"].value_counts().sort_index()
+    counts = ", ".join(f"{n} by {engine}" for engine, n in engines.items())
+    return f"speech was found in {engines.sum()} recordings: {counts or 'none'}"
 
 
 def statistics(
