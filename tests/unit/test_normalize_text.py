@@ -71,7 +71,7 @@ def test_what_is_spoken(language, text, spoken):
 
 def test_the_users_abbreviations_come_before_those_of_the_language():
     settings = TextSettings(True, "native", "spell", {"Dr.": "Drive", "VK": "VoiceKiln"})
-    assert normalize("VK on Elm Dr.", "en", settings) == "VoiceKiln on Elm Drive"
+    assert normalize("VK on Elm Dr.", "en", settings) == "VoiceKiln on Elm Drive."
 
 
 def test_numbers_may_stay_and_all_of_it_may_be_left_alone():

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from voicekiln import extras
 from voicekiln.config import resolve
 from voicekiln.errors import UserError
-from voicekiln.text.romanize import LANGUAGES, knows, romanize
+from voicekiln.text.languages import TABLE
+from voicekiln.text.romanize import knows, romanize
 
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 AMHARIC = ("ሰላም ለዓለም። እንዴት ነህ፣ ወንድሜ?", "am")
@@ -58,7 +59,7 @@ def test_epitran_writes_phonemes_whatever_punctuation_follows(text, language, ph
 def test_epitran_has_what_the_table_names():
     from epitran import Epitran
 
-    with open(LANGUAGES, encoding="utf-8", newline="") as file:
+    with open(TABLE, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     assert len({row["language"] for row in rows}) == len(rows)
     folder = importlib.util.find_spec("epitran").submodule_search_locations[0]

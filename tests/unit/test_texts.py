@@ -49,3 +49,10 @@ def test_second_texts_are_made_of_kept_texts_alone():
     made = texts(*ROWS, romanize="uroman")["romanized"]
     expected = ["It is five kilometers.", "At 12:30 it is.", "At 12:45.", "B2B “so”"]
     assert made.dropna().tolist() == expected and made.isna().tolist() == [False] * 4 + [True] * 2
+
+
+def test_a_language_without_rules_is_named_once(caplog):
+    rows = [segment("a 5", 0, language="xyz"), segment("b", 4, language="xyz")]
+    texts(*rows, segment("c", 8, language="en"), segment(None, 12, language="qqq"))
+    [record] = caplog.records
+    assert "language xyz of 2 texts" in record.getMessage()

@@ -15,6 +15,7 @@ from voicekiln import extras, families, filekinds
 from voicekiln.errors import UserError
 from voicekiln.families import foreign
 from voicekiln.text import romanize
+from voicekiln.text.languages import short_code
 
 # values of a corpus's `transcripts` that are no path
 TRANSCRIPT_WORDS = (None, "sidecar", "ignore")
@@ -56,6 +57,8 @@ def resolve(config: Mapping[str, Any], schema: Path) -> dict[str, Any]:
     rules = yaml.safe_load(Path(schema).read_text(encoding="utf-8"))
     problems = [line for error in _Filling(rules).iter_errors(filled) for line in _explain(error)]
     if not problems:
+        for section in _with_a_language(filled):
+            section["language"] = short_code(section["language"])
         problems = list(_cross_checks(filled))
     if problems:
         raise UserError("the configuration cannot be used:\n  " + "\n  ".join(problems))
@@ -71,6 +74,14 @@ def _train_sections(config: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         train = run.get("train") if isinstance(run, dict) else None
         if isinstance(train, dict):
             yield train
+
+
+def _with_a_language(config: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The sections that name a language."""
+    for corpus in config["corpora"].values():
+        for section in (corpus, corpus["transcribe"]):
+            if section["language"] is not None:  # `auto` is no code and stays
+                yield section
 
 
 def _dotted(parts) -> str:

@@ -8,13 +8,13 @@ header (F5-TTS, Coqui); Kaldi data directories (kaldi-asr.org/doc/data_prep.html
 import csv
 import json
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from voicekiln.errors import UserError
+from voicekiln.text.languages import CODE, short_code
 
 SUFFIXES = {".jsonl", ".json", ".csv", ".tsv"}
 # the names that are looked for, in this order
@@ -153,17 +153,16 @@ def _first(fields, keys):
 
 
 def language_code(code: str | None, where: str) -> str | None:
-    """The language of a code or locale: `sv-SE` is `sv` to a recogniser.
+    """The language of a code or locale: `sv-SE` and `swe` are `sv` to a recogniser.
 
     Raises:
         UserError: no such code.
     """
     if code is None:
         return None
-    language = re.split("[-_]", str(code))[0].lower()
-    if not re.fullmatch("[a-z]{2,3}", language):
+    if not CODE.fullmatch(str(code)):
         raise UserError(f"{where}: expected a language's code such as am or en, found {code!r}")
-    return language
+    return short_code(str(code))
 
 
 def _channel(value, where):

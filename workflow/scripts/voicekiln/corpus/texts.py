@@ -8,6 +8,7 @@ from voicekiln.corpus.corrections import uphold
 from voicekiln.tables import missing
 from voicekiln.text import unspoken
 from voicekiln.text.clean import clean
+from voicekiln.text.languages import is_listed, short_code
 from voicekiln.text.normalize import TextSettings, normalize
 from voicekiln.text.numbers import n_digits
 from voicekiln.text.romanize import romanize
@@ -23,6 +24,7 @@ def spoken(table: pd.DataFrame, settings: TextSettings) -> pd.DataFrame:
     ([door creaks]) become null and their segments are dropped.
     """
     table = table.copy()
+    _report_unlisted(table)
     table["text"] = _texts(table, settings)
     table = _without_speech(table)
     if settings.numbers == "drop":
@@ -61,6 +63,20 @@ def with_digits(table: pd.DataFrame) -> pd.DataFrame:
     kept = table[(table["status"] == "keep") & table["text"].notna()]
     counts = kept["text"].map(n_digits).astype("int64")
     return kept.assign(n_digits=counts)[counts > 0]
+
+
+def _report_unlisted(table):
+    """Warn about languages for which nothing is normalised."""
+    kept = table.loc[table["text"].notna(), "language"].dropna()
+    for language, n_texts in kept.value_counts().sort_index().items():
+        if not is_listed(short_code(language)):
+            log.warning(
+                "No rules are known for the language %s of %d texts: their numbers stay in digits, "
+                "their abbreviations and punctuation as they are; check the code (ISO 639), or "
+                "list them in text.abbreviations",
+                language,
+                n_texts,
+            )
 
 
 def _texts(table, settings):

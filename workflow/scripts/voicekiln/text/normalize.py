@@ -8,15 +8,15 @@ that are not listed here.
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
-from voicekiln.text import lists, unspoken
+from voicekiln.text import unspoken
+from voicekiln.text.abbreviations import write_out
 from voicekiln.text.clean import clean
+from voicekiln.text.forms import ordinary_letters
+from voicekiln.text.languages import short_code
 from voicekiln.text.numbers import in_digits, in_words
 from voicekiln.text.punctuation import in_language, one_form
 
-ABBREVIATIONS = Path(__file__).with_name("abbreviations.tsv")
 GROUPED = re.compile("(?<=\\d)[\u00a0\u2009\u202f](?=\\d{3}(?!\\d))")  # 12 345, never split
 
 
@@ -39,24 +39,10 @@ def normalize(text: str, language: str, settings: TextSettings) -> str:
     """
     if not settings.normalize:
         return clean(text)
-    text = unspoken.strip(clean(one_form(clean(GROUPED.sub("", text)))), settings.keep)
-    pattern, words = _abbreviations(language, tuple(sorted(settings.abbreviations.items())))
-    if pattern:
-        text = pattern.sub(lambda match: words[match[0]], text)
-    text = in_digits(text)
+    language = short_code(language)
+    text = clean(one_form(clean(GROUPED.sub("", ordinary_letters(text)))))
+    text = unspoken.strip(text, settings.keep)
+    text = in_digits(write_out(text, language, settings.abbreviations))
     if settings.numbers != "keep":
         text = in_words(text, language)
     return in_language(clean(text), language, settings.punctuation)
-
-
-@cache
-def _abbreviations(language, users):
-    """A pattern that finds the abbreviations, and what each stands for."""
-    found = [row for row in lists.rows(ABBREVIATIONS) if row["language"] == language]
-    words = {row["short"]: row["long"] for row in found}
-    words |= dict(users)
-    if not words:
-        return None, {}
-    longest_first = sorted(words, key=lambda short: (-len(short), short))
-    pattern = "|".join(re.escape(short) for short in longest_first)
-    return re.compile(rf"(?<!\w)(?:{pattern})(?!\w)"), words

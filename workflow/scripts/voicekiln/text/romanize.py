@@ -9,14 +9,12 @@ import unicodedata
 from collections.abc import Callable, Iterable
 from functools import cache
 from itertools import groupby
-from pathlib import Path
 
 from voicekiln import extras
 from voicekiln.errors import UserError
-from voicekiln.text import lists
+from voicekiln.text import languages
 from voicekiln.text.clean import JOINERS, clean
 
-LANGUAGES = Path(__file__).with_name("languages.tsv")
 UROMAN_CACHE = 1 << 16  # words
 Romanizer = Callable[[str, str], str | None]
 
@@ -44,27 +42,27 @@ def romanize(texts: Iterable[tuple[str, str]], tool: str) -> list[str | None]:
 
 def knows(tool: str, language: str) -> bool:
     """Whether the tool can read this language (ISO 639)."""
-    return tool == "uroman" or bool(_codes("epitran").get(language))
+    return tool == "uroman" or bool(languages.column("epitran").get(language))
 
 
 def _uroman() -> Romanizer:
     from uroman import Uroman
 
-    tool, codes = Uroman(cache_size=UROMAN_CACHE), _codes("iso639_3")
+    tool, codes = Uroman(cache_size=UROMAN_CACHE), languages.column("iso639_3")
     return lambda text, language: clean(tool.romanize_string(text, lcode=codes.get(language)))
 
 
 def _epitran() -> Romanizer:
     from epitran import Epitran
 
-    tools = cache(Epitran)
+    tools, codes = cache(Epitran), languages.column("epitran")
 
     @cache
     def said(word, code):
         return tools(code).transliterate(word)
 
     def one(text, language):
-        code = _codes("epitran").get(language)
+        code = codes.get(language)
         if not code:
             return None
         # word by word: punctuation at a word changes what its rules make of it
@@ -76,9 +74,3 @@ def _epitran() -> Romanizer:
 
 def _is_spoken(character):
     return unicodedata.category(character)[0] in "LM" or character in JOINERS
-
-
-@cache
-def _codes(column):
-    """What a language is called in this column of the table."""
-    return {row["language"]: row[column] for row in lists.rows(LANGUAGES)}

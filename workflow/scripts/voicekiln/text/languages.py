@@ -1,0 +1,47 @@
+"""Language codes: the two-letter codes of Whisper and of the tables beside this module.
+
+languages.tsv lists each language with its ISO 639-3 code and other codes in use for it: the
+bibliographic ones of ISO 639-2, members of a macrolanguage, codes that were withdrawn.
+"""
+
+import re
+from functools import cache
+from pathlib import Path
+
+from voicekiln.text import lists
+
+TABLE = Path(__file__).with_name("languages.tsv")
+CODE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8})*")  # with a region or script: en-US
+
+
+def short_code(code: str) -> str:
+    """The code that the tables use for a language: `de` for `deu`, `ger`, `DE` and `de-AT`.
+
+    A language that no table lists keeps its own code, in lower case and without its region.
+    """
+    language = re.split("[-_]", code.strip())[0].lower()
+    return _codes().get(language, language)
+
+
+def is_listed(code: str) -> bool:
+    """Whether the tables know the language of a code that `short_code` returned."""
+    return code in _languages()
+
+
+def column(name: str) -> dict[str, str]:
+    """What each language is called in this column of the table."""
+    return {row["language"]: row[name] for row in lists.rows(TABLE)}
+
+
+@cache
+def _languages():
+    return frozenset(row["language"] for row in lists.rows(TABLE))
+
+
+@cache
+def _codes():
+    codes = {}
+    for row in lists.rows(TABLE):
+        for code in (row["iso639_3"], *row["other_codes"].split()):
+            codes.setdefault(code, row["language"])
+    return codes
