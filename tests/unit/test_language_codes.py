@@ -5,7 +5,7 @@ from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 from voicekiln.config import resolve
-from voicekiln.corpus.layouts import language_code
+from voicekiln.corpus.entries import language_code
 from voicekiln.errors import UserError
 from voicekiln.text import lists
 from voicekiln.text.languages import TABLE, is_listed, short_code
@@ -49,7 +49,7 @@ def test_no_code_stands_for_two_languages(row):
 
 @pytest.mark.parametrize("code", ["english", "e", "", "12", "en US"])
 def test_what_is_no_code_is_named(code):
-    with pytest.raises(UserError, match=r"list\.csv, line 3: expected a language's code"):
+    with pytest.raises(UserError, match=r"list\.csv, line 3: expected a language code"):
         language_code(code, "list.csv, line 3")
 
 

@@ -82,7 +82,8 @@ def sources(corpus):
     transcripts = section["transcripts"]
     if transcripts not in configuration.TRANSCRIPT_WORDS:
         transcripts = located(transcripts)
-    keys = ("language", "speaker", "path_pattern", "transcript_column", "textgrid_tier")
+    keys = ("language", "speaker", "path_pattern", "textgrid_tier")
+    keys += ("transcript_column", "columns")
     return canonical(
         {key: section[key] for key in (*keys, "shards")}
         | {"audio": [located(path) for path in audio], "transcripts": transcripts}
@@ -188,7 +189,7 @@ def gpus_to_transcribe(wildcards):
 
 def corrections(wildcards):
     """Input: the user's corrections, where there are any."""
-    path = CORPORA[wildcards.corpus]["corrections"]
+    path = located(CORPORA[wildcards.corpus]["corrections"] or "")
     return [path] if path and Path(path).exists() else []
 
 

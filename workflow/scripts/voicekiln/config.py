@@ -1,6 +1,7 @@
 """The configuration: checked against its schema, filled with defaults, paths found."""
 
 import difflib
+import os
 import re
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
@@ -246,8 +247,9 @@ def locate(path: str, basedir: Path) -> str:
     """Where a path of the configuration lies.
 
     Relative paths belong to the working directory; what the project ships (`resources/...`) is
-    found beside the workflow when the working directory has no such file.
+    found beside the workflow when the working directory has no such file. `~` is the home folder.
     """
+    path = os.path.expanduser(path)
     if Path(path).is_absolute() or Path(path).exists():
         return path
     shipped = Path(basedir) / path

@@ -1,6 +1,7 @@
 """The recordings of a corpus: found in folders or lists, dealt into shards.
 
-A row has `root`, `path`, `bytes`, `mtime_ns`, `speaker`, `language` and, or null:
+A row has `source` (which of the corpus's `audio` it is from, counted from 0), `root` (the folder
+that is), `path` (from there), `bytes`, `mtime_ns`, `speaker`, `language` and, or null:
 - `known`: the text that is given, a list of `{"start_s", "end_s", "text"}` (both times null: the
   text is that of the whole recording; a null text is to be transcribed; with `speaker`, `language`
   where they change within it, and with `channel`, counted from 0 or null, where a list names one);
@@ -9,61 +10,84 @@ A row has `root`, `path`, `bytes`, `mtime_ns`, `speaker`, `language` and, or nul
 - `fault`: why the recording cannot be used.
 """
 
+import bisect
+import gc
 import hashlib
 import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from voicekiln.audio.probe import AUDIO_SUFFIXES
-from voicekiln.corpus import layouts, sidecars
-from voicekiln.corpus.layouts import Entry, language_code
+from voicekiln.corpus import kaldi, lists, names, sidecars, speakers
+from voicekiln.corpus.entries import Entry, language_code
 from voicekiln.errors import UserError
 from voicekiln.provenance import sha256_json
 
 # lists of texts that a folder may bring (LJSpeech, Hugging Face)
 FOLDER_LISTS = ("metadata.csv", "metadata.jsonl")
-# folders that name no speaker
-GENERIC_FOLDERS = {"wav", "wavs", "audio", "audios", "clips", "flac", "mp3", "raw", "recordings"}
 SHOWN = 3
 
 
 def list_recordings(
     corpus: Mapping[str, Any], default_speaker: str, note: Callable[[str], None] | None = None
 ) -> list[dict]:
-    """All recordings of a corpus, in the order of root and path.
+    """All recordings of a corpus, in the order of source and path.
 
     A file that several sources name is one recording, with the texts of all of them.
 
     Args:
         corpus: the corpus's section of the configuration.
-        default_speaker: who speaks where neither the configuration, a list nor a folder says.
-        note: takes what the user should know and nothing stops for, a line each.
+        default_speaker: who speaks unless the configuration, a list or a folder names somebody.
+        note: takes what the user should know, a line each.
 
     Raises:
         UserError: a source is not there, is wrong, or holds nothing that can be used.
     """
-    note = note or (lambda text: None)
+    with _without_collector():
+        return _list_recordings(corpus, default_speaker, note or (lambda text: None))
+
+
+@contextmanager
+def _without_collector():
+    """Rows by the hundred thousand hold no cycles, and the garbage collector would look for some in
+    them again and again, which takes longer than reading the list."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _list_recordings(corpus, default_speaker, note):
     roots = [corpus["audio"]] if isinstance(corpus["audio"], str) else list(corpus["audio"])
     found: dict[str, dict] = {}
-    for root in roots:
+    for source, root in enumerate(roots):
         for row in _source(root, corpus, note):
+            row["source"] = source
             path = os.path.abspath(os.path.join(row["root"], row["path"]))
             first = found.setdefault(path, row)
             if first is not row:
                 _join(first, row)
-    rows = sorted(found.values(), key=lambda row: (row["root"], row["path"]))
+    rows = sorted(found.values(), key=lambda row: (row["source"], row["path"]))
     if not rows:
         raise UserError(
             f"{', '.join(roots)}: no recording found. Looked for files ending in "
             f"{' '.join(sorted(AUDIO_SUFFIXES))}, in all subfolders."
         )
     _give_texts(rows, corpus, note)
-    for row in rows:
-        _say_who(row, corpus, default_speaker)
+    _say_who(rows, corpus, default_speaker, note)
     return rows
+
+
+def folder_of(source: str) -> str:
+    """The folder that the paths of a source's recordings start from: it, or that of the list."""
+    return source if os.path.isdir(source) else os.path.dirname(source) or "."
 
 
 def require_texts(rows: list[dict], corpus: str) -> None:
@@ -110,29 +134,60 @@ def printable(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
+def _choice(corpus) -> lists.Choice:
+    """What the configuration says about the columns of lists."""
+    columns = {key: said for key, said in corpus.get("columns", {}).items() if said != "auto"}
+    if corpus["transcript_column"] is not None and "text" in columns:
+        raise UserError(
+            "both transcript_column and columns.text are set for a corpus; leave one of them out"
+        )
+    return lists.Choice(corpus["transcript_column"], columns)
+
+
 def _source(root: str, corpus: Mapping[str, Any], note) -> Iterable[dict]:
     """The rows of one folder or list; texts that come with it are their `known`."""
     path = Path(root)
-    column = corpus["transcript_column"]
     if (path / "wav.scp").is_file():
-        return _listed(layouts.kaldi(path, note), path)
+        return _listed(kaldi.entries(path, note), names.Folder(root))
     if path.is_dir():
-        lists: list[str] = []
-        rows = list(_scan(root, lists, note))
-        for name in sorted(lists) if corpus["transcripts"] is None else []:
-            below = [row for row in rows if row["path"].startswith(os.path.dirname(name) + "/")]
-            try:
-                _attach(below if "/" in name else rows, path / name, column, note)
-            except layouts.NoList as error:  # something else of that name
-                note(f"{error}; it is not used")
+        found: list[str] = []
+        rows = sorted(_scan(root, found, note), key=lambda row: row["path"])
+        if corpus["transcripts"] is None:
+            _attach_folder_lists(rows, path, sorted(found), corpus, note)
         return rows
-    if path.is_file() and path.suffix.lower() in layouts.SUFFIXES:
-        return _listed(layouts.entries(path, column), path.parent)
+    suffix = path.suffix.lower()
+    if path.is_file() and suffix in AUDIO_SUFFIXES:
+        return [_row(folder_of(root), path.name, path.stat())]
+    if path.is_file() and suffix in lists.SUFFIXES:
+        folder = names.Folder(folder_of(root))
+        read = lists.read(path, _choice(corpus), folder.holds, note)
+        note(read.summary)
+        return _listed(read.entries, folder)
+    found_as = "is neither" if path.exists() else "does not exist"
     raise UserError(
-        f"{root}: expected a folder with recordings or a manifest "
-        f"({', '.join(sorted(layouts.SUFFIXES))}); it is not there. Correct `audio` in "
-        "the configuration; relative paths start at the working directory."
+        f"{root}: {found_as}; expected a folder with recordings, a recording or a list of them "
+        f"({', '.join(sorted(lists.SUFFIXES))}). Correct `audio` in the configuration; relative "
+        "paths start at the working directory."
     )
+
+
+def _attach_folder_lists(rows, root: Path, found: list[str], corpus, note) -> None:
+    """Give the recordings of a folder the texts of the lists in it."""
+    paths = [row["path"] for row in rows]
+    summaries = []
+    for name in found:
+        folder = os.path.dirname(name)
+        first, last = 0, len(rows)
+        if folder:  # "0" is what follows "/"
+            first, last = (bisect.bisect_left(paths, folder + end) for end in "/0")
+        try:
+            summaries.append(_attach(rows[first:last], root / name, _choice(corpus), note))
+        except lists.NoList as error:  # something else of that name
+            note(f"{error}; it is not used")
+    for summary in summaries[:SHOWN]:
+        note(summary)
+    if len(summaries) > SHOWN:
+        note(f"{root}: {len(summaries) - SHOWN} more lists were read")
 
 
 def _scan(root: str, lists: list[str], note) -> Iterator[dict]:
@@ -180,27 +235,43 @@ def _row(root: str, path: str, stat: os.stat_result | None) -> dict:
     return row | dict.fromkeys(("speaker", "language", "known", "sidecar", "fault"))
 
 
-def _listed(entries: Iterable[Entry], folder: Path) -> list[dict]:
+def _listed(entries: Iterable[Entry], folder: names.Folder) -> list[dict]:
     """The recordings of a list; several lines may give stretches of one recording."""
-    by_audio: dict[str, list[Entry]] = {}
+    located: dict[str, dict] = {}
+    rows: dict[str, tuple[dict, list[Entry]]] = {}
     for entry in entries:
-        by_audio.setdefault(entry.audio, []).append(entry)
-    clips = (folder / "clips").is_dir()  # where Common Voice keeps what its lists name
-    rows = []
-    for audio, lines in by_audio.items():
-        if os.path.isabs(audio):
-            audio = os.path.relpath(audio, folder)
-        elif clips and not (folder / audio).exists():
-            audio = f"clips/{audio}"
-        try:
-            stat = os.stat(folder / audio)
-        except OSError:
-            stat = None
-        row = _row(str(folder), audio, stat)
-        row["fault"] = lines[0].fault
+        if entry.audio not in located:
+            located[entry.audio] = _locate(entry.audio, folder)
+        row = located[entry.audio]
+        rows.setdefault(row["path"], (row, []))[1].append(entry)
+    for row, lines in rows.values():
+        row["fault"] = row["fault"] or lines[0].fault
         _tell(row, lines)
-        rows.append(row)
-    return rows
+    return [row for row, _ in rows.values()]
+
+
+def _locate(audio: str, folder: names.Folder) -> dict:
+    """The row of a file that a list names."""
+    name, fault = names.tidy(audio), None
+    try:
+        stat = os.stat(os.path.join(folder.path, name))
+    except OSError:
+        stat = None
+        if names.DRIVE.match(audio):
+            fault = (
+                f"{audio!r} is a path with backslashes on a Windows drive; write it from the "
+                "list's folder"
+            )
+        else:
+            try:
+                found = folder.find(audio)
+                stat = found and os.stat(os.path.join(folder.path, found))
+                name = found or names.slashes(audio)
+            except (UserError, OSError) as error:
+                fault = str(error)
+    if os.path.isabs(name):
+        name = os.path.relpath(name, folder.path)
+    return _row(folder.path, name, stat or None) | {"fault": fault}
 
 
 def _tell(row: dict, lines: list[Entry]) -> None:
@@ -209,12 +280,15 @@ def _tell(row: dict, lines: list[Entry]) -> None:
     stretches = [entry for entry in lines if channels or entry.text or entry.start_s is not None]
     known = [{"start_s": e.start_s, "end_s": e.end_s, "text": e.text} for e in stretches]
     for key in ("speaker", "language"):
-        said = [getattr(entry, key) for entry in lines]
-        if len(set(said)) > 1:  # within one recording
-            for stretch, entry in zip(known, stretches, strict=True):
-                value = getattr(entry, key)
-                stretch[key] = value and printable(value)
-        row[key] = row[key] or next(filter(None, said), None)
+        value = getattr(lines[0], key)
+        if len(lines) > 1:
+            values = [getattr(entry, key) for entry in lines]
+            value = next(filter(None, values), None)
+            if len(set(values)) > 1:  # within one recording
+                for stretch, entry in zip(known, stretches, strict=True):
+                    said = getattr(entry, key)
+                    stretch[key] = said and printable(said)
+        row[key] = row[key] or value
     if channels:
         for stretch, entry in zip(known, stretches, strict=True):
             stretch["channel"] = entry.channel
@@ -252,31 +326,37 @@ def _give_texts(rows, corpus, note) -> None:
     elif source is not None:
         if not Path(source).is_file():
             raise UserError(
-                f"{source}: the transcripts are not there. Expected an LJSpeech metadata.csv, a "
-                "manifest, or the word `sidecar` for a .txt, .srt, .vtt or .TextGrid beside each "
-                "file."
+                f"{source}: the transcripts do not exist. Expected a list (LJSpeech's "
+                "metadata.csv, a manifest), or the word `sidecar` for a .txt, .srt, .vtt or "
+                ".TextGrid beside each file."
             )
-        _attach(rows, Path(source), corpus["transcript_column"], note)
+        note(_attach(rows, Path(source), _choice(corpus), note))
 
 
-def _attach(rows: list[dict], path: Path, column: int, note) -> None:
-    """Give the rows what a list says of them; it may name them by path or by bare name."""
+def _attach(rows: list[dict], path: Path, choice: lists.Choice, note) -> str:
+    """Give the rows what a list says of them, which may name them by path or by bare name.
+
+    Returns:
+        how the list was understood.
+    """
+    known: set[str] = set()
+
+    def is_recording(name):
+        if not known:
+            known.update(names.last_part(row["path"]) for row in rows)
+        return names.last_part(name) in known
+
+    read = lists.read(path, choice, is_recording, note)
     by_name: dict[str, list[Entry]] = {}
-    for entry in layouts.entries(path, column):
+    for entry in read.entries:
         absolute = os.path.isabs(entry.audio)
-        name = os.path.relpath(entry.audio, path.parent) if absolute else entry.audio
+        name = os.path.relpath(entry.audio, path.parent) if absolute else names.tidy(entry.audio)
         by_name.setdefault(name, []).append(entry)
     if not rows:
-        return
-    takers: dict[str, list[dict]] = {}
-    for row in rows:
-        from_list = os.path.relpath(os.path.join(row["root"], row["path"]), path.parent)
-        stem = os.path.splitext(row["path"])[0]
-        bare = os.path.basename(row["path"]), os.path.basename(stem)
-        names = (from_list, row["path"], stem, *bare)
-        name = next((name for name in names if name in by_name), None)
-        if name is not None:
-            takers.setdefault(name, []).append(row)
+        return read.summary
+    takers, said = names.match(by_name, _forms(rows, path.parent))
+    for about, n, example in said:
+        note(f"{path}: {n} names {about}, such as {example}")
     unused = [lines[0] for name, lines in by_name.items() if name not in takers]
     if unused and not takers:
         raise UserError(
@@ -285,21 +365,62 @@ def _attach(rows: list[dict], path: Path, column: int, note) -> None:
         )
     if unused:
         shown = ", ".join(f"{entry.audio!r}" for entry in unused[:SHOWN])
-        note(f"{path}: {len(unused)} of {len(by_name)} names are of no recording: {shown} ...")
+        note(f"{path}: {len(unused)} of {len(by_name)} names belong to no recording: {shown} ...")
+    told: dict[int, list[Entry]] = {}
     for name, named in takers.items():
-        for row in named:
-            if len(named) == 1:
-                _tell(row, by_name[name])
-            else:
-                others = ", ".join(row["path"] for row in named[:SHOWN])
-                row["fault"] = printable(
+        for i in named:
+            told.setdefault(i, []).extend(by_name[name])
+            if len(named) > 1:
+                others = ", ".join(rows[k]["path"] for k in named[:SHOWN])
+                rows[i]["fault"] = printable(
                     f"{by_name[name][0].where}: {name!r} may be any of {len(named)} recordings "
-                    f"({others} ...); write its path, relative to {row['root']}"
+                    f"({others} ...); write its path, relative to {rows[i]['root']}"
                 )
+    for i, lines in told.items():
+        if not rows[i]["fault"]:
+            _tell(rows[i], lines)
+    return read.summary
 
 
-def _say_who(row, corpus, default_speaker) -> None:
-    """Speaker and language of a row: from its list, the configuration, its path."""
+def _forms(rows, folder: Path) -> list[tuple[str, ...]]:
+    """The names by which a list in `folder` may mean each recording, the most exact first."""
+    from_list = {root: os.path.relpath(root, folder) for root in {row["root"] for row in rows}}
+    forms = []
+    for row in rows:
+        path, base = row["path"], from_list[row["root"]]
+        stem = os.path.splitext(path)[0]
+        whole = path if base == "." else os.path.normpath(f"{base}/{path}")
+        forms.append((whole, path, stem, path.rpartition("/")[2], stem.rpartition("/")[2]))
+    return forms
+
+
+def _say_who(rows, corpus, default_speaker, note) -> None:
+    """Speaker and language of each row: from its list, the configuration, its path."""
+    by_root: dict[str, list[str]] = {}
+    for row in rows:
+        by_root.setdefault(row["root"], []).append(row["path"])
+    below = {root: speakers.below_common_root(paths) for root, paths in by_root.items()}
+    of_folders, unnamed = [], 0
+    for row in rows:
+        speaker = _said_speaker(row, corpus)
+        if not speaker:
+            folders = speakers.of_folders(below[row["root"]][row["path"]])
+            of_folders.append(folders)
+            unnamed += not folders
+            speaker = folders[0] if folders else default_speaker
+        row["speaker"] = printable(speaker)
+        row["fault"] = row["fault"] and printable(row["fault"])
+    speakers.note_a_wrapper(of_folders, note)
+    if unnamed:
+        which = "the recordings" if unnamed == len(rows) else f"{unnamed} of the recordings"
+        note(
+            f"no list, folder or pattern names who speaks in {which}; one speaker, "
+            f"{default_speaker}, is assumed"
+        )
+
+
+def _said_speaker(row, corpus) -> str | None:
+    """The speaker that a list, the configuration or path_pattern names; sets the language."""
     in_path = {}
     if corpus["path_pattern"]:
         match = re.search(corpus["path_pattern"], row["path"])
@@ -308,18 +429,10 @@ def _say_who(row, corpus, default_speaker) -> None:
             row["fault"] = row["fault"] or (
                 f"its path does not match path_pattern, {corpus['path_pattern']}"
             )
-    try:
-        in_path |= {"language": language_code(in_path.get("language"), "path_pattern")}
-    except UserError as error:
-        row["fault"] = row["fault"] or str(error)
-    language = row["language"] or in_path.get("language") or corpus["language"]
-    speaker = row["speaker"] or corpus["speaker"] or in_path.get("speaker")
-    speaker = speaker or _folder_speaker(row["path"], default_speaker)
-    row |= {"language": language, "speaker": printable(speaker)}
-    row["fault"] = row["fault"] and printable(row["fault"])
-
-
-def _folder_speaker(path: str, default: str) -> str:
-    parts = path.split("/")[:-1]
-    named = [part for part in parts if part.lower() not in GENERIC_FOLDERS | {".", ".."}]
-    return named[0] if named else default
+        try:
+            in_path |= {"language": language_code(in_path.get("language"), "path_pattern")}
+        except UserError as error:
+            row["fault"] = row["fault"] or str(error)
+            in_path["language"] = None
+    row["language"] = row["language"] or in_path.get("language") or corpus["language"]
+    return row["speaker"] or corpus["speaker"] or in_path.get("speaker")

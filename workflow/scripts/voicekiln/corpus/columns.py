@@ -1,0 +1,443 @@
+"""What the columns of a list hold: by their names, or by what stands in them."""
+
+import re
+import unicodedata
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from voicekiln.audio.probe import AUDIO_SUFFIXES
+from voicekiln.corpus.entries import number
+from voicekiln.errors import UserError
+
+Column = int | str  # position counted from 0, or a key of JSON
+
+# Names without case, spaces and signs. The first that is there wins; of those in `SECOND_NAMES`
+# only if none of these is.
+NAMES = {
+    "file": (
+        "audiofilepath audiofile path audio file filename audiopath audiofilename filepath wav "
+        "wavpath wavfile wavfilename sound soundfile datei dateiname dateipfad audiodatei fichier "
+        "nomfichier archivo fichero arquivo nomefile файл путь"
+    ),
+    "text": (
+        "text sentence transcription transcript utterance phrase satz transkript transkription "
+        "texte texto frase transcripcion transcricao testo trascrizione текст"
+    ),
+    "speaker": (
+        "speaker speakername speakerid clientid spk spkid spkname speakerlabel narrator reader "
+        "talker sprecher sprecherin locuteur locutrice locutor hablante falante parlante диктор"
+    ),
+    "language": "language lang locale languagecode langcode languageid sprache langue idioma",
+    "channel": "channel chan channelid kanal canal",
+    "start": "start offset begin onset starttime begintime tmin anfang beginn debut inicio inizio",
+    "end": "end stop endtime stoptime finish tmax ende fin",
+    "duration": "duration dur dauer duree duracion duracao durata",
+}
+SECOND_NAMES = {
+    "file": (
+        "id name uttid utt utteranceid clip clipid clipname segmentid segment recording "
+        "recordingid recordingname sampleid fileid itemid basename stem"
+    ),
+    "text": (
+        "normalizedtext normalisedtext textnormalized normalizedtranscription "
+        "normalizedtranscript cleantext cleanedtext rawtext rawtranscription orthography"
+    ),
+    "speaker": "voice voiceid person actor artist user userid",
+}
+FIELDS = tuple(NAMES)
+TIMES = ("start", "end", "duration")
+RANK = {
+    name: (field_, second, i)
+    for second, table in enumerate((NAMES, SECOND_NAMES))
+    for field_, names in table.items()
+    for i, name in enumerate(names.split())
+}
+SECONDS = re.compile(r"(.+?)(?:in)?(s|secs?|seconds?)")
+MILLISECONDS = re.compile(r"(.+?)(?:in)?(ms|msecs?|millis|milliseconds?)")
+OTHER_UNIT = re.compile(
+    r"(?:start|begin|end|stop|offset|onset)(?:time|at|in)*(?:samples?|frames?|index|idx|ticks?|bytes?|steps?)"
+)
+# what no name of a speaker has: a full stop, a comma, four words, or seven letters of a script
+# without spaces
+SENTENCE = re.compile(
+    r"[.!?…。！？።؟।]\W*$|[,;:，、]\s|\S\s+\S+\s+\S+\s+\S|"
+    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]{7}"
+)
+LABEL_CHARS = 64
+LANGUAGES = re.compile("[A-Za-z]{2}(?:[-_][A-Za-z]{2,4})?")
+MANY = 5000  # lines that are enough to tell what a column holds
+FEW = 4  # lines a value, from which on a column of few values holds no texts
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Which columns hold which field.
+
+    Attributes:
+        of: the columns of each field; the first that is not empty in a line counts.
+        scales: what 1 is in seconds in the columns of times.
+        unused: columns that were not used, as the user knows them.
+    """
+
+    of: Mapping[str, list[Column]]
+    scales: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(TIMES, 1.0))
+    unused: Sequence[str] = ()
+
+
+def compact(name: str) -> str:
+    """A column's name without case, accents, spaces and signs: `Speaker ID` is `speakerid`."""
+    letters = unicodedata.normalize("NFKD", str(name)).casefold()
+    return "".join(c for c in letters if c.isalnum())
+
+
+def known_name(name: str) -> tuple[str, int, int, float] | None:
+    """Field, rank, place in the rank and unit in seconds of a column's name; None: not known."""
+    short = compact(name)
+    if short in RANK:
+        return *RANK[short], 1.0
+    for pattern, scale in ((MILLISECONDS, 0.001), (SECONDS, 1.0)):
+        match = pattern.fullmatch(short)
+        if match and RANK.get(match[1], ("",))[0] in TIMES:
+            return *RANK[match[1]], scale
+    return None
+
+
+def is_header(cells: Sequence[str], is_recording: Callable[[str], bool]) -> bool:
+    """Whether the first line of a table names its columns."""
+    names = [cell.strip() for cell in cells]
+    if len(set(names)) < len(names) or any(number(name) is not None for name in names):
+        return False
+    known = [
+        found for name in names if not re.search("[.!?]$", name) and (found := known_name(name))
+    ]
+    if len({found[0] for found in known}) > 1 and any(found[0] == "file" for found in known):
+        return True
+    if any(has_audio_suffix(name) or is_recording(name) for name in names):
+        return False
+    return any(found[0] in ("file", "text") for found in known)
+
+
+def has_audio_suffix(name: str) -> bool:
+    """Whether a name ends like that of an audio file."""
+    return name[-6:].rpartition(".")[2].lower() in _SUFFIXES and "." in name[-6:]
+
+
+_SUFFIXES = {suffix.removeprefix(".") for suffix in AUDIO_SUFFIXES}
+
+
+def by_name(
+    names: Sequence[tuple[str, Column]], chosen: Mapping[str, Column | None], where: str
+) -> Reading:
+    """The columns of a list whose columns have names.
+
+    Args:
+        names: name and column of each.
+        chosen: columns that the configuration gives; None: there is no such column.
+        where: file and line of the names.
+
+    Raises:
+        UserError: a time is in a unit that is not known.
+    """
+    taken = set(chosen.values())
+    found: dict[str, list] = {}
+    for name, column in names:
+        known = known_name(name)
+        if known and known[0] not in chosen and column not in taken:
+            found.setdefault(known[0], []).append((*known[1:], column, name))
+    of = {key: [] if column is None else [column] for key, column in chosen.items()}
+    scales = dict.fromkeys(TIMES, 1.0)
+    for key, columns in found.items():
+        best = min(rank for rank, *_ in columns)
+        ranked = sorted(column for column in columns if column[0] == best)
+        units = {scale for _, _, scale, _, _ in ranked}
+        if key in TIMES and len(units) > 1:
+            ranked = ranked[:1]
+        of[key] = [column for *_, column, _ in ranked]
+        if key in TIMES:
+            scales[key] = ranked[0][2]
+    for key in set(TIMES) & chosen.keys():
+        name = next((name for name, column in names if column == chosen[key]), "")
+        scales[key] = 0.001 if MILLISECONDS.fullmatch(compact(name)) else 1.0
+    used = {column for columns in of.values() for column in columns}
+    unused = [name for name, column in names if column not in used]
+    for name in unused:
+        if OTHER_UNIT.fullmatch(compact(name)) and not ({"start", "end"} & of.keys()):
+            raise UserError(
+                f"{where}: the column {name!r} looks like a time that is not in seconds; convert "
+                "it, or set `columns: {start: null}` in the configuration if it is not one"
+            )
+    if of.get("end") and not of.get("start"):
+        raise UserError(
+            f"{where}: there is a column for the end of a stretch and none for its start; name it "
+            f"in the configuration (`columns: {{start: ...}}`); the columns are {listed(names)}"
+        )
+    return Reading(of, scales, unused)
+
+
+def listed(names: Sequence[tuple[str, Column]]) -> str:
+    """The names of columns, for a message."""
+    shown = [str(name)[:40] for name, _ in names[:20]]
+    return ", ".join(shown) + (", ..." if len(names) > 20 else "")
+
+
+# without a header
+
+
+def looks_like_label(value: str) -> bool:
+    """Whether a value may name a speaker: short, and no sentence."""
+    return 0 < len(value) <= LABEL_CHARS and not SENTENCE.search(value)
+
+
+def by_content(
+    rows: Sequence[Sequence[str]],
+    chosen: Mapping[str, Column | None],
+    is_recording: Callable[[str], bool],
+    where: str,
+    names_first: bool,
+) -> Reading | None:
+    """The columns of a list without a header.
+
+    Args:
+        rows: all lines.
+        chosen: columns that the configuration gives.
+        is_recording: whether a name is that of a recording.
+        names_first: whether the first column is taken for the file if nothing tells.
+
+    Returns:
+        None if nothing in it looks like a name of a recording.
+
+    Raises:
+        UserError: several readings are possible.
+    """
+    rows = _sample(rows)
+    columns = _columns(rows)
+    of = {key: [] if column is None else [column] for key, column in chosen.items()}
+    free = [i for i in range(len(columns)) if i not in chosen.values() and columns[i]]
+    if "file" not in of:
+        file = _file_column(columns, free, is_recording, where)
+        if file is None and names_first and 0 in free:
+            file = 0
+        if file is None:
+            return None
+        of["file"] = [file]
+        free.remove(file)
+    if not any(of.get(key) for key in TIMES):
+        times = _time_columns(rows, columns, free, of["file"][0], where)
+        of |= {key: [column] for key, column in times.items() if key not in of}
+        free = [i for i in free if i not in times.values()]
+    if "language" not in of:
+        of["language"] = _language_columns(columns, free, of, where)
+        free = [i for i in free if i not in of["language"]]
+    _text_and_speaker(rows, columns, free, of, where)
+    used = {column for found in of.values() for column in found}
+    unused = [f"column {i + 1}" for i in range(len(columns)) if i not in used and columns[i]]
+    return Reading(of, unused=unused)
+
+
+def _sample(rows):
+    """Enough rows to tell what the columns hold, the same in whatever order they come."""
+    if len(rows) <= MANY:
+        return rows
+    share = len(rows) // MANY
+    widest = max(rows, key=lambda row: (len(row), row))
+    return [row for row in rows if zlib.crc32("|".join(row).encode()) % share == 0] + [widest]
+
+
+def _columns(rows):
+    """The values of each column."""
+    width = max(map(len, rows))
+    return [[row[i] for row in rows if i < len(row) and row[i]] for i in range(width)]
+
+
+def _file_column(columns, free, is_recording, where):
+    """The column with the names of the recordings, or None."""
+    candidates = free
+    for test in (has_audio_suffix, is_recording):
+        shares = {i: sum(map(test, columns[i])) / len(columns[i]) for i in candidates}
+        best = max(shares.values(), default=0.0)
+        if best > 0.1:
+            candidates = [i for i in candidates if shares[i] > 0.5 * best]
+        if best > 0.1 and len(candidates) == 1:
+            return candidates[0]
+    if candidates == free:
+        return None
+    raise _undecided(where, candidates, "the file", "file")
+
+
+def _time_columns(rows, columns, free, file, where):
+    """Columns of numbers that are times: start and end, or offset and duration."""
+    found = [i for i in free if _is_fractions(columns[i])]
+    if len(found) < 2:
+        return {}
+    spans: dict[str, list[tuple[float, float]]] = {}
+    for row in rows:
+        if max(*found[:2], file) < len(row) and row[found[0]] and row[found[1]]:
+            pair = number(row[found[0]]), number(row[found[1]])
+            spans.setdefault(row[file], []).append(pair)
+    pairs = [pair for group in spans.values() for pair in group]
+    ends = all(0 <= a < b for a, b in pairs)
+    lengths = all(a >= 0 and b > 0 for a, b in pairs) and not _overlap(spans)
+    if len(found) == 2 and ends != lengths:
+        return dict(zip(("start", "end" if ends else "duration"), found, strict=True))
+    shown = " and ".join(str(i + 1) for i in found)
+    raise UserError(
+        f"{where}: columns {shown} hold numbers, which may be start and end, or offset and "
+        f"duration, or something else; say which in the configuration, for example `columns: "
+        f"{{start: {found[0] + 1}, end: {found[1] + 1}}}`, or `columns: {{start: null}}` if they "
+        "are no times"
+    )
+
+
+def _overlap(spans):
+    """Whether stretches of one recording would overlap if they were offset and duration."""
+    for group in spans.values():
+        group = sorted(group)
+        for (a, length), (b, _) in zip(group, group[1:], strict=False):
+            if a + length > b + 0.01 and (a, length) != (b, length):
+                return True
+    return False
+
+
+def _language_columns(columns, free, of, where):
+    """The column of language codes, as a list of one or none."""
+    found = [
+        i for i in free if len(free) > 1 and all(LANGUAGES.fullmatch(value) for value in columns[i])
+    ]
+    if len(found) != 1 or len(columns[found[0]]) > 1 == len(set(columns[found[0]])):
+        return found[:1] if len(found) == 1 else []
+    others = [i for i in free if i not in found and "speaker" not in of]
+    if not any(all(map(looks_like_label, columns[i])) for i in others):
+        raise UserError(
+            f"{where}: column {found[0] + 1} ({_examples(columns[found[0]])}) may be languages or "
+            f"speakers; set `columns: {{language: {found[0] + 1}}}` or `columns: {{speaker: "
+            f"{found[0] + 1}}}` in the configuration"
+        )
+    return found
+
+
+def _text_and_speaker(rows, columns, free, of, where):
+    """Which of the columns that are left hold texts and speakers; they go into `of`."""
+    if "text" not in of:
+        of["text"] = _texts(rows, columns, free, where)
+    text = (of["text"] or [None])[0]
+    free = [i for i in free if i not in of["text"]]
+    if "speaker" not in of:
+        labels = [
+            i
+            for i in free
+            if all(map(looks_like_label, columns[i]))
+            and not _is_fractions(columns[i])
+            and not (text is not None and _are_alike(rows, i, text))
+        ]
+        repeated = [i for i in labels if _is_repeated(columns[i])]
+        labels = repeated if len(repeated) == 1 else labels
+        if len(labels) > 1:
+            raise _undecided(where, labels, "the speaker", "speaker")
+        of["speaker"] = labels
+        free = [i for i in free if i not in labels]
+    if text is not None:  # where a line has no text in its column, the one before is taken
+        of["text"] += [i for i in reversed(free) if i < text and _are_alike(rows, i, text)]
+
+
+def _texts(rows, columns, free, where):
+    """The columns that hold the texts, the best first."""
+    words = [i for i in free if not _is_numbers(columns[i])]
+    texts = [i for i in words if _is_texts(columns[i])]
+    if len(free) == 1 and words:
+        _stop_at_labels(columns[free[0]], free[0], where)
+        return free
+    if not texts and len(free) > 1:  # texts of single words
+        texts = words
+        if not any(_are_alike(rows, i, words[-1]) for i in words[:-1]):
+            distinct = [i for i in words if not _is_repeated(columns[i])]
+            texts = distinct if len(distinct) == 1 else words
+    # LJSpeech has the text as it is written and as it is spoken
+    if not all(_are_alike(rows, i, texts[-1]) for i in texts[:-1]):
+        raise _undecided(where, texts, "the text", "text")
+    return texts[::-1]
+
+
+def _is_numbers(values):
+    return all(number(value) is not None for value in values)
+
+
+def _is_fractions(values):
+    """Whether these are measured values: numbers, with a fraction or hardly ever repeated."""
+    if not _is_numbers(values):
+        return False
+    many = len(values) > FEW and len(set(values)) > len(values) / 2
+    return many or any("." in value or "," in value or ":" in value for value in values)
+
+
+def _is_texts(values):
+    """Whether these are texts: sentences, at least a tenth of them, and hardly ever repeated."""
+    sentences = sum(bool(SENTENCE.search(value)) or len(value) > LABEL_CHARS for value in values)
+    return sentences >= 0.1 * len(values) and not (
+        len(values) >= FEW and len(set(values)) <= len(values) / FEW
+    )
+
+
+def _is_repeated(values):
+    return len(set(values)) <= len(values) / 2
+
+
+def _stop_at_labels(values, i, where):
+    """Stop if the only column beside the files may hold speakers as well as texts."""
+    few = len(values) >= 2 * FEW and len(set(values)) <= len(values) / FEW
+    if few and all(map(looks_like_label, values)):
+        raise UserError(
+            f"{where}: column {i + 1} holds only {len(set(values))} values ({_examples(values)}), "
+            f"which may be speakers or texts; set `columns: {{speaker: {i + 1}}}` or `columns: "
+            f"{{text: {i + 1}}}` in the configuration"
+        )
+
+
+def _are_alike(rows, i, j):
+    """Whether two columns hold the same text, as it is written and as it is spoken: words in common
+    in a third of the lines."""
+    pairs = [(row[i], row[j]) for row in rows if max(i, j) < len(row) and row[i] and row[j]]
+    return 3 * sum(_share_words(a, b) for a, b in pairs) >= len(pairs) > 0
+
+
+def _share_words(a, b):
+    if a == b:
+        return True
+    a, b = (set(re.findall(r"\w+", text.casefold())) for text in (a, b))
+    return 3 * len(a & b) >= min(len(a), len(b)) > 0
+
+
+def holds_texts(values: Sequence[str]) -> bool:
+    """Whether a column may be that of the texts."""
+    return not _is_numbers(values) and _is_texts(values)
+
+
+def holds_no_texts(rows: Sequence[Sequence[str]], i: int) -> bool:
+    """Whether a column cannot be that of the texts: numbers, or labels beside a column of texts."""
+    rows = _sample(rows)
+    columns = _columns(rows)
+    if not columns[i] or _is_numbers(columns[i]):
+        return True
+    if not all(map(looks_like_label, columns[i])):
+        return False
+    few = len(columns[i]) >= FEW and len(set(columns[i])) <= len(columns[i]) / FEW
+    return few or any(
+        holds_texts(columns[k]) and not _are_alike(rows, i, k)
+        for k in range(1, len(columns))
+        if k != i and columns[k]
+    )
+
+
+def _examples(values):
+    shown = sorted(set(values))[:3]
+    return ", ".join(repr(value[:20]) for value in shown)
+
+
+def _undecided(where, columns, what, key):
+    numbers = [str(i + 1) for i in columns]
+    also = " (or transcript_column)" if key == "text" else ""
+    return UserError(
+        f"{where}: columns {', '.join(numbers[:-1])} and {numbers[-1]} may each be {what}; say "
+        f"which column it is in the configuration, for example `columns: {{{key}: {numbers[-1]}}}`"
+        f"{also}"
+    )

@@ -1,0 +1,449 @@
+"""Lists of recordings as others keep them: JSON, or tables with or without a header.
+
+JSON has an object on each line (NVIDIA NeMo's manifests) or is one array of objects. Tables are
+separated by `|` (LJSpeech, VITS, Coqui, F5-TTS), tabs (Common Voice), semicolons or commas.
+"""
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from voicekiln.corpus import columns
+from voicekiln.corpus.columns import TIMES, Column, Reading
+from voicekiln.corpus.entries import Entry, channel_number, language_code, span
+from voicekiln.corpus.names import bare
+from voicekiln.errors import UserError
+from voicekiln.text.decoding import read_text
+
+SUFFIXES = {".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".list", ".lst"}
+SEPARATORS = {"|": "|", "\t": "tabs", ";": "semicolons", ",": "commas"}
+MOST_CHARS = 1 << 24  # in one field of a table
+MOST_KEYS = 1000
+LJSPEECH_COLUMN = 3
+
+
+class NoList(UserError):
+    """A table that names no recordings."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the configuration says about the columns of lists.
+
+    Attributes:
+        text: position of the text in tables without a header, counted from 1; None: recognised.
+        columns: position or name of each field, None where there is no such column.
+    """
+
+    text: int | None = None
+    columns: Mapping[str, int | str | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class List:
+    """What was read of a list, and in one line how it was understood."""
+
+    entries: list[Entry]
+    summary: str
+
+
+def read(
+    path: Path,
+    choice: Choice | None = None,
+    is_recording: Callable[[str], bool] = lambda name: False,
+    note: Callable[[str], None] = lambda text: None,
+) -> List:
+    """The lines of a list.
+
+    Args:
+        choice: what the configuration says about its columns.
+        is_recording: whether a name is that of a recording, to tell columns apart.
+        note: takes what the user should know.
+
+    Raises:
+        UserError: naming file and line, what was expected there.
+    """
+    choice = choice or Choice()
+    text, said = read_text(path)
+    if said:
+        note(said)
+    head = text.lstrip()[:1]
+    if path.suffix.lower() in (".jsonl", ".ndjson", ".json") or head == "{":
+        rows = _json_array(path, text) if head == "[" and "{" in text else _json_lines(path, text)
+        names = [(name, name) for name in _keys(path, rows)]
+        reading = columns.by_name(names, _chosen(path, choice, names), str(path))
+        _check_one_reading(rows, reading, dict(names))
+        return _list(path, rows, reading, dict(names), "")
+    return _table(path, text, choice, is_recording)
+
+
+# JSON
+
+
+def _json_lines(path, text):
+    rows = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        where = f"{path}, line {number}"
+        try:
+            fields = json.loads(line)
+        except RecursionError as error:
+            raise UserError(f"{where}: this JSON is nested too deeply") from error
+        except ValueError as error:
+            raise UserError(f"{where}: this is not JSON ({error.args[0].split(':')[0]})") from error
+        if not isinstance(fields, dict):
+            raise UserError(f"{where}: expected an object {{...}} on each line")
+        rows.append((where, fields))
+    return rows
+
+
+def _json_array(path, text):
+    try:
+        items = json.loads(text)
+    except (RecursionError, ValueError) as error:
+        why = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise UserError(f"{path}: this is not JSON ({why})") from error
+    for n, item in enumerate(items, 1):
+        if not isinstance(item, dict):
+            raise UserError(f"{path}, item {n}: expected an object {{...}}")
+    return [(f"{path}, item {n}", item) for n, item in enumerate(items, 1)]
+
+
+def _keys(path, rows):
+    keys: dict[str, None] = {}
+    for _, fields in rows:
+        keys.update(dict.fromkeys(fields))
+        if len(keys) > MOST_KEYS:
+            raise UserError(f"{path}: more than {MOST_KEYS} different keys; expected a list")
+    return sorted(keys)
+
+
+# tables
+
+
+def _table(path, text, choice, is_recording):
+    lines = text.split("\n")
+    first = next((line for line in lines if line.strip()), None)
+    if first is None:
+        return List([], f"{path}: 0 lines")
+    separator = _by_header(first, is_recording) or _by_share(path, first, lines)
+    if separator in "|\t":  # LJSpeech and Common Voice write quotation marks as they are
+        rows = [
+            (number, [field.strip() for field in line.split(separator)])
+            for number, line in enumerate(lines, 1)
+            if line
+        ]
+        rows = [(number, row) for number, row in rows if any(row)]
+    else:
+        rows = list(_quoted(path, text, separator))
+    if not rows:
+        return List([], f"{path}: 0 lines")
+    named = any(isinstance(column, str) for column in choice.columns.values())
+    if named or columns.is_header(rows[0][1], is_recording):
+        return _with_header(path, rows, choice, separator)
+    return _without_header(path, rows, choice, separator, is_recording)
+
+
+def _by_header(first, is_recording):
+    """What separates the columns of a header; None if the first line is none."""
+    known = {}
+    for separator in SEPARATORS:
+        cells = [cell.strip(' "') for cell in first.split(separator)]
+        if len(cells) > 1 and columns.is_header(cells, is_recording):
+            known[separator] = sum(columns.known_name(cell) is not None for cell in cells)
+    return max(known, key=known.get) if known else None
+
+
+def _by_share(path, first, lines):
+    """What separates the columns without a header: what nearly all lines have."""
+    lines = [line for line in lines if line.strip()]
+    shares = {
+        separator: sum(separator in line for line in lines) / len(lines) for separator in SEPARATORS
+    }
+    if shares["|"] > 0.5:
+        return "|"
+    if path.suffix.lower() == ".tsv":
+        return "\t"
+    best = max(shares.values())
+    if best == 0 and not columns.known_name(first.strip()):
+        raise NoList(
+            f"{path}, line 1: names no audio file; expected columns separated by |, tabs, "
+            "semicolons or commas, or an object {...} on each line"
+        )
+    return next(separator for separator, share in shares.items() if share >= 0.9 * best)
+
+
+def _quoted(path, text, separator):
+    """`(line, fields)` of each line of a table with quotation marks that is not empty."""
+    csv.field_size_limit(MOST_CHARS)
+    reader = csv.reader(
+        io.StringIO(text, newline="\n"), delimiter=separator, strict=True, skipinitialspace=True
+    )
+    start = 1
+    while True:
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            why = "a quotation mark is not closed or not doubled"
+            if "limit" in str(error):
+                why = f"a field of more than {MOST_CHARS} characters"
+            raise UserError(
+                f"{path}, line {start}: {why}; fields in quotation marks end with one, and those "
+                'within them are doubled ("")'
+            ) from error
+        fields = [field.strip() for field in fields]
+        if any(fields):
+            yield start, fields
+        start = reader.line_num + 1
+
+
+def _with_header(path, rows, choice, separator):
+    (number, header), *rows = rows
+    where = f"{path}, line {number}"
+    names = [(name or f"column {i + 1}", i) for i, name in enumerate(header)]
+    width = len(header)
+    while width and not header[width - 1]:  # what a spreadsheet leaves behind the last column
+        width -= 1
+    for number, row in rows:
+        if any(row[len(header) :]) or len(row) > len(header) + 1:
+            raise UserError(
+                f"{path}, line {number}: {len(row)} fields under a header of {len(header)}; a text "
+                "that holds the separator has to be quoted, or separated in another way"
+            )
+    _check_quotes(path, rows, len(header), separator)
+    names = names[:width]
+    chosen = _chosen(path, choice, names)
+    reading = columns.by_name(names, chosen, where)
+    if not reading.of.get("file"):
+        reading = _file_by_content(rows, names, reading, where)
+    if "text" not in chosen and not reading.of.get("text"):
+        _stop_at_texts(rows, names, reading, where)
+    name = f"{path}, line "
+    lines = [(name + str(number), row) for number, row in rows]
+    _check_one_reading(lines, reading, {i: name for name, i in names})
+    return _list(path, lines, reading, {i: name for name, i in names}, separator)
+
+
+def _check_quotes(path, rows, n_columns, separator):
+    """Stop where a field in quotation marks has swallowed lines."""
+    if separator not in ";,":
+        return
+    for number, row in rows:
+        inner = [line for cell in row if "\n" in cell for line in cell.split("\n")[1:]]
+        if any(line.count(separator) >= n_columns - 1 for line in inner):
+            raise UserError(
+                f"{path}, line {number}: a field in quotation marks goes over {len(inner) + 1} "
+                "lines that look like lines of the list; a quotation mark is not closed"
+            )
+
+
+def _check_one_reading(rows, reading, names):
+    """Stop where two columns are named as the text, or as the file, and say different things."""
+    for key in ("file", "text"):
+        found = reading.of.get(key, [])
+        for column in found[1:]:
+            for where, row in rows:
+                first, other = _values(row, found[:1]), _values(row, [column])
+                if None not in (first, other) and _differ(key, first, other):
+                    raise UserError(
+                        f"{where}: {names[found[0]]!r} and {names[column]!r} may each be the {key} "
+                        f"and differ; say which it is in the configuration: `columns: {{{key}: "
+                        f"{names[found[0]]}}}`"
+                    )
+
+
+def _differ(key, first, other):
+    if key == "text" or not (isinstance(first, str) and isinstance(other, str)):
+        return first != other
+    return bare(first) != bare(other)
+
+
+def _file_by_content(rows, names, reading, where):
+    """`reading` with the column that holds names of audio files, whatever it is called."""
+    free = [(name, i) for name, i in names if name in reading.unused]
+    found = []
+    for name, i in free:
+        values = [row[i] for _, row in rows if i < len(row) and row[i]]
+        if values and all(map(columns.has_audio_suffix, values)):
+            found.append((name, i))
+    if len(found) != 1:
+        several = f"{columns.listed(found)} may each be it" if found else "none is known for it"
+        raise NoList(
+            f"{where}: names no audio file; of the columns {columns.listed(names)} {several}. Name "
+            "it in the configuration, for example `columns: {file: ...}`"
+        )
+    name, i = found[0]
+    unused = [other for other in reading.unused if other != name]
+    return Reading({**reading.of, "file": [i]}, reading.scales, unused)
+
+
+def _stop_at_texts(rows, names, reading, where):
+    """Stop where a column that is not used holds texts, and no other does."""
+    for name, i in names:
+        if name in reading.unused:
+            values = [row[i] for _, row in rows if i < len(row) and row[i]]
+            if values and columns.holds_texts(values):
+                raise UserError(
+                    f"{where}: no column is named as the text; {name!r} may be it. Set `columns: "
+                    f"{{text: {name}}}` in the configuration, or `columns: {{text: null}}` if the "
+                    "list has no texts"
+                )
+
+
+def _without_header(path, rows, choice, separator, is_recording):
+    widths = Counter(len(row) for _, row in rows)
+    width = max(widths, key=lambda n: (widths[n], n))
+    for number, row in rows:
+        if len(row) != width and not 2 <= len(row) <= width and width > 1:
+            raise UserError(
+                f"{path}, line {number}: found {len(row)} fields where {width} are expected; lists "
+                "whose texts hold the separator need quotation marks or another separator"
+            )
+    _check_quotes(path, rows, width, separator)
+    where = str(path)
+    names = [(f"column {i + 1}", i) for i in range(width)]
+    chosen = _chosen(path, choice, names)
+    if choice.text is not None and "text" not in chosen:
+        if choice.text > max(width, LJSPEECH_COLUMN):
+            raise UserError(
+                f"{path}: transcript_column is {choice.text}, and the list has only {width} "
+                f"columns (line {rows[0][0]}: {separator.join(rows[0][1])[:80]!r})"
+            )
+        chosen["text"] = min(choice.text, width) - 1
+        _check_text_column(path, rows, chosen["text"], choice.text)
+    fields = [row for _, row in rows]
+    reading = columns.by_content(fields, chosen, is_recording, where, separator in "|\t")
+    if reading is None:
+        raise NoList(
+            f"{path}, line {rows[0][0]}: names no audio file; expected a header with one of "
+            f"{', '.join(columns.NAMES['file'].split()[:6])}, or lines of `id|text`"
+        )
+    name = f"{path}, line "
+    lines = [(name + str(number), row) for number, row in rows]
+    return _list(path, lines, reading, dict((i, "") for _, i in names), separator)
+
+
+def _check_text_column(path, rows, i, column):
+    """Stop where transcript_column points at what are clearly no texts."""
+    if columns.holds_no_texts([row for _, row in rows], i):
+        number, row = next((number, row) for number, row in rows if i < len(row) and row[i])
+        raise UserError(
+            f"{path}: transcript_column is {column}, but column {i + 1} holds speakers or numbers "
+            f"and no texts (line {number}: {row[i][:40]!r}); set transcript_column to the column "
+            "of the text, or to null to have the columns recognised"
+        )
+
+
+def _chosen(path, choice, names) -> dict[str, Column | None]:
+    """The columns that the configuration gives for this list."""
+    columns_by_name = {columns.compact(name): column for name, column in names}
+    found: dict[str, Column | None] = {}
+    for key, column in choice.columns.items():
+        if column is None:
+            found[key] = None
+        elif isinstance(column, int):
+            if not 1 <= column <= len(names) or isinstance(names[column - 1][1], str):
+                raise UserError(
+                    f"{path}: columns.{key} is {column}, and the list has "
+                    + ("names" if names and isinstance(names[0][1], str) else f"{len(names)}")
+                    + f" columns ({columns.listed(names)})"
+                )
+            found[key] = column - 1
+        elif columns.compact(column) in columns_by_name:
+            found[key] = columns_by_name[columns.compact(column)]
+        else:
+            raise UserError(
+                f"{path}: columns.{key} is {column}, and no column has that name; the columns are "
+                f"{columns.listed(names)}"
+            )
+    return found
+
+
+# what both become
+
+
+def _list(path, rows: Sequence[tuple[str, Any]], reading: Reading, names, separator) -> List:
+    """The entries of rows, and how they were understood."""
+    if not reading.of.get("file") and rows:
+        known = ", ".join(columns.NAMES["file"].split()[:6])
+        raise UserError(
+            f"{rows[0][0]}: names no audio file; expected its path under one of {known}"
+        )
+    entries = [_entry(where, row, reading) for where, row in rows]
+    return List(entries, _summary(path, entries, reading, names, separator))
+
+
+def _values(row, found: Sequence[Column]):
+    """What a row has in the first of these columns that is not empty."""
+    for column in found:
+        if isinstance(column, str):
+            value = row.get(column)
+        else:
+            value = row[column] if column < len(row) else None
+        if value is not None and value != "":
+            return value
+    return None
+
+
+def _entry(where, row, reading: Reading) -> Entry:
+    of = reading.of
+    audio, text, speaker = (_values(row, of.get(key, ())) for key in ("file", "text", "speaker"))
+    if isinstance(audio, dict):  # Hugging Face: {"path": ..., "bytes": ...}
+        audio = audio.get("path")
+    if not isinstance(audio, str) or "\0" in audio or not audio.strip():
+        raise UserError(f"{where}: names no audio file; expected its path")
+    for name, said in (("file", audio), ("text", text), ("speaker", speaker)):
+        if isinstance(said, str):
+            if not said.isascii() and _has_surrogate(said):
+                raise UserError(f"{where}: half of a character (a lone surrogate) in {said[:40]!r}")
+        elif isinstance(said, dict | list):
+            raise UserError(f"{where}: expected the {name} as a string, found {str(said)[:40]!r}")
+    start_s, end_s, language, channel = None, None, None, None
+    if of.get("start"):
+        times = [_values(row, of.get(key, ())) for key in TIMES]
+        start_s, end_s = span(*times, reading.scales, where)
+    if of.get("language"):
+        language = language_code(_values(row, of["language"]), where)
+    if of.get("channel"):
+        channel = channel_number(_values(row, of["channel"]), where)
+    return Entry(
+        where,
+        audio.strip(),
+        None if text is None else str(text).strip() or None,
+        start_s,
+        end_s,
+        speaker=None if speaker is None else str(speaker).strip() or None,
+        language=language,
+        channel=channel,
+    )
+
+
+def _has_surrogate(text):
+    return any("\ud800" <= c <= "\udfff" for c in text)
+
+
+def _summary(path, entries, reading, names, separator):
+    """How a list was understood, in a line."""
+    found = []
+    for key in columns.FIELDS:
+        if not reading.of.get(key):
+            continue
+        column = reading.of[key][0]
+        name = names.get(column) or (f"column {column + 1}" if isinstance(column, int) else column)
+        found.append(key if columns.compact(name) == key else f"{key} ({name})")
+    lines = f"{len(entries):,}".replace(",", " ") + (" line" if len(entries) == 1 else " lines")
+    apart = f" separated by {SEPARATORS[separator]}" if separator else ""
+    speakers = {entry.speaker for entry in entries if entry.speaker}
+    who = f"; {len(speakers)} speaker{'s' * (len(speakers) > 1)}" if speakers else ""
+    unused = [str(name)[:40] for name in reading.unused]
+    more = ", ..." if len(unused) > 12 else ""
+    left = f"; not used: {', '.join(unused[:12])}{more}" if unused else ""
+    return f"{path}: {lines}{apart}; columns: {', '.join(found)}{left}{who}"

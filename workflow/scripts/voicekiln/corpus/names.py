@@ -1,0 +1,189 @@
+"""Names in lists and the files they mean.
+
+Names are compared as they are written first; then in one Unicode form (files from a Mac are in NFD,
+lists mostly in NFC) and with Windows' separators; then without case; then without the suffix.
+"""
+
+import os
+import re
+import unicodedata
+from collections.abc import Iterable
+
+from voicekiln.audio.probe import AUDIO_SUFFIXES
+from voicekiln.errors import UserError
+
+DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
+# folders beside a list in which its files may be
+BESIDE = ("clips", "wavs", "wav", "audio", "flac", "mp3", "recordings")
+
+
+def slashes(name: str) -> str:
+    """A path with the separators of this system, without `./` and doubled ones."""
+    return os.path.normpath(name.replace("\\", "/"))
+
+
+def tidy(name: str) -> str:
+    """A path without `./` and doubled separators."""
+    return os.path.normpath(name) if name.startswith("./") or "//" in name else name
+
+
+def stem(name: str) -> str:
+    """A name without the suffix of an audio file."""
+    root, suffix = os.path.splitext(name)
+    return root if suffix.lower() in AUDIO_SUFFIXES else name
+
+
+def bare(name: str) -> str:
+    """A path's last part, without the suffix of an audio file."""
+    return stem(os.path.basename(slashes(name)))
+
+
+def one_form(name: str) -> str:
+    """A name in NFC, with the separators of this system."""
+    if "\\" in name:
+        name = slashes(name)
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def any_case(name: str) -> str:
+    """A name in one form and without case."""
+    return unicodedata.normalize("NFC", one_form(name).casefold())
+
+
+def other_suffix(name: str) -> str:
+    """A name without case and suffix."""
+    return any_case(stem(name))
+
+
+def last_part(name: str) -> str:
+    """The last part of a name without case and suffix."""
+    return any_case(bare(name))
+
+
+# how names are compared, the strictest first, and what is said of those that match only then
+WAYS = (
+    (str, None),
+    (one_form, None),
+    (any_case, "match a recording only if upper and lower case are not told apart"),
+    (other_suffix, "have another suffix than the recording"),
+    (last_part, "match a recording only by the last part of their path"),
+)
+
+
+def match(names: Iterable[str], forms: list[list[str]]):
+    """Which recordings each name of a list means.
+
+    Args:
+        names: of the list.
+        forms: the names that each recording may have, the most exact first.
+
+    Returns:
+        the recordings (indices) of each name that means any; and what to say about names that match
+        in one of the looser ways, with an example.
+    """
+    left = dict.fromkeys(names)
+    free = list(range(len(forms)))
+    takers: dict[str, list[int]] = {}
+    said: list[tuple[str, int, str]] = []
+    for way, about in WAYS:
+        if not left or not free:
+            break
+        index: dict[str, list[str]] = {}
+        for name in left:
+            index.setdefault(way(name), []).append(name)
+        found: dict[str, list[int]] = {}
+        for i in free:
+            key = next((key for form in forms[i] if (key := way(form)) in index), None)
+            if key is not None and (about is None or len(index[key]) == 1):
+                for name in index[key]:
+                    found.setdefault(name, []).append(i)
+        if found and about:
+            first = min(found)
+            said.append((about, len(found), f"{first!r}, {forms[found[first][0]][0]!r}"))
+        takers |= found
+        taken = {i for group in found.values() for i in group}
+        free = [i for i in free if i not in taken]
+        left = {name: None for name in left if name not in found}
+    return takers, said
+
+
+class Folder:
+    """Finds the files that a list means; it looks into each folder once.
+
+    Args:
+        path: the list's folder.
+    """
+
+    def __init__(self, path: str):
+        self.path = path
+        self._held: dict[str, list[str]] = {}
+        self._index: dict[tuple[str, int], dict[str, list[str]]] = {}
+        self._beside: tuple[str, ...] | None = None
+
+    def find(self, name: str) -> str | None:
+        """The path of a name's file, from the list's folder; None if there is none.
+
+        Raises:
+            UserError: it may be any of several.
+        """
+        if os.path.isfile(os.path.join(self.path, name)):
+            return tidy(name)
+        if self._beside is None:
+            self._beside = tuple(d for d in BESIDE if os.path.isdir(os.path.join(self.path, d)))
+        name = slashes(name)
+        inside = () if os.path.isabs(name) else self._beside
+        for path in (name, *(os.path.join(folder, name) for folder in inside)):
+            found = self._walk(path)
+            if found is not None:
+                return found
+        return None
+
+    def holds(self, name: str) -> bool:
+        """Whether there is a file of that name."""
+        try:
+            return not os.path.isabs(name) and self.find(name) is not None
+        except UserError:
+            return True
+
+    def _walk(self, path):
+        """`path` with each part as it is spelt on disk."""
+        *folders, last = path.split("/")
+        here = "/" if path.startswith("/") else ""
+        for folder in folders:
+            if folder:
+                there = folder if folder in (".", "..") else self._spelt(here, folder, 3)
+                if there is None:
+                    return None
+                here = os.path.join(here, there)
+        found = self._spelt(here, last, len(WAYS) - 1)
+        return found and os.path.join(here, found)
+
+    def _spelt(self, folder, name, n_ways):
+        for n, (way, _) in enumerate(WAYS[:n_ways]):
+            if n == 0:
+                if os.path.exists(os.path.join(self.path, folder, name)):
+                    return name
+                continue
+            found = self._by(folder, n).get(way(name), [])
+            if n == len(WAYS) - 2:
+                found = [name for name in found if stem(name) != name]
+            if len(found) > 1:
+                shown = ", ".join(found[:3])
+                raise UserError(f"{name!r} may be any of {len(found)} files ({shown})")
+            if found:
+                return found[0]
+        return None
+
+    def _by(self, folder, n):
+        """The names in a folder by what the n-th way makes of them."""
+        if (folder, n) not in self._index:
+            if folder not in self._held:
+                try:
+                    self._held[folder] = sorted(os.listdir(os.path.join(self.path, folder) or "."))
+                except OSError:
+                    self._held[folder] = []
+            index: dict[str, list[str]] = {}
+            for name in self._held[folder]:
+                index.setdefault(WAYS[n][0](name), []).append(name)
+            self._index[folder, n] = index
+        return self._index[folder, n]
