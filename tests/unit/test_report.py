@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 from voicekiln import tables
+from voicekiln.corpus.losses import STEPS
 from voicekiln.ledger import ledger
 from voicekiln.report import charts
 from voicekiln.report.clips import MAX_CLIP_S, Clips, envelope
@@ -203,6 +204,15 @@ def test_each_bar_of_the_funnel_begins_where_the_one_above_ends(results):
     ]  # fmt: skip
 
 
+def test_the_funnel_follows_the_order_of_the_steps():
+    lost = [{"step": step, "reason": "x", "segments": 1, "samples": 1} for step in sorted(STEPS)]
+    kept = {side: {"segments": 0, "samples": 0} for side in ("train", "val")}
+    rows = funnel(
+        {"lost": lost, "kept": kept, "samples_in": len(lost), "non_speech": 0, "recordings": 1}
+    )
+    assert [row["step"] for row in rows if row["kind"] == "lost"][1:] == list(STEPS)
+
+
 def test_what_comes_from_outside_is_text_and_nothing_else(results):
     text = page_of(results)
     assert EVIL not in text and text.count(str(html.escape(EVIL, quote=False))[:20]) > 5
@@ -233,14 +243,18 @@ def test_the_summary_says_what_matters(results):
     assert "too short · 0.4 (limit 0.5)" in said
 
 
-def test_what_may_spoil_the_voice_is_said_with_the_file(results):
-    path = results / "corpora/mine/recordings.parquet"
-    assert "What may spoil the voice" not in page_of(results)
-    recordings = tables.read(path)
-    recordings["snr_db"] = 7.25
-    tables.write(recordings, path, tables.RECORDINGS)
-    assert "1 of 1 recordings are noisy" in page_of(results)
-    assert "r0.wav (7.2 dB)" in page_of(results)
+def test_the_warnings_of_the_data_steps_are_listed_by_step(results):
+    assert "Warnings" not in Page(page_of(results)).text
+    lines = [{"step": "segment", "kind": "time", "text": f"{i}.wav {EVIL}"} for i in range(40)]
+    lines.append({"step": "check_corpus", "kind": "noise", "text": "1 of 1 recordings are noisy"})
+    path = results / "warnings/check_corpus/mine.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    text = Page(page_of(results)).text
+    assert f"Warnings segment 0.wav {EVIL} 39 more like this" in text
+    assert "9.wav" in text and "10.wav" not in text
+    assert f"… and 30 in {path}" in text
+    assert "check 1 of 1 recordings are noisy" in text
 
 
 def under_way(results, **status):

@@ -66,7 +66,7 @@ def test_nothing_changed(known):
 def test_a_file_is_touched(known):
     os.utime(known.dir / "in/anna/a.flac")
     known.run("dataset")
-    assert known.jobs.keys() - {"dataset"} <= SHARD_STEPS | {"correct"}
+    assert known.jobs.keys() - {"dataset"} <= SHARD_STEPS | {"check_corpus", "correct"}
     assert all(known.jobs[step] <= 1 for step in SHARD_STEPS)
     assert known.computed == {}
 

@@ -6,6 +6,7 @@ rule align:
     input:
         table="results/corpora/{corpus}/shards/{shard}/transcribe.parquet",
         recordings="results/corpora/{corpus}/shards/{shard}/normalize.parquet",
+        checked="results/corpora/{corpus}/checked.json",
     output:
         table="results/corpora/{corpus}/shards/{shard}/align.parquet",
         unsaid="results/corpora/{corpus}/shards/{shard}/unsaid.jsonl",

@@ -110,18 +110,37 @@ def shard_listing(wildcards):
     return listing.listing_digest(dealt(wildcards.corpus)[int(wildcards.shard)])
 
 
-def shard_tables(step):
-    """Input function: the tables of one step from all shards of the corpus."""
+def shard_files(name):
+    """Input function: one file from each shard of the corpus."""
 
-    def tables(wildcards):
+    def files(wildcards):
         return expand(
-            "results/corpora/{corpus}/shards/{shard}/{step}.parquet",
+            "results/corpora/{corpus}/shards/{shard}/{name}",
             corpus=wildcards.corpus,
             shard=shards(wildcards.corpus),
-            step=step,
+            name=name,
         )
 
-    return tables
+    return files
+
+
+# the sections that `check_corpus` needs
+CHECKED = ("max_bad_recordings", "min_total_s", "max_loss", "segment", "split")
+
+
+def other_corpora(wildcards, input):
+    """Params: settings and shards of all other corpora, for a message that names their problems.
+
+    Snakemake does not follow params that take `input`, so they never make the corpus run again.
+    """
+    return {
+        name: {
+            "shards": shards(name),
+            "settings": canonical({section: corpus[section] for section in CHECKED}),
+        }
+        for name, corpus in CORPORA.items()
+        if name != wildcards.corpus
+    }
 
 
 def whisper_model(key):
@@ -248,7 +267,7 @@ def behind_checkpoints(wildcards):
     When a checkpoint is done, Snakemake looks again only at the jobs that name its output; those
     further down stay marked, though nothing before them runs. So every rule of a run names them.
     """
-    names = ("tables/correct/DIGEST.json", "DIGEST.json")
+    names = ("checked.json", "tables/correct/DIGEST.json", "DIGEST.json")
     joined = configuration.corpora_of(RUNS[wildcards.run])
     return expand("results/corpora/{corpus}/{name}", corpus=joined, name=names)
 

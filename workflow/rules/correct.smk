@@ -5,10 +5,11 @@
 checkpoint correct:
     """Merge the shards and apply the corrections."""
     input:
-        recordings=shard_tables("normalize"),
-        segments=shard_tables("measure"),
-        acoustics=shard_tables("acoustics"),
+        recordings=shard_files("normalize.parquet"),
+        segments=shard_files("measure.parquet"),
+        acoustics=shard_files("acoustics.parquet"),
         corrections=corrections,
+        checked="results/corpora/{corpus}/checked.json",
     output:
         digest="results/corpora/{corpus}/tables/correct/DIGEST.json",
     log:
@@ -20,9 +21,7 @@ checkpoint correct:
         runtime="1h",
     params:
         code=code("correct.py"),
-        settings=corpus_settings(
-            "max_bad_recordings", "min_total_s", "max_loss", "text"
-        ),
+        settings=corpus_settings("max_loss", "text"),
         romanizer=romanizer_versions,
     script:
         "../scripts/correct.py"

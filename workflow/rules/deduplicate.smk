@@ -5,6 +5,7 @@ rule deduplicate:
     """Find repeated audio and text of a corpus."""
     input:
         digest="results/corpora/{corpus}/tables/correct/DIGEST.json",
+        checked="results/corpora/{corpus}/checked.json",
     output:
         digest="results/corpora/{corpus}/tables/deduplicate/DIGEST.json",
     log:

@@ -6,6 +6,7 @@ rule measure:
     input:
         table="results/corpora/{corpus}/shards/{shard}/align.parquet",
         speaker_model=speaker_model,
+        checked="results/corpora/{corpus}/checked.json",
     output:
         table="results/corpora/{corpus}/shards/{shard}/measure.parquet",
         acoustics="results/corpora/{corpus}/shards/{shard}/acoustics.parquet",

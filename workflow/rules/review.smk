@@ -9,6 +9,7 @@ rule review_corpus:
         digest="results/corpora/{corpus}/DIGEST.json",
         merged="results/corpora/{corpus}/tables/correct/DIGEST.json",
         corrections=corrections,
+        checked="results/corpora/{corpus}/checked.json",
     output:
         page="results/corpora/{corpus}/review/index.html",
     log:

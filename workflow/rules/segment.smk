@@ -7,6 +7,7 @@ rule segment:
         table="results/corpora/{corpus}/shards/{shard}/normalize.parquet",
     output:
         table="results/corpora/{corpus}/shards/{shard}/segment.parquet",
+        events="results/corpora/{corpus}/shards/{shard}/segment.json",
     log:
         "logs/segment/{corpus}/{shard}.log",
     benchmark:

@@ -7,6 +7,7 @@ checkpoint split_corpus:
     input:
         digest="results/corpora/{corpus}/tables/validate/DIGEST.json",
         recordings="results/corpora/{corpus}/tables/correct/DIGEST.json",
+        checked="results/corpora/{corpus}/checked.json",
     output:
         digest="results/corpora/{corpus}/DIGEST.json",
     log:

@@ -5,6 +5,7 @@ rule transcribe:
     """Transcribe the segments of one shard, batched, with one model load."""
     input:
         table="results/corpora/{corpus}/shards/{shard}/segment.parquet",
+        checked="results/corpora/{corpus}/checked.json",
         model=whisper_model("model"),
         second_model=whisper_model("second_model"),
     output:

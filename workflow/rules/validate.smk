@@ -6,6 +6,7 @@ rule validate_segments:
     input:
         digest="results/corpora/{corpus}/tables/deduplicate/DIGEST.json",
         unchanged="results/corpora/{corpus}/tables/correct/DIGEST.json",
+        checked="results/corpora/{corpus}/checked.json",
     output:
         digest="results/corpora/{corpus}/tables/validate/DIGEST.json",
     log:

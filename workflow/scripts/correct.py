@@ -4,28 +4,38 @@ import json
 import logging
 from pathlib import Path
 
-from voicekiln import job, tables
+from voicekiln import job, notices, tables
 from voicekiln.corpus import corrections, merge, texts, trust
-from voicekiln.corpus.losses import check_losses, check_total
-from voicekiln.corpus.quality import concerns
-from voicekiln.corpus.segments import by_engine
+from voicekiln.corpus.losses import many_lost, stop, too_much_lost
 from voicekiln.store.files import write_atomic
 from voicekiln.text.normalize import TextSettings
 
 log = logging.getLogger("correct")
+STEPS = ("segment", "transcribe", "align", "correct")
+# what to do about many segments that were dropped before this step, by step and reason
+MANY_LOST = {
+    "transcribe": {
+        "no known text": "add their texts, or set transcribe.model to have them transcribed",
+        "several transcripts, and no transcribe.model to choose": (
+            "leave one transcript for each, or set transcribe.model"
+        ),
+    },
+    "align": {
+        "not in the given text": (
+            "check that the texts belong to these recordings, and that transcribe.language and "
+            "transcribe.model suit the language"
+        ),
+    },
+}
 
 
 def main(smk):
     job.start(smk)
     digest = Path(smk.output.digest)
     recordings = merge.merge_recordings([Path(path) for path in smk.input.recordings])
-    limit = smk.params.settings["max_bad_recordings"]
-    merge.check_bad_share(recordings, limit, smk.wildcards.corpus)
-    least_s = smk.params.settings["min_total_s"]
-    for concern in [*check_total(recordings, least_s, smk.wildcards.corpus), *concerns(recordings)]:
-        log.warning("%s", concern)
+    shards = [Path(path).parent.name for path in smk.input.recordings]
+    notices.repeat(notices.AFTER_TEXTS, smk.wildcards.corpus, shards, log)
     segments = merge.merge_segments([Path(path) for path in smk.input.segments], recordings)
-    log.info("%s", by_engine(segments))
     acoustics = merge.merge_acoustics([Path(path) for path in smk.input.acoustics], segments)
     given = corrections.read(next(iter(smk.input.corrections), None))
     copies = corrections.names_of_copies(recordings)
@@ -34,13 +44,16 @@ def main(smk):
     removed = texts.unspoken_in(segments, settings)
     texts.warn_of_unspoken(removed, smk.wildcards.corpus)
     segments = texts.spoken(segments, settings)
-    found = texts.with_digits(segments)
-    if len(found):
-        said = "%d kept segments hold numbers that are not in words, first: %s"
-        log.warning(said, len(found), found["text"].iloc[0])
     segments = trust.score(segments)
     for row in conflicts:
-        log.warning("correction not applied: %s", row)
+        log.warning(
+            "%s, line %d: the correction of %.2f-%.2f s is not applied (%s); correct the segment "
+            "again on the review page, or delete the line",
+            *(smk.input.corrections[0], row["line"], row["start_s"], row["end_s"], row["why"]),
+        )
+    for step, remedies in MANY_LOST.items():
+        for line in many_lost(segments, step, remedies):
+            log.warning("%s", line)
     log.info(
         "%d recordings, %d segments, %d corrections, %d of them not applied",
         len(recordings),
@@ -60,8 +73,7 @@ def main(smk):
     lines = [json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in conflicts]
     write_atomic(files[-1], "".join(lines))
     limits = smk.params.settings["max_loss"]
-    steps = ("segment", "transcribe", "align", "correct")
-    check_losses(segments, steps, limits, smk.wildcards.corpus)
+    stop(too_much_lost(segments, STEPS, limits, smk.wildcards.corpus))
     tables.write_digest(digest, files)
 
 

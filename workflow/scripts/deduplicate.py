@@ -6,12 +6,16 @@ from pathlib import Path
 from voicekiln import job, tables
 from voicekiln.corpus.corrections import uphold
 from voicekiln.corpus.deduplicate import DeduplicateSettings, deduplicate
-from voicekiln.corpus.losses import check_losses
+from voicekiln.corpus.losses import many_lost, stop, too_much_lost
 from voicekiln.corpus.measure import prints
 from voicekiln.corpus.split import SplitSettings, validating
 from voicekiln.store.files import write_atomic
 
 log = logging.getLogger("deduplicate")
+MANY = (
+    "check duplicates.jsonl; deduplicate.takes_per_text: 0 keeps all takes of a text, and "
+    "deduplicate.copy_distance: 0 does not look for copies"
+)
 
 
 def main(smk):
@@ -33,15 +37,19 @@ def main(smk):
     doubted = pairs[pairs["kind"].isin(["same audio", "copy of a recording"]) & ~pairs["same_text"]]
     if len(doubted):
         log.warning(
-            "%d segments hold audio that another text is given for elsewhere, first: %s",
+            "%d pairs of segments hold the same audio with different texts (first: %s); listen to "
+            "them on the review page and correct the wrong texts",
             len(doubted),
-            ", ".join(doubted["other"].head(10)),
+            ", ".join(doubted["other"].head(3)),
         )
+    for line in many_lost(table, "deduplicate", dict.fromkeys(set(pairs["kind"]), MANY)):
+        log.warning("%s", line)
     digest = Path(smk.output.digest)
     files = [digest.parent / "segments.parquet", digest.parent / "duplicates.jsonl"]
     tables.write(table, files[0], tables.SEGMENTS)
     write_atomic(files[1], pairs.to_json(orient="records", lines=True, force_ascii=False))
-    check_losses(table, ("deduplicate",), smk.params.settings["max_loss"], smk.wildcards.corpus)
+    limits = smk.params.settings["max_loss"]
+    stop(too_much_lost(table, ("deduplicate",), limits, smk.wildcards.corpus))
     tables.write_digest(digest, files)
 
 

@@ -19,16 +19,15 @@ def main(smk):
     notes = []
     rows = list_recordings(corpus, smk.wildcards.corpus, notes.append)
     mine = deal(rows, corpus["shards"])[shard]
-    for note in notes if shard == 0 else []:  # of the whole corpus: said once
+    for note in notes if shard == 0 else []:  # they are about the whole corpus
         log.warning("%s", note)
-        job.say(note)
     store = Store(STORE, "inventory", {"version": inventory.VERSION})
     look = inventory.remembering(store)
     found = []
     for row in job.track(mine, len(mine), "recordings looked into"):
         found.append(inventory.examine(row, corpus["textgrid_tier"], look))
         if found[-1]["status"] == "bad":
-            log.warning("%s: not used: %s", found[-1]["path"], found[-1]["reason"])
+            log.info("%s: not used: %s", found[-1]["path"], found[-1]["reason"])
     bad = sum(row["status"] == "bad" for row in found)
     log.info("%d recordings, %d of them cannot be used", len(found), bad)
     table = tables.frame(found, tables.RECORDINGS)

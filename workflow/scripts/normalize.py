@@ -5,7 +5,7 @@ from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
-from voicekiln import extras, job, tables
+from voicekiln import extras, job, notices, tables
 from voicekiln.audio import enhance
 from voicekiln.audio import normalize as audio
 from voicekiln.corpus.inventory import refuse
@@ -40,11 +40,13 @@ def main(smk):
         if row["status"] == "ok":
             key = store.key(content=row["content_sha256"])
             record = store.get(key)
+            source, content = Path(row["root"], row["path"]), row["content_sha256"]
             try:
                 if record is None:
                     computed += 1
-                    source, content = Path(row["root"], row["path"]), row["content_sha256"]
                     record = make(store, key, source, content, settings, steps())
+                else:
+                    notices.replay(record.get("warnings", ()), source, log)
                 row |= {
                     "item": key,
                     "rate_hz": record["rate_hz"],
@@ -60,7 +62,7 @@ def main(smk):
                 }
             except UserError as error:  # of this recording; a full disk stops the job
                 row = refuse(row, "normalize", str(error))
-                log.warning("%s: not used: %s", row["path"], row["reason"])
+                log.info("%s: not used: %s", row["path"], row["reason"])
         rows.append(row)
     log.info("%d recordings, %d items computed", len(rows), computed)
     table = tables.frame(rows, tables.RECORDINGS)
@@ -77,7 +79,9 @@ def make(store, key, source, content, settings, steps):
     """Normalise one recording into the store, if it still is what it was; its record."""
     part = store.workfile(key, "flac")
     try:
-        record = asdict(audio.normalize(source, part, settings, steps))
+        with notices.collecting(source) as said:
+            record = asdict(audio.normalize(source, part, settings, steps))
+        record["warnings"] = said
         if sha256_file(source) != content:
             raise UserError(f"{source}: changed since it was listed; run snakemake again")
         store.put(key, record, flac=part)

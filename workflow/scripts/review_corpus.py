@@ -39,7 +39,7 @@ def main(smk):
     items = sorted(set(listed["item"]))
     copied = audio.place(target.parent / "audio", [normalized.path(i, ".flac") for i in items])
     if copied:
-        log.warning("%d bytes of audio copied: this file system has no hard links", copied)
+        log.info("%d bytes of audio copied: this file system has no hard links", copied)
     write_atomic(target, page.render(content, len(segments)))
     job.say(f"{len(listed)} of {len(segments)} segments to review: {target}")
 

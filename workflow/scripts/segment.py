@@ -7,8 +7,9 @@ from pathlib import Path
 
 from voicekiln import job, tables
 from voicekiln.audio import segment as cutting
-from voicekiln.corpus.segments import by_engine, cut, distinct, given, speaking, statistics
+from voicekiln.corpus.segments import by_engine, cut, distinct, given, speaking
 from voicekiln.provenance import to_json
+from voicekiln.store.files import write_atomic
 from voicekiln.store.items import Store
 
 log = logging.getLogger("segment")
@@ -26,14 +27,15 @@ def main(smk):
     store = Store(STORE, "segment", cutting.identity(settings))
     recordings = tables.read(Path(smk.input.table))
     recordings = recordings[recordings["status"] == "ok"].to_dict("records")
-    rows, computed, events, silent = [], 0, Counter(), []
+    rows, computed, events = [], 0, Counter()
     for recording in job.track(recordings, len(recordings), "recordings segmented"):
         known = None if tables.missing(recording["known"]) else json.loads(recording["known"])
         known = distinct(known)
         spans = given(known, recording["rate_hz"], recording["n_samples"], whole_s)
         if spans and spans.beyond:
             log.warning(
-                "%s: %d given stretches lie beyond its end or within another and are left out",
+                "%s: %d given times lie after its end or inside another span and are left out; "
+                "check that the text belongs to this recording",
                 recording["path"],
                 spans.beyond,
             )
@@ -46,8 +48,6 @@ def main(smk):
             record = cut(audio, item, spans, clipped, settings)
             store.put(key, record)
         events.update(record["events"])
-        if not record["segments"]:
-            silent.append(recording["path"])
         found = list(segment_rows(recording, known, spans, record["segments"]))
         found += [
             row_of(recording, {"start": start, "end": end})
@@ -56,16 +56,10 @@ def main(smk):
         ]
         rows += [row | {"vad": record["engine"]} for row in found]
     log.info("%d recordings, %d segments, %d items computed", len(recordings), len(rows), computed)
-    kept = [row for row in rows if row["status"] == "keep"]
-    seconds = [(row["end"] - row["start"]) / row["rate_hz"] for row in kept]
-    recorded_s = sum(recording["n_samples"] / recording["rate_hz"] for recording in recordings)
-    line, concerns = statistics(seconds, events, recorded_s, silent, settings)
-    log.info("%s", line)
-    for concern in concerns:
-        log.warning("%s", concern)
     table = tables.frame(rows, tables.SEGMENTS)
     log.info("%s", by_engine(table))
     tables.write(table, Path(smk.output.table), tables.SEGMENTS, store)
+    write_atomic(Path(smk.output.events), json.dumps(events, sort_keys=True) + "\n")
 
 
 def segment_rows(recording, known, spans, segments):

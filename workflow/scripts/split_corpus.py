@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 from voicekiln import job, tables
-from voicekiln.corpus.losses import check_losses, check_sizes
+from voicekiln.corpus.losses import small_sets, stop, too_few_segments, too_much_lost
 from voicekiln.corpus.manifest import write_manifests
 from voicekiln.corpus.measure import prints
 from voicekiln.corpus.split import SplitSettings, imbalances, split
@@ -26,7 +26,7 @@ def main(smk):
     heard = prints(segments, acoustics)
     del acoustics
     section = smk.params.settings["split"]
-    min_train, min_val = section["min_train"], section["min_val"]
+    corpus = smk.wildcards.corpus
     settings = SplitSettings.of(section)
     check_pinned(recordings, settings.validation)
     table, leaks = split(segments, heard, settings)
@@ -35,25 +35,24 @@ def main(smk):
     shared = {name: n for name, n in leaks.items() if name.startswith("shared") and n}
     if shared:
         raise UserError(
-            f"corpus {smk.wildcards.corpus}: training and validation still share something after "
+            f"corpus {corpus}: training and validation still share something after "
             f"the drops ({shared}); please report this"
         )
     account = ledger(recordings, table)
     train, val = account["kept"]["train"], account["kept"]["val"]
-    warnings, enough = check_sizes(train["segments"], val["segments"], min_train, min_val)
-    for line in warnings:
+    for line in small_sets(train["segments"], val["segments"]):
         log.warning("%s", line)
-    if not enough:
-        lost = "\n  ".join(
-            f"{line['step']}: {line['reason']}: {line.get('segments', '-')} segments"
-            for line in account["lost"]
+    problems = too_few_segments(train["segments"], val["segments"], section, corpus)
+    if problems:
+        problems.append(
+            "What was lost, and where:\n  "
+            + "\n  ".join(
+                f"{line['step']}: {line['reason']}: {line.get('segments', '-')} segments"
+                for line in account["lost"]
+            )
         )
-        raise UserError(
-            f"corpus {smk.wildcards.corpus}: {train['segments']} training and {val['segments']} "
-            f"validation segments are left, at least {max(1, min_train)} and {max(1, min_val)} are "
-            f"needed (split.min_train, split.min_val). What was lost, and where:\n  {lost}"
-        )
-    check_losses(table, ("split",), smk.params.settings["max_loss"], smk.wildcards.corpus)
+    problems += too_much_lost(table, ("split",), smk.params.settings["max_loss"], corpus)
+    stop(problems)
     digest = Path(smk.output.digest)
     folder = digest.parent
     files = [folder / name for name in ("recordings.parquet", "segments.parquet")]
@@ -64,9 +63,10 @@ def main(smk):
         write_atomic(files[-1], json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     files += write_manifests(table, folder / "dataset", Path("results", "store"))
     job.say(
-        f"writing {train['segments']} training and {val['segments']} validation segments, "
+        f"{train['segments']} training and {val['segments']} validation segments, "
         f"{(train['samples'] + val['samples']) / account['rate_hz'] / 60:.1f} of "
-        f"{account['samples_in'] / account['rate_hz'] / 60:.1f} minutes kept"
+        f"{account['samples_in'] / account['rate_hz'] / 60:.1f} minutes kept; the data set is in "
+        f"{folder}/"
     )
     tables.write_digest(digest, files)
 

@@ -40,7 +40,7 @@ def drop(table, rows, reason):
     """Drop segments for want of a text."""
     table.loc[rows, ["status", "step", "reason"]] = ["drop", "transcribe", reason]
     if rows.any():
-        log.warning("%d segments dropped: %s", rows.sum(), reason)
+        log.info("%d segments dropped: %s", rows.sum(), reason)
 
 
 def choose(table, several, min_agreement):

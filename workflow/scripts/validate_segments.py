@@ -5,7 +5,7 @@ from pathlib import Path
 
 from voicekiln import job, tables
 from voicekiln.corpus.corrections import uphold
-from voicekiln.corpus.losses import check_losses
+from voicekiln.corpus.losses import stop, too_much_lost
 from voicekiln.corpus.measure import by_segment
 from voicekiln.corpus.texts import with_digits
 from voicekiln.corpus.validate import ValidateSettings, validate
@@ -28,7 +28,11 @@ def main(smk):
     for reason, rows in dropped.groupby("reason"):
         log.info("dropped, %s: %d segments", reason, len(rows))
     if len(suspects):
-        log.warning("%d segments may be of another speaker: suspects.jsonl", len(suspects))
+        log.warning(
+            "%d kept segments may be of another speaker (suspects.jsonl); listen to them on the "
+            "review page, or set validate.drop_other_speakers: true",
+            len(suspects),
+        )
     log.info("%d of %d segments kept", int((table["status"] == "keep").sum()), len(table))
     for note in monotony(table):
         log.warning("%s", note)
@@ -39,12 +43,18 @@ def main(smk):
     suspects = suspects[[*LISTED, "speaker_distance", "limit"]]
     numbers = with_digits(table)[[*LISTED, "n_digits"]]
     if len(numbers):
-        log.warning("%d kept segments hold numbers in digits: digits.jsonl", len(numbers))
+        log.warning(
+            "%d kept segments hold numbers in digits (digits.jsonl, first: %s); spell them out in "
+            "the corrections, or set text.numbers: drop",
+            len(numbers),
+            numbers["text"].iloc[0][:60],
+        )
     lists = {"suspects": suspects, "digits": numbers}
     for name, rows in lists.items():
         text = rows.to_json(orient="records", lines=True, force_ascii=False)
         write_atomic(digest.parent / f"{name}.jsonl", text)
-    check_losses(table, ("validate",), smk.params.settings["max_loss"], smk.wildcards.corpus)
+    limits = smk.params.settings["max_loss"]
+    stop(too_much_lost(table, ("validate",), limits, smk.wildcards.corpus))
     tables.write_digest(digest, [target, *(digest.parent / f"{name}.jsonl" for name in lists)])
 
 

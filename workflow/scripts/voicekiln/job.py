@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from voicekiln import notices
 from voicekiln.errors import UserError
 
 log = logging.getLogger("voicekiln")
@@ -40,6 +41,8 @@ def start(smk) -> None:
     )
     logging.captureWarnings(True)
     sys.excepthook = _explain
+    if smk.rule != "train_run":  # its worker has a terminal and records of its own
+        notices.start(smk.rule, [str(value) for value in smk.wildcards], say)
 
 
 def _explain(kind, error, trace) -> None:
@@ -79,7 +82,10 @@ def say(text: str) -> None:
 
 
 class Progress:
-    """Says at most every `every_s` seconds how far the work is.
+    """Reports at most every `every_s` seconds how far the work is.
+
+    The time left is measured from the first thing that is done: what comes before it, imports and
+    models that are loaded, is done once.
 
     Args:
         total: number of things to do.
@@ -89,16 +95,24 @@ class Progress:
     def __init__(self, total: int, what: str, every_s: float = 10.0):
         self.total, self.what, self.every_s = total, what, every_s
         self.done = 0
-        self.began = self.last = time.monotonic()
+        self._first = 0  # how many the first call reported
+        self._began = self._last = time.monotonic()
 
     def __call__(self, n: int = 1) -> None:
         """Note that `n` more are done."""
-        self.done += n
         now = time.monotonic()
-        if now - self.last >= self.every_s:
-            left_s = (now - self.began) / self.done * (self.total - self.done)
-            say(f"{self.done}/{self.total} {self.what}, {left_s:.0f} s left")
-            self.last = now
+        self.done += n
+        if not self._first:
+            self._first, self._began = self.done, now
+        if now - self._last < self.every_s:
+            return
+        self._last = now
+        measured = self.done - self._first
+        left = ""
+        if measured:
+            left_s = (now - self._began) / measured * (self.total - self.done)
+            left = f", {left_s:.0f} s left"
+        say(f"{self.done}/{self.total} {self.what}{left}")
 
 
 def track(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:

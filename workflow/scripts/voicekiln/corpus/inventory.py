@@ -1,18 +1,22 @@
 """What each file of a corpus is: content hash, format, duration; or why it cannot be used."""
 
 import json
+import logging
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from voicekiln import notices
 from voicekiln.audio.probe import probe
 from voicekiln.corpus import sidecars
 from voicekiln.corpus.listing import printable
 from voicekiln.errors import UserError
 from voicekiln.provenance import sha256_file
 from voicekiln.store.items import Store
+
+log = logging.getLogger("inventory")
 
 VERSION = 1
 SETTLED_S = 2.0
@@ -50,8 +54,12 @@ def remembering(store: Store) -> Callable[[Path], dict[str, Any]]:
         name = os.path.abspath(path)
         key = store.key(path=name, bytes=stat.st_size, mtime_ns=stat.st_mtime_ns)
         found = store.get(key)
-        if found is None:
-            found = look_into(path)
+        if found is not None:
+            notices.replay(found.get("warnings", ()), path, log)
+        else:
+            with notices.collecting(path) as said:
+                found = look_into(path)
+            found["warnings"] = said
             if time.time() - stat.st_mtime > SETTLED_S:
                 store.put(key, found)
         return found

@@ -1,38 +1,49 @@
-"""What a step may lose, what a corpus has to hold: the run stops or the log says so.
+"""What a step may lose and what a corpus must hold: warnings, and problems that stop the run.
 
-A step that loses more than its share stops the run before anything expensive starts on what is
-left. What it made stays on disk, to be looked at.
+A problem names the key to change and a value that would let the run continue. What a step made
+stays on disk, so that it can be listened to.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from voicekiln.errors import UserError
 
+# the steps that drop segments, in their order
 STEPS = ("segment", "transcribe", "align", "correct", "deduplicate", "validate", "split")
 EXAMPLES = 5
-# a corpus of less than this is said to be small: seconds, and how it is said
-LITTLE_AUDIO = ((180, "little: 3 minutes are the least that is advised"), (300, "5 are better"))
-# training and validation segments below which a data set is said to be small, and how
-SMALL = ((50, 5, "very small"), (100, 10, "small for a fine-tuning"))
+# a corpus of less than this is called short: seconds, and why
+LITTLE_AUDIO = ((180, "at least 3 minutes are advised"), (300, "5 minutes or more are better"))
+# training and validation segments below which a data set is called small, and how
+SMALL = ((50, 5, "very small"), (100, 10, "small for fine-tuning"))
+MANY = 0.2  # fraction of the segments from which their loss is worth a warning
+LISTEN = "To listen to what there is, run the same command with the target review_so_far."
 
 
-def check_losses(
+def stop(problems: Sequence[str]) -> None:
+    """Stop the run if there are problems, with all of them.
+
+    Raises:
+        UserError: the problems, and how to listen to the corpus as it is.
+    """
+    if problems:
+        raise UserError("\n".join([*problems, LISTEN]))
+
+
+def too_much_lost(
     table: pd.DataFrame, steps: tuple[str, ...], limits: Mapping[str, float], corpus: str
-) -> None:
-    """Stop when one of these steps dropped more of the audio it was given than its limit, or all
-    steps so far more of all.
+) -> list[str]:
+    """The problems with the audio that these steps dropped, and all steps so far together.
 
     Args:
         table: `tables.SEGMENTS` after these steps.
         steps: names as in the column `step`, in their order; those after them count as kept.
-        limits: section `max_loss`: share of the audio, by step, and `total`.
-        corpus: its name, for the message.
-
-    Raises:
-        UserError: with the reasons, the worst segments of each, and the key to change.
+        limits: section `max_loss`: fraction of the audio, by step, and `total`.
+        corpus: its name, for the keys.
     """
+    problems = []
     samples = (table["end"] - table["start"]).astype("int64")
     gone = table["status"] == "drop"
     for step in steps:
@@ -42,24 +53,33 @@ def check_losses(
         total = int(samples[given].sum())
         share = int(samples[lost].sum()) / total if total else 0.0
         if share > limits[step]:
-            raise UserError(
-                f"corpus {corpus}: the step {step} drops {share:.0%} of the audio it was given, "
-                + _limit(corpus, step, limits, table[lost])
+            what = (
+                f"corpus {corpus}: the step {step} drops {share:.0%} of the audio that it was given"
             )
+            nothing_left = not (given & ~lost).any()
+            problems.append(_limit(what, corpus, step, limits, share, table[lost], nothing_left))
     share = samples[gone].sum() / samples.sum() if len(table) else 0.0
-    if share > limits["total"]:
-        raise UserError(
-            f"corpus {corpus}: the steps up to {steps[-1]} drop {share:.0%} of the audio of all "
-            "segments, " + _limit(corpus, "total", limits, table[gone])
-        )
+    if share > limits["total"] and not problems:
+        what = f"corpus {corpus}: all steps up to {steps[-1]} drop {share:.0%} of the audio"
+        problems.append(_limit(what, corpus, "total", limits, share, table[gone], gone.all()))
+    return problems
 
 
-def _limit(corpus, key, limits, lost):
-    return (
-        f"the limit is corpora.{corpus}.max_loss.{key} = {limits[key]:g}. Look at the segments "
-        "below, the worst first; mend the data or the settings, or raise the limit.\n"
-        + _reasons(lost)
+def _limit(what, corpus, key, limits, share, lost, nothing_left):
+    key = f"corpora.{corpus}.max_loss.{key}"
+    limit = limits[key.rpartition(".")[2]]
+    remedy = "fix the data or the settings" + (
+        " (nothing is left)" if nothing_left else f", or set {key}: {passing(share):g}"
     )
+    return (
+        f"{what}, the limit is {key} = {limit:g}; {remedy}. "
+        f"The worst segments by reason:\n{_reasons(lost)}"
+    )
+
+
+def passing(share: float) -> float:
+    """The lowest limit with two decimals that this share does not exceed."""
+    return min(1.0, math.ceil(round(share * 100, 6)) / 100)
 
 
 def _reasons(lost):
@@ -76,42 +96,113 @@ def _reasons(lost):
     return "\n".join(lines)
 
 
-def check_total(recordings: pd.DataFrame, min_total_s: float, corpus: str) -> list[str]:
-    """Warnings about little audio (S4-1).
+def many_lost(table: pd.DataFrame, step: str, remedies: Mapping[str, str]) -> list[str]:
+    """Warnings about reasons for which a step dropped many of its segments (S4-74).
 
-    Raises:
-        UserError: there is less than `min_total_s` (X-7), with what there is of each speaker.
+    Args:
+        table: `tables.SEGMENTS` after this step.
+        remedies: what to do, by reason; other reasons are worth no warning.
     """
+    given = ~((table["status"] == "drop") & table["step"].isin(STEPS[: STEPS.index(step)]))
+    lost = table[(table["status"] == "drop") & (table["step"] == step)]
+    return [
+        f"{n} of {given.sum()} segments were dropped: {reason}; {remedies[reason]}"
+        for reason, n in lost["reason"].value_counts().sort_index().items()
+        if reason in remedies and n > MANY * given.sum()
+    ]
+
+
+def too_many_bad(recordings: pd.DataFrame, limit: float, corpus: str) -> list[str]:
+    """The problem that too many recordings cannot be used, with the list of them."""
+    bad = recordings[recordings["status"] == "bad"]
+    share = len(bad) / len(recordings)
+    if len(bad) < len(recordings) and share <= limit:
+        return []
+    key = f"corpora.{corpus}.max_bad_recordings"
+    remedy = "replace or remove them" + (
+        "" if len(bad) == len(recordings) else f", or set {key}: {passing(share):g}"
+    )
+    listed = "\n  ".join(f"{row.path}: {row.reason}" for row in bad.head(50).itertuples())
+    return [
+        f"corpus {corpus}: {len(bad)} of {len(recordings)} recordings cannot be used, the limit is "
+        f"{key} = {limit:g} of them; {remedy}:\n  {listed}"
+    ]
+
+
+def too_little_audio(
+    recordings: pd.DataFrame, min_total_s: float, corpus: str
+) -> tuple[list[str], list[str]]:
+    """Warnings about little audio (S4-1), and the problem that there is too little (X-7)."""
     used = recordings[recordings["status"] == "ok"]
     seconds = (used["n_samples"] / used["rate_hz"]).astype(float)
     total_s = float(seconds.sum())
-    of_speakers = ", ".join(
-        f"{speaker or 'unnamed'} {s / 60:.1f} min"
-        for speaker, s in seconds.groupby(used["speaker"].fillna(""), sort=True).sum().items()
-    )
     if total_s < min_total_s:
-        raise UserError(
+        of_speakers = ", ".join(
+            f"{speaker or 'unnamed'} {s / 60:.1f} min"
+            for speaker, s in seconds.groupby(used["speaker"].fillna(""), sort=True).sum().items()
+        )
+        key = f"corpora.{corpus}.min_total_s"
+        return [], [
             f"corpus {corpus}: its usable recordings are {total_s / 60:.1f} minutes long "
             f"({of_speakers}), at least {min_total_s / 60:g} are needed "
-            f"(corpora.{corpus}.min_total_s = {min_total_s:g}); record more"
-        )
-    for limit_s, words in LITTLE_AUDIO:
+            f"({key} = {min_total_s:g}); add recordings, or set {key}: {math.floor(total_s)}"
+        ]
+    for limit_s, why in LITTLE_AUDIO:
         if total_s < limit_s:
-            return [f"the recordings are {total_s / 60:.1f} minutes long: {words}"]
-    return []
+            return [f"the recordings are only {total_s / 60:.1f} minutes long; {why}"], []
+    return [], []
 
 
-def check_sizes(train: int, val: int, min_train: int, min_val: int) -> tuple[list[str], bool]:
-    """Warnings about few segments (S4-76), and whether there are enough to go on.
-
-    Args:
-        train, val: segments of each side.
-        min_train, min_val: the least that a run may start with.
-    """
+def small_sets(train: int, val: int) -> list[str]:
+    """Warnings about few segments (S4-76)."""
     warnings = []
     for name, n, at in (("training", train, 0), ("validation", val, 1)):
         for limits in SMALL:
             if n < limits[at]:
-                warnings.append(f"the {name} set is {limits[2]}: {n} segments")
+                remedy = "add recordings" + (", or raise split.val_share" if at else "")
+                warnings.append(f"the {name} set is {limits[2]} ({n} segments); {remedy}")
                 break
-    return warnings, train >= max(1, min_train) and val >= max(1, min_val)
+    return warnings
+
+
+def too_few_segments(train: int, val: int, settings: Mapping[str, float], corpus: str) -> list[str]:
+    """The problem that the data set is smaller than `split.min_train` and `split.min_val` allow.
+
+    Args:
+        train, val: segments of each side.
+        settings: section `split`.
+    """
+    min_train, min_val = max(1, settings["min_train"]), max(1, settings["min_val"])
+    if train >= min_train and val >= min_val:
+        return []
+    sizes = ("min_train", train, min_train), ("min_val", val, min_val)
+    passing_values = ", ".join(f"{key}: {n}" for key, n, least in sizes if n < least)
+    remedy = (
+        f"set corpora.{corpus}.split: {{{passing_values}}}"
+        if train and val
+        else "loosen the rules that drop most"
+    )
+    return [
+        f"corpus {corpus}: {train} training and {val} validation segments are left, at least "
+        f"{min_train} and {min_val} are needed (split.min_train, split.min_val); add recordings, "
+        f"or {remedy}"
+    ]
+
+
+def too_few_to_split(n: int, settings: Mapping[str, float], corpus: str) -> list[str]:
+    """The problem that `n` segments, before any is dropped, cannot fill both sides."""
+    least = max(1, settings["min_train"]) + max(1, settings["min_val"])
+    if n >= least:
+        return []
+    remedy = ""
+    if n > 1:
+        val = max(1, min(settings["min_val"], n // 10))
+        remedy = (
+            f", or set corpora.{corpus}.split: {{min_train: {n - val}, min_val: {val}}} or lower "
+            "(later steps may drop more)"
+        )
+    return [
+        f"corpus {corpus}: there are {n} segments, at least {max(1, settings['min_train'])} for "
+        f"training and {max(1, settings['min_val'])} for validation are needed (split.min_train, "
+        f"split.min_val); add recordings{remedy}"
+    ]

@@ -6,7 +6,6 @@ from pathlib import Path
 import pandas as pd
 
 from voicekiln import tables
-from voicekiln.errors import UserError
 
 log = logging.getLogger("merge")
 
@@ -39,21 +38,6 @@ def _warn_of_other_texts(copies, good, column):
         kept = used[getattr(row, column)]
         if not tables.missing(row.known) and (tables.missing(kept) or kept != row.known):
             log.warning("%s: %s, whose text is used instead of its own", row.path, row.reason)
-
-
-def check_bad_share(recordings: pd.DataFrame, limit: float, corpus: str) -> None:
-    """Stop when more than `limit` of the recordings could not be used, with the list."""
-    bad = recordings[recordings["status"] == "bad"]
-    share = len(bad) / len(recordings)
-    for row in bad.itertuples():
-        log.warning("%s/%s: not used: %s", row.root, row.path, row.reason)
-    if len(bad) == len(recordings) or share > limit:
-        listed = "\n  ".join(f"{row.path}: {row.reason}" for row in bad.head(50).itertuples())
-        raise UserError(
-            f"corpus {corpus}: {len(bad)} of {len(recordings)} recordings cannot be used, the "
-            f"limit is corpora.{corpus}.max_bad_recordings = {limit:g} of them. Mend or remove "
-            f"these, or raise the limit:\n  {listed}"
-        )
 
 
 def merge_segments(shards: list[Path], recordings: pd.DataFrame) -> pd.DataFrame:

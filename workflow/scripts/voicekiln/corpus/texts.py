@@ -119,6 +119,11 @@ def _second_texts(table, tool):
     made[rows.index] = romanize(zip(rows["text"], rows["language"], strict=True), tool)
     unknown = rows.loc[made[rows.index].isna(), "language"].value_counts()
     if len(unknown):
-        log.warning("%s does not know the language of %s", tool, unknown.to_dict())
+        counts = ", ".join(f"{language} ({n} texts)" for language, n in unknown.items())
+        log.warning(
+            "%s cannot romanise %s; set text.romanize: uroman, which reads all scripts",
+            tool,
+            counts,
+        )
     log.info("%d texts romanised by %s", made.notna().sum(), tool)
     return made

@@ -41,7 +41,7 @@ class PackStore:
             if pack.is_file() and pack.stat().st_size == rows[0].pack_bytes:
                 self._rows |= {row.key: row for row in rows}
             else:
-                log.warning("%s: missing or damaged, its features are made again", pack)
+                log.info("%s: missing or damaged, its features are computed again", pack)
 
     def key(self, **inputs: Any) -> str:
         """The key of a clip's features."""

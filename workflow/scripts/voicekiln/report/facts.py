@@ -13,19 +13,15 @@ from typing import Any
 
 import pandas as pd
 
-from voicekiln import tables
+from voicekiln import notices, tables
 from voicekiln.audio.span import load_span
-from voicekiln.corpus.quality import concerns
-from voicekiln.corpus.variety import monotony
+from voicekiln.corpus import losses
 from voicekiln.provenance import sha256_file
 from voicekiln.report.clips import Clips
 from voicekiln.store.items import Store
 from voicekiln.text.clean import comparable
 
-STEPS = (
-    "inventory", "normalize", "segment", "transcribe", "correct", "deduplicate", "validate",
-    "split",
-)  # fmt: skip
+STEPS = ("inventory", "normalize", *losses.STEPS)
 PACKAGES = (
     "snakemake", "torch", "torchaudio", "accelerate", "f5-tts", "openai-whisper", "numpy", "scipy",
     "soundfile", "soxr", "webrtcvad-wheels", "av", "librosa", "pandas", "pyarrow", "safetensors",
@@ -95,15 +91,12 @@ def corpus_facts(folder: Path) -> dict[str, Any]:
     """The account of a corpus: ledger, its lines in the order of the steps, leaks, hashes."""
     ledger = read_json(folder / "ledger.json")
     digest = folder / "DIGEST.json"
-    recordings, segments = folder / "recordings.parquet", folder / "segments.parquet"
-    worries = concerns(tables.read(recordings)) if recordings.exists() else []
-    worries += monotony(tables.read(segments)) if segments.exists() else []
     return {
         "name": folder.name,
         "folder": folder.as_posix(),
         "ledger": ledger,
         "funnel": funnel(ledger) if ledger and ledger["rate_hz"] else [],
-        "concerns": worries,
+        "warnings": notices.of_corpus(folder.name, folder.parents[1]),
         "leaks": read_json(folder / "leaks.json"),
         "files": (read_json(digest) or {"files": []})["files"],
         "sha256": sha256_file(digest) if digest.exists() else None,

@@ -74,7 +74,7 @@ class Store:
                 return None
             if found != size:
                 path = self.path(key, suffix)
-                log.warning("%s: %d bytes instead of %d, will be made again", path, found, size)
+                log.info("%s: %d bytes instead of %d; it is computed again", path, found, size)
                 return None
         self.used.add(key)
         return whole["record"]

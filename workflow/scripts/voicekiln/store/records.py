@@ -62,7 +62,7 @@ class Records:
                 text = _checked(self._mapped(path)[offset : offset + length], key)
                 if text is not None:
                     return text
-                log.warning("%s: the record %s is damaged", path, key)
+                log.info("%s: the record %s is damaged and is computed again", path, key)
         return None
 
     def put(self, key: str, text: str) -> None:

@@ -1,0 +1,26 @@
+"""Recordings and segments of all shards -> checked against the limits, before any GPU is used."""
+
+
+# a checkpoint: its small output stays the same while the corpus is within its limits, so a changed
+# recording reruns only the steps of its own shard
+checkpoint check_corpus:
+    """Stop a corpus that cannot become a data set, with everything that is known to be wrong."""
+    input:
+        recordings=shard_files("normalize.parquet"),
+        segments=shard_files("segment.parquet"),
+        events=shard_files("segment.json"),
+    output:
+        checked="results/corpora/{corpus}/checked.json",
+    log:
+        "logs/check_corpus/{corpus}.log",
+    conda:
+        "../../envs/audio.yaml"
+    resources:
+        mem_mb=4000,
+        runtime="1h",
+    params:
+        code=code("check_corpus.py"),
+        settings=corpus_settings(*CHECKED),
+        others=other_corpora,
+    script:
+        "../scripts/check_corpus.py"

@@ -1,0 +1,188 @@
+"""The warnings of the data steps: collected from the log, kept in a file, shown once.
+
+A job writes the warnings that it logs to `results/warnings/<rule>/<wildcards>.jsonl`, one object
+per line: `step`, `kind` (the message without its values) and `text`. The file stays until the job
+runs again, so a run that recomputes nothing still has them for the report. Shard jobs show nothing
+on the terminal: the step that merges the shards repeats their warnings, each once.
+"""
+
+import json
+import logging
+import re
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+RESULTS = Path("results")
+# the rules that merge the shards of a corpus or work on the merged corpus, in their order
+MERGING = ("check_corpus", "correct", "deduplicate", "validate_segments", "split_corpus")
+# the rules whose warnings each of the first two repeats
+BEFORE_TEXTS, AFTER_TEXTS = (
+    ("inventory", "normalize", "segment"),
+    ("transcribe", "align", "measure"),
+)
+# the steps of rules that have another name
+RULES_STEPS = {"check_corpus": "check", "validate_segments": "validate", "split_corpus": "split"}
+SHOWN = 3  # of each kind on the terminal
+KEPT = 10_000  # of one job in the file
+LISTED = 10  # of each kind in the report
+SOURCE = "\N{OBJECT REPLACEMENT CHARACTER}"  # stands for a recording's path in stored warnings
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def path_of(rule: str, *wildcards: str, results: Path = RESULTS) -> Path:
+    """The file with the warnings of one job."""
+    return results.joinpath("warnings", rule, *wildcards[:-1], "".join(wildcards[-1:]) + ".jsonl")
+
+
+def ours(record: logging.LogRecord) -> bool:
+    """Whether a log record is a warning of VoiceKiln's library or of the running script."""
+    if record.levelno != logging.WARNING or not getattr(record, "shown", True):
+        return False
+    path = Path(record.pathname)
+    return _PACKAGE in path.parents or path == Path(sys.argv[0])
+
+
+def kind_of(record: logging.LogRecord) -> str:
+    """The message of a record without its values: without the name that it begins with, and without
+    numbers, if they are not arguments."""
+    if hasattr(record, "kind"):
+        return record.kind
+    if record.args and record.msg != "%s":
+        return str(record.msg)
+    return re.sub(
+        r"\d+(\.\d+)?", "#", record.getMessage().partition(": ")[2] or record.getMessage()
+    )
+
+
+class Notices(logging.Handler):
+    """Writes each distinct warning to a file as soon as it is logged, and shows some of each kind.
+
+    Args:
+        path: the file; what an earlier run of the job left in it is removed.
+        step: the step that warns, unless the record names another (see `repeat`).
+        say: shows a line on the terminal, or None.
+        known: texts that an earlier step has told.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        step: str,
+        say: Callable[[str], None] | None = None,
+        known: Iterable[str] = (),
+    ):
+        super().__init__(logging.WARNING)
+        self.addFilter(ours)
+        self._path, self._step, self._say = path, step, say
+        self._told = set(known)
+        self._n: Counter[str] = Counter()
+        path.unlink(missing_ok=True)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Note a warning that is new."""
+        # a file's name may hold what UTF-8 cannot
+        text = record.getMessage().encode("utf-8", "backslashreplace").decode()
+        kind = kind_of(record)
+        if text in self._told or self._n.total() >= KEPT:
+            return
+        self._told.add(text)
+        self._n[kind] += 1
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        line = {"step": getattr(record, "step", self._step), "kind": kind, "text": text}
+        with open(self._path, "a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        if self._say is None:
+            return
+        if self._n[kind] <= SHOWN:
+            self._say(f"warning: {text}")
+        elif self._n[kind] == SHOWN + 1:
+            self._say(f"warning: more like this are listed in {self._path} and in the report")
+
+
+def start(rule: str, wildcards: Sequence[str], say: Callable[[str], None]) -> None:
+    """Keep and show the warnings of a job from now on."""
+    shown = rule not in (*BEFORE_TEXTS, *AFTER_TEXTS)
+    earlier = MERGING[: MERGING.index(rule)] if rule in MERGING else ()
+    known = [one["text"] for before in earlier for one in read(path_of(before, *wildcards))]
+    handler = Notices(path_of(rule, *wildcards), rule, say if shown else None, known)
+    logging.getLogger().addHandler(handler)
+
+
+class _Collector(logging.Handler):
+    """Notes the warnings that one thread logs."""
+
+    def __init__(self):
+        super().__init__(logging.WARNING)
+        self.said: list[dict[str, str]] = []
+        self._thread = threading.get_ident()
+        self.addFilter(lambda record: record.thread == self._thread and ours(record))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Note a warning."""
+        self.said.append({"kind": kind_of(record), "text": record.getMessage()})
+
+
+@contextmanager
+def collecting(source: Path) -> Iterator[list[dict[str, str]]]:
+    """Collect what this thread warns of, to be stored with an item and replayed.
+
+    Args:
+        source: the file that the item is made from. Its path is left out of the texts, because
+            byte-equal files share an item.
+    """
+    collector = _Collector()
+    root = logging.getLogger()
+    root.addHandler(collector)
+    said: list[dict[str, str]] = []
+    try:
+        yield said
+    finally:
+        root.removeHandler(collector)
+        said += [one | {"text": one["text"].replace(str(source), SOURCE)} for one in collector.said]
+
+
+def replay(said: Iterable[Mapping[str, str]], source: Path, log: logging.Logger) -> None:
+    """Log again what was stored with an item that is used for the file `source`."""
+    for one in said:
+        text = one["text"].replace(SOURCE, str(source))
+        log.warning("%s", text, extra={"kind": one["kind"]})
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """The warnings of one job; none if it has not run or had none."""
+    if not path.exists():
+        return []
+    # split at line feeds only: a text may hold other characters that end lines
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    return [json.loads(line) for line in lines if line]
+
+
+def repeat(rules: Iterable[str], corpus: str, shards: Iterable[str], log: logging.Logger) -> None:
+    """Log the warnings of these rules in all shards of a corpus, each once, sorted by rule."""
+    shards = list(shards)
+    for rule in rules:
+        said = (one for shard in shards for one in read(path_of(rule, corpus, shard)))
+        for kind, text in sorted({(one["kind"], one["text"]) for one in said}):
+            log.warning("%s", text, extra={"kind": kind, "step": rule})
+
+
+def of_corpus(corpus: str, results: Path = RESULTS) -> list[dict]:
+    """The warnings about a corpus by step and kind.
+
+    Returns:
+        `step`; `n`, how many; `texts`, at most `LISTED`; `file`, which has all of them.
+    """
+    kinds: dict[tuple[str, str, str], list[str]] = {}
+    for rule in MERGING:
+        path = path_of(rule, corpus, results=results)
+        for one in read(path):
+            step = RULES_STEPS.get(one["step"], one["step"])
+            kinds.setdefault((step, one["kind"], path.as_posix()), []).append(one["text"])
+    return [
+        {"step": step, "n": len(texts), "texts": texts[:LISTED], "file": file}
+        for (step, _, file), texts in kinds.items()
+    ]
