@@ -1,19 +1,8 @@
 """VoiceKiln: from raw recordings to a fine-tuned text-to-speech voice."""
 
-from pathlib import Path
-
 from snakemake.utils import min_version
 
 min_version("9.11")
-
-# without --configfile: the working directory's config/config.yaml, else the shipped one
-if not workflow.config_settings.configfiles:
-    CONFIGFILES = (
-        Path("config/config.yaml"),
-        Path(workflow.basedir, "config/config.yaml"),
-    )
-
-    configfile: next(filter(Path.exists, CONFIGFILES))
 
 
 report: "workflow/report/workflow.rst"
@@ -88,3 +77,6 @@ localrules:
     train,
     evaluate,
     export,
+
+
+check_targets()

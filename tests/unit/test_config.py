@@ -1,8 +1,11 @@
 import copy
+import datetime
+import re
 
 import pytest
 import yaml
 from conftest import ROOT
+from voicekiln import explain
 from voicekiln.config import is_file, locate, resolve
 from voicekiln.errors import UserError
 
@@ -52,7 +55,7 @@ def test_how_checkpoints_are_saved_has_names_and_what_is_given_wins(given, save_
     assert "saving" not in train, "the worker is told numbers"
 
 
-@pytest.mark.parametrize("train", [{"saving": "slow"}, {"saving": ["fast"]}, "fast", None])
+@pytest.mark.parametrize("train", [{"saving": "slow"}, {"saving": ["fast"]}, "fast"])
 def test_a_way_of_saving_that_there_is_not_is_told(train):
     with pytest.raises(UserError, match="runs.demo_f5.train"):
         resolve(changed("runs.demo_f5.train", train), SCHEMA)
@@ -84,25 +87,169 @@ def test_the_shipped_configuration_and_the_examples_hold():
     "path, value, said",
     [
         ("corpora.demo.segmnt", {}, r"corpora\.demo\.segmnt: unknown key; did you mean segment"),
-        ("runs.demo_f5.train.epoch", 1, r"train\.epoch: unknown key; did you mean epochs"),
+        ("corpora.demo.audios", "a", r"audios: unknown key; did you mean audio\?"),
+        (
+            "runs.demo_f5.train.epoch",
+            1,
+            r"epoch: unknown key; did you mean epochs\? .*README.*tr",
+        ),
+        (
+            "corpora.demo.max_words",
+            1,
+            r"max_words: unknown key .*README.md, section corpora.<corpus>",
+        ),
+        ("corpora.demo.min_chars_per_s", 1, r"it belongs in corpora\.<name>\.validate"),
         ("runs.demo_f5.train.learning_rate", "1e-4", r"write 1\.0e-4"),
-        ("runs.demo_f5.train.epochs", 0, r"train\.epochs: 0 is less than the minimum of 1"),
-        ("corpora.demo.shards", "8", r"shards: '8' is not of type 'integer'"),
-        ("corpora.demo.normalize.rate_hz", 8000, r"rate_hz: 8000 is less than the minimum"),
+        ("runs.demo_f5.train.learning_rate", "2.5e5", r"write 2\.5e\+5"),
+        (
+            "runs.demo_f5.train.learning_rate",
+            "0,001",
+            r"decimal point as a point: 0\.001",
+        ),
+        ("runs.demo_f5.train.epochs", 0, r"train\.epochs: 0 is out of range; expected at least 1"),
+        ("runs.demo_f5.train.epochs", "ten", r'epochs: expected a whole number, found "ten"'),
+        ("corpora.demo.shards", "8", r'shards: .*found "8"; write it without quotes: 8'),
+        ("corpora.demo.shards", 1000, r"expected at least 1 and at most 999"),
+        (
+            "corpora.demo.normalize.rate_hz",
+            8000,
+            r"8000 is out of range; .*at least 16000",
+        ),
+        ("corpora.demo.segment.pad_s", "0.2 s", r"write the number without its unit s"),
+        ("corpora.demo.text.normalize", "True", r"write true without quotes"),
+        ("corpora.demo.speaker", 12, r'speaker: .*YAML reads this as a number.*quotes, "12"'),
+        ("corpora.demo.speaker", True, r"YAML reads yes, on and true as true.*in quotes"),
+        ("corpora.demo.language", False, r'language: .*YAML reads no, off .* quotes, "no"'),
+        ("corpora.demo.language", None, r"language: expected text, found null"),
+        (
+            "corpora.demo.language",
+            "amharic",
+            r'"amharic" is not a language code; .* mean am\?',
+        ),
+        ("corpora.demo.language", "English", r"did you mean en\?"),
+        ("corpora.demo.language", "español", r"did you mean es\?"),
+        ("corpora.demo.language", "klingon!", r"not a language code; expected one such as"),
+        ("corpora.demo.transcribe.sha256", "abc", r"sha256: .*expected a SHA-256, 64 hexadecimal"),
+        (
+            "corpora.demo.segment.engine",
+            "silera",
+            r"did you mean silero\? expected webrtcvad",
+        ),
+        ("corpora.demo.audio", 5, r"audio: expected text or a list, found 5"),
+        ("corpora.demo.audio", [5], r"audio\.0: expected text, found 5"),
+        ("corpora.demo.audio", [], r"audio: expected at least one"),
+        ("runs.demo_f5.family", "xtts", r"family: xtts is planned and not there yet; expected f5"),
+        ("runs.demo_f5.family", "F5", r'family: "F5" is not known; did you mean f5'),
         ("runs.demo_f5.corpus", "x", r"no corpus x is configured \(there is: demo\)"),
         ("runs.demo_f5.base", {"run": "y"}, r"no run y is configured"),
         ("runs.demo_f5.base", {"run": "demo_f5"}, r"cannot start from itself"),
         ("runs.demo_f5.base", {"vocab": "y"}, r"expected either run alone, or checkpoint"),
         ("runs.demo_f5.train.best_by", "mel_ce", r"best_by: mel_ce is no part .* loss, flow"),
-        ("corpora.a b", {}, r"a b: a name may hold letters"),
+        ("runs.demo_f5.train.save_every", "2 epoks", r'save_every: .* "2 epochs"'),
+        ("runs.demo_f5.train.learning_rate", float("nan"), r"learning_rate: nan is not a number"),
+        ("runs.demo_f5.train.learning_rate", float("inf"), r"learning_rate: inf is not a number"),
+        ("corpora.a b", {}, r"a b: a name may have letters"),
+        ("corpora.-a", {}, r"-a: a name may have letters.* begins with a letter"),
         ("corpora.demo.segment.min_s", 20, r"min_s \(20\) must be below"),
         ("corpora.demo.path_pattern", "(", r"path_pattern: no regular expression"),
         ("corpora.demo.path_pattern", "(?P<who>.)", r"expected a group .*found who"),
+        ("corpora.demo.speaker", "a\0b", r"speaker: the character U\+0000"),
+        ("corpora.demo.speaker", "\ud800", r"speaker: the character U\+D800"),
+        ("corpora.demo.text.abbreviations", {"a\ud800": "b"}, r"U\+D800"),
     ],
 )
 def test_mistakes_are_named_with_their_path(path, value, said):
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=said) as error:
         resolve(changed(path, value), SCHEMA)
+    assert "Traceback" not in str(error.value) and "^[" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", [2024, 1.5, None, True, datetime.date(2024, 1, 2)])
+@pytest.mark.parametrize("section", ["corpora", "runs"])
+def test_a_name_that_yaml_does_not_read_as_text_is_to_be_quoted(name, section):
+    config = demo()
+    config[section][name] = config[section].pop(next(iter(config[section])))
+    with pytest.raises(UserError, match=rf'{section}\.{name}: .* write it in quotes: "{name}"'):
+        resolve(config, SCHEMA)
+
+
+def test_lines_that_are_not_indented_are_one_mistake():
+    for text, where in (
+        ("corpora:\n my_voice:\n audio: a\n language: en\n segment: {}\n", "corpora.my_voice"),
+        ("corpora:\nmy_voice:\n  audio: a\n  language: en\n", "corpora"),
+        ("corpora:\n v:\n  audio: a\n  language: en\n  segment:\n  min_s: 1\n", "v.segment"),
+    ):
+        with pytest.raises(UserError, match=f"{where}: the lines that belong to it are") as error:
+            resolve(yaml.safe_load(text), SCHEMA)
+        assert len(str(error.value).splitlines()) == 2, error.value
+
+
+def test_what_stands_below_a_line_that_is_not_indented_is_checked_too():
+    text = "corpora:\n my_voice:\n audio: a\n language: english\n"
+    with pytest.raises(UserError, match="(?s)not indented.*my_voice.language: .*did you mean en"):
+        resolve(yaml.safe_load(text), SCHEMA)
+
+
+def test_an_empty_section_stands_for_its_defaults():
+    text = "corpora:\n v:\n  audio: a\n  language: en\n  segment:\nruns:\n"
+    resolved = resolve(yaml.safe_load(text), SCHEMA)
+    assert resolved["corpora"]["v"]["segment"]["min_s"] == 1.0 and resolved["runs"] == {}
+
+
+def test_a_corpus_named_like_a_key_is_a_corpus():
+    config = {"corpora": {"text": {"audio": "a", "language": "en"}}}
+    assert list(resolve(config, SCHEMA)["corpora"]) == ["text"]
+
+
+def bomb(levels: int) -> list:
+    """A list that holds two values, each given twice, and so on."""
+    value: list = ["x"] * 9
+    for _ in range(levels):
+        value = [value] * 9
+    return value
+
+
+@pytest.mark.parametrize(
+    "path", ["corpora.demo.audio", "corpora", "corpora.demo.text.abbreviations", "corpora.demo"]
+)
+def test_aliases_without_end_are_refused(path):
+    with pytest.raises(UserError, match="aliases"):
+        resolve(changed(path, {"a": bomb(12)}), SCHEMA)
+    loop: dict = {}
+    loop["c"] = loop
+    with pytest.raises(UserError, match="contains it"):
+        resolve(changed(path, loop), SCHEMA)
+
+
+def test_a_line_of_the_file_is_named():
+    config = changed("runs.demo_f5.train.epoch", 1)
+    lines = {
+        ("runs",): "my.yaml, line 9",
+        ("runs", "demo_f5", "train", "epoch"): "my.yaml, line 12",
+    }
+    del config["runs"]["demo_f5"]["family"]
+    with pytest.raises(UserError) as error:
+        resolve(config, SCHEMA, lines)
+    assert re.search(r"epoch: unknown key; .* \[my.yaml, line 12\]$", str(error.value), re.M)
+    assert re.search(r"demo_f5: family is missing .* \[my.yaml, line 9\]$", str(error.value), re.M)
+
+
+def test_every_pattern_of_the_schema_is_explained():
+    def patterns(schema):
+        if isinstance(schema, dict):
+            if isinstance(schema.get("pattern"), str):
+                yield schema["pattern"]
+            for key, sub in schema.items():
+                if key not in ("pattern", "default", "patternProperties"):
+                    yield from patterns(sub)
+            yield from patterns(list(schema.get("patternProperties", {}).values()))
+        elif isinstance(schema, list):
+            for sub in schema:
+                yield from patterns(sub)
+
+    found = set(patterns(yaml.safe_load(SCHEMA.read_text())))
+    language = {p for p in found if "{2,3}" in p}  # explained by name
+    assert len(language) == 1 and found - language <= set(explain.PATTERNS)
 
 
 def test_all_mistakes_are_told_at_once():

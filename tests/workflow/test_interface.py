@@ -43,7 +43,17 @@ def test_an_unknown_key_is_refused_in_one_line_before_any_job(tmp_path):
     said = done.stdout + done.stderr
     assert done.returncode == 1
     assert "corpora.mine.langauge: unknown key; did you mean language?" in said
-    assert "Traceback" not in said and "localrule" not in said
+    assert "[my.yaml, line 1]" in said
+    for frame in ("Traceback", "localrule", "WorkflowError", 'File "'):
+        assert frame not in said
+
+
+def test_a_target_with_a_typo_is_answered_with_the_targets(tmp_path):
+    done = snakemake("trian", "-n", cwd=tmp_path)
+    said = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert "there is no target trian; did you mean train? (targets: all, dataset," in said
+    assert "Exception" not in said
 
 
 def test_a_missing_folder_is_named(tmp_path):

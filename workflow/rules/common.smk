@@ -1,17 +1,20 @@
 """Shared by all rules: the resolved configuration, params that follow content, inputs to choose."""
 
+import os
 import sys
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
+from snakemake.cli import get_argument_parser
+from snakemake.logging import logger
 
 ROOT = Path(workflow.basedir)
 SCRIPTS = ROOT / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from voicekiln import config as configuration
+from voicekiln import configfile as configfiles
 from voicekiln import extras
 from voicekiln.asr import sources as models
 from voicekiln.corpus import listing
@@ -23,19 +26,39 @@ STORE = Path("results", "store")
 
 
 def or_stop(function):
-    """`function` with the user's mistakes as Snakemake's own one-line errors."""
+    """`function` with the user's mistakes as one message and no traceback."""
 
     def wrapped(*args):
         try:
             return function(*args)
         except UserError as error:
-            raise WorkflowError(str(error)) from None
+            logger.error(f"Error: {error}")
+            sys.exit(1)
 
     return wrapped
 
 
+def read_strictly(files):
+    """Where each key of these configuration files is; stop at what YAML accepts by mistake."""
+    lines = {}
+    for file in files:
+        lines |= configfiles.read(Path(os.path.relpath(file)))[1]
+    return lines
+
+
+# without --configfile: the working directory's config/config.yaml, else the shipped one
+if workflow.config_settings.configfiles:
+    LINES = or_stop(read_strictly)(workflow.config_settings.configfiles)
+else:
+    CONFIGFILES = (Path("config/config.yaml"), ROOT / "config/config.yaml")
+    CONFIGFILE = next(filter(Path.exists, CONFIGFILES))
+    LINES = or_stop(read_strictly)([CONFIGFILE])
+
+    configfile: CONFIGFILE
+
+
 SETTINGS = or_stop(configuration.resolve)(
-    config, ROOT / "workflow/schemas/config.schema.yaml"
+    config, ROOT / "workflow/schemas/config.schema.yaml", LINES
 )
 or_stop(configuration.check_files)(SETTINGS, ROOT)
 CORPORA = SETTINGS["corpora"]
@@ -346,3 +369,13 @@ def whole_settings(wildcards):
 def template(name):
     """Digest of a page's template, for params."""
     return sha256_file(SCRIPTS / name)[:16]
+
+
+def check_targets():
+    """Stop at a word on the command line that is no target; Snakemake's own message lists none."""
+    if workflow.is_main_process and Path(sys.argv[0]).stem in ("snakemake", "__main__"):
+        asked = get_argument_parser().parse_known_args(sys.argv[1:])[0].targets
+        rules = {rule.name for rule in workflow.rules}
+        # what people ask for has no files of its own
+        offered = sorted(rule.name for rule in workflow.rules if not rule.output)
+        or_stop(configuration.check_targets)(asked, rules, offered)

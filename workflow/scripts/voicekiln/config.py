@@ -3,7 +3,7 @@
 import difflib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.validators import extend
 
-from voicekiln import extras, families, filekinds
+from voicekiln import explain, extras, families, filekinds
 from voicekiln.errors import UserError
 from voicekiln.families import foreign
 from voicekiln.text import romanize
@@ -45,27 +45,46 @@ _Filling = extend(
 )
 
 
-def resolve(config: Mapping[str, Any], schema: Path) -> dict[str, Any]:
+def resolve(
+    config: Mapping[str, Any], schema: Path, lines: Mapping[tuple, str] | None = None
+) -> dict[str, Any]:
     """`config` with every default filled in.
+
+    Args:
+        lines: where each key is in which file (`configfile.read`), for the messages.
 
     Raises:
         UserError: naming each wrong key with its path and what is allowed there.
     """
+    _stop_at(explain.unsound(config))
     filled = deepcopy(dict(config))
+    rules = yaml.safe_load(Path(schema).read_text(encoding="utf-8"))
+    problems = explain.mended(filled, rules)
     for train in _train_sections(filled):
         for key, value in SAVING.get(str(train.get("saving")), {}).items():
             train.setdefault(key, value)
-    rules = yaml.safe_load(Path(schema).read_text(encoding="utf-8"))
-    problems = [line for error in _Filling(rules).iter_errors(filled) for line in _explain(error)]
-    if not problems:
-        for section in _with_a_language(filled):
-            section["language"] = short_code(section["language"])
-        problems = list(_cross_checks(filled))
-    if problems:
-        raise UserError("the configuration cannot be used:\n  " + "\n  ".join(problems))
+    for error in _Filling(rules).iter_errors(filled):
+        for path, text in explain.mistakes(error, rules):
+            problems.append(_located(path, text, lines or {}))
+    _stop_at(problems)
+    for section in _with_a_language(filled):
+        section["language"] = short_code(section["language"])
+    _stop_at(list(_cross_checks(filled)))
     for train in _train_sections(filled):
         del train["saving"]  # what it stands for is there by now
     return filled
+
+
+def _stop_at(problems: list[str]) -> None:
+    if problems:
+        raise UserError("\n  ".join(["the configuration cannot be used:", *problems]))
+
+
+def _located(path: tuple, text: str, lines: Mapping[tuple, str]) -> str:
+    key = ".".join(str(part) for part in path)
+    # a key that is missing is missing below its section's line
+    line = next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), None)
+    return f"{key}: {text}" * bool(key) + text * (not key) + (f" [{line}]" if line else "")
 
 
 def _train_sections(config: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -83,43 +102,6 @@ def _with_a_language(config: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         for section in (corpus, corpus["transcribe"]):
             if section["language"] is not None:  # `auto` is no code and stays
                 yield section
-
-
-def _dotted(parts) -> str:
-    return ".".join(str(part) for part in parts)
-
-
-def _explain(error) -> Iterator[str]:
-    """One line per mistake: path of the key, what is there, what is allowed."""
-    where = _dotted(error.absolute_path)
-    prefix = f"{where}: " if where else ""
-    if error.validator == "additionalProperties":
-        known = list(error.schema.get("properties", ()))
-        patterns = list(error.schema.get("patternProperties", ()))
-        for key in error.instance:
-            if key in known or any(re.search(p, str(key)) for p in patterns):
-                continue
-            path = f"{where}.{key}" if where else str(key)
-            if patterns:
-                yield f"{path}: a name may hold letters, digits, _ and - and begins with no sign"
-                continue
-            close = difflib.get_close_matches(str(key), known, 1)
-            hint = f"did you mean {close[0]}? " if close else ""
-            yield f"{path}: unknown key; {hint}allowed here: {', '.join(sorted(known))}"
-        return
-    if error.validator == "required":
-        missing = [key for key in error.validator_value if key not in error.instance]
-        for key in missing:
-            about = error.schema.get("properties", {}).get(key, {}).get("description", "")
-            yield f"{prefix}{key} is missing" + (f" ({about})" if about else "")
-        return
-    said = error.message.replace("is not valid under any of the given schemas", "is not allowed")
-    text = f"{prefix}{said}"
-    if error.validator == "type" and isinstance(error.instance, str):
-        if re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", error.instance):
-            text += " (YAML reads 1e-4 as text: write 1.0e-4)"
-    about = error.schema.get("description")
-    yield text + (f" ({about})" if about else "")
 
 
 def _cross_checks(config: Mapping[str, Any]) -> Iterator[str]:
@@ -236,6 +218,26 @@ def _model_checks(key: str, section: Mapping[str, Any]) -> Iterator[str]:
         yield f"{key}: second_model is set but second is none; set second to doubtful or all"
     if section["second_model"] is not None and section["model"] is None:
         yield f"{key}: second_model is set but model is not"
+
+
+def check_targets(targets: Iterable[str], rules: Set[str], offered: Sequence[str]) -> None:
+    """Stop at a word on the command line that is no target.
+
+    Args:
+        rules: names of all rules.
+        offered: those that are named in the message.
+
+    Raises:
+        UserError: naming the word, and one that is close.
+    """
+    for target in targets:
+        if target not in rules and "/" not in target:
+            close = difflib.get_close_matches(target, offered, 1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise UserError(
+                f"there is no target {target}{hint} (targets: {', '.join(offered)}, or a file "
+                "below results/)"
+            )
 
 
 def corpora_of(run: Mapping[str, Any]) -> list[str]:

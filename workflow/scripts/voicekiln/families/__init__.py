@@ -5,6 +5,7 @@ from types import ModuleType
 from voicekiln.errors import UserError
 
 NAMES = ("f5",)
+PLANNED = ("xtts", "indextts2")
 # Part of a tensor's name that every checkpoint of a family holds, whatever wraps its names.
 TELLING = {"f5": "text_embed.weight"}
 # Parts of a family's loss by name, known without torch: what a batch's `totals` hold.

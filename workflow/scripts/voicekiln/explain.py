@@ -1,0 +1,296 @@
+"""What is wrong with a configuration's values, for people: one line for each mistake."""
+
+import datetime
+import difflib
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from voicekiln import families
+from voicekiln.text.language_names import code_named
+
+MOST_VALUES = 100_000  # with every alias written out
+CLOSE = 3  # names that are offered instead of an unknown one
+SHOWN = 60  # characters of a wrong value
+# what a pattern of the schema stands for
+PATTERNS = {
+    "^[0-9a-f]{64}$": "a SHA-256, 64 hexadecimal digits in small letters",
+    "^[1-9][0-9]* epochs?$": 'a number of updates, or of epochs, such as "2 epochs"',
+}
+TYPES = {
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "object": "keys of its own, indented below it",
+    "array": "a list",
+    "null": "null",
+}
+BOUNDS = {
+    "minimum": "at least",
+    "exclusiveMinimum": "more than",
+    "maximum": "at most",
+    "exclusiveMaximum": "less than",
+}
+
+
+def unsound(config: Any) -> list[str]:
+    """What keeps `config` from being looked at: loops, endless aliases, names that are no text."""
+    sizes: dict[int, int] = {}
+    problems: list[str] = []
+
+    def size(value, path, above):
+        if isinstance(value, str):
+            if bad := re.search(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]", value):
+                problems.append(f"{path}: the character U+{ord(bad[0]):04X} is not allowed")
+            return 1
+        if isinstance(value, float) and not math.isfinite(value):
+            problems.append(f"{path}: {value} is not a number that can be used")
+        if not isinstance(value, dict | list):
+            return 1
+        if id(value) in above:
+            problems.append(f"{path}: an alias (*) refers to a place that contains it")
+            return 1
+        if id(value) not in sizes:
+            above = above | {id(value)}
+            pairs = value.items() if isinstance(value, dict) else enumerate(value)
+            total = 1
+            for key, inside in pairs:
+                here = f"{path}.{key}" if path else str(key)
+                if isinstance(value, dict):
+                    if not isinstance(key, str):
+                        problems.append(
+                            f"{here}: {key!r} is read as {kind(key)}, not as a name; write it in "
+                            f'quotes: "{key}"'
+                        )
+                    size(str(key), here, above)
+                total += size(inside, here, above)
+            sizes[id(value)] = total
+        return sizes[id(value)]
+
+    try:
+        total = size(config, "", frozenset())
+    except RecursionError:
+        return ["nested too deeply"]
+    if total > MOST_VALUES:
+        problems.insert(0, f"with its aliases (*) written out it has {total} values")
+    return problems[:20]
+
+
+def kind(value: Any) -> str:
+    """What a value is, in YAML's terms."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, int | float):
+        return "a number"
+    if isinstance(value, datetime.date):
+        return "a date"
+    return {str: "text", list: "a list"}.get(type(value), "a map")
+
+
+def mended(config: dict[str, Any], schema: Mapping[str, Any], path: str = "") -> list[str]:
+    """Empty sections in `config` become {}; lines that should be indented below one move into it.
+
+    Returns:
+        a line for each section whose lines are not indented. The other checks then look at the
+        lines where they belong.
+    """
+    problems = []
+    known = schema.get("properties", {})
+    (named,) = schema.get("patternProperties", {}).values() or (None,)
+    for key in list(config):
+        sub = known.get(key, named)
+        if key not in config or sub is None or sub.get("type") != "object":
+            continue  # (a line that has moved is not there any more)
+        here = f"{path}.{key}" if path else key
+        if config[key] is None:
+            body = [name for name in config if name != key and _belongs(name, config, sub, known)]
+            if body:
+                shown = ", ".join(body[:4]) + (" ..." if len(body) > 4 else "")
+                problems.append(
+                    f"{here}: the lines that belong to it are not indented below it ({shown}); "
+                    "indent them by two spaces more"
+                )
+            if body or sub.get("default") == {}:
+                config[key] = {name: config.pop(name) for name in body}
+        if isinstance(config.get(key), dict):
+            problems += mended(config[key], sub, here)
+    return problems
+
+
+def _belongs(name, config, sub, known):
+    """Whether the key `name` is rather one of the section `sub` beside it."""
+    if name in known:
+        return False
+    names = sub.get("patternProperties")
+    if names:  # `corpora:`, and the corpora not indented
+        ((_, section),) = names.items()
+        value = config[name]
+        return isinstance(value, dict) and bool(set(value) & set(section["required"]))
+    if name not in sub.get("properties", ()):
+        return False
+    value = config[name]
+    return not (isinstance(value, dict) and set(sub.get("required", ())) <= set(value))
+
+
+def mistakes(error, schema: Mapping[str, Any]) -> Iterator[tuple[tuple, str]]:
+    """Path and text of each mistake that an error of jsonschema stands for.
+
+    Args:
+        schema: the whole schema.
+    """
+    path = tuple(error.absolute_path)
+    if error.validator == "additionalProperties":
+        for key in error.instance:
+            if key not in error.schema.get("properties", ()):
+                if not any(re.search(p, key) for p in error.schema.get("patternProperties", ())):
+                    yield (*path, key), _unknown(key, path, error.schema, schema)
+    elif error.validator == "oneOf":
+        inner = _nearest(error)
+        where = tuple((inner or error).absolute_path)
+        yield where, _wrong(inner, where) if inner else _no_form(error)
+    elif error.validator == "required":
+        for key in error.validator_value:
+            if key not in error.instance:
+                about = error.schema["properties"][key]["description"]
+                yield path, f"{key} is missing ({about})"
+    else:
+        about = error.schema.get("description")
+        text = _wrong(error, path)
+        yield path, text + (f" ({about})" if about and len(text) < 200 else "")
+
+
+def _unknown(key, path, here, schema):
+    if "patternProperties" in here:
+        return "a name may have letters, digits, _ and -, and begins with a letter or a digit"
+    known = list(here.get("properties", ()))
+    close = difflib.get_close_matches(key, known, CLOSE)
+    if close:
+        return f"unknown key; did you mean {' or '.join(close)}? ({_documented(path)})"
+    elsewhere = (
+        [where for where in _sections(schema).get(key, ()) if where.split(".")[0] == path[:1][0]]
+        if path
+        else []
+    )
+    if elsewhere:
+        return f"unknown key; it belongs in {' or '.join(elsewhere)}"
+    return f"unknown key ({_documented(path)})"
+
+
+def _documented(path):
+    """Where the keys of a section are described."""
+    if len(path) > 2:
+        section = ".".join(path[2:])
+    elif len(path) == 2:
+        section = f"{path[0]}.<{ {'corpora': 'corpus', 'runs': 'run'}[path[0]] }>"
+    else:
+        section = path[0] if path else "Configuration"
+    return f"its keys are in config/README.md, section {section}"
+
+
+def _sections(schema, above=""):
+    """The sections that have a key, by key."""
+    found: dict[str, list[str]] = {}
+    for key, sub in schema.get("properties", {}).items():
+        if above:
+            found.setdefault(key, []).append(above)
+        inner = sub
+        here = f"{above}.{key}" if above else key
+        if "patternProperties" in sub:
+            (inner,) = sub["patternProperties"].values()
+            here += ".<name>"
+        for name, places in _sections(inner, here).items():
+            found.setdefault(name, []).extend(places)
+    return found
+
+
+def _wrong(error, path):
+    value, rule = error.instance, error.validator
+    shown = _shown(value)
+    if rule in BOUNDS:
+        limits = [f"{BOUNDS[b]} {error.schema[b]:g}" for b in BOUNDS if b in error.schema]
+        return f"{shown} is out of range; expected {' and '.join(limits)}"
+    if rule == "enum":
+        if path and path[-1] == "family" and value in families.PLANNED:
+            return f"{value} is planned and not there yet; expected {' or '.join(families.NAMES)}"
+        allowed = ["null" if v is None else str(v) for v in error.validator_value]
+        close = difflib.get_close_matches(str(value).lower(), allowed, 1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        return f"{shown} is not known; {hint}expected {_or(allowed)}"
+    if rule == "pattern":
+        if path and path[-1] == "language":
+            return _language(value)
+        return f"{shown} does not fit; expected {PATTERNS[error.validator_value]}"
+    if rule == "type":
+        expected = error.validator_value
+        expected = [expected] if isinstance(expected, str) else expected
+        return f"expected {_or([TYPES[t] for t in expected])}, found {shown}" + _trap(
+            value, expected
+        )
+    if rule in ("minItems", "minLength"):
+        return "expected at least one, found nothing"
+    if rule == "uniqueItems":
+        return f"{shown} names something twice"
+    return f"{shown} is not allowed"
+
+
+def _shown(value):
+    text = f'"{value}"' if isinstance(value, str) else repr(value)
+    if isinstance(value, bool) or value is None:
+        text = {True: "true", False: "false", None: "null"}[value]
+    return text if len(text) <= SHOWN else text[: SHOWN - 4] + " ..."
+
+
+def _nearest(error):
+    """Of a value that may have several forms: the mistake of the form whose type it has."""
+    for inner in error.context:
+        if inner.validator != "type" or inner.absolute_path != error.absolute_path:
+            return inner
+    return None
+
+
+def _no_form(error):
+    forms = error.validator_value
+    types = [form["type"] for form in forms if "type" in form]
+    words = [str(value) for form in forms for value in form.get("enum", ())]
+    expected = _or([TYPES[kind] for kind in types] + words)
+    return f"expected {expected}, found {_shown(error.instance)}" + _trap(error.instance, types)
+
+
+def _or(words):
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _trap(value, expected):
+    """What YAML does to unquoted words, where that may be the mistake."""
+    if "string" in expected and isinstance(value, bool):
+        words = "yes, on and true" if value else "no, off and false"
+        example = "yes" if value else "no"
+        return (
+            f'; YAML reads {words} as {str(value).lower()}: write the word in quotes, "{example}"'
+        )
+    if "string" in expected and isinstance(value, int | float | datetime.date):
+        return f'; YAML reads this as {kind(value)}: write it in quotes, "{value}"'
+    if isinstance(value, str) and {"number", "integer"} & set(expected):
+        if re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value):
+            number = re.sub(r"^([-+]?\d+)\.?(?=[eE])", r"\1.0", value)
+            number = re.sub(r"[eE](?=\d)", "e+", number)
+            return f"; YAML reads {value} as text: write {number}"
+        if re.fullmatch(r"[-+]?\d+,\d+", value):
+            return f"; write the decimal point as a point: {value.replace(',', '.')}"
+        if re.fullmatch(r"[-+]?\d+(\.\d+)?", value):
+            return f"; write it without quotes: {value}"
+        if word := re.fullmatch(r"[-+]?\d+(\.\d+)? *(s|ms|dB|Hz|%|h|min)", value):
+            return f"; write the number without its unit {word[2]}"
+    if isinstance(value, str) and "boolean" in expected and value.lower() in ("true", "false"):
+        return f"; write {value.lower()} without quotes"
+    return ""
+
+
+def _language(value):
+    code = code_named(value)
+    hint = f"did you mean {code}? " if code else ""
+    return f'"{value[:SHOWN]}" is not a language code; {hint}expected one such as en or am'
