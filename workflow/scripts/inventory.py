@@ -6,6 +6,7 @@ from pathlib import Path
 from voicekiln import job, tables
 from voicekiln.corpus import inventory
 from voicekiln.corpus.listing import deal, list_recordings
+from voicekiln.corpus.lists import Summary
 from voicekiln.store.items import Store
 
 log = logging.getLogger("inventory")
@@ -20,7 +21,11 @@ def main(smk):
     rows = list_recordings(corpus, smk.wildcards.corpus, notes.append)
     mine = deal(rows, corpus["shards"])[shard]
     for note in notes if shard == 0 else []:  # they are about the whole corpus
-        log.warning("%s", note)
+        if isinstance(note, Summary):
+            log.info("%s", note)
+            job.say(note)
+        else:
+            log.warning("%s", note)
     store = Store(STORE, "inventory", {"version": inventory.VERSION})
     look = inventory.remembering(store)
     found = []

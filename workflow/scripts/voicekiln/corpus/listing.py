@@ -42,7 +42,8 @@ def list_recordings(
     Args:
         corpus: the corpus's section of the configuration.
         default_speaker: who speaks unless the configuration, a list or a folder names somebody.
-        note: takes what the user should know, a line each.
+        note: takes what the user should know, a line each; it is a warning, if not a
+            `lists.Summary`.
 
     Raises:
         UserError: a source is not there, is wrong, or holds nothing that can be used.
@@ -187,7 +188,7 @@ def _attach_folder_lists(rows, root: Path, found: list[str], corpus, note) -> No
     for summary in summaries[:SHOWN]:
         note(summary)
     if len(summaries) > SHOWN:
-        note(f"{root}: {len(summaries) - SHOWN} more lists were read")
+        note(lists.Summary(f"{root}: {len(summaries) - SHOWN} more lists were read"))
 
 
 def _scan(root: str, lists: list[str], note) -> Iterator[dict]:
@@ -414,8 +415,10 @@ def _say_who(rows, corpus, default_speaker, note) -> None:
     if unnamed:
         which = "the recordings" if unnamed == len(rows) else f"{unnamed} of the recordings"
         note(
-            f"no list, folder or pattern names who speaks in {which}; one speaker, "
-            f"{default_speaker}, is assumed"
+            lists.Summary(
+                f"no list, folder or pattern names who speaks in {which}; one speaker, "
+                f"{default_speaker}, is assumed"
+            )
         )
 
 

@@ -44,12 +44,16 @@ class Choice:
     columns: Mapping[str, int | str | None] = field(default_factory=dict)
 
 
+class Summary(str):
+    """A note about how something was read, which is no warning."""
+
+
 @dataclass(frozen=True)
 class List:
     """What was read of a list, and in one line how it was understood."""
 
     entries: list[Entry]
-    summary: str
+    summary: Summary
 
 
 def read(
@@ -378,7 +382,7 @@ def _list(path, rows: Sequence[tuple[str, Any]], reading: Reading, names, separa
             f"{rows[0][0]}: names no audio file; expected its path under one of {known}"
         )
     entries = [_entry(where, row, reading) for where, row in rows]
-    return List(entries, _summary(path, entries, reading, names, separator))
+    return List(entries, Summary(_summary(path, entries, reading, names, separator)))
 
 
 def _values(row, found: Sequence[Column]):
