@@ -98,9 +98,9 @@ def test_sidecars(tmp_path):
         {"start_s": None, "end_s": None, "text": "ሰላም"}
     ]
     assert a["sidecar"][1:] == [13, (tmp_path / "a.txt").stat().st_mtime_ns] and not b["sidecar"]
-    (tmp_path / "b.LAB").write_bytes(b"caf\xe9")
+    (tmp_path / "b.LAB").write_bytes(b"caf\x81\xe9")
     a, b = listed(tmp_path, transcripts="sidecar")
-    with pytest.raises(UserError, match="b.LAB: expected UTF-8"):
+    with pytest.raises(UserError, match="b.LAB, line 1: the byte 0x81 is not valid UTF-8"):
         sidecars.read(Path(b["sidecar"][0]), None)
 
 
@@ -356,12 +356,63 @@ def test_a_text_behind_a_link_is_followed(tmp_path):
     assert listing_digest([before]) != listing_digest([after])
 
 
-def test_sidecars_of_no_recording_are_told(tmp_path):
-    touch(tmp_path, "a.wav", "a.txt", "a.srt", "b.en.srt")
+def sidecars_of(tmp_path, *names, language="en"):
+    touch(tmp_path, *names)
     notes = []
-    corpus = {**CORPUS, "audio": str(tmp_path), "transcripts": "sidecar"}
-    list_recordings(corpus, "voice", notes.append)
-    assert "2 sidecars" in notes[0] and "b.en.srt" in notes[0]
+    corpus = {**CORPUS, "audio": str(tmp_path), "transcripts": "sidecar", "language": language}
+    corpus["speaker"] = "Anna"
+    rows = list_recordings(corpus, "voice", notes.append)
+    return [row["sidecar"] and Path(row["sidecar"][0]).name for row in rows], rows, notes
+
+
+@pytest.mark.parametrize(
+    "names, language, used",
+    [
+        (["a.wav", "a.en.vtt"], "en", "a.en.vtt"),
+        (["a.wav", "a.en-US.vtt", "a.de.vtt"], "en", "a.en-US.vtt"),
+        (["a.wav", "a.en-orig.vtt", "a.en.vtt"], "en", "a.en.vtt"),
+        (["a.wav", "a.eng.srt", "a.ger.srt"], "en", "a.eng.srt"),
+        (["a.wav", "a.amh.srt", "a.eng.srt"], "am", "a.amh.srt"),
+        (["a.wav", "a.pt_BR.forced.srt"], "pt", "a.pt_BR.forced.srt"),
+        (["a.wav", "a.wav.txt"], "en", "a.wav.txt"),
+        (["a.v2.wav", "a.v2.en.vtt"], "en", "a.v2.en.vtt"),
+        (["x [dQw4w].wav", "x [dQw4w].en.vtt"], "en", "x [dQw4w].en.vtt"),
+        (["e\u0301.wav", "\u00e9.txt"], "en", "\u00e9.txt"),
+        (["a.wav", "a.EAF"], "en", "a.EAF"),
+        (["a.wav", "a.ctm"], "en", "a.ctm"),
+    ],
+)
+def test_names_of_sidecars(tmp_path, names, language, used):
+    found, _, notes = sidecars_of(tmp_path, *names, language=language)
+    assert found == [used]
+    assert len(notes) == (len(names) > 2)
+
+
+def test_a_sidecar_belongs_to_the_recording_of_its_whole_name(tmp_path):
+    names = ["a.wav", "a.mp3", "a.en.wav", "a.en.txt", "a.wav.txt", "a.mp3.txt"]
+    found, rows, notes = sidecars_of(tmp_path, *names)
+    assert dict(zip([row["path"] for row in rows], found, strict=True)) == {
+        "a.en.wav": "a.en.txt",
+        "a.mp3": "a.mp3.txt",
+        "a.wav": "a.wav.txt",
+    }
+    assert not notes
+
+
+def test_a_sidecar_in_another_language_is_used_with_a_warning_or_none_of_several(tmp_path):
+    found, _, notes = sidecars_of(tmp_path / "1", "a.wav", "a.de.vtt")
+    assert found == ["a.de.vtt"] and len(notes) == 1 and "a.de.vtt" in notes[0]
+    found, rows, notes = sidecars_of(tmp_path / "2", "a.wav", "a.de.vtt", "a.fr.vtt")
+    assert found == [None] and "none in en: a.de.vtt, a.fr.vtt" in rows[0]["fault"]
+    assert any("a.de.vtt, a.fr.vtt" in text for text in notes)
+
+
+def test_sidecars_that_are_not_used_are_told(tmp_path):
+    found, _, notes = sidecars_of(tmp_path, "a.wav", "a.txt", "a.srt", "a.en.vtt", "b.en.srt")
+    assert found == ["a.srt"] and len(notes) == 2
+    assert "1 recordings have several sidecars" in notes[0]
+    assert all(name in notes[0] for name in ("a.srt", "a.txt", "a.en.vtt"))
+    assert "1 files" in notes[1] and "b.en.srt" in notes[1]
 
 
 def test_a_locale_in_a_path_is_a_language(tmp_path):

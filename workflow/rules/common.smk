@@ -110,6 +110,7 @@ def sources(corpus):
     return canonical(
         {key: section[key] for key in (*keys, "shards")}
         | {"audio": [located(path) for path in audio], "transcripts": transcripts}
+        | {"keep": section["text"]["keep"]}
     )
 
 

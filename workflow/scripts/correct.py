@@ -8,6 +8,7 @@ from voicekiln import job, notices, tables
 from voicekiln.corpus import corrections, merge, texts, trust
 from voicekiln.corpus.losses import many_lost, stop, too_much_lost
 from voicekiln.store.files import write_atomic
+from voicekiln.text import unspoken
 from voicekiln.text.normalize import TextSettings
 
 log = logging.getLogger("correct")
@@ -42,6 +43,8 @@ def main(smk):
     segments, conflicts = corrections.correct(segments, given, copies)
     settings = TextSettings(**smk.params.settings["text"])
     removed = texts.unspoken_in(segments, settings)
+    for found in recordings["unspoken"].dropna():  # when the sidecars were read
+        unspoken.merge(removed, json.loads(found))
     texts.warn_of_unspoken(removed, smk.wildcards.corpus)
     segments = texts.spoken(segments, settings)
     segments = trust.score(segments)

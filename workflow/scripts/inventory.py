@@ -30,7 +30,7 @@ def main(smk):
     look = inventory.remembering(store)
     found = []
     for row in job.track(mine, len(mine), "recordings looked into"):
-        found.append(inventory.examine(row, corpus["textgrid_tier"], look))
+        found.append(inventory.examine(row, corpus["textgrid_tier"], look, corpus["keep"]))
         if found[-1]["status"] == "bad":
             log.info("%s: not used: %s", found[-1]["path"], found[-1]["reason"])
     bad = sum(row["status"] == "bad" for row in found)

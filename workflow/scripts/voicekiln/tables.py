@@ -35,6 +35,7 @@ RECORDINGS = {
     "speaker": S,
     "language": S,
     "known": S,  # JSON list of {start_s, end_s, text}; null: to be transcribed
+    "unspoken": S,  # JSON {kind: [how many, example]}: what was removed from a sidecar's texts
     "status": S,  # ok | bad | copy
     "step": S,  # step that refused it
     "reason": S,

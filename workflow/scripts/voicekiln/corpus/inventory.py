@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from voicekiln.audio.probe import probe
 from voicekiln.corpus import sidecars
 from voicekiln.corpus.listing import printable
 from voicekiln.errors import UserError
-from voicekiln.provenance import sha256_file
+from voicekiln.provenance import sha256_file, to_json
 from voicekiln.store.items import Store
 
 log = logging.getLogger("inventory")
@@ -71,12 +71,14 @@ def examine(
     row: dict[str, Any],
     tier: str | None = None,
     look: Callable[[Path], dict[str, Any]] = look_into,
+    keep: Collection[str] = (),
 ) -> dict[str, Any]:
     """The inventory row (`tables.RECORDINGS`) of one listed file, good or bad.
 
     Args:
-        tier: which tier of a TextGrid beside it holds the text.
+        tier: which tier of a TextGrid or .eaf beside it holds the text.
         look: `look_into`, or one that remembers.
+        keep: kinds of unspoken text that stay in a sidecar's text.
     """
     path = Path(row["root"], row["path"])
     found = {
@@ -97,8 +99,11 @@ def examine(
             raise UserError("there is no such file (or a link that leads nowhere)")
         found |= look(path)
         found["recording_id"] = found["content_sha256"][:RECORDING_DIGITS]
-        known = sidecars.read(Path(row["sidecar"][0]), tier) if row["sidecar"] else row["known"]
+        known, removed = row["known"], {}
+        if row["sidecar"]:
+            known = sidecars.read(Path(row["sidecar"][0]), tier, keep, removed)
         found["known"] = None if known is None else json.dumps(known, ensure_ascii=False)
+        found["unspoken"] = to_json(removed) if removed else None
     # other errors of the system (a full or lost disk) are no fault of the recording: the job fails
     except (UserError, FileNotFoundError, IsADirectoryError, PermissionError) as error:
         return refuse(found, "inventory", printable(str(error)))

@@ -311,27 +311,54 @@ def _give_texts(rows, corpus, note) -> None:
         for row in rows:
             row["known"] = None
     elif source == "sidecar":
-        find = sidecars.Finder()
-        for row in rows:
-            path = None if row["known"] else find(os.path.join(row["root"], row["path"]))
-            if path:
-                try:
-                    stat = os.stat(path)
-                except OSError:  # a link to nowhere: told when the recording is looked into
-                    stat = os.lstat(path)
-                row["sidecar"] = [path, stat.st_size, stat.st_mtime_ns]
-        used = {row["sidecar"][0] for row in rows if row["sidecar"]}
-        if unused := find.seen() - used:
-            shown = ", ".join(repr(printable(path)) for path in sorted(unused)[:SHOWN])
-            note(f"{len(unused)} sidecars belong to no recording, or to one with another: {shown}")
+        _find_sidecars(rows, corpus["language"], note)
     elif source is not None:
         if not Path(source).is_file():
             raise UserError(
                 f"{source}: the transcripts do not exist. Expected a list (LJSpeech's "
-                "metadata.csv, a manifest), or the word `sidecar` for a .txt, .srt, .vtt or "
-                ".TextGrid beside each file."
+                f"metadata.csv, a manifest), or the word `sidecar` for a {sidecars.FORMATS} beside "
+                "each file."
             )
         note(_attach(rows, Path(source), _choice(corpus), note))
+
+
+def _find_sidecars(rows, language, note) -> None:
+    find = sidecars.Finder()
+    for row in rows:
+        try:
+            audio = os.path.join(row["root"], row["path"])
+            path = None if row["known"] else find(audio, row["language"] or language)
+        except UserError as error:
+            row["fault"] = row["fault"] or str(error)
+            note(f"{printable(row['path'])} cannot be used: {printable(str(error))}.")
+            continue
+        if path:
+            try:
+                stat = os.stat(path)
+            except OSError:  # a link to nowhere: told when the recording is looked into
+                stat = os.lstat(path)
+            row["sidecar"] = [path, stat.st_size, stat.st_mtime_ns]
+    if find.foreign:
+        note(
+            f"{len(find.foreign)} sidecars are used although their names say another language than "
+            f"{language}: {_first(find.foreign)}. Remove them if they are translations."
+        )
+    if find.competing:
+        used, others = find.competing[0]
+        note(
+            f"{len(find.competing)} recordings have several sidecars; for the first, "
+            f"{_first([used])} is used and {_first(others)} is not. Remove what is not meant."
+        )
+    left = [path for _, others in find.competing for path in others]
+    if unused := find.seen() - {row["sidecar"][0] for row in rows if row["sidecar"]} - set(left):
+        note(
+            f"{len(unused)} files that end as sidecars do have no recording of their name: "
+            f"{_first(sorted(unused))}"
+        )
+
+
+def _first(paths) -> str:
+    return ", ".join(repr(printable(path)) for path in paths[:SHOWN])
 
 
 def _attach(rows: list[dict], path: Path, choice: lists.Choice, note) -> str:

@@ -75,13 +75,19 @@ EVENT_WORDS = re.compile(r"[^\W\d_と和]+(?:['’-][^\W\d_]+)*")  # the two mea
 ROUNDS = 8
 
 
-def strip(text: str, keep: Collection[str] = (), removed: Removed | None = None) -> str:
+def strip(
+    text: str,
+    keep: Collection[str] = (),
+    removed: Removed | None = None,
+    names: Collection[str] = (),
+) -> str:
     """`text` without what is not said; "" if nothing else is left.
 
     Args:
         text: one line, or what is shown together.
         keep: kinds that stay, of `KINDS`.
         removed: takes how many of each kind were removed, and an example.
+        names: see `label`.
     """
     if not ANY.search(text):
         return text
@@ -98,7 +104,7 @@ def strip(text: str, keep: Collection[str] = (), removed: Removed | None = None)
         if "events" not in keep:
             text = _events(text, removed)
         if "labels" not in keep:
-            text = label(text, removed)[0]
+            text = label(text, removed, names)[0]
         if "emoji" not in keep:
             text = EMOJI.sub(_counting(removed, "emoji", " "), text)
     if text == given:
@@ -107,6 +113,11 @@ def strip(text: str, keep: Collection[str] = (), removed: Removed | None = None)
         text = LEADING.sub("", text)
     text = SPACE_BEFORE.sub("", " ".join(text.split()))
     return text if any(c.isalnum() for c in text) else ""
+
+
+def without_markup(text: str) -> str:
+    """`text` without tags, and with the characters that its entities stand for."""
+    return ENTITY.sub(lambda match: html.unescape(match[0]), TAGS.sub("", text))
 
 
 def count(removed: Removed, kind: str, what: str, n: int = 1) -> None:
@@ -122,23 +133,20 @@ def merge(removed: Removed, more: Removed) -> None:
 
 
 def label(
-    text: str, removed: Removed | None = None, names: Collection[str] | None = None
+    text: str, removed: Removed | None = None, names: Collection[str] = ()
 ) -> tuple[str, str | None]:
     """`text` without the marks of a turn and the label of a speaker before it, and that speaker.
 
     Args:
-        names: labels that are speakers, as known from other texts; None: without them, only what
-            is in capitals, numbered (Speaker 1) or follows `>>` is one.
+        names: labels that are known to be speakers. Of others, those are that stand in capitals,
+            are numbered (Speaker 1) or follow `>>`.
     """
     removed = {} if removed is None else removed
     text, n_turns = TURN.subn(_counting(removed, "labels", ""), text)
     text = DASH.sub(_counting(removed, "labels", ""), text)
     found = LABEL.match(text)
-    if found is None:
-        return text, None
-    name = found[1].strip()
-    known = name in names if names is not None else False
-    if not (known or is_label(name) or (n_turns and is_name(name))):
+    name = found[1].strip() if found else ""
+    if not (name in names or is_label(name) or (n_turns and is_name(name))):
         return text, None
     count(removed, "labels", found[0])
     return text[found.end() :], name
