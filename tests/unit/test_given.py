@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given as cases
 from hypothesis import strategies as st
 from segment import segment_rows
-from voicekiln.corpus.segments import distinct, given, speaking
+from voicekiln.corpus.segments import distinct, given, outside, speaking
 
 RATE_HZ = 1000
 RECORDING = {
@@ -32,9 +32,48 @@ def rows_of(known, seconds=100):
 def test_what_lies_beyond_the_end_is_no_segment():
     """A text file made for the whole of a recording that was cut later."""
     rows, spans = rows_of([stretch(0, 2), stretch(9, 12), stretch(11, 12), stretch(12, 14)], 10)
-    assert [(row["start"], row["end"]) for row in rows] == [(0, 2000), (9000, 10000)]
-    assert spans.beyond == 2
-    assert given(distinct([stretch(11, 12)]), RATE_HZ, 10 * RATE_HZ) is None
+    assert [(row["start"], row["end"], row["status"]) for row in rows] == [
+        (0, 2000, "keep"),
+        (9000, 10000, "drop"),  # most of what is said there is not in the recording
+    ]
+    assert rows[1]["reason"] == "cue lies beyond the end of the recording"
+    assert spans.left_out == {"cue lies beyond the end of the recording": 2}
+    rows, _ = rows_of([stretch(9, 10.5)], 10)
+    assert [row["status"] for row in rows] == ["keep"]
+
+
+@pytest.mark.parametrize(
+    "start_s, end_s, reason",
+    [
+        (11, 12, "cue lies beyond the end of the recording"),
+        (1e308, 1.7e308, "cue lies beyond the end of the recording"),
+        (float("inf"), float("inf"), "cue lies beyond the end of the recording"),
+        (float("nan"), 3, "cue lies beyond the end of the recording"),
+        (-7, -3, "cue begins before 0 s"),
+        (-7, 2, "cue begins before 0 s"),
+        (-1e308, 2, "cue lies beyond the end of the recording"),
+    ],
+)
+def test_texts_outside_the_recording_say_why(start_s, end_s, reason):
+    known = distinct([stretch(start_s, end_s)])
+    assert outside(known, RATE_HZ, 10 * RATE_HZ) == reason
+    spans = given(known, RATE_HZ, 10 * RATE_HZ)
+    assert spans is None or spans.refused == {0: reason}
+    assert outside([*known, *distinct([stretch(0, 2)])], RATE_HZ, 10 * RATE_HZ) is None
+
+
+def test_two_speakers_at_once_are_both_dropped_and_a_short_overlap_neither():
+    rows, _ = rows_of([stretch(0, 3, speaker="A"), stretch(2, 5, speaker="B"), stretch(6, 8)], 9)
+    assert [(row.get("reason"), row["status"]) for row in rows] == [
+        ("another speaker begins within it", "drop"),
+        ("overlaps the one before", "drop"),
+        (None, "keep"),
+    ]
+    rows, _ = rows_of([stretch(0, 3, speaker="A"), stretch(2.95, 5, speaker="B")], 9)
+    assert [(row["start"], row["end"], row["status"]) for row in rows] == [
+        (0, 3000, "keep"),
+        (3000, 5000, "keep"),
+    ]
 
 
 def test_a_segment_has_the_speaker_of_its_own_line():
@@ -75,7 +114,7 @@ def test_spans_are_disjoint_within_the_recording_and_of_some_length(stretches, n
     edges = [edge for span in spans.spans for edge in span]
     assert edges == sorted(edges) and 0 <= edges[0] and edges[-1] <= n_samples
     assert all(start < end for start, end in spans.spans)
-    assert len(spans.spans) == len(spans.entries) == len(known) - spans.beyond
+    assert len(spans.spans) == len(spans.entries) == len(known) - sum(spans.left_out.values())
 
 
 def test_two_texts_of_a_stretch_are_both_kept():

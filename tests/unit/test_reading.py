@@ -231,7 +231,7 @@ def test_a_session_read_from_a_page_gets_its_takes_back(shared_data, tmp_path, n
 def test_a_long_text_without_a_recogniser_is_dropped_with_the_reason():
     known = distinct([{"start_s": None, "end_s": None, "text": "a chapter"}])
     rate_hz = 24000
-    assert spans_of(known, rate_hz, 14 * rate_hz, whole_s=15.0) == Given([], known, [])
+    assert spans_of(known, rate_hz, 14 * rate_hz, whole_s=15.0) == Given([], known)
     assert spans_of(known, rate_hz, 16 * rate_hz, whole_s=15.0) is None  # cut like one without text
     parts = [
         {"start_s": start_s, "end_s": end_s, "text": "a passage"}

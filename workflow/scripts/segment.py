@@ -7,7 +7,7 @@ from pathlib import Path
 
 from voicekiln import job, tables
 from voicekiln.audio import segment as cutting
-from voicekiln.corpus.segments import by_engine, cut, distinct, given, speaking
+from voicekiln.corpus.segments import by_engine, cut, distinct, given, outside, speaking
 from voicekiln.provenance import to_json
 from voicekiln.store.files import write_atomic
 from voicekiln.store.items import Store
@@ -32,12 +32,15 @@ def main(smk):
         known = None if tables.missing(recording["known"]) else json.loads(recording["known"])
         known = distinct(known)
         spans = given(known, recording["rate_hz"], recording["n_samples"], whole_s)
-        if spans and spans.beyond:
+        nothing = outside(known, recording["rate_hz"], recording["n_samples"])
+        left_out = spans.left_out if spans else {nothing: len(known)} if nothing else {}
+        for reason, n in left_out.items():
             log.warning(
-                "%s: %d given times lie after its end or inside another span and are left out; "
-                "check that the text belongs to this recording",
+                "%s: %d of %d texts are left out (%s); check that they belong to this recording",
                 recording["path"],
-                spans.beyond,
+                n,
+                len(known),
+                reason,
             )
         item = recording["item"]
         key = store.key(item=item, given=None if spans is None else spans.spans)
@@ -54,6 +57,9 @@ def main(smk):
             | {"status": "drop", "step": "segment", "reason": "too little speech"}
             for start, end in record["dropped"]
         ]
+        if nothing and not smk.params.recogniser:
+            dropped = {"status": "drop", "step": "segment", "reason": nothing}
+            found = [row | dropped if row["status"] == "keep" else row for row in found]
         rows += [row | {"vad": record["engine"]} for row in found]
     log.info("%d recordings, %d segments, %d items computed", len(recordings), len(rows), computed)
     table = tables.frame(rows, tables.SEGMENTS)
@@ -64,7 +70,7 @@ def main(smk):
 
 def segment_rows(recording, known, spans, segments):
     """The table's rows of one recording."""
-    overlapping = spans.overlapping if spans else []
+    refused = spans.refused if spans else {}
     for i, segment in enumerate(segments):
         middle_s = (segment["start"] + segment["end"]) / 2 / recording["rate_hz"]
         nothing = speaking(known, middle_s) | {"text": None, "texts": []}
@@ -75,8 +81,8 @@ def segment_rows(recording, known, spans, segments):
         row["text_source"] = None if entry["text"] is None else "known"
         if len(entry["texts"]) > 1:
             row |= {"raw_text": to_json(entry["texts"]), "text_source": "several"}
-        if i in overlapping:
-            row |= {"status": "drop", "step": "segment", "reason": "overlaps the one before"}
+        if i in refused:
+            row |= {"status": "drop", "step": "segment", "reason": refused[i]}
         seconds = (segment["end"] - segment["start"]) / recording["rate_hz"]
         if spans and not spans.spans and seconds > WHOLE_S:
             row |= {"status": "drop", "step": "segment", "value": seconds, "limit": WHOLE_S}

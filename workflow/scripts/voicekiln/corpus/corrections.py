@@ -37,6 +37,9 @@ FINAL = (
     "same audio",
     "copy of a recording",
     "overlaps the one before",
+    "another speaker begins within it",
+    "cue begins before 0 s",
+    "cue lies beyond the end of the recording",
 )
 
 

@@ -248,7 +248,7 @@ def _record(pieces, item, settings, audio) -> dict:
     ]
     measured = {}
     if moved:
-        record = cut(audio, item, Given(moved, [], []), known["clipped"], settings)
+        record = cut(audio, item, Given(moved, []), known["clipped"], settings)
         measured = {(s["start"], s["end"]): s for s in record["segments"]}
     return {"changes": [_change(new, measured) for new in checked]}
 

@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,13 @@ CONCERN = 0.2  # share of the segments from which something is said ...
 ENOUGH = 5  # ... where there are so many
 FEW = 0.1  # share of the recorded time
 LOW_MEAN_S = 2.0
+OVERLAP_S = 0.1  # by which a text may begin before the one before it ends
+FAR_S = 1e7
+BEFORE = "cue begins before 0 s"
+BEYOND = "cue lies beyond the end of the recording"
+WITHIN = "cue lies within another"
+OVERLAPS = "overlaps the one before"
+DISTURBED = "another speaker begins within it"
 MANY_REGIONS = 10  # a segment, more than one a second
 HEAR = {
     "auto": "a smaller segment.energy_share, onset, offset or aggressiveness hears more",
@@ -36,14 +43,15 @@ class Given:
     Attributes:
         spans: [start, end] in samples, disjoint; empty: the whole recording.
         entries: what is known of each.
-        overlapping: which of them began inside the one before, and begin at its end now.
-        beyond: how many began after the end of the recording, or within another.
+        refused: which of them cannot be used, and why. One that began inside the one before begins
+            at its end now.
+        left_out: how many texts have no span, by reason.
     """
 
     spans: list[list[int]]
     entries: list[dict]
-    overlapping: list[int]
-    beyond: int = 0
+    refused: Mapping[int, str] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 def given(
@@ -62,23 +70,24 @@ def given(
     if not known:
         return None
     if len(known) == 1 and known[0]["start_s"] is None:
-        return None if n_samples > whole_s * rate_hz else Given([], list(known), [])
-    spans, entries, overlapping, last, beyond = [], [], [], 0, 0
-    # with stretches, a text of the whole says nothing that they do not
-    ordered = sorted((e for e in known if e["start_s"] is not None), key=start_of)
-    starts = [round(start_of(entry) * rate_hz) for entry in ordered]
-    for entry, start, after in zip(ordered, starts, [*starts[1:], n_samples], strict=True):
-        end = after if entry["end_s"] is None else round(entry["end_s"] * rate_hz)
-        late = start < last
-        start, end = max(start, last), min(end, n_samples)
-        if start >= end:
-            beyond += 1
+        return None if n_samples > whole_s * rate_hz else Given([], list(known))
+    spans, entries, last = [], [], 0
+    refused: dict[int, str] = {}
+    left_out: Counter[str] = Counter()
+    for entry, start, end in _ordered(known, rate_hz, n_samples):
+        why = _outside(start, end, rate_hz, n_samples)
+        begins = max(start, last, 0)
+        if begins >= min(end, n_samples):
+            left_out[why or WITHIN] += 1
             continue
-        if late:
-            overlapping.append(len(spans))
-        spans.append([start, end])
+        late = last - start > OVERLAP_S * rate_hz and start >= 0
+        if late and _others(entries[-1], entry):
+            refused[len(spans) - 1] = DISTURBED
+        if why or late:
+            refused[len(spans)] = why or OVERLAPS
+        last = min(end, n_samples)
+        spans.append([begins, last])
         entries.append(entry)
-        last = end
     if not spans:
         return None
     lengths = np.diff(spans).ravel()
@@ -86,7 +95,48 @@ def given(
     several = any(len(entry["texts"]) > 1 for entry in known)
     if lengths[too_long].sum() > lengths.sum() / 2 and not several:
         return None
-    return Given(spans, entries, overlapping, beyond)
+    return Given(spans, entries, refused, left_out)
+
+
+def outside(known: Sequence[dict] | None, rate_hz: int, n_samples: int) -> str | None:
+    """Why none of the known texts lies within the recording; None where one does."""
+    reasons = [
+        _outside(start, end, rate_hz, n_samples)
+        for _, start, end in _ordered(known or [], rate_hz, n_samples)
+    ]
+    return Counter(reasons).most_common(1)[0][0] if reasons and all(reasons) else None
+
+
+def _ordered(known, rate_hz, n_samples):
+    """The stretches with their samples, in order; one without an end goes up to the next.
+
+    With stretches, a text of the whole says nothing that they do not.
+    """
+    ordered = sorted((e for e in known if e["start_s"] is not None), key=start_of)
+    starts = [_sample(start_of(entry), rate_hz) for entry in ordered]
+    for entry, start, after in zip(ordered, starts, [*starts, n_samples][1:], strict=True):
+        yield entry, start, after if entry["end_s"] is None else _sample(entry["end_s"], rate_hz)
+
+
+def _outside(start, end, rate_hz, n_samples):
+    """Why a stretch cannot be that of a recording: most of it, or its beginning, is not there."""
+    if start < -OVERLAP_S * rate_hz:
+        return BEFORE
+    if start >= n_samples or n_samples - start < (end - start) / 2:
+        return BEYOND
+    return None
+
+
+def _others(entry, after):
+    """Whether two texts are known to be said by two people."""
+    first, second = entry.get("speaker"), after.get("speaker")
+    return bool(first and second and first != second)
+
+
+def _sample(seconds, rate_hz):
+    """The sample at a time; a time that no recording has lies far beyond any."""
+    far = seconds != seconds or abs(seconds) > FAR_S
+    return round((FAR_S if far else seconds) * rate_hz)
 
 
 def distinct(known: Sequence[dict] | None) -> list[dict] | None:
