@@ -4,6 +4,7 @@ import copy
 from pathlib import Path
 
 import torch
+import yaml
 from voicekiln.families import f5
 from voicekiln.tokenizers.vocab import index
 
@@ -64,3 +65,28 @@ def upstream_train(folder: Path, model: torch.nn.Module, epochs: int):
     trainer = upstream_trainer(folder, model, epochs)
     trainer.train(RandomClips(), num_workers=1, resumable_with_seed=666)
     return trainer
+
+
+def tiny_vocos(folder: Path, seed: int = 0) -> Path:
+    """`folder` with a tiny Vocos of the real class with random weights."""
+    from vocos import Vocos
+
+    folder.mkdir(exist_ok=True)
+    mel = {"sample_rate": 24000, "n_fft": 1024, "hop_length": 256, "n_mels": 100}
+    backbone = {"input_channels": 100, "dim": 16, "intermediate_dim": 32, "num_layers": 1}
+    config = {
+        "feature_extractor": {
+            "class_path": "vocos.feature_extractors.MelSpectrogramFeatures",
+            "init_args": mel | {"padding": "center"},
+        },
+        "backbone": {"class_path": "vocos.models.VocosBackbone", "init_args": backbone},
+        "head": {
+            "class_path": "vocos.heads.ISTFTHead",
+            "init_args": {"dim": 16, "n_fft": 1024, "hop_length": 256, "padding": "center"},
+        },
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    torch.manual_seed(seed)
+    model = Vocos.from_hparams(str(folder / "config.yaml"))
+    torch.save(model.state_dict(), folder / "pytorch_model.bin")
+    return folder

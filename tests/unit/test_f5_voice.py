@@ -1,6 +1,9 @@
 """Speaking and exporting, with upstream's inference code as the judge."""
 
 import json
+import runpy
+import shlex
+import sys
 
 import numpy as np
 import pytest
@@ -8,7 +11,7 @@ import soundfile
 import torch
 import voicekiln.upstream  # noqa: F401  (f5_tts and vocos can be imported after it)
 import yaml
-from f5_small import TINY, TOKENS, tiny_model
+from f5_small import TINY, TOKENS, tiny_model, tiny_vocos
 from voicekiln.errors import UserError
 from voicekiln.families import f5
 from voicekiln.provenance import sha256_file
@@ -30,27 +33,7 @@ def reference(n_samples: int = 24000, level: float = 0.05) -> np.ndarray:
 @pytest.fixture(scope="module")
 def vocos_folder(tmp_path_factory):
     """A tiny Vocos of the real class with random weights."""
-    from vocos import Vocos
-
-    folder = tmp_path_factory.mktemp("vocos")
-    mel = {"sample_rate": 24000, "n_fft": 1024, "hop_length": 256, "n_mels": 100}
-    backbone = {"input_channels": 100, "dim": 16, "intermediate_dim": 32, "num_layers": 1}
-    config = {
-        "feature_extractor": {
-            "class_path": "vocos.feature_extractors.MelSpectrogramFeatures",
-            "init_args": mel | {"padding": "center"},
-        },
-        "backbone": {"class_path": "vocos.models.VocosBackbone", "init_args": backbone},
-        "head": {
-            "class_path": "vocos.heads.ISTFTHead",
-            "init_args": {"dim": 16, "n_fft": 1024, "hop_length": 256, "padding": "center"},
-        },
-    }
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    torch.manual_seed(0)
-    model = Vocos.from_hparams(str(folder / "config.yaml"))
-    torch.save(model.state_dict(), folder / "pytorch_model.bin")
-    return folder
+    return tiny_vocos(tmp_path_factory.mktemp("vocos"))
 
 
 def upstream_speaks(model, vocos_folder, samples, reference_text, text) -> np.ndarray:
@@ -181,11 +164,12 @@ def write_voice(folder, checkpoint_format="pt", update=1200, **changed):
         "update": update,
         "arch": ARCH,
         "vocab": TOKENS,
-        "reference": reference(),
-        "reference_text": "Good morning.",
+        "references": [("anna", reference(), "Good morning."), ("ben", reference(9000), "Hello.")],
+        "vocoder": None,
         "name": "anna",
         "checkpoint_format": checkpoint_format,
         "about": {"corpora": ["demo"]},
+        "extra": {"audio_report.md": "# Audio\n"},
     }
     return f5.export(folder, **arguments | changed)
 
@@ -231,7 +215,7 @@ def test_the_manifest_lists_every_file(tmp_path):
     assert json.loads((tmp_path / "MANIFEST.json").read_text()) == manifest
     assert manifest["update"] == 1200 and manifest["corpora"] == ["demo"]
     assert {f["path"] for f in manifest["files"]} | {"MANIFEST.json"} == {
-        path.name for path in tmp_path.iterdir()
+        path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()
     }
     for entry in manifest["files"]:
         assert sha256_file(tmp_path / entry["path"]) == entry["sha256"]
@@ -242,17 +226,10 @@ def test_the_manifest_lists_every_file(tmp_path):
 def test_the_same_bytes_in_another_folder(tmp_path, checkpoint_format):
     for folder in ("a", "b/with space"):
         write_voice(tmp_path / folder, checkpoint_format)
-    for path in (tmp_path / "a").iterdir():
-        assert path.read_bytes() == (tmp_path / "b/with space" / path.name).read_bytes(), path.name
-
-
-def test_a_new_export_replaces_the_old_model(tmp_path):
-    write_voice(tmp_path, update=100)
-    (tmp_path / "notes.txt").write_text("mine")
-    write_voice(tmp_path, "safetensors", update=200)
-    models = [path.name for path in tmp_path.glob("model_*")]
-    assert models == ["model_200.safetensors"]
-    assert (tmp_path / "notes.txt").read_text() == "mine"
+    manifest = json.loads((tmp_path / "a/MANIFEST.json").read_text())
+    for path in ["MANIFEST.json", *(file["path"] for file in manifest["files"])]:
+        again = tmp_path / "b/with space" / path
+        assert (tmp_path / "a" / path).read_bytes() == again.read_bytes(), path
 
 
 @pytest.mark.parametrize("checkpoint_format", ["pt", "safetensors"])
@@ -270,8 +247,93 @@ def test_an_export_that_does_not_fit_writes_no_manifest(tmp_path):
     for changed, message in [
         ({"vocab": TOKENS[:-1]}, "do not fit"),
         ({"checkpoint_format": "onnx"}, "export.format"),
-        ({"reference_text": " "}, "reference clip or its text is empty"),
+        ({"references": [("anna", reference(), " ")]}, "reference clip anna or its text is empty"),
     ]:
         with pytest.raises(UserError, match=message):
             write_voice(tmp_path, **changed)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_speaker_has_a_reference_and_the_first_is_the_main_one(tmp_path):
+    write_voice(tmp_path)
+    for name, text, n in (("anna", "Good morning.", 24000), ("ben", "Hello.", 9000)):
+        assert (tmp_path / f"references/{name}.txt").read_text() == text + "\n"
+        assert soundfile.info(tmp_path / f"references/{name}.wav").frames == n
+    for suffix in (".wav", ".txt"):
+        main = (tmp_path / "references/anna").with_suffix(suffix).read_bytes()
+        assert (tmp_path / "reference").with_suffix(suffix).read_bytes() == main
+
+
+@pytest.fixture(scope="module")
+def spoken_with(tmp_path_factory, vocos_folder):
+    """A voice with its vocoder."""
+    folder = tmp_path_factory.mktemp("voice") / "export"
+    (vocos_folder / "LICENSE").write_text("MIT")
+    (vocos_folder / "optimizer.pt").write_text("no part of it")
+    write_voice(folder, vocoder=vocos_folder)
+    return folder
+
+
+def test_the_vocoder_comes_along_with_its_licence(spoken_with, vocos_folder):
+    manifest = json.loads((spoken_with / "MANIFEST.json").read_text())
+    folder = spoken_with / manifest["vocoder"]
+    assert {p.name for p in folder.iterdir()} == {"config.yaml", "pytorch_model.bin", "LICENSE"}
+    for path in folder.iterdir():
+        assert path.read_bytes() == (vocos_folder / path.name).read_bytes()
+    assert "vocoder and keeps its licence" in (spoken_with / "HOW_TO_SPEAK.md").read_text()
+
+
+def block(folder, language):
+    """The first code block of a language in the page."""
+    page = (folder / "HOW_TO_SPEAK.md").read_text()
+    return page.split(f"```{language}\n")[1].split("```")[0]
+
+
+def test_the_page_has_upstreams_own_command_and_it_speaks(spoken_with, monkeypatch):
+    """As a shell would split it, by f5_tts's own program."""
+    monkeypatch.chdir(spoken_with / "references")
+    place, command = block(spoken_with, "bash").split("\n", 1)
+    assert place == "cd references"
+    text = (spoken_with / "references/anna.txt").read_text().strip()
+    arguments = shlex.split(command.replace("\\\n", "").replace("$(cat anna.txt)", text))
+    assert arguments[0] == "f5-tts_infer-cli"
+    arguments[arguments.index("--gen_text") + 1] = "How are you?"
+    monkeypatch.setattr(sys, "argv", [*arguments, "--nfe_step", "2", "--device", "cpu"])
+    runpy.run_module("f5_tts.infer.infer_cli", run_name="__main__")
+    samples, rate_hz = soundfile.read(spoken_with / "spoken.wav")
+    assert rate_hz == f5.RATE_HZ and len(samples) > 1000 and np.isfinite(samples).all()
+    (spoken_with / "spoken.wav").unlink()
+
+
+def test_the_pages_python_speaks(spoken_with, monkeypatch):
+    monkeypatch.chdir(spoken_with)
+    code = block(spoken_with, "python").replace("What the voice is to say.", "How are you?")
+    exec(compile(code, "HOW_TO_SPEAK.md", "exec"), {})
+    assert soundfile.info("spoken.wav").samplerate == f5.RATE_HZ
+    (spoken_with / "spoken.wav").unlink()
+
+
+def test_the_page_tells_where_the_vocoder_comes_from_if_none_was_given(tmp_path):
+    assert write_voice(tmp_path)["vocoder"] is None
+    page = (tmp_path / "HOW_TO_SPEAK.md").read_text()
+    assert "--load_vocoder_from_local" not in page and "is_local" not in page
+    assert "downloads `charactr/vocos-mel-24khz`" in page
+    assert "`references/ben.wav` and `.txt`" in page
+
+
+@pytest.mark.parametrize("with_vocoder", [True, False])
+def test_the_exported_voice_is_loaded_and_spoken_with(tmp_path, vocos_folder, with_vocoder):
+    manifest = write_voice(tmp_path, vocoder=vocos_folder if with_vocoder else None)
+    assert f5.prove(tmp_path, manifest) > 0.1
+
+
+def test_a_voice_that_upstream_reads_otherwise_is_not_accepted(tmp_path):
+    manifest = write_voice(tmp_path)
+    other = write_voice(tmp_path / "other", weights=tiny_model(seed=5).state_dict())
+    model = tmp_path / manifest["checkpoint"]
+    model.write_bytes((tmp_path / "other" / other["checkpoint"]).read_bytes())
+    with pytest.raises(UserError, match="reads weights with the hash"):
+        f5.prove(tmp_path, manifest)
+    (tmp_path / "vocab.txt").write_text(" \na\n")
+    with pytest.raises(UserError, match="f5-tts cannot load the exported voice .*size mismatch"):
+        f5.prove(tmp_path, manifest)

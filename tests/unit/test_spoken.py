@@ -71,7 +71,8 @@ def test_files_are_named_for_speakers_and_never_collide():
     rows.append(segment("de", 100, 2.0, speaker="anna", language="de", split="train"))
     rows[0]["language"] = "en"
     found = references(table(*rows), GOOD_S)
-    by = dict(zip([(one.speaker, one.language) for one in found], stems(found), strict=True))
+    named = stems([one.record() for one in found])
+    by = dict(zip([(one.speaker, one.language) for one in found], named, strict=True))
     assert by[("anna", "en")] == "anna" and by[("anna", "de")] == "anna.de"
     assert by[("ሰላም", "")] == "ሰላም" and by[("..", "")].startswith("speaker")
     assert len({stem.casefold() for stem in by.values()}) == len(rows)

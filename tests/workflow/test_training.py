@@ -10,6 +10,8 @@ import time
 import pytest
 import yaml
 from conftest import ROOT
+from f5_small import tiny_vocos
+from voicekiln import voices
 from workflow_runner import Workflow
 
 pytestmark = pytest.mark.slow
@@ -127,6 +129,8 @@ def wait_for_end(workflow: Workflow, process: subprocess.Popen) -> None:
 
 
 def test_more_epochs_continue_and_touch_nothing_else(voice):
+    voice.config["runs"]["voice"]["vocoder"] = "vocos"
+    tiny_vocos(voice.dir / "vocos")
     voice.run("export")
     first = updates(voice)
     voice.config["runs"]["voice"]["train"]["epochs"] = 5
@@ -137,7 +141,37 @@ def test_more_epochs_continue_and_touch_nothing_else(voice):
     second = updates(voice)
     assert second[: len(first)] == first
     assert second == list(range(1, len(first) // 3 * 5 + 1))
-    assert voice.path("runs/voice/export/MANIFEST.json").exists()
+    kept = voices.old(voice.path("runs/voice"))
+    export = voice.path("runs/voice/export")
+    before, after = (
+        json.loads((folder / "MANIFEST.json").read_text()) for folder in (*kept, export)
+    )
+    assert before["update"] < after["update"] and len(kept) == 1
+    assert (export / after["checkpoint"]).exists() and not (export / before["checkpoint"]).exists()
+
+    # other weights of the vocoder under the same path, as old as those before: spoken again
+    weights_file = voice.dir / "vocos/pytorch_model.bin"
+    old = weights_file.stat()
+    tiny_vocos(voice.dir / "vocos", seed=1)
+    os.utime(weights_file, ns=(old.st_atime_ns, old.st_mtime_ns))
+    sample = next(voice.path("runs/voice/samples").iterdir())
+    heard = sample.read_bytes()
+    (sample.parent / "stale.wav").write_bytes(b"")
+    voice.run("export")
+    assert set(voice.jobs) == {"evaluate_run", "export_run", "export"}
+    assert sample.read_bytes() != heard
+    assert [path.name for path in sample.parent.iterdir()] == [sample.name]
+    exported = export / "checkpoints/vocos-mel-24khz/pytorch_model.bin"
+    assert exported.read_bytes() == weights_file.read_bytes()
+    assert list(voices.old(voice.path("runs/voice"))) == list(kept)
+    voice.config["runs"]["voice"]["vocoder_sha256"] = "0" * 64
+    assert "SHA-256 is" in voice.run("export", ok=False)
+    del voice.config["runs"]["voice"]["vocoder_sha256"]
+    folder = next(iter(kept))
+    assert f"{folder.name}: an older voice of voice" in voice.run("gc") and folder.exists()
+    voice.config["gc"] = {"delete_voices": True}
+    voice.run("gc")
+    assert not folder.exists() and "Nothing to be done" in voice.run("export")
 
 
 # Found by every Python that starts: the checkpoint of update 14 stays half-written.

@@ -15,7 +15,7 @@ sys.path.insert(0, str(SCRIPTS))
 
 from voicekiln import config as configuration
 from voicekiln import configfile as configfiles
-from voicekiln import extras
+from voicekiln import extras, vocoders
 from voicekiln.asr import sources as models
 from voicekiln.corpus import listing
 from voicekiln.errors import UserError
@@ -358,6 +358,17 @@ def vocoder(wildcards):
     """Params: folder of the vocoder's weights, or None for Griffin-Lim."""
     path = RUNS[wildcards.run]["vocoder"]
     return None if path is None else located(path)
+
+
+def vocoder_files(wildcards):
+    """Input: the files of the vocoder's weights, if the run has a vocoder."""
+    return vocoders.files(vocoder(wildcards))
+
+
+def vocoder_content(wildcards):
+    """Params: SHA-256 of these files; a new file may have an old time."""
+    folder, expected = vocoder(wildcards), RUNS[wildcards.run]["vocoder_sha256"]
+    return folder and canonical(or_stop(vocoders.content)(folder, expected))
 
 
 def whole_settings(wildcards):

@@ -8,6 +8,7 @@ rule evaluate_run:
         unchanged=behind_checkpoints,
         finished="results/runs/{run}/training/finished.json",
         vocab="results/runs/{run}/tokenizer/vocab.txt",
+        vocoder=vocoder_files,
     output:
         choice=report(
             "results/runs/{run}/choice.json",
@@ -31,5 +32,6 @@ rule evaluate_run:
         settings=run_settings("family", "evaluate", "train_on"),
         architecture=architecture,
         vocoder=vocoder,
+        vocoder_content=vocoder_content,
     script:
         "../scripts/evaluate_run.py"

@@ -8,6 +8,7 @@ rule export_run:
         unchanged=behind_checkpoints,
         choice="results/runs/{run}/choice.json",
         vocab="results/runs/{run}/tokenizer/vocab.txt",
+        vocoder=vocoder_files,
         reset="results/runs/{run}/base/reset.json",
     output:
         manifest=report(
@@ -27,5 +28,7 @@ rule export_run:
         code=family_code("export_run.py"),
         settings=run_settings("family", "export", "train_on"),
         architecture=architecture,
+        vocoder=vocoder,
+        vocoder_content=vocoder_content,
     script:
         "../scripts/export_run.py"

@@ -1,8 +1,8 @@
-"""The store -> what no table refers to any more, listed, and removed on request."""
+"""Store and voices -> what is no longer in use, listed, and removed on request."""
 
 
 rule gc:
-    """List, and with gc.delete remove, what of the store is no longer in use."""
+    """List, and remove on request, unused items of the store and old voices of the runs."""
     log:
         "logs/gc.log",
     conda:
@@ -13,6 +13,7 @@ rule gc:
         runtime="2h",
     params:
         delete=SETTINGS["gc"]["delete"],
+        delete_voices=SETTINGS["gc"]["delete_voices"],
         keep_days=SETTINGS["gc"]["keep_days"],
         shards={name: corpus["shards"] for name, corpus in CORPORA.items()},
     script:

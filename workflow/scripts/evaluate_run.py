@@ -82,7 +82,8 @@ def speak(smk, family, settings, references, lines, checkpoint):
         family.load(model, family.read_weights(checkpoint / WEIGHTS))
         model = model.to(device).eval()
         vocoder = family.load_vocoder(smk.params.vocoder, device)
-        names = dict(zip(map(id, references), reference.stems(references), strict=True))
+        stems = reference.stems([one.record() for one in references])
+        names = dict(zip(map(id, references), stems, strict=True))
         clips: dict = {}
     for i, line in enumerate(job.track(lines, len(lines), "sentences spoken")):
         one = line.reference

@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
-from voicekiln import families, job
+import pandas as pd
+from voicekiln import checkpoints, families, job, reference, tables, voices
 from voicekiln.audio.span import load_span
+from voicekiln.corpus.audio_report import as_markdown, audio_report
 from voicekiln.corpus.dataset import load
 from voicekiln.store.items import Store
 from voicekiln.tokenizers.vocab import read_vocab
@@ -15,41 +17,87 @@ STORE = Path("results", "store")
 
 def main(smk):
     job.start(smk)
-    manifest = Path(smk.output.manifest)
+    run = Path(smk.output.manifest).parent.parent
     settings = smk.params.settings
     family = families.get(settings["family"])
     choice = json.loads(Path(smk.input.choice).read_text())
+    segments = load(smk.input.datasets, settings["train_on"])
+    weights = family.read_weights(run / "training/checkpoints" / choice["checkpoint"] / WEIGHTS)
+    name = voices.name_of(choice["update"], checkpoints.state_sha256(weights))
+    with voices.writing(run, name) as folder:
+        done = family.export(
+            folder,
+            weights=weights,
+            update=choice["update"],
+            arch=family.architecture(smk.params.architecture),
+            vocab=read_vocab(Path(smk.input.vocab)),
+            references=clips(choice, segments, family.RATE_HZ),
+            vocoder=smk.params.vocoder,
+            name=smk.wildcards.run,
+            checkpoint_format=settings["export"]["format"],
+            about=about(smk, choice, segments),
+            extra=audio(smk, segments),
+        )
+        del weights
+        seconds = family.prove(folder, done)
+    voices.show(run, name)
+    job.say(f"the voice is in {run / 'export'} ({done['checkpoint']}, HOW_TO_SPEAK.md)")
+    job.say(f"the family's own code has loaded it and spoken {seconds:.1f} s")
+    kept = voices.old(run)
+    if kept:
+        job.say(
+            f"{run / 'voices'} keeps {len(kept)} older voices, {sum(kept.values()) / 1e6:.0f} MB; "
+            "the target gc lists them, and removes them with gc: {delete_voices: true}"
+        )
+
+
+def clips(choice, segments, rate_hz):
+    """File name, samples and text of each reference clip."""
+    rows = segments.set_index("segment_id")
+    store = Store(STORE, "normalize")
+    found = []
+    for one, stem in zip(choice["references"], reference.stems(choice["references"]), strict=True):
+        row = rows.loc[one["segment_id"]]
+        samples = load_span(store, row["item"], row["start"], row["end"], rate_hz)
+        found.append((stem, samples, row["text"]))
+    return found
+
+
+def about(smk, choice, segments):
+    """What the manifest says of the voice beside its files."""
     reset = json.loads(Path(smk.input.reset).read_text())
-    segments = load(smk.input.datasets, smk.params.settings["train_on"]).set_index("segment_id")
-    reference = segments.loc[choice["reference"]["segment_id"]]
-    checkpoint = manifest.parent.parent / "training" / "checkpoints" / choice["checkpoint"]
-    done = family.export(
-        manifest.parent,
-        weights=family.read_weights(checkpoint / WEIGHTS),
-        update=choice["update"],
-        arch=family.architecture(smk.params.architecture),
-        vocab=read_vocab(Path(smk.input.vocab)),
-        reference=load_span(
-            Store(STORE, "normalize"),
-            reference["item"],
-            reference["start"],
-            reference["end"],
-            family.RATE_HZ,
-        ),
-        reference_text=reference["text"],
-        name=smk.wildcards.run,
-        checkpoint_format=settings["export"]["format"],
-        about={
-            "base": reset["base"],
-            "corpora": sorted({Path(path).parent.name for path in smk.input.datasets}),
-            "languages": sorted(segments["language"].unique()),
-            "speakers": sorted(segments["speaker"].unique()),
-            "epoch": choice["epoch"],
-            "validation_loss": choice["validation_loss"],
-            "reference_speaker": reference["speaker"],
-        },
+    stems = reference.stems(choice["references"])
+    return {
+        "base": reset["base"],
+        "corpora": sorted({Path(path).parent.name for path in smk.input.datasets}),
+        "languages": sorted(segments["language"].unique()),
+        "speakers": sorted(segments["speaker"].unique()),
+        "epoch": choice["epoch"],
+        "validation_loss": choice["validation_loss"],
+        "references": [
+            {
+                "file": f"references/{stem}.wav",
+                "speaker": one["speaker"],
+                "language": one["language"],
+                "text": one["text"],
+                "score": one["score"],
+            }
+            for stem, one in zip(stems, choice["references"], strict=True)
+        ],
+    }
+
+
+def audio(smk, segments):
+    """The audio report, for programs and for people, by file name."""
+    recordings = pd.concat(
+        [tables.read_checked(Path(path), "recordings.parquet") for path in smk.input.datasets],
+        ignore_index=True,
     )
-    job.say(f"the voice is in {manifest.parent} ({done['checkpoint']})")
+    report = audio_report(segments, recordings)
+    return {
+        "audio_report.json": json.dumps(report, indent=1, ensure_ascii=False) + "\n",
+        "audio_report.md": as_markdown(report, smk.wildcards.run),
+    }
 
 
 if "snakemake" in globals():

@@ -1,8 +1,9 @@
-"""List what of the store no table refers to any more; remove it if the configuration says so."""
+"""List unused items of the store and old voices of the runs; remove them on request."""
 
+import shutil
 from pathlib import Path
 
-from voicekiln import job
+from voicekiln import job, voices
 from voicekiln.store.gc import in_use, survey, sweep
 
 RESULTS = Path("results")
@@ -25,6 +26,22 @@ def main(smk):
         job.say(f"{total / 1e6:.1f} MB freed")
     elif total:
         job.say("nothing was deleted; with gc: {delete: true} in the configuration it will be")
+    old_voices(smk.params.delete_voices)
+
+
+def old_voices(delete):
+    """List, or remove, the voices that the runs exported before their newest one."""
+    total = 0
+    for run in sorted(path for path in (RESULTS / "runs").glob("*") if path.is_dir()):
+        for folder, size in voices.old(run).items():
+            total += size
+            job.say(f"{folder}: an older voice of {run.name}, {size / 1e6:.1f} MB")
+            if delete:
+                shutil.rmtree(folder)
+    if total and delete:
+        job.say(f"{total / 1e6:.1f} MB of older voices removed")
+    elif total:
+        job.say("no voice was removed; gc: {delete_voices: true} removes the older ones")
 
 
 if "snakemake" in globals():

@@ -12,7 +12,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.validators import extend
 
-from voicekiln import explain, extras, families, filekinds
+from voicekiln import explain, extras, families, filekinds, vocoders
 from voicekiln.errors import UserError
 from voicekiln.families import foreign
 from voicekiln.text import romanize
@@ -348,7 +348,7 @@ def _named_files(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             if key in run["base"]:
                 yield f"runs.{name}.base.{key}", run["base"][key]
         for key, path in (
-            ("vocoder", run["vocoder"]),
+            *(("vocoder", path) for path in vocoders.files(run["vocoder"])),
             ("tokenizer.vocab", run["tokenizer"]["vocab"]),
         ):
             if path is not None:

@@ -11,7 +11,7 @@ part the better one wins. Of equal scores the length nearest to the best decides
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -232,19 +232,23 @@ def _lengths(rows: pd.DataFrame) -> pd.Series:
     return ((rows["end"] - rows["start"]) / rows["rate_hz"]).astype(float)
 
 
-def stems(found: Sequence[Reference]) -> list[str]:
+def stems(records: Sequence[Mapping]) -> list[str]:
     """A file name without suffix for each reference, all different, also where case is not told.
 
     The speaker's name; further languages of a speaker have theirs behind it, as in `anna.de`.
+
+    Args:
+        records: `Reference.record` of each.
     """
     used: set[str] = set()
     names, speakers = [], set()
-    for one in found:
-        stem = re.sub(r"[^\w-]+", "_", one.speaker).strip("_") or "speaker"
-        if one.speaker in speakers and one.language:
-            stem += f".{re.sub(r'[^A-Za-z0-9-]+', '_', one.language)}"
-        speakers.add(one.speaker)
-        candidates = (stem, *(f"{stem}-{n}" for n in range(2, len(found) + 2)))
+    for record in records:
+        speaker, language = record["speaker"], record["language"]
+        stem = re.sub(r"[^\w-]+", "_", speaker).strip("_") or "speaker"
+        if speaker in speakers and language:
+            stem += f".{re.sub(r'[^A-Za-z0-9-]+', '_', language)}"
+        speakers.add(speaker)
+        candidates = (stem, *(f"{stem}-{n}" for n in range(2, len(records) + 2)))
         names.append(next(name for name in candidates if name.casefold() not in used))
         used.add(names[-1].casefold())
     return names

@@ -29,6 +29,7 @@ Names and signatures that the steps and the training engine use, and nothing bey
     load_vocoder(folder)         mel -> samples; None: Griffin-Lim
     speak(model, vocab, ...)     float32 samples at RATE_HZ, after a clip or its features
     export(folder, ...)          writes the voice and its MANIFEST.json
+    prove(folder, manifest)      loads it and speaks with upstream's code; seconds spoken
 """
 
 from voicekiln.families.f5.architecture import (
@@ -41,6 +42,7 @@ from voicekiln.families.f5.architecture import (
 from voicekiln.families.f5.export import export
 from voicekiln.families.f5.loss import LOSS_VERSION, Sample, collate, draw, loss
 from voicekiln.families.f5.mel import HOP, N_MELS, RATE_HZ, clip_features, n_frames
+from voicekiln.families.f5.proof import prove
 from voicekiln.families.f5.reset import check_base, reset
 from voicekiln.families.f5.speak import speak
 from voicekiln.families.f5.text import split, tokens
@@ -83,6 +85,7 @@ __all__ = [
     "loss",
     "n_frames",
     "n_tokens",
+    "prove",
     "read_base",
     "read_weights",
     "reset",

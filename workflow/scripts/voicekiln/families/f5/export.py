@@ -4,11 +4,15 @@ model_<update>.pt        {"ema_model_state_dict": {initted, step, ema_model.*}},
                          dictionary as model_<update>.safetensors
 vocab.txt                tokens in the order of their ids
 config.yaml              architecture and mel in the layout of upstream's configs/
-reference.wav, .txt      the clip whose voice it speaks in, and what is said there
+reference.wav, .txt      the clip whose voice it speaks in, and its text
+references/<name>.*      the same for every speaker and language
+checkpoints/vocos-mel-24khz/   the vocoder, if one was given, where upstream's program looks for it
+HOW_TO_SPEAK.md          upstream's commands for these files
 MANIFEST.json            all of these with size and hash; written last
 """
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,6 +23,7 @@ import yaml
 
 from voicekiln import checkpoints
 from voicekiln.errors import UserError
+from voicekiln.families.f5 import how_to_speak
 from voicekiln.families.f5.architecture import shapes
 from voicekiln.families.f5.mel import MEL_SPEC, RATE_HZ
 from voicekiln.families.f5.reset import fresh_counters
@@ -28,6 +33,7 @@ from voicekiln.tokenizers.vocab import write_vocab
 
 MANIFEST = "MANIFEST.json"
 FORMATS = ("pt", "safetensors")
+VOCODER = how_to_speak.VOCODER
 
 
 def export(
@@ -37,11 +43,12 @@ def export(
     update: int,
     arch: dict,
     vocab: Sequence[str],
-    reference: np.ndarray,
-    reference_text: str,
+    references: Sequence[tuple[str, np.ndarray, str]],
+    vocoder: Path | None,
     name: str,
     checkpoint_format: str,
     about: Mapping,
+    extra: Mapping[str, str],
 ) -> dict:
     """Writes the folder and returns its manifest. The same bytes for the same arguments.
 
@@ -50,16 +57,17 @@ def export(
     The number of updates is in the file's name and in the manifest.
 
     Args:
-        folder: where to write; the model files of an earlier export there are removed.
+        folder: where to write; an empty one.
         weights: tensors by CFM's names, the EMA's.
         update: number of the update they are from.
         arch: what `architecture` returned.
         vocab: tokens in the order of their ids.
-        reference: `[n]` samples at 24 kHz.
-        reference_text: what is said in it.
+        references: name for files, `[n]` samples at 24 kHz, and text of each; the main one first.
+        vocoder: folder with Vocos weights to go with the voice.
         name: of the voice, for config.yaml.
         checkpoint_format: `pt` or `safetensors`.
         about: more for the manifest (base, data, licences); builtin types, no times, no paths.
+        extra: texts of more files, by name.
 
     Raises:
         UserError: weights that do not fit, an unknown format, an empty reference.
@@ -67,26 +75,33 @@ def export(
     folder = Path(folder)
     if checkpoint_format not in FORMATS:
         raise UserError(f"export.format: expected pt or safetensors, got {checkpoint_format!r}")
-    if not reference_text.strip() or len(reference) == 0:
-        raise UserError("export: the reference clip or its text is empty")
+    for stem, samples, text in references:
+        if not text.strip() or len(samples) == 0:
+            raise UserError(f"export: the reference clip {stem} or its text is empty")
     require_shapes(dict(weights), shapes(arch, len(vocab)), "the chosen checkpoint")
-    (folder / MANIFEST).unlink(missing_ok=True)
 
     checkpoint = f"model_{update}.{checkpoint_format}"
     entries = {EMA_PREFIX + key: tensor for key, tensor in weights.items()} | fresh_counters()
     content = {"ema_model_state_dict": entries} if checkpoint_format == "pt" else entries
+    folder.mkdir(parents=True, exist_ok=True)
     checkpoints.write_atomic(folder / checkpoint, content)
-    for old in folder.glob("model_*"):
-        if old.name != checkpoint and old.suffix[1:] in FORMATS:
-            old.unlink()
-
     write_vocab(folder / "vocab.txt", vocab)
     write_text(folder / "config.yaml", config_yaml(name, arch))
-    write_text(folder / "reference.txt", reference_text.strip() + "\n")
-    with checkpoints.atomic(folder / "reference.wav") as temporary:
-        soundfile.write(temporary, reference, RATE_HZ, subtype="PCM_16", format="WAV")
+    (folder / "references").mkdir()
+    for stem, samples, text in references:
+        write_reference(folder / "references" / stem, samples, text)
+    write_reference(folder / "reference", *references[0][1:])
+    if vocoder is not None:
+        copy_vocoder(Path(vocoder), folder / VOCODER)
+    stems = [stem for stem, _, _ in references]
+    write_text(
+        folder / "HOW_TO_SPEAK.md",
+        how_to_speak.page(name, checkpoint, stems, with_vocoder=vocoder is not None),
+    )
+    for path, text in extra.items():
+        write_text(folder / path, text)
 
-    names = (checkpoint, "config.yaml", "reference.txt", "reference.wav", "vocab.txt")
+    paths = (path for path in folder.rglob("*") if path.is_file())
     manifest = {
         **about,
         "family": "f5",
@@ -97,13 +112,14 @@ def export(
         "rate_hz": RATE_HZ,
         "architecture": arch,
         "weights_sha256": checkpoints.state_sha256(weights),
+        "vocoder": VOCODER if vocoder is not None else None,
         "files": [
             {
-                "path": path,
-                "sha256": sha256_file(folder / path),
-                "bytes": (folder / path).stat().st_size,
+                "path": path.relative_to(folder).as_posix(),
+                "sha256": sha256_file(path),
+                "bytes": path.stat().st_size,
             }
-            for path in sorted(names)
+            for path in sorted(paths)
         ],
     }
     text = json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
@@ -124,6 +140,22 @@ def config_yaml(name: str, arch: dict) -> str:
         "vocoder": {"is_local": False, "local_path": None},
     }
     return yaml.safe_dump({"model": model}, sort_keys=False, allow_unicode=True)
+
+
+def write_reference(path: Path, samples: np.ndarray, text: str) -> None:
+    """Writes a clip and its text as `path` with the suffixes .wav and .txt."""
+    write_text(path.with_name(path.name + ".txt"), text.strip() + "\n")
+    with checkpoints.atomic(path.with_name(path.name + ".wav")) as temporary:
+        soundfile.write(temporary, samples, RATE_HZ, subtype="PCM_16", format="WAV")
+
+
+def copy_vocoder(source: Path, target: Path) -> None:
+    """Copies a Vocos folder with what it says of its licence."""
+    target.mkdir(parents=True)
+    for path in sorted(source.iterdir()):
+        told = path.name.upper().startswith(("LICENSE", "LICENCE", "README", "NOTICE"))
+        if path.is_file() and (told or path.name in ("config.yaml", "pytorch_model.bin")):
+            shutil.copyfile(path, target / path.name)
 
 
 def write_text(path: Path, text: str) -> None:

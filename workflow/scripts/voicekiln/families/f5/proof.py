@@ -1,0 +1,108 @@
+"""An exported folder loaded and spoken with by f5_tts's own code, on the CPU."""
+
+import contextlib
+import logging
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import soundfile
+import torch
+
+import voicekiln.upstream  # noqa: F401  (f5_tts can be imported after it)
+from voicekiln import checkpoints
+from voicekiln.errors import UserError
+from voicekiln.families.f5.mel import RATE_HZ
+from voicekiln.families.f5.vocoder import load_vocoder
+
+log = logging.getLogger("export")
+STEPS = 2  # of the sampler: it is looked at, not listened to
+N_WORDS = 3  # of the reference's text, spoken again
+
+
+def prove(folder: Path, manifest: Mapping) -> float:
+    """Seconds that f5_tts's own code speaks from the files of a voice.
+
+    Args:
+        folder: what `export` wrote.
+        manifest: what it returned.
+
+    Raises:
+        UserError: upstream cannot load the files, finds other weights in them, or speaks nothing
+            that is a sound.
+    """
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            model = _load(folder, manifest)
+            found = checkpoints.state_sha256(model.state_dict())
+            audio = _speak(folder, manifest, model)
+    except Exception as error:  # whatever upstream raises, it means the same
+        raise UserError(
+            f"{folder}: f5-tts cannot load the exported voice ({type(error).__name__}: "
+            f"{' '.join(str(error).split())[:500]}); "
+            "the training's checkpoints are untouched, please report this"
+        ) from error
+    if found != manifest["weights_sha256"]:
+        raise UserError(
+            f"{folder / manifest['checkpoint']}: f5-tts reads weights with the hash {found}, but "
+            f"{manifest['weights_sha256']} were exported; please report this"
+        )
+    if not len(audio) or not torch.isfinite(audio).all():
+        raise UserError(f"{folder}: f5-tts generates no valid audio with it; please report this")
+    seconds = len(audio) / RATE_HZ
+    log.info("f5-tts loads the voice, finds the same weights and speaks %.2f s", seconds)
+    return seconds
+
+
+def _load(folder, manifest):
+    """The model, as f5_tts's infer_cli makes it from these files."""
+    from f5_tts.infer.utils_infer import load_model
+    from hydra.utils import get_class
+    from omegaconf import OmegaConf
+
+    config = OmegaConf.load(folder / "config.yaml").model
+    return load_model(
+        get_class(f"f5_tts.model.{config.backbone}"),
+        config.arch,
+        str(folder / manifest["checkpoint"]),
+        mel_spec_type=config.mel_spec.mel_spec_type,
+        vocab_file=str(folder / "vocab.txt"),
+        device="cpu",
+    )
+
+
+def _speak(folder, manifest, model) -> torch.Tensor:
+    """`[n]` samples of a few words by f5_tts's sampler.
+
+    By its vocoder, if one was exported; without one by ours, as f5_tts would fetch its own.
+    """
+    from f5_tts.infer import utils_infer
+
+    text = (folder / "reference.txt").read_text(encoding="utf-8").strip()
+    samples, rate_hz = soundfile.read(folder / "reference.wav", dtype="float32")
+    vocoder = _OurVocoder()
+    if manifest["vocoder"]:
+        vocoder = utils_infer.load_vocoder(
+            "vocos", is_local=True, local_path=str(folder / manifest["vocoder"]), device="cpu"
+        )
+    spoken, _, _ = next(
+        utils_infer.infer_batch_process(
+            (torch.from_numpy(samples)[None], rate_hz),
+            text,
+            [" ".join(text.split()[:N_WORDS])[:40]],
+            model,
+            vocoder,
+            progress=None,
+            nfe_step=STEPS,
+            device="cpu",
+        )
+    )
+    return torch.as_tensor(spoken)
+
+
+class _OurVocoder:
+    """Griffin-Lim with the interface of a Vocos."""
+
+    def decode(self, mel: torch.Tensor) -> torch.Tensor:
+        """`[1, n]` samples of a log-mel `[1, N_MELS, T]`."""
+        return torch.from_numpy(load_vocoder(None)(mel[0].T))[None]

@@ -1,0 +1,35 @@
+"""The vocoder that a run's configuration names: its files, and what is in them."""
+
+from functools import cache
+from pathlib import Path
+
+from voicekiln.errors import UserError
+from voicekiln.provenance import sha256_file
+
+NAMES = ("config.yaml", "pytorch_model.bin")
+
+
+def files(folder: str | None) -> list[str]:
+    """The files that a vocoder is made of; none without a folder."""
+    return [] if folder is None else [str(Path(folder, name)) for name in NAMES]
+
+
+@cache
+def content(folder: str, expected: str | None) -> dict[str, str]:
+    """SHA-256 of each file, so that other weights under the same path are another vocoder.
+
+    Args:
+        folder: with the files of `NAMES`.
+        expected: SHA-256 that the weights must have; None accepts any.
+
+    Raises:
+        UserError: the weights have another hash.
+    """
+    found = {Path(path).name: sha256_file(path) for path in files(folder)}
+    weights = found["pytorch_model.bin"]
+    if expected not in (None, weights):
+        raise UserError(
+            f"{Path(folder, 'pytorch_model.bin')}: SHA-256 is {weights}, but vocoder_sha256 is "
+            f"{expected}; check the file, or correct the key"
+        )
+    return found

@@ -1,0 +1,98 @@
+"""The voices that a run has exported: each stays, and `export/` shows the newest.
+
+    voices/<update>-<weights>/   one for each set of weights, complete with its MANIFEST.json
+    voices/newest.json           which of them `export/` shows, and the files written there
+    export/                      its files, as hard links (copies where the file system has none)
+
+`export/MANIFEST.json` is a declared output, which Snakemake deletes before it exports again. So it
+is a copy, and what is deleted there is never a kept voice's own.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from voicekiln.store.files import temporary, write_atomic
+
+MANIFEST = "MANIFEST.json"
+NEWEST = "newest.json"
+
+
+def name_of(update: int, weights_sha256: str) -> str:
+    """The folder of a voice: other weights are another voice."""
+    return f"{update}-{weights_sha256[:12]}"
+
+
+@contextmanager
+def writing(run: Path, name: str) -> Iterator[Path]:
+    """An empty folder that becomes `voices/<name>` when everything in it is written.
+
+    After an error, or a kill, the voice of that name is as it was before.
+    """
+    target = run / "voices" / name
+    for left in target.parent.glob(".*"):  # by an export that was killed
+        shutil.rmtree(left)
+    part = temporary(target)
+    part.mkdir(parents=True)
+    try:
+        yield part
+        if target.exists():
+            old = temporary(target)
+            os.rename(target, old)
+            os.rename(part, target)
+            shutil.rmtree(old)
+        else:
+            os.rename(part, target)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def show(run: Path, name: str) -> None:
+    """Make `export/` the voice `name`; files there that no export wrote stay."""
+    voice, export = run / "voices" / name, run / "export"
+    export.mkdir(parents=True, exist_ok=True)
+    (export / MANIFEST).unlink(missing_ok=True)
+    manifest = (voice / MANIFEST).read_bytes()
+    files = [file["path"] for file in json.loads(manifest)["files"]]
+    for path in set(_record(run).get("files", ())) - set(files):
+        (export / path).unlink(missing_ok=True)
+    for path in files:
+        target = export / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = temporary(target)
+        try:
+            os.link(voice / path, part)
+        except OSError:
+            shutil.copyfile(voice / path, part)
+        os.replace(part, target)
+        part.unlink(missing_ok=True)  # os.replace leaves it if both are links to one file
+    for folder in sorted((f for f in export.rglob("*") if f.is_dir()), reverse=True):
+        if not any(folder.iterdir()):
+            folder.rmdir()
+    write_atomic(run / "voices" / NEWEST, json.dumps({"voice": name, "files": files}) + "\n")
+    write_atomic(export / MANIFEST, manifest)
+
+
+def newest(run: Path) -> str | None:
+    """The name of the voice that `export/` shows; None before the first export."""
+    return _record(run).get("voice")
+
+
+def _record(run):
+    try:
+        return json.loads((run / "voices" / NEWEST).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
+def old(run: Path) -> dict[Path, int]:
+    """The bytes of each kept voice of a run that `export/` does not show."""
+    shown = newest(run)
+    return {
+        folder: sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        for folder in sorted((run / "voices").glob("[!.]*"))
+        if folder.is_dir() and folder.name != shown
+    }
