@@ -16,7 +16,7 @@ from voicekiln.corpus.losses import STEPS
 from voicekiln.ledger import ledger
 from voicekiln.report import charts
 from voicekiln.report.clips import MAX_CLIP_S, Clips, envelope
-from voicekiln.report.facts import funnel, gather
+from voicekiln.report.facts import funnel, gather, spoken
 from voicekiln.report.page import duration, render, size
 from voicekiln.store.items import Store
 
@@ -118,14 +118,26 @@ def results(tmp_path):
         "base_validation_loss": 2.0, "why": "lowest validation loss", "candidates": [
             {"checkpoint": "checkpoint_40", "update": 40, "epoch": 4, "validation_loss": 1.1},
         ],
-        "reference": {"segment_id": "r0_1", "speaker": EVIL, "text": "Sentence number 1."},
-        "samples": [{"file": "samples/00.wav", "text": EVIL}],
+        "references": [
+            {"segment_id": "r0_1", "speaker": EVIL, "language": "en"},
+            {"segment_id": "r0_2", "speaker": "ben", "language": "de"},
+        ],
+        "samples": [
+            {"file": "samples/00.wav", "text": EVIL, "language": "en", "reference": "r0_1"},
+            {"file": "samples/01.wav", "text": "Bonjour.", "language": "fr", "reference": "r0_1"},
+        ],
     })  # fmt: skip
-    for name in ("samples/00.wav", "export/reference.wav"):
-        (run / name).parent.mkdir(exist_ok=True)
+    for name in ("samples/00.wav", "samples/01.wav", "export/references/evil.wav",
+                 "export/references/ben.wav"):  # fmt: skip
+        (run / name).parent.mkdir(exist_ok=True, parents=True)
         soundfile.write(run / name, tone(1.5, 330), RATE_HZ, subtype="PCM_16")
-    (run / "export/reference.txt").write_text(EVIL)
     write_json(run / "export/MANIFEST.json", {
+        "references": [
+            {"file": "references/evil.wav", "speaker": EVIL, "language": "en", "text": EVIL,
+             "score": 0.9},
+            {"file": "references/ben.wav", "speaker": "ben", "language": "de", "text": "Ja.",
+             "score": 0.7},
+        ],
         "update": 40, "tokens": 24, "rate_hz": RATE_HZ, "weights_sha256": "d" * 64,
         "files": [{"path": "model_40.safetensors", "bytes": 1294481, "sha256": "e" * 64}],
     })  # fmt: skip
@@ -301,6 +313,43 @@ def test_what_training_gave_cause_to_say_is_told(results):
         (path.parent / "finished.json").unlink(missing_ok=True)
 
 
+def test_every_speaker_is_on_the_page_with_what_they_say(results):
+    page = Page(page_of(results))
+    assert [a["data-voice"] for a in page.with_attribute("data-voice")] == [EVIL]
+    assert page.text.count("reference clip of ben, a real recording") == 1
+    assert "1 more speaker with a reference clip" in page.text
+    assert "export/references/ben.wav · score 0.70" in page.text
+    uris = [a["src"] for tag, a in page.elements if tag == "audio"]
+    assert len(uris) >= 4 and all(uris)
+
+
+def test_where_audio_must_be_left_out_every_speaker_is_heard_first(results):
+    run = results / "runs/loud"
+    choice, manifest = (
+        json.loads((run / name).read_text()) for name in ("choice.json", "export/MANIFEST.json")
+    )
+    choice["samples"].append({"file": "samples/01.wav", "text": "Ja.", "reference": "r0_2"})
+    one = len(Clips(1 << 30).embed_file(run / "samples/00.wav")["uri"])
+    voices = spoken(run, choice, manifest, Clips(3 * one))
+    heard = {
+        voice["speaker"]: [clip["uri"] is not None for clip in clips(voice)] for voice in voices
+    }
+    assert heard == {EVIL: [True, False, True], "ben": [True, False]}
+
+
+def clips(voice):
+    return [row["clip"] for row in (*voice["samples"], voice["reference"])]
+
+
+def test_each_speakers_part_of_training_is_told_and_who_is_not_validated(results):
+    page = Page(page_of(results))
+    assert "No validation clip is of anna, so the validation loss does not cover" in page.text
+    assert f"No training clip is of {EVIL}" in page.text
+    rows = [a for a in page.with_attribute("data-name") if a["data-name"] == "under 6 s"]
+    assert len(rows) == 3  # two speakers and all of them
+    assert "normalised to" in page.text
+
+
 def test_segments_that_joined_corpora_share_are_told(results):
     path = results / "runs/loud/tokenizer/coverage.json"
     assert "this run uses" not in Page(page_of(results)).text
@@ -463,7 +512,7 @@ def test_the_page_in_a_browser(results, tmp_path, width_px, dark):
     with browser.Browser(tmp_path / "profile", width_px, dark) as chromium:
         chromium.open(page)
         decoded_s = chromium.evaluate(DECODED_S)
-        assert len(decoded_s) == text.count("<audio") == 2 + 6 + 3
+        assert len(decoded_s) == text.count("<audio") == 4 + 6 + 3
         assert all(0.3 < seconds < 3 for seconds in decoded_s), decoded_s
         account = json.loads((results / "corpora/mine/ledger.json").read_text())
         check_ledger(chromium.evaluate(LEDGER), account)

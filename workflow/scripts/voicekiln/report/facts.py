@@ -16,6 +16,7 @@ import pandas as pd
 from voicekiln import notices, tables
 from voicekiln.audio.span import load_span
 from voicekiln.corpus import losses
+from voicekiln.corpus.audio_report import audio_report
 from voicekiln.provenance import sha256_file
 from voicekiln.report.clips import Clips
 from voicekiln.store.items import Store
@@ -25,6 +26,8 @@ STEPS = ("inventory", "normalize", *losses.STEPS)
 PACKAGES = (
     "snakemake", "torch", "torchaudio", "accelerate", "f5-tts", "openai-whisper", "numpy", "scipy",
     "soundfile", "soxr", "webrtcvad-wheels", "av", "librosa", "pandas", "pyarrow", "safetensors",
+    "vocos", "faster-whisper", "ctranslate2", "silero-vad", "onnxruntime", "resemblyzer",
+    "transformers", "tokenizers", "num2words", "noisereduce", "uroman", "epitran",
 )  # fmt: skip
 SHOWN = 6  # clips of each kind
 AUDIO_BYTES = 4_200_000  # base64 of all clips; with everything else a page stays below 5 MB
@@ -44,10 +47,9 @@ def gather(
     clips = Clips(AUDIO_BYTES)
     choice = read_json(run / "choice.json")
     manifest = read_json(run / "export/MANIFEST.json")
-    # in the order in which audio may use up the page: the voice first
-    samples = spoken(run, choice, clips)
-    reference = reference_clip(run, choice, clips)
     segments = read_segments(corpora)
+    # in the order in which audio may use up the page: the voices first
+    voices = spoken(run, choice, manifest, clips)
     return {
         "name": run.name,
         "folder": run.as_posix(),
@@ -60,8 +62,8 @@ def gather(
         "reset": read_json(run / "base/reset.json"),
         "training": training_facts(run / "training"),
         "choice": choice,
-        "samples": samples,
-        "reference": reference,
+        "voices": voices,
+        "audio": audio_of(run, corpora, segments),
         "manifest": manifest,
         "versions": versions(),
     }
@@ -227,20 +229,56 @@ def best_of(status: Mapping | None, validation: Sequence[tuple]) -> tuple[int, f
     return None if loss is None else (best["update"], loss)
 
 
-def spoken(run: Path, choice: Mapping | None, clips: Clips) -> list[dict[str, Any]]:
-    """The spoken test sentences: text, file, clip (None where the file is not there)."""
-    rows = choice["samples"] if choice else []
-    return [row | {"clip": clips.embed_file(run / row["file"])} for row in rows]
+def spoken(
+    run: Path, choice: Mapping | None, manifest: Mapping | None, clips: Clips
+) -> list[dict[str, Any]]:
+    """Each speaker and language with `samples` or a `reference` clip, the main one first.
+
+    Samples have text, file and clip (None if the file is missing). Audio that does not fit the page
+    is left out evenly: first every speaker has one sample, then every reference is in, and so on.
+    """
+    found: dict[tuple, dict[str, Any]] = {}
+
+    def voice(speaker, language):
+        new = {"speaker": speaker, "language": language, "reference": None, "samples": []}
+        return found.setdefault((speaker, language), new)
+
+    chosen = {row["segment_id"]: row for row in (choice or {}).get("references", [])}
+    for row in (choice or {}).get("samples", []):
+        of = chosen[row["reference"]]
+        voice(of["speaker"], of["language"])["samples"].append(row | {"clip": None})
+    for row in (manifest or {}).get("references", []):
+        voice(row["speaker"], row["language"])["reference"] = row | {"clip": None}
+    heard = [one for one in found.values() if one["samples"]]
+    rounds = max((len(one["samples"]) for one in heard), default=0)
+    order = [(one["samples"][0], run) for one in heard]
+    order += [(one["reference"], run / "export") for one in heard if one["reference"]]
+    order += [
+        (one["samples"][i], run) for i in range(1, rounds) for one in heard if one["samples"][i:]
+    ]
+    order += [
+        (one["reference"], run / "export")
+        for one in found.values()
+        if one["reference"] and not one["samples"]
+    ]
+    for row, folder in order:
+        row["clip"] = clips.embed_file(folder / row["file"])
+    return list(found.values())
 
 
-def reference_clip(run: Path, choice: Mapping | None, clips: Clips) -> dict[str, Any] | None:
-    """The clip that the voice speaks after, from its export."""
-    clip = clips.embed_file(run / "export/reference.wav")
-    text = run / "export/reference.txt"
-    if clip is None or not text.exists():
+def audio_of(
+    run: Path, corpora: Sequence[Path], segments: pd.DataFrame | None
+) -> dict[str, Any] | None:
+    """The audio report: the exported one, else that of what the corpora keep."""
+    exported = read_json(run / "export/audio_report.json")
+    if exported or segments is None:
+        return exported
+    paths = [folder / "recordings.parquet" for folder in corpora]
+    recordings = [tables.read(path) for path in paths if path.exists()]
+    if not recordings:
         return None
-    speaker = choice["reference"]["speaker"] if choice else None
-    return {"clip": clip, "text": text.read_text(encoding="utf-8").strip(), "speaker": speaker}
+    kept = segments[segments["status"] == "keep"]
+    return audio_report(kept, pd.concat(recordings, ignore_index=True))
 
 
 def versions() -> dict[str, str]:

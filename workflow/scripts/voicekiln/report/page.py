@@ -54,7 +54,6 @@ def render(facts: Mapping[str, Any]) -> str:
         **facts,
         totals=totals(facts["corpora"]),
         histograms=histograms(facts["segments"]),
-        people=people(facts["segments"]),
         curves=curves(facts["training"], facts["choice"]),
         families=FAMILIES,
     )
@@ -134,20 +133,6 @@ def histograms(segments) -> list[dict[str, Any]]:
                 }
             )
     return drawn
-
-
-def people(segments) -> list[dict[str, Any]]:
-    """Kept audio by speaker and language, most first."""
-    if segments is None:
-        return []
-    kept = segments[segments["status"] == "keep"]
-    groups = kept.groupby(["speaker", "language"], dropna=False)
-    rows = groups["length_s"].agg(["sum", "size"]).reset_index()
-    rows = rows.sort_values(["sum", "speaker"], ascending=[False, True])
-    return [
-        {"speaker": row[1], "language": row[2], "seconds": row[3], "segments": row[4]}
-        for row in rows.itertuples()
-    ]
 
 
 def curves(training: Mapping, choice: Mapping | None) -> dict[str, Markup | None]:
