@@ -1,5 +1,7 @@
 """Merge, deduplication, validation, split and ledger of small tables."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -45,13 +47,19 @@ def test_byte_equal_copies_are_used_once_whatever_their_shard(tmp_path):
     assert one["reason"][1] == "byte-equal copy of a.wav"
 
 
+def known(*texts):
+    """Known texts, `(start, end, text)` each."""
+    keys = ("start_s", "end_s", "text")
+    return json.dumps([dict(zip(keys, text, strict=True)) for text in texts])
+
+
 def test_retagged_copies_are_used_once_and_other_texts_are_said(tmp_path, caplog):
     """Other bytes, the same samples: another tag, or FLAC beside WAV."""
     same = {"audio_sha256": "same"}
     rows = [
-        recording("a", **same, known="[1]"),
-        recording("b", **same, known="[1]"),
-        recording("c", **same, known="[2]"),
+        recording("a", **same, known=known((None, None, "One."))),
+        recording("b", **same, known=known((None, None, "One."))),
+        recording("c", **same, known=known((None, None, "Two."))),
         recording("d", audio_sha256="other"),
         recording("e", status="bad"),
     ]
@@ -59,9 +67,53 @@ def test_retagged_copies_are_used_once_and_other_texts_are_said(tmp_path, caplog
     assert list(one["status"]) == ["ok", "copy", "copy", "ok", "bad"]
     assert one["reason"][1] == "same samples in another file of a.wav"
     assert "c.wav" in caplog.text and "b.wav" not in caplog.text
+    assert "'One.' is used instead of its own, 'Two.'" in caplog.text
     account = ledger(one.fillna({"n_samples": 0}), table())
     assert account["lost"][0]["reason"] == "same samples in another file"
     assert account["lost"][0]["recordings"] == 2
+
+
+@pytest.mark.parametrize("column", ["content_sha256", "audio_sha256"])
+def test_of_copies_the_one_with_texts_is_used(tmp_path, caplog, column):
+    rows = [
+        recording("a", **{column: "same"}),
+        recording("b", **{column: "same"}, known=known((None, None, None))),
+        recording("c", **{column: "same"}, known=known((None, None, "One."))),
+        recording("d", **{column: "same"}, known=known((0, 2, "One."), (2, 4, "Two."))),
+    ]
+    one = merge.merge_recordings(shard_files(tmp_path, rows))
+    assert list(one["status"]) == ["copy", "copy", "copy", "ok"]
+    assert set(one["reason"].dropna().str[-8:]) == {"of d.wav"}
+    assert not caplog.records
+    one = merge.merge_recordings(shard_files(tmp_path, rows[:3]))
+    assert list(one["status"]) == ["copy", "copy", "ok"]
+
+
+def test_texts_of_all_byte_equal_copies_are_used(tmp_path, caplog):
+    same = {"content_sha256": "same", "recording_id": "same"}
+    rows = [
+        recording("a", **same, known=known((0, 2, "One."), (2, 4, "Two."))),
+        recording("b", **same, known=known((2, 4, "Other."), (10, 12, "Three."))),
+    ]
+    recordings = merge.merge_recordings(shard_files(tmp_path, rows))
+    segments = [
+        segment(text, start_s, 2, "same", path=path, text_source=source)
+        for path, start_s, text, source in (
+            ("a.wav", 0, "One.", "known"),
+            ("a.wav", 2, "Two.", "known"),
+            ("b.wav", 2, "Other.", "known"),
+            ("b.wav", 10, "Three.", "known"),
+            ("b.wav", 20, "Heard.", "whisper"),
+        )
+    ]
+    path = tmp_path / "segments.parquet"
+    tables.write(table(*segments), path, tables.SEGMENTS)
+    found = merge.merge_segments([path], recordings)
+    assert list(found["text"]) == ["One.", "Two.", "Three."]
+    assert set(found["path"]) == {"a.wav"} and found["segment_id"].is_unique
+    assert "'Two.' is used instead of its own, 'Other.'" in caplog.text
+    account = ledger(recordings, found.assign(split="train"))
+    assert account["kept"]["train"]["segments"] == 3
 
 
 # ledger

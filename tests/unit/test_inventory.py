@@ -10,7 +10,14 @@ DEMO = ROOT / "resources" / "demo" / "recordings"
 
 
 def row(root, path):
-    listed = {"root": str(root), "path": path, "bytes": 1, "mtime_ns": 1, "speaker": "s"}
+    listed = {
+        "source": 0,
+        "root": str(root),
+        "path": path,
+        "bytes": 1,
+        "mtime_ns": 1,
+        "speaker": "s",
+    }
     return listed | dict.fromkeys(("known", "sidecar", "fault")) | {"language": "en"}
 
 
@@ -72,3 +79,19 @@ def test_a_file_is_looked_into_once_until_it_changes(tmp_path, monkeypatch):
     assert found() == found() and len(looked) == 3
     os.utime(path, (1e9 + 1, 1e9 + 1))
     assert found()["recording_id"] == "0" * 16 and len(looked) == 4
+
+
+def test_a_row_does_not_change_when_the_recordings_are_moved(tmp_path):
+    found = []
+    for place in ("here", "there/deeper"):
+        folder = tmp_path / place
+        folder.mkdir(parents=True)
+        (folder / "bad.wav").write_bytes(b"no audio")
+        (folder / "m.csv").write_text("path\nbad.wav\nC:\\a.wav\nmissing.wav\n")
+        soundfile.write(folder / "good.wav", [0.1] * 8000, 8000)
+        good = inventory.examine(row(folder, "good.wav"))
+        bad = inventory.examine(row(folder, "bad.wav"))
+        fault = row(folder, "x.wav") | {"fault": f"{folder}/m.csv, line 3: `-` is not a file"}
+        found.append([good, bad, inventory.examine(fault)])
+        assert found[-1][2]["reason"] == "m.csv, line 3: `-` is not a file"
+    assert found[0] == found[1]

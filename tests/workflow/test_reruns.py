@@ -71,6 +71,21 @@ def test_a_file_is_touched(known):
     assert known.computed == {}
 
 
+def test_the_recordings_are_moved(known):
+    """Nothing is computed again, and behind the merged tables nothing runs."""
+    before = known.dataset("voice")
+    tables_before = known.path("corpora/voice/tables/correct/DIGEST.json").read_bytes()
+    elsewhere = known.dir.parent / "disk 2"
+    elsewhere.mkdir()
+    (known.dir / "in").rename(elsewhere / "takes")
+    known.config["corpora"]["voice"]["audio"] = str(elsewhere / "takes")
+    known.run("dataset")
+    assert known.jobs.keys() - {"dataset"} <= SHARD_STEPS | {"correct"}
+    assert known.computed == {}
+    assert known.path("corpora/voice/tables/correct/DIGEST.json").read_bytes() == tables_before
+    assert known.dataset("voice") == before
+
+
 def test_a_recording_is_added(known, tmp_path):
     before = known.dataset("voice")
     known.add("carl/harbour.opus", 3, "carl/new.wav")

@@ -119,6 +119,11 @@ def listed(wildcards):
     return sources(wildcards.corpus)
 
 
+def audio_folders(wildcards):
+    """Params: the folder of each of a corpus's `audio`; tables name it by its position."""
+    return [listing.folder_of(path) for path in sources(wildcards.corpus)["audio"]]
+
+
 @cache
 def dealt(corpus):
     """The corpus's files as they are now, by shard."""

@@ -22,6 +22,7 @@ rule normalize:
     params:
         code=code("normalize.py"),
         settings=corpus_settings("normalize"),
+        folders=audio_folders,
         packages=packages_to_normalize,
         store=store("normalize"),
     script:

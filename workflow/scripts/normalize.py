@@ -38,9 +38,10 @@ def main(smk):
     rows, computed = [], 0
     for row in job.track(table.to_dict("records"), len(table), "recordings normalised"):
         if row["status"] == "ok":
-            key = store.key(content=row["content_sha256"])
+            source = Path(smk.params.folders[int(row["root"])], row["path"])
+            content = row["content_sha256"]
+            key = store.key(content=content)
             record = store.get(key)
-            source, content = Path(row["root"], row["path"]), row["content_sha256"]
             try:
                 if record is None:
                     computed += 1
@@ -61,7 +62,7 @@ def main(smk):
                     else row["duration_s"],
                 }
             except UserError as error:  # of this recording; a full disk stops the job
-                row = refuse(row, "normalize", str(error))
+                row = refuse(row, "normalize", str(error), source)
                 log.info("%s: not used: %s", row["path"], row["reason"])
         rows.append(row)
     log.info("%d recordings, %d items computed", len(rows), computed)

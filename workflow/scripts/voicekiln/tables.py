@@ -23,8 +23,8 @@ S, N, F = pa.string(), pa.int64(), pa.float64()  # text, whole number, number
 # one row per input file, good or bad
 RECORDINGS = {
     "recording_id": S,  # first digits of content_sha256; "" where the file could not be read
-    "root": S,  # the folder or manifest of the config that lists it
-    "path": S,  # relative to root
+    "root": S,  # which of the corpus's `audio` it is from: its position, counted from 0
+    "path": S,  # from that folder, or from the list's
     "content_sha256": S,
     "bytes": N,
     "container": S,

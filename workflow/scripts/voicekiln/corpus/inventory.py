@@ -83,7 +83,7 @@ def examine(
     path = Path(row["root"], row["path"])
     found = {
         "recording_id": "",
-        "root": row["root"],
+        "root": str(row["source"]),
         "path": printable(row["path"]),
         "bytes": row["bytes"],
         "speaker": row["speaker"],
@@ -106,12 +106,16 @@ def examine(
         found["unspoken"] = to_json(removed) if removed else None
     # other errors of the system (a full or lost disk) are no fault of the recording: the job fails
     except (UserError, FileNotFoundError, IsADirectoryError, PermissionError) as error:
-        return refuse(found, "inventory", printable(str(error)))
+        return refuse(found, "inventory", printable(str(error)), path)
     return found
 
 
-def refuse(row: dict[str, Any], step: str, reason: str) -> dict[str, Any]:
-    """The row of a recording that cannot be used, with the step and the reason."""
-    path = os.path.join(row["root"], row["path"])
-    reason = reason.removeprefix(f"{path}: ")
+def refuse(row: dict[str, Any], step: str, reason: str, path: Path) -> dict[str, Any]:
+    """The row of a recording that cannot be used, with the step and the reason.
+
+    Args:
+        path: where the recording is; the reason is kept without its folder, so that a table does
+            not change when the recordings are moved.
+    """
+    reason = reason.removeprefix(f"{path}: ").replace(f"{path.parent}/", "")
     return row | {"status": "bad", "step": step, "reason": reason}

@@ -1,5 +1,6 @@
 """The shards of a corpus become one table of recordings and one of segments."""
 
+import json
 import logging
 from pathlib import Path
 
@@ -14,37 +15,97 @@ def merge_recordings(shards: list[Path]) -> pd.DataFrame:
     """All recordings, ordered by root and path; copies marked `copy`.
 
     Of byte-equal files, and then of files that decode to the same samples (other tags, another
-    lossless container), the first by root and path is used; the others name it as their reason.
+    lossless container), the one with the most known texts is used, the first by root and path if
+    there are several; the others name it as their reason.
     """
     table = tables.concat(shards, tables.RECORDINGS, ["root", "path"])
+    known = [_texts(entries) for entries in table["known"]]
+    n_texts = pd.Series([len(texts) for texts in known], dtype="int64")
     for column, what in (
         ("content_sha256", "byte-equal copy"),
         ("audio_sha256", "same samples in another file"),
     ):
-        good = (table["status"] == "ok") & table[column].notna()
-        first = table[good].drop_duplicates(column).set_index(column)["path"]
-        again = good & table[good].duplicated(column).reindex(table.index, fill_value=False)
-        table.loc[again, "step"] = "inventory"
-        table.loc[again, "reason"] = f"{what} of " + table.loc[again, column].map(first)
-        table.loc[again, "status"] = "copy"
-        _warn_of_other_texts(table[again], table[good], column)
+        good = table[(table["status"] == "ok") & table[column].notna()]
+        order = n_texts[good.index].sort_values(ascending=False, kind="stable").index
+        used = good.loc[order].drop_duplicates(column)
+        again = good.index.difference(used.index)
+        row_of = dict(zip(used[column], used.index, strict=True))
+        for copy in again:
+            original = row_of[table.at[copy, column]]
+            reason = f"{what} of {table.at[original, 'path']}"
+            table.loc[copy, ["status", "step", "reason"]] = ["copy", "inventory", reason]
+            _warn_of_other_texts(table.loc[copy], known[copy], known[original])
     return table
 
 
-def _warn_of_other_texts(copies, good, column):
-    """Say which copies come with another known text than the file that is used."""
-    used = good.drop_duplicates(column).set_index(column)["known"]
-    for row in copies.itertuples():
-        kept = used[getattr(row, column)]
-        if not tables.missing(row.known) and (tables.missing(kept) or kept != row.known):
-            log.warning("%s: %s, whose text is used instead of its own", row.path, row.reason)
+def _texts(known):
+    """The texts of a recording with their stretches, `(start, end, text)`."""
+    entries = [] if tables.missing(known) else json.loads(known)
+    return [(e["start_s"], e["end_s"], e["text"]) for e in entries if e["text"]]
+
+
+def _warn_of_other_texts(copy, texts, used):
+    """Say where a copy comes with another text than the file that is used."""
+    for start, end, text in texts:
+        others = [other for other in used if _overlap((start, end), other[:2])]
+        if others and text not in [other[2] for other in others]:
+            log.warning(
+                "%s: %s, whose text %r is used instead of its own, %r; correct the one that is "
+                "wrong",
+                copy["path"],
+                copy["reason"],
+                others[0][2][:60],
+                text[:60],
+            )
+            return
+
+
+def _overlap(one, other):
+    """Whether two stretches share any time; without a start it is the whole recording."""
+    if one[0] is None or other[0] is None:
+        return True
+    (start, end), (other_start, other_end) = (
+        (start, float("inf") if end is None else end) for start, end in (one, other)
+    )
+    return start < other_end and other_start < end
 
 
 def merge_segments(shards: list[Path], recordings: pd.DataFrame) -> pd.DataFrame:
-    """The segments of all used recordings, ordered by root, path and start."""
+    """The segments of all used recordings, ordered by root, path and start.
+
+    Byte-equal copies add the segments of their own known texts where the used file has none.
+    """
     table = tables.concat(shards, tables.SEGMENTS, ["root", "path", "start"])
-    used = recordings.loc[recordings["status"] == "ok", ["root", "path"]]
-    return table.merge(used, on=["root", "path"], how="inner", validate="many_to_one")
+    used = recordings.loc[recordings["status"] == "ok", ["root", "path", "recording_id"]]
+    segments = table.merge(
+        used[["root", "path"]], on=["root", "path"], how="inner", validate="many_to_one"
+    )
+    copies = recordings[(recordings["status"] == "copy") & (recordings["known"].notna())]
+    copies = copies[copies["recording_id"].isin(used["recording_id"])]
+    others = table.merge(copies[["root", "path"]], on=["root", "path"], how="inner")
+    others = others[(others["status"] == "keep") & others["text_source"].notna()]
+    others = others[others["text_source"] != "whisper"]
+    added = _not_covered(others, segments)
+    if len(added):
+        names = used.set_index("recording_id").loc[added["recording_id"], ["root", "path"]]
+        added = added.assign(root=names["root"].array, path=names["path"].array)
+        segments = pd.concat([segments, added], ignore_index=True)
+        segments = segments.sort_values(["root", "path", "start"], ignore_index=True)
+    return segments
+
+
+def _not_covered(others, segments):
+    """The segments among `others` that share no time with the segments, or with one another."""
+    taken: dict[str, list[tuple[int, int]]] = {}
+    for row in segments[segments["recording_id"].isin(others["recording_id"])].itertuples():
+        taken.setdefault(row.recording_id, []).append((row.start, row.end))
+    free = []
+    for row in others.itertuples():
+        spans = taken.setdefault(row.recording_id, [])
+        if not any(row.start < end and start < row.end for start, end in spans):
+            spans.append((row.start, row.end))
+            free.append(row.Index)
+    return others.loc[free]
 
 
 def merge_acoustics(shards: list[Path], segments: pd.DataFrame) -> pd.DataFrame:
