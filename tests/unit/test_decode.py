@@ -1,10 +1,15 @@
 """Samples of every format, block by block, and damage found while reading."""
 
+import re
+import tempfile
+from fractions import Fraction
+from pathlib import Path
+
 import av
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_probe import RATE_HZ, tone, write_with_ffmpeg
 from voicekiln.audio.decode import stream
@@ -82,10 +87,34 @@ def test_samples_that_are_no_numbers(tmp_path, wrong):
         read(tmp_path / "a.wav", 0.1)
 
 
-def test_huge_finite_samples_are_read(tmp_path):
-    samples = np.full((100, 1), 3e30, np.float32)
+@pytest.mark.parametrize("huge", [1e10, -1e18, 3e30])
+@pytest.mark.parametrize("how_many", [1, 4000])
+def test_huge_finite_samples_are_refused(tmp_path, huge, how_many):
+    samples = tone().astype(np.float32)
+    samples[12_000 : 12_000 + how_many] = huge
+    soundfile.write(tmp_path / "a.wav", samples, RATE_HZ, subtype="FLOAT")
+    with pytest.raises(AudioError, match=r"sample 12000 \(0\.75 s\) is more than 4e\+09"):
+        read(tmp_path / "a.wav", 0.1)
+
+
+def test_floats_on_the_scale_of_whole_numbers_are_read(tmp_path):
+    samples = (tone() * 2**31).astype(np.float32)
     soundfile.write(tmp_path / "a.wav", samples, RATE_HZ, subtype="FLOAT")
     np.testing.assert_array_equal(read(tmp_path / "a.wav")[0], samples)
+
+
+@pytest.mark.parametrize("at_s", [3.0, 12.0])
+def test_damage_in_the_middle_is_found_where_it_is(tmp_path, at_s):
+    path = tmp_path / "a.flac"
+    soundfile.write(path, np.random.default_rng(3).uniform(-0.5, 0.5, 20 * RATE_HZ), RATE_HZ)
+    content = bytearray(path.read_bytes())
+    at = round(len(content) * at_s / 20)
+    content[at : at + 2000] = bytes(2000)
+    path.write_bytes(content)
+    with pytest.raises(AudioError, match="damaged after") as refused:
+        read(path)
+    told_s = float(re.search(r"after ([\d.]+) s", str(refused.value))[1])
+    assert told_s == pytest.approx(at_s, abs=0.5)
 
 
 @pytest.mark.parametrize("name", ["a.flac", "a.mp3", "a.webm", "a.aac"])
@@ -184,3 +213,123 @@ def test_what_follows_a_hole_stays_in_its_place(tmp_path, name, codec):
     heard = np.flatnonzero(np.abs(samples[:, 0]) > 0.1) / rate_hz
     assert heard[0] == pytest.approx(8, abs=0.05) and heard[-1] == pytest.approx(9, abs=0.05)
     assert not samples[int(3.2 * rate_hz) : int(3.8 * rate_hz)].any()
+
+
+def film(path, sounds, picture_s=4.0, starts_s=0.0, default=0, codec="aac"):
+    """A video whose sound tracks are tones of 0.5 s steps: silence, tone, silence, ..."""
+    rate_hz = 48_000
+    video = {"webm": "libvpx"}.get(path.suffix[1:], "mpeg4")
+    with av.open(str(path), "w") as container:
+        picture = container.add_stream(video, rate=10, width=64, height=64, pix_fmt="yuv420p")
+        tracks = [container.add_stream(codec, rate=rate_hz, layout="mono") for _ in sounds]
+        for number, track in enumerate(tracks):
+            track.disposition = av.stream.Disposition.default if number == default else 0
+        packets = []
+        for number in range(round(picture_s * 10)):
+            image = av.VideoFrame.from_ndarray(
+                np.full((64, 64, 3), number % 256, np.uint8), "rgb24"
+            )
+            image.pts, image.time_base = number, Fraction(1, 10)
+            packets += picture.encode(image)
+        packets += picture.encode(None)
+        for track, samples in zip(tracks, sounds, strict=True):
+            kind = "flt" if codec == "libopus" else "fltp"
+            frame = av.AudioFrame.from_ndarray(samples[None].astype(np.float32), kind, "mono")
+            frame.sample_rate, frame.time_base = rate_hz, Fraction(1, rate_hz)
+            frame.pts = round(starts_s * rate_hz)
+            packets += [*track.encode(frame), *track.encode(None)]
+        for packet in sorted(packets, key=lambda one: one.dts * one.time_base):
+            container.mux(packet)
+    return path
+
+
+def beep(begins_s, hz=440.0, seconds=3.0):
+    times_s = np.arange(round(seconds * 48_000)) / 48_000
+    return 0.5 * np.sin(2 * np.pi * hz * times_s) * (times_s >= begins_s)
+
+
+FILMS = [
+    *((name, "aac") for name in ("a.mp4", "a.mov", "a.mkv", "a.ts")),
+    *((name, "libopus") for name in ("a.mkv", "a.webm")),
+]
+
+
+@pytest.mark.parametrize(("name", "codec"), FILMS)
+@pytest.mark.parametrize("starts_s", [0.0, 0.4, 1.7])
+def test_sound_is_on_the_clock_of_the_picture(tmp_path, name, codec, starts_s):
+    path = film(tmp_path / name, [beep(0.5)], 6.0, starts_s, codec=codec)
+    samples, rate_hz = read(path)
+    heard_s = np.flatnonzero(np.abs(samples[:, 0]) > 0.2)[0] / rate_hz
+    assert heard_s == pytest.approx(starts_s + 0.5, abs=0.05)
+    assert len(samples) / rate_hz == pytest.approx(starts_s + 3.0, abs=0.1)
+
+
+@pytest.mark.parametrize(("name", "codec"), FILMS)
+@pytest.mark.parametrize("tags", [True, False])
+def test_a_longer_picture_does_not_make_the_sound_cut_off(tmp_path, name, codec, tags):
+    path = film(tmp_path / name, [beep(0.5)], 8.0, codec=codec)
+    if not tags:  # the lengths of the tracks in Matroska
+        path.write_bytes(path.read_bytes().replace(b"DURATION", b"DURATIOX"))
+    samples, rate_hz = read(path)
+    assert len(samples) / rate_hz == pytest.approx(3.0, abs=0.1)
+    assert probe(path).duration_s == pytest.approx(3.0, abs=0.1)
+
+
+@pytest.mark.parametrize("tags", [True, False])
+def test_a_film_that_is_cut_off_is_refused(tmp_path, tags):
+    path = film(tmp_path / "a.mkv", [beep(0.0, seconds=30.0)], 31.0)
+    content = path.read_bytes() if tags else path.read_bytes().replace(b"DURATION", b"DURATIOX")
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(AudioError, match="cut off"):
+        read(path)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+@pytest.mark.parametrize("default", [0, 1, 2])
+def test_the_default_sound_track_is_used(tmp_path, name, default):
+    path = film(tmp_path / name, [beep(0, 300), beep(0, 1000), beep(0, 3000)], default=default)
+    header = probe(path)
+    assert (header.track, header.n_tracks) == (default, 3)
+    samples, rate_hz = read(path)
+    spectrum = np.abs(np.fft.rfft(samples[:rate_hz, 0]))
+    assert np.argmax(spectrum) == pytest.approx([300, 1000, 3000][default], abs=2)
+
+
+def sound_file(name):
+    """The bytes of a small file of that kind."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, name)
+        if name == "a.mp4":
+            film(path, [beep(0.2, seconds=0.5)], 0.5)
+        elif name == "a.m4a":
+            write_with_ffmpeg(path, "aac", tone(0.5, 48_000), 48_000)
+        elif name == "a.mkv":
+            film(path, [beep(0.2, seconds=0.5)], 0.5, codec="libopus")
+        else:
+            soundfile.write(path, tone(0.5, channels=2), RATE_HZ)
+        return path.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.mp3", "a.m4a", "a.mp4", "a.mkv"])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.differing_executors])
+@given(data=st.data())
+def test_a_changed_file_is_read_or_refused(name, data):
+    """Bytes overwritten anywhere, mostly in headers, and cut ends: never another error."""
+    content = bytearray(SMALL.setdefault(name, sound_file(name)))
+    for _ in range(data.draw(st.integers(1, 6))):
+        most = data.draw(st.sampled_from([64, 512, len(content)]))
+        at = data.draw(st.integers(0, min(most, len(content)) - 1))
+        new = data.draw(st.binary(min_size=1, max_size=8))
+        content[at : at + len(new)] = new
+    end = data.draw(st.integers(len(content) // 4, len(content)))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, name)
+        path.write_bytes(content[:end])
+        for look in (probe, read):
+            try:
+                look(path)
+            except AudioError as refused:
+                assert str(path) in str(refused) and "\n" not in str(refused)
+
+
+SMALL = {}

@@ -55,3 +55,28 @@ def test_a_closed_terminal_ends_nothing(monkeypatch):
     job.say("nor this")
     with pytest.raises(BrokenPipeError):
         terminal.close()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+@pytest.mark.parametrize("inside", ["", "raise RuntimeError('while saving') from error"])
+def test_a_full_disk_is_one_line(inside):
+    """Wherever it is met in a job, also below another library's error."""
+    script = f"""
+import sys
+from voicekiln import job
+sys.excepthook = job._explain
+try:
+    with open("/dev/full", "w") as file:
+        file.write("x" * 100000)
+except OSError as error:
+    {inside or "raise"}
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "workflow" / "scripts")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Error: No space left on device; ") and "run snakemake again" in line

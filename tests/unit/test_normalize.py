@@ -92,6 +92,108 @@ def test_stereo_is_averaged(tmp_path):
     )
 
 
+def speech_like(seconds=6.0, rate_hz=24_000, seed=7):
+    """Bursts of a voice's harmonics with pauses between them, no louder than 0.5."""
+    times_s = np.arange(round(seconds * rate_hz)) / rate_hz
+    voice = sum(np.sin(2 * np.pi * 120 * k * times_s + k) / k for k in range(1, 20))
+    bursts = np.sin(2 * np.pi * 0.8 * times_s) > -0.2
+    return (0.15 * voice * bursts).astype(np.float32)
+
+
+def alike(one, other):
+    """Correlation of two signals, whatever their gain."""
+    return float(one @ other / np.sqrt((one @ one) * (other @ other)))
+
+
+@pytest.mark.parametrize("right", [-1.0, -0.7, -0.4])
+def test_channels_in_opposite_phase_do_not_cancel(tmp_path, caplog, right):
+    voice = speech_like()
+    result, samples = normalized(tmp_path, np.stack([voice, right * voice], 1), 24_000)
+    assert (result.channel, result.cancelled, result.lost) == (0, 1.0, 0.0)
+    assert "a.wav: its channels cancel each other in 100% of its sound" in caplog.text
+    assert alike(samples, voice) > 0.999
+    assert result.loudness_lufs_in + result.gain_db == pytest.approx(-23, abs=0.01)
+
+
+@pytest.mark.parametrize("right", [0.0, 0.5, 1.0])
+def test_a_silent_or_a_quiet_channel_is_mixed(tmp_path, right):
+    voice = speech_like()
+    result, samples = normalized(tmp_path, np.stack([voice, right * voice], 1), 24_000)
+    assert (result.channel, result.cancelled) == (None, 0.0)
+    assert alike(samples, voice) > 0.999
+
+
+def test_of_cancelling_channels_the_cleaner_one_is_used(tmp_path):
+    voice = speech_like()
+    hiss = np.random.default_rng(2).normal(0, 0.02, len(voice))
+    result, samples = normalized(tmp_path, np.stack([voice + hiss, -voice], 1), 24_000)
+    assert result.channel == 1
+    assert alike(samples, -voice) > 0.999
+
+
+def test_a_part_in_opposite_phase_is_not_lost(tmp_path):
+    voice = speech_like()
+    sign = np.where(np.arange(len(voice)) < 48_000, -1, 1)
+    result, samples = normalized(tmp_path, np.stack([voice, sign * voice], 1), 24_000)
+    assert result.channel == 0 and 0.25 < result.cancelled < 0.45
+    assert alike(samples, voice) > 0.999
+
+
+def test_speakers_on_either_side_stay_in_the_mix_though_a_part_cancels(tmp_path, caplog):
+    """No channel has both of them: the mix is used, and the user reads what it loses."""
+    voice = speech_like(9.0)
+    third = np.arange(len(voice)) // 72_000
+    left, right = np.where(third == 0, 0, voice), np.where(third == 1, 0, voice)
+    right = np.where(third == 2, -voice, right)
+    result, samples = normalized(tmp_path, np.stack([left, right], 1), 24_000)
+    assert result.channel is None and 0.25 < result.cancelled < 0.45
+    assert np.abs(samples[:140_000]).max() > 0.1
+    assert "a.wav: its channels cancel each other in 33% of its sound" in caplog.text
+    assert "set `channels: separate`" in caplog.text
+
+
+@pytest.mark.parametrize("channel", [0, 1])
+def test_one_channel_alone(tmp_path, channel):
+    both = np.stack([speech_like(), 0.5 * noise(144_000)[:, 0]], 1).astype(np.float32)
+    soundfile.write(tmp_path / "a.wav", both, 24_000, subtype="FLOAT")
+    result = normalize(tmp_path / "a.wav", tmp_path / "a.flac", SETTINGS, channel=channel)
+    samples, _ = soundfile.read(tmp_path / "a.flac")
+    assert (result.channel, result.source_channels) == (channel, 2)
+    assert alike(samples, both[:, channel]) > 0.999
+
+
+def test_a_channel_that_is_not_there(tmp_path):
+    soundfile.write(tmp_path / "a.wav", noise(48_000, channels=2), 24_000)
+    with pytest.raises(AudioError, match="channel 2 is wanted, the first being 0, and there are 2"):
+        normalize(tmp_path / "a.wav", tmp_path / "a.flac", SETTINGS, channel=2)
+
+
+@pytest.mark.parametrize("step", [0.01, 0.05, 0.1, 0.4])
+@pytest.mark.parametrize("kind", ["step", "steps", "drift", "wave"])
+def test_an_offset_that_changes_is_removed(tmp_path, step, kind):
+    voice = 0.6 * speech_like()
+    times_s = np.arange(len(voice)) / 24_000
+    offset = {
+        "step": np.where(times_s > 3.3, step, 0),
+        "steps": step * (np.floor(times_s / 1.3) % 3 - 1),
+        "drift": 3 * step * times_s / times_s[-1],
+        "wave": 2 * step * np.sin(2 * np.pi * times_s / 5),
+    }[kind]
+    result, samples = normalized(tmp_path, (voice + offset).astype(np.float32), 24_000)
+    assert result.offset_change > 0.5 * step
+    seconds = samples.reshape(6, -1).mean(axis=1) / 10 ** (result.gain_db / 20)
+    assert np.abs(seconds).max() < 1e-3
+    assert alike(samples, voice) > (0.97 if step < 0.4 else 0.9)  # what is left is the jump's click
+
+
+def test_a_constant_offset_is_taken_off_exactly(tmp_path):
+    voice = speech_like()
+    plain, _ = normalized(tmp_path, voice, 24_000)
+    moved, samples = normalized(tmp_path, voice + np.float32(0.125), 24_000)
+    assert moved.offset_change == plain.offset_change == 0
+    assert alike(samples, voice - voice.mean()) > 0.9999
+
+
 def test_the_ceiling_holds_back_the_gain(tmp_path):
     spiky = 0.001 * noise(72_000)
     spiky[30_000] = 0.5
@@ -192,7 +294,7 @@ def test_golden(tmp_path, rate_hz, subtype, n_samples, clipped, measured, heard)
     samples = noise(70_000, seed=5, channels=2) + 0.05
     samples[20_000:20_030] = 0.9
     result, _ = normalized(tmp_path, samples, rate_hz, subtype=subtype)
-    assert module.VERSION == 4
+    assert module.VERSION == 5
     assert (result.n_samples, result.clipped) == (n_samples, clipped)
     assert (
         result.dc_offset,

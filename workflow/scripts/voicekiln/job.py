@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from voicekiln import notices
 from voicekiln.errors import UserError
+from voicekiln.store.files import no_space
 
 log = logging.getLogger("voicekiln")
 Item = TypeVar("Item")
@@ -48,6 +49,8 @@ def start(smk) -> None:
 def _explain(kind, error, trace) -> None:
     if isinstance(error, UserError):
         print(f"Error: {error}", file=sys.stderr)
+    elif full := no_space(error):
+        print(f"Error: {full}", file=sys.stderr)
     else:
         sys.__excepthook__(kind, error, trace)
 

@@ -11,10 +11,13 @@ import numpy as np
 import soundfile
 
 from voicekiln.audio.probe import (
+    UNTIMED_CONTAINERS,
     AudioError,
     check_length,
+    late_s,
     open_ffmpeg,
     open_soundfile,
+    sound_track,
     stated_duration_s,
     stated_samples,
 )
@@ -26,6 +29,9 @@ MISSING_S, MISSING_SHARE = 0.5, 0.01
 MAX_BAD_PACKETS_SHARE = 0.01
 # Packets may be missing: from so much on silence takes their place, up to so much
 MIN_HOLE_S, MAX_HOLE_S = 0.1, 60.0
+MAX_SILENT_FRAME = 1 << 17  # samples per channel
+# Full scale is 1, but some programs write whole numbers of 16 or 32 bits as floats.
+MAX_SAMPLE = 2.0**32
 STEP_16_BIT = 2.0**-15
 # 8-bit codes; those of telephony step by 1/32 near full scale
 COARSE_STEPS = {"pcm_u8": 2.0**-7, "pcm_s8": 2.0**-7} | dict.fromkeys(
@@ -58,7 +64,7 @@ def stream(path: Path, block_s: float = 10.0) -> Iterator[Stream]:
             sound = opened.enter_context(open_soundfile(path))
         except soundfile.LibsndfileError as refusal:
             container = opened.enter_context(open_ffmpeg(path, refusal))
-            codec = container.streams.audio[0].codec_context
+            codec = sound_track(container).codec_context
             rate_hz, channels = codec.sample_rate, codec.channels
             resolution = COARSE_STEPS.get(codec.name, STEP_16_BIT)
             blocks = _ffmpeg_blocks(path, container, round(block_s * rate_hz))
@@ -75,9 +81,10 @@ def _soundfile_blocks(path, sound, block_samples):
         try:
             block = sound.read(block_samples, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
-            at_s = n_read / sound.samplerate
+            at_s = _readable_samples(path, n_read + block_samples) / sound.samplerate
             raise AudioError(
-                f"{path}: damaged after {at_s:.1f} s ({error.error_string.rstrip('.')})"
+                f"{path}: damaged after {at_s:.1f} s ({error.error_string.rstrip('.')});"
+                " copy or export it again"
             ) from error
         n_read += len(block)
         if len(block):
@@ -89,14 +96,38 @@ def _soundfile_blocks(path, sound, block_samples):
         _check_complete(path, n_read / sound.samplerate, promised / sound.samplerate)
 
 
+def _readable_samples(path, most):
+    """How many of the first `most` samples a damaged file still gives, in steps of 10 ms."""
+    n_read = 0
+    with open_soundfile(path) as sound:
+        step = max(1, sound.samplerate // 100)
+        try:
+            while n_read < most:
+                n_read += len(sound.read(min(step, most - n_read), dtype="float32"))
+        except soundfile.LibsndfileError:
+            pass
+    return n_read
+
+
 def _ffmpeg_blocks(path, container, block_samples):
-    stream = container.streams.audio[0]
-    rate_hz, channels = stream.codec_context.sample_rate, stream.codec_context.channels
     # Gathering frames in FFmpeg's own queue costs a tenth of turning each into an array.
     queue = av.AudioFifo()
-    n_read = n_packets = n_bad = 0
-    began_s = None  # the file's own time at sample 0
-    for packet in _packets(path, container):
+    for frame in _frames(path, container):
+        frame.pts = None
+        queue.write(frame)
+        while queue.samples >= block_samples:
+            yield _as_float(queue.read(block_samples))
+    if queue.samples:
+        yield _as_float(queue.read())
+
+
+def _frames(path, container):
+    """Decoded frames on the container's own clock: silence stands for what it skips."""
+    stream = sound_track(container)
+    rate_hz, channels = stream.codec_context.sample_rate, stream.codec_context.channels
+    n_read = n_late = n_packets = n_bad = 0
+    began_s = None  # the container's time at sample 0
+    for packet in _packets(path, container, stream):
         n_packets += 1
         try:
             frames = packet.decode()
@@ -111,44 +142,70 @@ def _ffmpeg_blocks(path, container, block_samples):
                 )
             if frame.pts is not None:
                 at_s = float(frame.pts * frame.time_base)
-                hole_s = 0.0 if began_s is None else at_s - began_s - n_read / rate_hz
-                if began_s is None or abs(hole_s) > MAX_HOLE_S:  # the clock was set anew
-                    began_s = at_s - n_read / rate_hz
+                hole_s = at_s - n_read / rate_hz - (began_s or 0.0)
+                if began_s is None:
+                    hole_s = late_s(container, at_s)
+                    began_s, n_late = at_s - hole_s, round(hole_s * rate_hz)
+                elif abs(hole_s) > MAX_HOLE_S:  # the clock was set anew
+                    began_s, hole_s = at_s - n_read / rate_hz, 0.0
                 elif hole_s > MIN_HOLE_S:  # what comes after stays where it was said
-                    silence = _silence_like(frame, round(hole_s * rate_hz))
-                    log.warning("%s: %.2f s are missing at %.1f s", path, hole_s, n_read / rate_hz)
+                    _warn_of_hole(path, hole_s, n_read / rate_hz)
+                else:
+                    hole_s = 0.0
+                for silence in _silence_like(frame, round(hole_s * rate_hz)):
                     n_read += silence.samples
-                    queue.write(silence)
+                    yield silence
             n_read += frame.samples
-            frame.pts = None
-            queue.write(frame)
-        while queue.samples >= block_samples:
-            yield _as_float(queue.read(block_samples))
-    if queue.samples:
-        yield _as_float(queue.read())
+            yield frame
     if n_read == 0 or n_bad > MAX_BAD_PACKETS_SHARE * n_packets:
         raise AudioError(f"{path}: damaged: {n_bad} of {n_packets} packets cannot be decoded")
     if promised_s := stated_duration_s(container):
-        _check_complete(path, n_read / rate_hz, promised_s)
+        _check_complete(path, (n_read - n_late) / rate_hz, promised_s)
+
+
+def _warn_of_hole(path, hole_s, at_s):
+    if at_s > MIN_HOLE_S:  # before, it is a sound that begins later than the picture
+        log.warning(
+            "%s: %.2f s of sound are missing at %.1f s; silence takes their place",
+            *(path, hole_s, at_s),
+        )
+
+
+def _packets(path, container, stream):
+    """Packets of one stream.
+
+    Where its length is not stated but that of the whole is, the last packet of any stream has to
+    reach it.
+    """
+    whole_s = None
+    if container.duration and container.format.name not in UNTIMED_CONTAINERS:
+        if stated_duration_s(container) is None:
+            whole_s = container.duration / av.time_base
+    end_s = start_s = (container.start_time or 0) / av.time_base
+    try:
+        for packet in container.demux(*([stream] if whole_s is None else container.streams)):
+            if packet.pts is not None and whole_s is not None:
+                end = packet.pts + (packet.duration or 0)
+                end_s = max(end_s, float(end * packet.time_base))
+            if packet.stream is stream:
+                yield packet
+    except av.FFmpegError as error:
+        raise AudioError(f"{path}: damaged ({error.strerror})") from error
+    if whole_s is not None:
+        _check_complete(path, end_s - start_s, whole_s)
 
 
 def _silence_like(frame, n_samples):
-    shape = frame.to_ndarray().shape
-    # planar: [channels, n]; interleaved: [1, channels * n]
-    length = n_samples * shape[1] // frame.samples
-    silence = np.zeros((shape[0], length), frame.to_ndarray().dtype)
-    if silence.dtype == np.uint8:
-        silence += 128
-    made = av.AudioFrame.from_ndarray(silence, frame.format.name, frame.layout.name)
-    made.sample_rate = frame.sample_rate
-    return made
-
-
-def _packets(path, container):
-    try:
-        yield from container.demux(container.streams.audio[0])
-    except av.FFmpegError as error:
-        raise AudioError(f"{path}: damaged ({error.strerror})") from error
+    """Frames of silence, `n_samples` in all, none longer than a few seconds."""
+    like = frame.to_ndarray()  # planar: [channels, n]; interleaved: [1, channels * n]
+    width = like.shape[1] // frame.samples
+    for start in range(0, n_samples, MAX_SILENT_FRAME):
+        n = min(MAX_SILENT_FRAME, n_samples - start)
+        zero = 128 if like.dtype == np.uint8 else 0
+        silence = np.full((like.shape[0], n * width), zero, like.dtype)
+        made = av.AudioFrame.from_ndarray(silence, frame.format.name, frame.layout.name)
+        made.sample_rate = frame.sample_rate
+        yield made
 
 
 def _as_float(frame):
@@ -168,15 +225,26 @@ def _checked(path, rate_hz, blocks):
     for block in blocks:
         check_length(path, (n_before + len(block)) / rate_hz)
         flat = block.reshape(-1)
-        # The sum of squares takes one pass and no temporary array; that of huge finite samples
-        # overflows too, hence the second look.
+        # The sum of squares takes one pass and no temporary array; it finds everything that is
+        # suspicious, and a second look tells what is wrong.
         with np.errstate(over="ignore"):
-            suspicious = not np.isfinite(np.dot(flat, flat))
-        if suspicious and not np.isfinite(block).all():
-            at = n_before + int(np.argmin(np.isfinite(block).all(axis=1)))
-            raise AudioError(f"{path}: sample {at} ({at / rate_hz:.2f} s) is NaN or infinite")
+            power = np.dot(flat, flat)
+        if not power <= MAX_SAMPLE**2:
+            _refuse_samples(path, rate_hz, block, n_before)
         n_before += len(block)
         yield block
+
+
+def _refuse_samples(path, rate_hz, block, n_before):
+    for wrong, what in (
+        (~np.isfinite(block), "is NaN or infinite"),
+        (np.abs(block) > MAX_SAMPLE, f"is more than {MAX_SAMPLE:.0e} times full scale"),
+    ):
+        if wrong.any():
+            at = n_before + int(np.argmax(wrong.any(axis=1)))
+            raise AudioError(
+                f"{path}: sample {at} ({at / rate_hz:.2f} s) {what}; export the file again"
+            )
 
 
 def _check_complete(path, read_s, promised_s):

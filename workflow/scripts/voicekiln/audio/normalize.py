@@ -1,13 +1,18 @@
 """Any audio file -> mono FLAC at one rate, without DC offset, at one loudness.
 
+Of several channels the mean is taken, or the one that is asked for.
+
 One pass decodes, mixes down and resamples into an unnamed file of float32 samples beside the target
 (340 MB per hour at 24 kHz); the measuring pass and the writing pass read that. Decoding a second
 time instead would cost several times as much CPU for everything but WAV.
 """
 
+import errno
 import hashlib
+import logging
 import math
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -19,22 +24,24 @@ import numpy as np
 import soundfile
 import soxr
 
-from voicekiln.audio import decode
+from voicekiln.audio import decode, offset
 from voicekiln.audio.clipping import FRAMES_PER_S, ClippingDetector
+from voicekiln.audio.downmix import ChannelMeter, Choice, fault, mean
 from voicekiln.audio.enhance import Enhance
 from voicekiln.audio.loudness import LoudnessMeter, TruePeakMeter
 from voicekiln.audio.measures import RoomMeter, SpectrumMeter
 from voicekiln.audio.probe import AudioError
 
-VERSION = 4
+log = logging.getLogger("normalize")
+VERSION = 5
 BLOCK_S = 10.0
 # Aliases 28 bits down instead of HQ's 20, for a tenth more of the cheapest step there is.
 QUALITY = "VHQ"
 # Measured values are rounded to what matters, so that a last bit in which two machines' libraries
-# differ does not change every sample: gain and levels to 0.01 dB, the offset far below 16 bits.
+# differ does not change every sample: gain and levels to 0.01 dB.
 DB_DIGITS = 2
-OFFSET_DIGITS = 7
 FULL_SCALE = 32768
+FULL_BYTES = 16 << 20  # free on a disk that is as good as full
 ENDS_SAMPLES = 8192  # far beyond the reach of soxr's filter, in samples of the lower rate
 
 
@@ -59,8 +66,12 @@ class NormalizeResult:
     source_rate_hz: int
     source_channels: int
     source_samples: int  # per channel, as decoded
-    dc_offset: float  # removed, of the mono mix, full scale 1
-    loudness_lufs_in: float | None  # of the mono mix; None: silence
+    channel: int | None  # that was used, from 0; None: the mean of all
+    cancelled: float  # fraction of the recording in which channels cancel each other when mixed
+    lost: float  # the same for what was used
+    dc_offset: float  # mean that was removed, full scale 1
+    offset_change: float  # how far it changed within the recording and was followed, or 0
+    loudness_lufs_in: float | None  # of the mono signal; None: silence
     gain_db: float
     true_peak_dbtp: float | None  # of the result; None: digital silence
     clipped: list[list[int]]  # [first, n] runs of 10 ms frames in which the source was clipped
@@ -75,26 +86,35 @@ class NormalizeResult:
 
 
 def normalize(
-    source: Path, target: Path, settings: NormalizeSettings, steps: Sequence[Enhance] = ()
+    source: Path,
+    target: Path,
+    settings: NormalizeSettings,
+    steps: Sequence[Enhance] = (),
+    channel: int | None = None,
 ) -> NormalizeResult:
     """Writes `source` to `target` as mono 16-bit FLAC at `settings.rate_hz`.
 
     Args:
         steps: what `settings` asks for in `separate` and `denoise`, ready to use.
+        channel: the only one to use, from 0; None takes all.
 
     Raises:
         AudioError: `source` is not usable; nothing is left at `target`.
     """
     with ExitStack() as opened:
         spool = opened.enter_context(tempfile.TemporaryFile(dir=target.parent))
-        mix = _spool(source, spool, settings.rate_hz)
-        dc_offset = mix.offset
+        mix = found = _spool(source, spool, settings.rate_hz, channel)
+        if found.choice.channel != channel:  # decoding once more is rare
+            mix = _spool(source, spool, settings.rate_hz, found.choice.channel)
+        dc = mix.offset
+        if problem := fault(found.choice):
+            log.warning("%s: %s", source, problem)
         for step in steps:
             begin = partial(_centred, spool, mix, settings.rate_hz)
             enhanced = opened.enter_context(tempfile.TemporaryFile(dir=target.parent))
             for block in step(begin, settings.rate_hz):
                 enhanced.write(block)
-            spool, mix = enhanced, replace(mix, offset=0.0)
+            spool, mix = enhanced, replace(mix, offset=offset.NONE)
         loudness, peak = LoudnessMeter(settings.rate_hz), TruePeakMeter()
         for block in _centred(spool, mix, settings.rate_hz):
             loudness.update(block)
@@ -120,7 +140,11 @@ def normalize(
         source_rate_hz=mix.rate_hz,
         source_channels=mix.channels,
         source_samples=mix.n_samples,
-        dc_offset=dc_offset,
+        channel=found.choice.channel,
+        cancelled=round(found.choice.cancelled, 3),
+        lost=round(found.choice.lost, 3),
+        dc_offset=dc.mean,
+        offset_change=round(dc.change, 4) if dc.changes else 0.0,
         loudness_lufs_in=None if loudness_lufs is None else round(loudness_lufs, DB_DIGITS),
         gain_db=gain_db,
         true_peak_dbtp=None if peak_dbtp is None else round(peak_dbtp + gain_db, DB_DIGITS),
@@ -151,57 +175,68 @@ def choose_gain_db(
 
 @dataclass(frozen=True)
 class _Mix:
-    """What the decoding pass found; the spool holds the mono mix at the target's rate."""
+    """What the decoding pass found; the spool holds one channel at the target's rate."""
 
     rate_hz: int
     channels: int
     n_samples: int
-    offset: float
+    offset: offset.Offset
+    choice: Choice
     clipped: list[list[int]]
     bandwidth_hz: float | None
 
 
-def _spool(source, spool, rate_hz):
+def _spool(source, spool, rate_hz, channel):
+    spool.seek(0)
+    spool.truncate()
     with decode.stream(source, BLOCK_S) as audio:
-        clipping = ClippingDetector(audio.rate_hz, audio.channels, audio.resolution)
+        if channel is not None and channel >= audio.channels:
+            raise AudioError(
+                f"{source}: channel {channel} is wanted, the first being 0, and there are"
+                f" {audio.channels}"
+            )
+        mixing = channel is None and audio.channels > 1
+        clipping = ClippingDetector(
+            audio.rate_hz, audio.channels if channel is None else 1, audio.resolution
+        )
         resampler = None
         if audio.rate_hz != rate_hz:
             resampler = soxr.ResampleStream(
                 audio.rate_hz, rate_hz, 1, dtype="float32", quality=QUALITY
             )
-        spectrum = SpectrumMeter(audio.rate_hz)
-        n_samples, total = 0, 0.0
+        spectrum, dc = SpectrumMeter(audio.rate_hz), offset.OffsetMeter(audio.rate_hz)
+        channels = ChannelMeter(audio.rate_hz, audio.channels)
+        n_samples = 0
         for block in audio.blocks:
+            if channel is not None:
+                block = block[:, [channel]]
             clipping.update(block)
-            mono = _downmix(block)
+            mono = mean(block)
+            if mixing:
+                channels.update(block, mono)
             n_samples += len(mono)
-            total += float(mono.sum(dtype=np.float64))
+            dc.update(mono)
             spectrum.update(mono)
             spool.write(mono if resampler is None else resampler.resample_chunk(mono))
         if n_samples == 0:
             raise AudioError(f"{source}: not a single sample could be decoded")
         if resampler is not None:
             spool.write(resampler.resample_chunk(np.zeros(0, np.float32), last=True))
-    offset = round(total / n_samples, OFFSET_DIGITS)
+    choice = channels.choose() if mixing else Choice(channel, 0.0, 0.0)
     return _Mix(
-        *(audio.rate_hz, audio.channels, n_samples, offset),
+        *(audio.rate_hz, audio.channels, n_samples, dc.offset(), choice),
         *(clipping.runs(), spectrum.bandwidth_hz()),
     )
 
 
-def _downmix(block):
-    mono = block[:, 0].copy()
-    for channel in range(1, block.shape[1]):
-        mono += block[:, channel]
-    return mono / block.shape[1] if block.shape[1] > 1 else mono
-
-
 def _centred(spool, mix, rate_hz) -> Iterator[np.ndarray]:
-    """Blocks of the spooled mix as if its offset had been removed before resampling.
+    """Blocks of the spooled signal as if its offset had been removed before resampling.
 
     The mean is known only at the end, and resampling is linear: what the offset alone would have
     become is taken off. That is the offset itself, except within the filter's reach of both ends.
+    An offset that changes is followed by a high-pass.
     """
+    high_pass = offset.HighPass(rate_hz) if mix.offset.changes else None
     item = np.dtype(np.float32).itemsize
     n_total = spool.seek(0, os.SEEK_END) // item
     spool.seek(0)
@@ -210,7 +245,7 @@ def _centred(spool, mix, rate_hz) -> Iterator[np.ndarray]:
     while content := spool.read(round(BLOCK_S * rate_hz) * item):
         block = np.frombuffer(content, np.float32)
         end = start + len(block)
-        if mix.offset:
+        if mix.offset.constant:
             ones = np.ones(len(block), np.float32)
             if start < len(head):
                 ones[: len(head) - start] = head[start:end]
@@ -219,8 +254,8 @@ def _centred(spool, mix, rate_hz) -> Iterator[np.ndarray]:
                 ones[reach - start :] = tail[
                     reach - n_total + len(tail) : end - n_total + len(tail)
                 ]
-            block = block - np.float32(mix.offset) * ones
-        yield block
+            block = block - np.float32(mix.offset.constant) * ones
+        yield block if high_pass is None else high_pass(block)
         start = end
 
 
@@ -249,7 +284,13 @@ def _write(blocks, target, rate_hz, gain_db, room):
             np.rint(scaled, out=scaled)
             pcm = np.clip(scaled, -FULL_SCALE, FULL_SCALE - 1, out=scaled).astype("<i2")
             digest.update(pcm)
-            flac.write(pcm)
+            try:
+                flac.write(pcm)
+            except soundfile.LibsndfileError as error:  # it does not pass on why
+                full = shutil.disk_usage(target.parent).free < FULL_BYTES
+                raise OSError(
+                    errno.ENOSPC if full else errno.EIO, error.error_string, str(target)
+                ) from error
             room.update(pcm)
             n_samples += len(pcm)
     return n_samples, digest.hexdigest()

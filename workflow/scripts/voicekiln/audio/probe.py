@@ -14,6 +14,7 @@ from pathlib import Path
 
 import av
 import soundfile
+from av.stream import Disposition
 
 from voicekiln.errors import UserError
 
@@ -30,6 +31,7 @@ CONTAINERS = (
 )
 # These carry no duration; FFmpeg's guess from size and bit rate may be far off.
 UNTIMED_CONTAINERS = frozenset("aac ac3 amr eac3 latm loas mp3 mpeg mpegts".split())
+MIN_LATE_S, MAX_UNSTATED_LATE_S = 0.03, 60.0
 MIN_RATE_HZ, MAX_RATE_HZ = 4_000, 768_000
 MAX_CHANNELS = 64
 MAX_SAMPLES_PER_S = 6_144_000  # all channels: 32 at 192 kHz, 8 at 768 kHz
@@ -54,6 +56,8 @@ class Probe:
     duration_s: float | None  # None where neither header nor packets tell
     container: str
     codec: str
+    track: int = 0  # of `n_tracks` sound tracks, the one that is used
+    n_tracks: int = 1
 
 
 def probe(path: Path) -> Probe:
@@ -87,7 +91,7 @@ def _probe_soundfile(path):
 
 def _probe_ffmpeg(path, refusal=None):
     with open_ffmpeg(path, refusal) as container:
-        stream = container.streams.audio[0]
+        stream = sound_track(container)
         return Probe(
             rate_hz=stream.codec_context.sample_rate,
             channels=stream.codec_context.channels,
@@ -95,7 +99,15 @@ def _probe_ffmpeg(path, refusal=None):
             duration_s=stated_duration_s(container) or _last_packet_s(container),
             container=container.format.name,
             codec=stream.codec_context.name,
+            track=container.streams.audio.index(stream),
+            n_tracks=len(container.streams.audio),
         )
+
+
+def sound_track(container: av.container.InputContainer) -> av.AudioStream:
+    """The sound track that a player plays: the first one marked as default, or else the first."""
+    tracks = container.streams.audio
+    return next((one for one in tracks if one.disposition & Disposition.default), tracks[0])
 
 
 def stated_samples(sound: soundfile.SoundFile) -> int | None:
@@ -104,21 +116,50 @@ def stated_samples(sound: soundfile.SoundFile) -> int | None:
 
 
 def stated_duration_s(container: av.container.InputContainer) -> float | None:
-    """Seconds that the header promises; None where it leaves that open."""
+    """Seconds of sound that the header promises; None where it leaves that open.
+
+    A container's own duration is that of its longest stream, which may be a picture or subtitles.
+    """
     if container.format.name in UNTIMED_CONTAINERS:
         return None
-    stream = container.streams.audio[0]
+    stream = sound_track(container)
     if stream.duration:
         return float(stream.duration * stream.time_base)
-    return container.duration / av.time_base if container.duration else None
+    for name, value in stream.metadata.items():
+        # Matroska's statistics: DURATION, or DURATION-eng; the end of the track
+        if name.split("-")[0] == "DURATION" and (end_s := _seconds(value)):
+            first = stream.start_time or 0
+            return end_s - late_s(container, float(first * stream.time_base))
+    alone = len(container.streams) == 1
+    return container.duration / av.time_base if alone and container.duration else None
+
+
+def late_s(container: av.container.InputContainer, at_s: float) -> float:
+    """Seconds that a sound which begins at `at_s` is later than the picture.
+
+    What is no more than a codec's delay counts as 0.
+    """
+    if container.start_time is None:
+        return 0.0
+    late = at_s - container.start_time / av.time_base
+    most = container.duration / av.time_base if container.duration else MAX_UNSTATED_LATE_S
+    return late if MIN_LATE_S < late <= most else 0.0
+
+
+def _seconds(clock):
+    match = re.fullmatch(r"(\d{1,4}):(\d\d):(\d\d(?:\.\d+)?)", clock)
+    return match and int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3])
 
 
 def _last_packet_s(container):
-    """End of the last packet: recorders in a browser leave the header's duration open."""
-    stream = container.streams.audio[0]
-    ends = (p.pts + (p.duration or 0) for p in container.demux(stream) if p.pts is not None)
-    last = max(ends, default=None)
-    return None if last is None else float(last * stream.time_base)
+    """Seconds of sound up to the last packet: recorders in a browser state no duration."""
+    stream = sound_track(container)
+    first, last = None, None
+    for packet in container.demux(stream):
+        if packet.pts is not None:
+            first = packet.pts if first is None else min(first, packet.pts)
+            last = max(last or 0, packet.pts + (packet.duration or 0))
+    return None if last is None else float((last - first) * stream.time_base)
 
 
 def check_length(path: Path, seconds: float) -> None:
@@ -204,7 +245,7 @@ def open_ffmpeg(
         with container:
             if not container.streams.audio:
                 raise AudioError(f"{path}: no audio stream in this {container.format.name} file")
-            codec = container.streams.audio[0].codec_context
+            codec = sound_track(container).codec_context
             if codec is None:
                 raise AudioError(f"{path}: its audio has a codec that FFmpeg does not know")
             _check_header(path, codec.sample_rate, codec.channels)

@@ -18,7 +18,7 @@ from voicekiln.store.items import Store
 
 log = logging.getLogger("inventory")
 
-VERSION = 1
+VERSION = 2
 SETTLED_S = 2.0
 RECORDING_DIGITS = 16  # 64 bits of the content's SHA-256
 
@@ -32,6 +32,13 @@ def look_into(path: Path) -> dict[str, Any]:
     """
     digest = sha256_file(path)
     what = probe(path)
+    if what.n_tracks > 1:
+        log.warning(
+            "%s: it has %d sound tracks; number %d, the one that players play, is used; to use "
+            "another, extract it (ffmpeg -i FILE -map 0:a:N -c copy NEW.mka, N from 0) and list "
+            "that file instead",
+            *(path, what.n_tracks, what.track + 1),
+        )
     return {
         "content_sha256": digest,
         "container": what.container,

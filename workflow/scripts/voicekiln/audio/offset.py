@@ -1,0 +1,94 @@
+"""DC offset: one constant, or one that changes within a recording.
+
+A constant is taken off exactly. What drifts or jumps (two devices joined, a loose contact) is taken
+out by a high-pass below the voice.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import signal
+
+HIGH_PASS_HZ = 20.0
+ORDER = 2
+DIGITS = 7  # far below 16 bits, so that no library's last bit changes every sample
+# A voice's mean over a second moves by a hundredth of its level, a thump's by more; what is left of
+# an offset below this limit is 30 dB below the voice.
+MAX_CHANGE = 0.03  # of the level within the seconds
+MIN_CHANGE = 1e-4  # of full scale
+
+
+@dataclass(frozen=True)
+class Offset:
+    """The offset of a mono recording, full scale 1.
+
+    Attributes:
+        mean: of the whole recording.
+        first: of its first tenth of a second, from where a high-pass starts.
+        change: how far that of another second is from the median.
+        changes: whether that is more than a voice can be.
+    """
+
+    mean: float
+    first: float
+    change: float
+    changes: bool
+
+    @property
+    def constant(self) -> float:
+        """What is taken off every sample, before the high-pass if there is one."""
+        return self.first if self.changes else self.mean
+
+
+NONE = Offset(0.0, 0.0, 0.0, False)
+
+
+class OffsetMeter:
+    """Mean and variance of every second."""
+
+    def __init__(self, rate_hz: int):
+        self._rate_hz = rate_hz
+        self._n, self._n_first = 0, max(1, rate_hz // 10)
+        self._first = np.zeros(0)
+        self._seconds: list[np.ndarray] = []  # count, sum, sum of squares
+
+    def update(self, samples: np.ndarray) -> None:
+        """Add `[n]` float32 samples."""
+        first = -self._n % self._rate_hz  # up to the next whole second
+        edges = [0, *range(first or self._rate_hz, len(samples), self._rate_hz), len(samples)]
+        values = samples.astype(np.float64)
+        self._first = np.concatenate([self._first, values[: self._n_first - len(self._first)]])
+        for start, end in zip(edges, edges[1:], strict=False):
+            part = values[start:end]
+            self._add((self._n + start) // self._rate_hz, len(part), part.sum(), part @ part)
+        self._n += len(samples)
+
+    def _add(self, second, *sums):
+        if second == len(self._seconds):
+            self._seconds.append(np.zeros(3))
+        self._seconds[second] += sums
+
+    def offset(self) -> Offset:
+        """Of all samples so far."""
+        counts, sums, squares = np.array(self._seconds).T
+        mean = round(float(sums.sum() / counts.sum()), DIGITS)
+        if len(counts) > 1 and counts[-1] < self._rate_hz / 2:  # too short to have a mean
+            counts, sums, squares = counts[:-1], sums[:-1], squares[:-1]
+        means = sums / counts
+        level = np.sqrt(np.maximum(squares / counts - means**2, 0).mean())
+        change = float(np.abs(means - np.median(means)).max())
+        changes = change > max(MIN_CHANGE, MAX_CHANGE * level)
+        return Offset(mean, round(float(self._first.mean()), DIGITS), change, changes)
+
+
+class HighPass:
+    """A high-pass for blocks of a recording that begins without an offset."""
+
+    def __init__(self, rate_hz: int):
+        self._sections = signal.butter(ORDER, HIGH_PASS_HZ, "highpass", fs=rate_hz, output="sos")
+        self._state = np.zeros((len(self._sections), 2))
+
+    def __call__(self, block: np.ndarray) -> np.ndarray:
+        """`[n]` float32 samples without what changes more slowly than a voice."""
+        out, self._state = signal.sosfilt(self._sections, block.astype(np.float64), zi=self._state)
+        return out.astype(np.float32)
