@@ -1,6 +1,10 @@
 """What may spoil a voice is said in words, with the files, worst first (S4-2, S4-3, S4-8)."""
 
+import numpy as np
+import pytest
 from corpus_rows import recording
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from voicekiln import tables
 from voicekiln.corpus.quality import concerns
 
@@ -44,6 +48,34 @@ def test_up_sampled_recordings_among_wide_ones_are_named_worst_first_s4_8():
         "2 of 22 recordings are dull: much less than the usual bandwidth of 12.0 kHz: "
         "bad01.wav (3400 Hz), bad00.wav (4000 Hz)"
     )
+
+
+@pytest.mark.parametrize("ends_hz, khz", [(4000.0, "4.0"), (7900.0, "7.9"), (10_665.0, "10.7")])
+def test_a_corpus_that_is_narrow_throughout_is_a_concern_s4_7(ends_hz, khz):
+    """Telephone, sources of 16 kHz, and stereo MP3 of 64 kbit/s, beside nothing wider."""
+    (concern,) = found(*[{"bandwidth_hz": ends_hz}] * 12, n_good=0)
+    assert concern.text.startswith("12 of 12 recordings are narrow-band throughout: ")
+    assert f"ends at {khz} kHz" in concern.text and "12.0 kHz" in concern.text
+    assert concern.n_files == 12
+
+
+@pytest.mark.parametrize("ends_hz", [10_900.0, 12_000.0, 20_000.0])
+def test_a_corpus_of_full_bandwidth_is_none(ends_hz):
+    assert found(*[{"bandwidth_hz": ends_hz}] * 12, n_good=0) == []
+
+
+@given(
+    st.lists(st.floats(500, 22_050), min_size=1, max_size=30),
+    st.sampled_from([16_000, 22_050, 24_000, 44_100]),
+)
+@settings(max_examples=60, deadline=None)
+def test_narrow_is_what_most_of_the_corpus_is(widths_hz, rate_hz):
+    rows = [
+        recording(f"r{i:02d}", **GOOD | {"bandwidth_hz": hz, "rate_hz": rate_hz})
+        for i, hz in enumerate(widths_hz)
+    ]
+    said = [c for c in concerns(tables.frame(rows, tables.RECORDINGS)) if "narrow-band" in c.text]
+    assert bool(said) == (np.median(widths_hz) < 0.9 * rate_hz / 2)
 
 
 def test_what_the_corpus_rate_leaves_out_anyway_makes_no_difference():

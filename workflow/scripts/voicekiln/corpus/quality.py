@@ -10,6 +10,7 @@ import pandas as pd
 
 SHOWN = 10
 NARROW = 0.75  # of the usual bandwidth
+WIDE = 0.9  # of what the corpus rate can hold; a 64 kbit/s MP3 has less, telephone speech a third
 # column, whether high (1) or low (-1) is bad, limit, decimals and unit of its values, what it means
 LIMITS = (
     ("snr_db", -1, 15.0, 1, "dB", "noisy: less than 15 dB between speech and noise"),
@@ -46,7 +47,7 @@ def concerns(recordings: pd.DataFrame) -> list[Concern]:
         return []
     level_db = used["loudness_lufs"] + used["gain_db"]
     used["beyond_usual_db"] = level_db - level_db.median()
-    found = [formats(used), bandwidths(used)]
+    found = [formats(used), bandwidths(used), narrow_throughout(used)]
     for column, sign, limit, digits, unit, text in LIMITS:
         beyond = used[sign * used[column] > sign * limit]
         found.append(_concern(used, beyond, column, sign, digits, unit, text))
@@ -77,6 +78,23 @@ def bandwidths(used: pd.DataFrame) -> Concern | None:
     usual_hz = width_hz.median()
     narrow = used[width_hz < NARROW * usual_hz]
     text = f"dull: much less than the usual bandwidth of {usual_hz / 1000:.1f} kHz"
+    return _concern(used, narrow, "bandwidth_hz", -1, 0, "Hz", text)
+
+
+def narrow_throughout(used: pd.DataFrame) -> Concern | None:
+    """A corpus whose usual recording lacks the top of what the corpus rate can hold."""
+    holds_hz = (used["rate_hz"] / 2).astype(float)
+    fraction = used["bandwidth_hz"] / holds_hz
+    narrow = used[fraction < WIDE]
+    if not fraction.median() < WIDE:
+        return None
+    usual_hz = narrow["bandwidth_hz"].median()
+    text = (
+        f"narrow-band throughout: their sound usually ends at {usual_hz / 1000:.1f} kHz, where"
+        f" normalize.rate_hz = {used['rate_hz'].max()} can hold {holds_hz.max() / 1000:.1f} kHz,"
+        " and the voice will sound as dull; use the original recordings instead of telephone or"
+        " compressed copies, or extend their bandwidth before the pipeline"
+    )
     return _concern(used, narrow, "bandwidth_hz", -1, 0, "Hz", text)
 
 
