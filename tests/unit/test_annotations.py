@@ -55,6 +55,10 @@ def eaf(*tiers, slots=True):
     )
 
 
+def into(notes):
+    return lambda text, *values: notes.append(text % values)
+
+
 def read(tmp_path, text, name="a.TextGrid", **options):
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
@@ -121,7 +125,7 @@ def test_an_aligners_tiers_of_several_speakers(tmp_path):
 def test_sentences_come_before_the_words_they_are_made_of(tmp_path):
     notes = []
     tiers = [("word", WORDS), ("utterance", SENTENCES), ("phone", PHONES)]
-    found = read(tmp_path, textgrid(*tiers), note=notes.append)
+    found = read(tmp_path, textgrid(*tiers), note=into(notes))
     assert found == [(a, b, None, text) for a, b, text in SENTENCES] and not notes
 
 
@@ -129,7 +133,11 @@ def test_translations_and_comments_are_left_aside_and_told(tmp_path):
     other = [(a, b, "¿Dónde? En el puerto."[i::2]) for i, (a, b, _) in enumerate(SENTENCES)]
     for name in ("translation", "spanish"):
         notes = []
-        found = read(tmp_path, textgrid(("text", SENTENCES), (name, other)), note=notes.append)
+        found = read(
+            tmp_path,
+            textgrid(("text", SENTENCES), (name, other)),
+            note=into(notes),
+        )
         assert [row[3] for row in found] == [text for _, _, text in SENTENCES]
         assert len(notes) == 1 and name in notes[0] and "textgrid_tier" in notes[0]
 
@@ -165,7 +173,7 @@ def test_odd_numbers_are_errors_with_a_line_or_broken_intervals(tmp_path, change
     notes = []
     text = textgrid(("one", ANNA)).replace(*changed)
     if message is None or message.startswith("1 of 2"):
-        found = read(tmp_path, text, note=notes.append)
+        found = read(tmp_path, text, note=into(notes))
         assert found[-1] == (4, 5.5, None, "All night?")
     if message is None:
         assert not notes
@@ -200,7 +208,7 @@ def test_dependent_tiers_are_read_on_request_alone(tmp_path):
         ),
     ]
     notes = []
-    found = read(tmp_path, eaf(*tiers), "a.eaf", note=notes.append)
+    found = read(tmp_path, eaf(*tiers), "a.eaf", note=into(notes))
     assert [row[3] for row in found] == [text for _, _, text in SENTENCES] and "es" in notes[0]
     found = read(tmp_path, eaf(*tiers), "a.eaf", tier="es")
     assert found == [(0.5, 1.4, None, "¿Dónde?"), (2.0, 3.1, None, "En casa")]

@@ -228,7 +228,7 @@ def test_a_moved_segment_has_the_measures_and_hash_of_its_new_span(normalised, t
         [round(7.4 * rate_hz), round(11.9 * rate_hz)],
         [round(13.5 * rate_hz), 22 * rate_hz + 9600],
     ]
-    before = cut(audio, key, Given(spans, [], []), [], SEGMENT)
+    before = cut(audio, key, Given(spans, []), [], SEGMENT)
     keys = ("start", "end", "level_db", "silence_share", "clipped_share", "audio_sha256")
     record = {"segments": [{k: s[k] for k in keys} for s in before["segments"]]}
     table = tables.frame(
@@ -247,7 +247,7 @@ def test_a_moved_segment_has_the_measures_and_hash_of_its_new_span(normalised, t
     assert first["end"] > spans[0][1] and first["start"] == spans[0][0]
     assert first["segment_id"] == f"r0_{first['start']}_{first['end']}"
     assert tables.missing(first["forced_cut"])
-    after = cut(audio, key, Given([[int(first["start"]), int(first["end"])]], [], []), [], SEGMENT)
+    after = cut(audio, key, Given([[int(first["start"]), int(first["end"])]], []), [], SEGMENT)
     assert {k: first[k] for k in keys} == {k: after["segments"][0][k] for k in keys}
     pd.testing.assert_series_equal(found.iloc[1], table.iloc[1])
     # the second time it comes from the store

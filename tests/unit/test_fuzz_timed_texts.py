@@ -97,7 +97,7 @@ def changed(draw, text):
 def check(path, content, tier=None):
     path.write_bytes(content)
     try:
-        rows = sidecars.read(path, tier, note=lambda text: None)
+        rows = sidecars.read(path, tier, note=lambda text, *values: text % values)
     except UserError as error:
         assert str(path) in str(error) and len(str(error)) < 2000
         return

@@ -5,6 +5,10 @@ from voicekiln.corpus import sidecars, subtitles
 from voicekiln.errors import UserError
 
 
+def into(notes):
+    return lambda text, *values: notes.append(text % values)
+
+
 def read(tmp_path, text, name="a.txt", **options):
     path = tmp_path / name
     path.write_bytes(text.encode())
@@ -108,7 +112,7 @@ def test_lines_that_are_no_labels_are_told(tmp_path):
     text = "0.5\t2.4\tOne.\n3.1\t2.0\tTwo.\n3.5\tx\tThree.\n4\t4\tFour.\n" + "".join(
         f"{i}\t{i}.5\tMore.\n" for i in range(5, 15)
     )
-    found = read(tmp_path, text, note=notes.append)
+    found = read(tmp_path, text, note=into(notes))
     assert len(found) == 11 and len(notes) == 1
     for why in (
         "3 of 14",
@@ -138,6 +142,19 @@ def test_words_of_hts_and_ctm_are_joined(tmp_path):
     assert read(tmp_path, others, "a.ctm") == found
     with pytest.raises(UserError, match="words of 2 recordings .* none of c"):
         read(tmp_path, others, "c.ctm")
+
+
+def test_xwaves_labels_say_where_each_word_ends(tmp_path):
+    text = "signal a\nnfields 1\n#\n  0.5 125 pau\n 0.8 125 where\n 1.0 125 were\n 1.4 125 you\n"
+    assert read(tmp_path, text + " 1.6 125 then\n", "a.lab") == [(0.5, 1.6, "where were you then")]
+
+
+def test_labels_before_the_lines_of_a_plain_text_are_removed(tmp_path):
+    text = "Anna: Hi.\nBen: Hello.\nAnna: Note: well."
+    removed = {}
+    assert read(tmp_path, text, removed=removed) == [(None, None, "Hi. Hello. Note: well.")]
+    assert removed == {"labels": [3, "Anna:"]}
+    assert read(tmp_path, text, keep=["labels"]) == [(None, None, text.replace("\n", " "))]
 
 
 def test_two_channels_of_a_ctm_are_told_apart(tmp_path):

@@ -58,6 +58,10 @@ def write(tmp_path, name, text, encoding="utf-8"):
     return path
 
 
+def into(notes):
+    return lambda text, *values: notes.append(text % values)
+
+
 def spans(path, **options):
     return [(row["start_s"], row["end_s"], row["text"]) for row in subtitles.read(path, **options)]
 
@@ -347,6 +351,14 @@ def test_lines_that_grow_are_said_once(tmp_path):
     ]
 
 
+def test_a_line_whose_words_light_up_is_said_once(tmp_path):
+    words = "we all live here".split()
+    lines = [" ".join(f"<u>{w}</u>" if w == lit else w for w in words) for lit in words]
+    assert [text for _, _, text in spans(write(tmp_path, "a.srt", srt(*lines)))] == [
+        " ".join(words)
+    ]
+
+
 def test_a_line_that_is_said_twice_stays_in_other_files(tmp_path):
     text = (
         "1\n00:00:00,000 --> 00:00:01,000\nNo.\n\n2\n00:00:01,000 --> 00:00:02,000\nNo.\n\n"
@@ -404,7 +416,7 @@ And ten is, too.
 def test_broken_cues_are_named_with_their_lines_and_the_others_read(tmp_path, hours):
     notes = []
     path = write(tmp_path, "a.srt", BROKEN.format(hours=hours))
-    found = spans(path, note=notes.append)
+    found = spans(path, note=into(notes))
     assert [said.split()[0] for _, _, said in found] == ["One", "Five", "Eight", "And", "And"]
     assert len(notes) == 1 and "5 of 10 cues are left out" in notes[0]
     assert "line 6: expected" in notes[0] and "line 9: cue 3 has no line of times" in notes[0]
@@ -448,6 +460,15 @@ def srt(*texts):
         ),
         (["Speaker 1: Hi.", "speaker_2: Yes."], [("Speaker 1", "Hi."), ("speaker_2", "Yes.")]),
         (["አና፦ ሰላም።", "ቤን፦ ደህና።"], [("አና", "ሰላም።"), ("ቤን", "ደህና።")]),
+        (
+            ["[SPEAKER_00]: Hi.", "[SPEAKER_01] Yes."],
+            [("SPEAKER_00", "Hi."), ("SPEAKER_01", "Yes.")],
+        ),
+        (
+            ["[Anna]: Hi.", "[Door] So.", "[Anna]: Yes."],
+            [("Anna", "Hi."), (None, "So."), ("Anna", "Yes.")],
+        ),
+        (["（太郎）こんにちは", "（拍手）"], [("太郎", "こんにちは")]),
         (["小明：你好", "小红：再见"], [("小明", "你好"), ("小红", "再见")]),
         (["ANNA: Hi.\nBEN: Hello."], [(None, "Hi. Hello.")]),
         # what is said before a colon
@@ -491,6 +512,6 @@ def test_what_is_removed_is_counted_and_stays_on_request(tmp_path):
 def test_encodings_and_line_ends(tmp_path, end, encoding):
     path, notes = tmp_path / "a.srt", []
     path.write_bytes(srt("Señor Müller schläft.", "Où est-il?").replace("\n", end).encode(encoding))
-    found = subtitles.read(path, note=notes.append)
+    found = subtitles.read(path, note=into(notes))
     assert [row["text"] for row in found] == ["Señor Müller schläft.", "Où est-il?"]
     assert len(notes) == (encoding == "cp1252")

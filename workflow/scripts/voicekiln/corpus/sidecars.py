@@ -11,7 +11,7 @@ from unicodedata import normalize
 
 from voicekiln.audio.probe import AUDIO_SUFFIXES
 from voicekiln.corpus import subtitles
-from voicekiln.corpus.timed import cues, labels
+from voicekiln.corpus.timed import cues, labels, speakers
 from voicekiln.errors import UserError
 from voicekiln.text import unspoken
 from voicekiln.text.decoding import read_text
@@ -165,7 +165,7 @@ def read(
     tier: str | None = None,
     keep: Collection[str] = (),
     removed: unspoken.Removed | None = None,
-    note: Callable[[str], None] = log.warning,
+    note: Callable[..., None] = log.warning,
 ) -> list[dict] | None:
     """The known text of a sidecar, `{"start_s", "end_s", "text"}` each; None where it is empty.
 
@@ -180,7 +180,7 @@ def read(
     kind = path.suffix.lower()
     text, guessed = read_text(path, subtitles.MOST_BYTES)
     if guessed:
-        note(guessed)
+        note(subtitles.GUESSED, guessed)
     if not text.strip():
         return None
     if kind not in subtitles.SUFFIXES:
@@ -188,6 +188,7 @@ def read(
             kind = ".vtt" if text.startswith("WEBVTT") else ".srt"
         elif not labels.holds_labels(text, kind == ".lab"):
             refuse_markup(path, text)
+            text = speakers.unlabelled(text, keep, {} if removed is None else removed)
             return [{"start_s": None, "end_s": None, "text": " ".join(text.split())}]
     return subtitles.entries(path, text, kind, tier, keep, removed, note) or None
 

@@ -15,6 +15,7 @@ SUFFIXES = (".srt", ".vtt", ".eaf", ".textgrid", ".ctm")
 MOST_BYTES = 64 << 20
 MOST_BROKEN = 0.5  # of what a file holds
 SHOWN = 3
+GUESSED = "Encoding of a text beside a recording: %s"
 
 
 def read(
@@ -22,7 +23,7 @@ def read(
     tier: str | None = None,
     keep: Collection[str] = (),
     removed: unspoken.Removed | None = None,
-    note: Callable[[str], None] = log.warning,
+    note: Callable[..., None] = log.warning,
 ) -> list[dict]:
     """The texts of a file in the order of time: `{"start_s", "end_s", "text"}` each.
 
@@ -33,14 +34,15 @@ def read(
         tier: of a TextGrid or an .eaf; None takes all that hold speech.
         keep: kinds of unspoken text that stay, see `unspoken.KINDS`.
         removed: takes what was removed.
-        note: takes what the user should know and nothing stops for, a sentence each.
+        note: takes what the user should know, a sentence each: a message and its values, as the
+            methods of a logger do.
 
     Raises:
         UserError: naming file and line, what was expected there.
     """
     text, guessed = read_text(path, MOST_BYTES)
     if guessed:
-        note(guessed)
+        note(GUESSED, guessed)
     return entries(path, text, path.suffix.lower(), tier, keep, removed, note)
 
 
@@ -51,7 +53,7 @@ def entries(
     tier: str | None = None,
     keep: Collection[str] = (),
     removed: unspoken.Removed | None = None,
-    note: Callable[[str], None] = log.warning,
+    note: Callable[..., None] = log.warning,
 ) -> list[dict]:
     """`read` of a text that has been read, in the format that files ending in `kind` have."""
     found = _found(path, text, kind, tier)
@@ -66,8 +68,8 @@ def entries(
     if kind not in (".textgrid", ".eaf"):  # there each tier was looked at for itself
         stretches = words.utterances(stretches)
     stretches, notes = speakers.spoken(stretches, keep, {} if removed is None else removed)
-    for fact in notes:
-        note(f"{path}: {fact}.")
+    for fact, *values in notes:
+        note(f"%s: {fact}.", path, *values)
     return [_entry(stretch) for stretch in stretches]
 
 
@@ -85,8 +87,8 @@ def _found(path, text, kind, tier) -> Found:
 
 def _tell(path, text, found, note):
     """Say what of a file is not used; stop where that is most of it."""
-    for fact in found.notes:
-        note(f"{path}: {fact}.")
+    for fact, *values in found.notes:
+        note(f"%s: {fact}.", path, *values)
     found.broken.sort()
     n_broken, n_read = len(found.broken), len(found.stretches)
     shown = "; ".join(f"line {line}: {why}" for line, why in found.broken[:SHOWN])
@@ -95,8 +97,12 @@ def _tell(path, text, found, note):
         raise UserError(f"{path}, {shown} ({n_broken} of {n_broken + n_read} cannot be read)")
     if n_broken:
         note(
-            f"{path}: {n_broken} of {n_broken + n_read} cues are left out because they cannot be "
-            f"read, {shown}. Correct them to use what is said there."
+            "%s: %d of %d cues are left out because they cannot be read, %s. Correct them to use "
+            "what is said there.",
+            path,
+            n_broken,
+            n_broken + n_read,
+            shown,
         )
     if not (n_broken or n_read) and path.suffix.lower() in (".srt", ".vtt"):
         said = text.strip()

@@ -51,6 +51,12 @@ LABEL = re.compile(
     r"^\s*([^\W\d_][\w.'’&#/ -]{0,40}?)\s*(?:[(\[（][^()\[\]（）]{1,30}[)\]）])?"
     r"\s*(?::\s+|[：፦]\s*)(?=\S)"
 )
+BRACKETED = re.compile(  # [SPEAKER_00] Hello, [Anna]: Hello
+    r"^\s*[\[(（【]\s*([^\W\d_][\w.'’&#/ -]{0,40}?)\s*[\])）】]\s*([:：]?)\s*(?=\S)"
+)
+BEFORE_CJK = re.compile(
+    r"^\s*[（(]([\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af・ー ]{2,8})[)）]\s*(?=\S)"
+)
 NUMBERED = re.compile(
     r"(?:speaker|spk|sprecher|sprecherin|locuteur|orador|hablante|говорящий)[ _-]?\w{1,3}",
     re.IGNORECASE,
@@ -101,10 +107,10 @@ def strip(
             text = _markup(text, removed)
         if "lyrics" not in keep:
             text = LYRICS.sub(_counting(removed, "lyrics", " "), text)
-        if "events" not in keep:
-            text = _events(text, removed)
         if "labels" not in keep:
             text = label(text, removed, names)[0]
+        if "events" not in keep:
+            text = _events(text, removed, names)
         if "emoji" not in keep:
             text = EMOJI.sub(_counting(removed, "emoji", " "), text)
     if text == given:
@@ -147,9 +153,23 @@ def label(
     found = LABEL.match(text)
     name = found[1].strip() if found else ""
     if not (name in names or is_label(name) or (n_turns and is_name(name))):
+        found = _bracketed(text, names)
+        name = found[1].strip() if found else ""
+    if found is None:
         return text, None
     count(removed, "labels", found[0])
     return text[found.end() :], name
+
+
+def _bracketed(text, names):
+    """A label in brackets before the text."""
+    found = BRACKETED.match(text)
+    if found:
+        name = found[1].strip()
+        if NUMBERED.fullmatch(name) or (found[2] and (name in names or is_label(name))):
+            return found
+    found = BEFORE_CJK.match(text)
+    return found if found and is_name(found[1]) else None
 
 
 def is_label(name: str) -> bool:
@@ -164,7 +184,8 @@ def is_label(name: str) -> bool:
 def is_name(name: str) -> bool:
     """Whether what stands before a colon may name a speaker."""
     words = name.casefold().split()
-    return bool(words) and len(words) <= 4 and not any(word in _words("heading") for word in words)
+    others = _words("heading") | _words("event")
+    return 0 < len(words) <= 4 and not any(word in others for word in words)
 
 
 def _markup(text, removed):
@@ -176,21 +197,22 @@ def _markup(text, removed):
     )
 
 
-def _events(text, removed):
+def _events(text, removed, names):
+    labelled = _bracketed(text, names)  # a label that stays
+    begin = labelled.end() if labelled else 0
+
+    def without(is_event):
+        return lambda match: _gone(removed, match) if is_event(match) else match[0]
+
     for pattern in (STARRED, MARKER):
-        text = pattern.sub(
-            lambda match: _gone(removed, match) if _is_event(match[match.lastindex]) else match[0],
-            text,
-        )
+        text = pattern.sub(without(lambda match: _is_event(match[match.lastindex])), text)
     text = SQUARE.sub(
-        lambda match: (
-            match[0] if IN_WORD.match(match.string, match.start()) else _gone(removed, match)
+        without(
+            lambda match: match.start() >= begin and not IN_WORD.match(match.string, match.start())
         ),
         text,
     )
-    return ROUND.sub(
-        lambda match: _gone(removed, match) if _is_direction(match) else match[0], text
-    )
+    return ROUND.sub(without(lambda match: match.start() >= begin and _is_direction(match)), text)
 
 
 def _is_event(words):

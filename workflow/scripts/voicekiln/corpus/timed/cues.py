@@ -7,7 +7,7 @@ empty line inside a cue, so a cue goes up to the next line of times.
 
 import re
 
-from voicekiln.corpus.timed.stretch import SHOWN, Found, Stretch
+from voicekiln.corpus.timed.stretch import SHARED, SHOWN, Found, Stretch
 
 TIME = r"(-?)(?:(\d{1,5})\s?:\s?)?(\d{1,3})\s?:\s?(\d{1,2})(?:\s?[.,:]\s?(\d{1,9}))?"
 TIMES = re.compile(rf"\s*{TIME}\s*(?:--?-?\s?>|[–—]>|→)\s*{TIME}(?:\s.*)?")
@@ -21,6 +21,7 @@ def read(text: str, vtt: bool) -> Found:
     lines = _without_blocks(text.split("\n")) if vtt else text.split("\n")
     found = Found()
     at = [i for i, line in enumerate(lines) if _is_meant_as_times(line)]
+    shared = []
     numbered = not vtt and _are_numbered(lines, at)
     for i, after in zip(at, [*at, len(lines)][1:], strict=False):
         match = TIMES.fullmatch(lines[i])
@@ -37,10 +38,12 @@ def read(text: str, vtt: bool) -> Found:
         said = [line for line in said if line.strip()]
         voices = {name.strip() for line in said for name in VOICE.findall(line)}
         if len(voices) > 1:
-            found.notes.append(f"line {i + 1}: several speakers in one cue, {sorted(voices)}")
+            shared.append(i + 1)
         speaker = voices.pop() if len(voices) == 1 else None
         times = seconds(match.groups()[:5]), seconds(match.groups()[5:])
         found.add(Stretch(i + 1, *times, "\n".join(said), speaker))
+    if shared:
+        found.notes.append((SHARED, len(shared), shared[0]))
     return found
 
 

@@ -21,6 +21,7 @@ SPACED = re.compile(
 WHOLE = re.compile(r"\s*(-?\d{1,18})\s+(-?\d{1,18})\s+(\S.*)")
 ARROW = re.compile(rf"\s*\[?\s*{TIME}\s*-->\s*{TIME}\s*\]?\s*(\S.*)")
 STAMP = re.compile(rf"\s*[\[(]?\s*({CLOCK})\s*[\])]?\s*[-–:]?\s+(\S.*)")
+COLOURED = re.compile(rf"\s*({NUMBER})\s+(-?\d{{1,9}})\s+(\S.*)")
 SKIPPED = re.compile(r"\s*$|\\\t|;;|#\s*$")  # empty, Audacity's frequencies, comments
 HEADER = re.compile(
     r"\s*(?:start|begin|from|tmin|onset)\w*\W+(?:end|stop|to|tmax|offset)\w*\W", re.I
@@ -46,6 +47,7 @@ def read(text: str, lab: bool) -> Found:
     matches = [(line, row, pattern.fullmatch(row)) for line, row in lines]
     fields = [match.groups() for _, _, match in matches if match]
     unit = _unit(fields, pattern, lab, headed) if pattern in (TABBED, SPACED, WHOLE) else 1.0
+    before_s = 0.0
     for line, row, match in matches:
         if match is None:
             if not (headed and line == lines[0][0]):
@@ -53,6 +55,9 @@ def read(text: str, lab: bool) -> Found:
         elif pattern is ARROW:
             times = seconds(match.groups()[:5]), seconds(match.groups()[5:10])
             found.add(Stretch(line, *times, match[11]))
+        elif pattern is COLOURED:
+            found.add(Stretch(line, before_s, _time(match[1], 1.0), match[3]))
+            before_s = _time(match[1], 1.0)
         elif pattern is STAMP:
             found.add(Stretch(line, _time(match[1], 1.0), None, match[2]))
         else:
@@ -95,7 +100,10 @@ def ctm(path: Path, text: str) -> Found:
 
 
 def _lines(text):
-    for line, row in enumerate(text.split("\n"), 1):
+    """The lines with their numbers, without comments and what stands before a line of one #."""
+    rows = text.split("\n")
+    begin = next((i for i, row in enumerate(rows[:50]) if row.strip() == "#"), -1) + 1
+    for line, row in enumerate(rows[begin:], begin + 1):
         if not SKIPPED.match(row):
             yield line, row
 
@@ -105,7 +113,13 @@ def _pattern(text, lab):
     rows = [row for _, row in _lines(text)]
     if rows and HEADER.match(rows[0]):
         rows = rows[1:]
-    for pattern in (ARROW, TABBED, SPACED, *([WHOLE] if lab else ()), STAMP):
+    headed = re.search(r"^\s*#\s*$", text, re.MULTILINE)
+    for pattern in (
+        *([COLOURED] if lab and headed else ()),
+        *(ARROW, TABBED, SPACED),
+        *([WHOLE] if lab else ()),
+        STAMP,
+    ):
         n = 0
         for i, row in enumerate(rows):
             n += pattern.fullmatch(row) is not None

@@ -51,7 +51,8 @@ def _are_rolling(cues, shown):
         if grown:
             n_growing += gap_s < TOUCH_S
         elif carried:
-            n_repeating += len(more) > carried or after.end_s - after.start_s < TOUCH_S
+            another = len(more) > carried or lines != more  # more lines, or a word highlighted
+            n_repeating += another or after.end_s - after.start_s < TOUCH_S
     if not n_repeating and n_growing < 3:  # "No." and then "No way." may be said
         return False
     return n_repeating + n_growing >= SHARE * (len(cues) - 1)
@@ -79,7 +80,7 @@ def _once(cues, shown):
             continue
         gap_s = cue.start_s - last.end_s if last else float("inf")
         carried, grown = _carried(before, lines) if gap_s <= STAYS_S else (0, False)
-        if carried == len(lines) and not grown and gap_s > TOUCH_S:
+        if carried == len(lines) and not grown and lines == before and gap_s > TOUCH_S:
             carried = 0  # said again
         if carried and resolved:
             own = resolved[-1].text.split("\n")[:-1] + [lines[carried - 1][1]]

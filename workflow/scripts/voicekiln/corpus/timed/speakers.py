@@ -5,18 +5,19 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from voicekiln.corpus.timed.stretch import Stretch
+from voicekiln.corpus.timed.stretch import SHARED, Stretch
 from voicekiln.text import unspoken
 
 SHARE = 0.05  # of the stretches, from which labels in small letters are names
 FEW = 0.5  # of the stretches, from which a label that comes once is one
+NAMED = "%d of %d texts name their speaker; the others are taken as the recording's own speaker"
 MARKS = re.compile(r"^\s*(?:>{2,3}|[-–—―])\s*")  # of a turn
 PARTICLES = frozenset("of the von van de der den da di la le del el al bin ibn".split())
 
 
 def spoken(
     stretches: Sequence[Stretch], keep: Collection[str], removed: unspoken.Removed
-) -> tuple[list[Stretch], list[str]]:
+) -> tuple[list[Stretch], list[tuple]]:
     """The stretches with their speakers and with what is said alone; and what the user should know.
 
     Those of which nothing is said are left out.
@@ -35,23 +36,27 @@ def spoken(
             own = speakers.pop() if len(speakers) == 1 else None
             left.append(replace(stretch, text=text, speaker=stretch.speaker or own))
     if shared:
-        notes.append(
-            f"{len(shared)} cues hold words of several speakers, the first in line {shared[0]}; "
-            "they are taken as the recording's own speaker unless you split them"
-        )
+        notes.append((SHARED, len(shared), shared[0]))
     unnamed = sum(stretch.speaker is None for stretch in left)
     if 0 < unnamed < len(left):
-        notes.append(
-            f"{len(left) - unnamed} of {len(left)} texts name their speaker; the others are taken "
-            "as the recording's own speaker"
-        )
+        notes.append((NAMED, len(left) - unnamed, len(left)))
     return left, notes
+
+
+def unlabelled(text: str, keep: Collection[str], removed: unspoken.Removed) -> str:
+    """A text without times, on one line, without the labels before its lines."""
+    lines = [line for line in text.split("\n") if line.strip()]
+    names = _names([[line] for line in lines])
+    others = {*unspoken.KINDS} - ({"labels"} - {*keep})
+    return " ".join(unspoken.strip(line, others, removed, names) for line in lines)
 
 
 def _speaker(line, names):
     """Who a line's label names."""
-    bare = unspoken.strip(line, ["labels"])
-    return unspoken.label(bare, names=names)[1]
+    for bare in (unspoken.without_markup(line), unspoken.strip(line, ["labels"])):
+        if speaker := unspoken.label(bare, names=names)[1]:
+            return speaker
+    return None
 
 
 def _names(lines: Sequence[Sequence[str]]) -> set[str]:
@@ -73,6 +78,9 @@ def _label(line):
     """What stands before a colon and may be a name, in capitals or not."""
     bare = MARKS.sub("", unspoken.strip(line, ["labels"]))
     match = unspoken.LABEL.match(bare)
+    if match is None:
+        match = unspoken.BRACKETED.match(MARKS.sub("", unspoken.without_markup(line)))
+        match = match if match and match[2] else None
     if match is None:
         return None
     name = match[1].strip()

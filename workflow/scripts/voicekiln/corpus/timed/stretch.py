@@ -4,6 +4,10 @@ from dataclasses import dataclass, field
 
 MOST = 1_000_000  # stretches of one file
 MOST_S = 48 * 3600.0  # the longest recording that is read
+SHARED = (
+    "%d cues hold words of several speakers, the first in line %d; they are taken as the "
+    "recording's own speaker unless you split them"
+)
 SHOWN = 60  # characters of a broken line in a message
 SILENCE = frozenset(
     "sil sp spn pau h# # _ - xxx ... <sil> <p:> <p> <eps> <usb> <nib> <s> </s> [sil]".split()
@@ -35,12 +39,12 @@ class Found:
 
     Attributes:
         broken: (line, why) of what cannot be used.
-        notes: what the user should know besides.
+        notes: what the user should know besides: a message and its values, as for a logger.
     """
 
     stretches: list[Stretch] = field(default_factory=list)
     broken: list[tuple[int, str]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    notes: list[tuple] = field(default_factory=list)
 
     def add(self, stretch: Stretch) -> None:
         """Take a stretch, unless it is silence; with impossible times it is broken."""

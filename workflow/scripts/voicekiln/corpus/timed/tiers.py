@@ -84,8 +84,11 @@ def choose(path: Path, tiers: Sequence[Tier], names: Sequence[str], wanted: str 
         )
     if left:
         result.notes.append(
-            f"tiers that are not read: {', '.join(tier.name for tier in left)}; name the one to "
-            "read in textgrid_tier if that is wrong"
+            (
+                "tiers that are not read: %s; name the one to read in textgrid_tier if that is "
+                "wrong",
+                ", ".join(tier.name for tier in left),
+            )
         )
     speakers = _speakers(tiers, chosen)
     for tier, speaker in zip(chosen, speakers, strict=True):
