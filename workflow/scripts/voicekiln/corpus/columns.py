@@ -61,7 +61,7 @@ OTHER_UNIT = re.compile(
 # what no name of a speaker has: a full stop, a comma, four words, or seven letters of a script
 # without spaces
 SENTENCE = re.compile(
-    r"[.!?…。！？።؟।]\W*$|[,;:，、]\s|\S\s+\S+\s+\S+\s+\S|"
+    r"[.!?…。！？።؟।]\W{0,8}$|[,;:，、]\s|\S\s+\S+\s+\S+\s+\S|"
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]{7}"
 )
 LABEL_CHARS = 64
@@ -164,8 +164,8 @@ def by_name(
     for name in unused:
         if OTHER_UNIT.fullmatch(compact(name)) and not ({"start", "end"} & of.keys()):
             raise UserError(
-                f"{where}: the column {name!r} looks like a time that is not in seconds; convert "
-                "it, or set `columns: {start: null}` in the configuration if it is not one"
+                f"{where}: the column {name[:40]!r} looks like a time that is not in seconds; "
+                "convert it, or set `columns: {start: null}` in the configuration if it is not one"
             )
     if of.get("end") and not of.get("start"):
         raise UserError(

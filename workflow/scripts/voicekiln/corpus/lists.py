@@ -257,10 +257,10 @@ def _check_one_reading(rows, reading, names):
             for where, row in rows:
                 first, other = _values(row, found[:1]), _values(row, [column])
                 if None not in (first, other) and _differ(key, first, other):
+                    one, two = names[found[0]][:40], names[column][:40]
                     raise UserError(
-                        f"{where}: {names[found[0]]!r} and {names[column]!r} may each be the {key} "
-                        f"and differ; say which it is in the configuration: `columns: {{{key}: "
-                        f"{names[found[0]]}}}`"
+                        f"{where}: {one!r} and {two!r} may each be the {key} and differ; say which "
+                        f"it is in the configuration: `columns: {{{key}: {one}}}`"
                     )
 
 
@@ -296,9 +296,9 @@ def _stop_at_texts(rows, names, reading, where):
             values = [row[i] for _, row in rows if i < len(row) and row[i]]
             if values and columns.holds_texts(values):
                 raise UserError(
-                    f"{where}: no column is named as the text; {name!r} may be it. Set `columns: "
-                    f"{{text: {name}}}` in the configuration, or `columns: {{text: null}}` if the "
-                    "list has no texts"
+                    f"{where}: no column is named as the text; {name[:40]!r} may be it. Set "
+                    f"`columns: {{text: {name[:40]}}}` in the configuration, or `columns: {{text: "
+                    "null}` if the list has no texts"
                 )
 
 
@@ -351,6 +351,8 @@ def _chosen(path, choice, names) -> dict[str, Column | None]:
     columns_by_name = {columns.compact(name): column for name, column in names}
     found: dict[str, Column | None] = {}
     for key, column in choice.columns.items():
+        if column is None and key == "file":
+            raise UserError(f"{path}: columns.file is null, and a list has to name its recordings")
         if column is None:
             found[key] = None
         elif isinstance(column, int):
@@ -442,6 +444,7 @@ def _summary(path, entries, reading, names, separator):
             continue
         column = reading.of[key][0]
         name = names.get(column) or (f"column {column + 1}" if isinstance(column, int) else column)
+        name = name[:40]
         found.append(key if columns.compact(name) == key else f"{key} ({name})")
     lines = f"{len(entries):,}".replace(",", " ") + (" line" if len(entries) == 1 else " lines")
     apart = f" separated by {SEPARATORS[separator]}" if separator else ""
