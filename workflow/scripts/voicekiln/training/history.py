@@ -1,12 +1,13 @@
-"""The validations of a run: which is the best, whether to stop, and what they say, in words."""
+"""The validations of a run: which is the best, whether to stop, and what they give warning of."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 TOTAL = "loss"  # the sum of the parts
-WITHOUT_BEST = 3  # validations without a better one from which something is said
-RISES = 2  # in a row, from which overtraining is said
-RISE_SHARE = 1e-3  # a single rise below it is not worth saying
+WITHOUT_BEST = 3  # validations without a better one that make a plateau
+GAIN_SHARE = 1e-3  # a smaller gain over the best is no progress
+RISES = 2  # in a row that make overfitting, if the training loss falls
+RISE_SHARE = 0.02  # a single rise below it is noise
 
 
 @dataclass
@@ -87,42 +88,79 @@ class History:
         )
 
     def concern(self, trained: Callable[[], Sequence[tuple[int, float]]]) -> str | None:
-        """What the last validation gives cause to say, or None.
+        """Warning that the last validation gives cause for; a state is reported once.
 
         Args:
-            trained: gives (update, training loss) as logged; asked only after a rise.
+            trained: gives (update, training loss) as logged; called only after two rises.
         """
-        values = [value for _, value in self.values]
-        if len(values) < 2 or values[-1] <= values[-2]:
+        values = self.values
+        if len(values) < 2:
             return None
-        said = f"{self.what} rose by {values[-1] - values[-2]:+.4g}"
+        now, before = _state(values, trained), _state(values[:-1], trained)
+        if now is not None:
+            return _words(self.what, *now) if before is None or before[:2] != now[:2] else None
+        last, previous = values[-1][1], values[-2][1]
+        if last <= previous * (1 + RISE_SHARE):
+            return None
         best = self.best
-        rises = 0
-        while rises + 1 < len(values) and values[-1 - rises] > values[-2 - rises]:
-            rises += 1
-        fell = self._fall(trained(), best["update"])
-        if rises >= RISES and fell is not None:
-            before, now = fell
-            return (
-                f"{said}, the {rises}. time in a row, while the training loss fell from "
-                f"{before:.4g} to {now:.4g} since update {best['update']}: the model learns the "
-                "training clips by heart. The best checkpoint is kept; stop here, or train on more "
-                "data, with a lower rate or more weight decay"
-            )
-        if self.without_best >= WITHOUT_BEST:
-            return (
-                f"{said}; no better one in {self.without_best} validations: the peak may have been "
-                f"reached at update {best['update']} ({best[self.by]:.5f}), whose checkpoint is "
-                "kept"
-            )
-        return said if values[-1] > values[-2] * (1 + RISE_SHARE) else None
+        kept = f"; the best, {best[self.by]:.5f} at update {best['update']}, is kept"
+        return f"{self.what} rose by {last - previous:+.4g}{kept}"
 
-    def _fall(self, trained, since):
-        """Mean training losses around `since` and of the end, where they fell."""
-        after = [loss for update, loss in trained if update > since]
-        before = [loss for update, loss in trained if update <= since]
-        n = min(len(after), len(before), 20)
-        if n == 0:
-            return None
-        early, late = sum(before[-n:]) / n, sum(after[-n:]) / n
-        return (early, late) if late < early else None
+
+# state of the validations, the update since which it lasts, and figures for its message
+State = tuple[str, int, tuple[float, ...]]
+
+
+def _state(
+    values: Sequence[tuple[int, float]], trained: Callable[[], Sequence[tuple[int, float]]]
+) -> State | None:
+    """`overfitting` or `plateau`; None while the validations get better."""
+    rises = 0
+    while rises + 1 < len(values) and values[-1 - rises][1] > values[-2 - rises][1]:
+        rises += 1
+    if rises >= RISES:
+        since, lowest = values[-1 - rises]
+        until = values[-1][0]
+        if fell := _fall([row for row in trained() if row[0] <= until], since):
+            return "overfitting", since, (lowest, values[-1][1], *fell)
+    (since, best), count = values[0], 0
+    for update, value in values[1:]:
+        if value < best * (1 - GAIN_SHARE):
+            since, best, count = update, value, 0
+        else:
+            count += 1
+    return ("plateau", since, (best,)) if count >= WITHOUT_BEST else None
+
+
+def _fall(trained: Sequence[tuple[int, float]], since: int) -> tuple[float, float] | None:
+    """Mean training losses up to `since` and at the end, if they fell."""
+    after = [loss for update, loss in trained if update > since]
+    before = [loss for update, loss in trained if update <= since]
+    n = min(len(after), len(before), 20)
+    if n == 0:
+        return None
+    early, late = sum(before[-n:]) / n, sum(after[-n:]) / n
+    return (early, late) if late < early else None
+
+
+def _words(what: str, name: str, since: int, figures: tuple[float, ...]) -> str:
+    """The warning for a state, with what to do."""
+    if name == "overfitting":
+        lowest, last, early, late = figures
+        return (
+            f"overfitting: the {what} rose from {lowest:.4g} at update {since} to {last:.4g} while "
+            f"the training loss fell from {early:.4g} to {late:.4g}; the best checkpoint is kept: "
+            "stop here, or train on more data, with a lower train.learning_rate or more "
+            "train.weight_decay"
+        )
+    if since == 0:
+        return (
+            f"no improvement since update 0, the base: no {what} is below its {figures[0]:.5f} "
+            f"after {WITHOUT_BEST} validations: lower train.learning_rate, and check that texts and "
+            "audio match"
+        )
+    return (
+        f"no improvement since update {since}: no {what} is below {figures[0]:.5f} after "
+        f"{WITHOUT_BEST} validations, which may be the peak; its checkpoint is kept: stop here, or "
+        f"set train.patience: {WITHOUT_BEST} to end such a run by itself"
+    )

@@ -182,7 +182,7 @@ class Training:
         Raises:
             UserError: a loss is not finite, features cannot be read, the disk is full, ...
         """
-        self.watch.open(self.update, self.settings.workers)
+        self.watch.open(self.update, self.settings)
         try:
             self.go_on()
             self.keeper.wait()

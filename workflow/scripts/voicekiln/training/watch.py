@@ -17,6 +17,7 @@ from torch.utils.tensorboard import SummaryWriter
 from voicekiln.errors import UserError
 from voicekiln.training.batches import Batches, Position
 from voicekiln.training.epochs import Epochs
+from voicekiln.training.settings import TrainSettings
 from voicekiln.training.signs import Signs, host_mb
 from voicekiln.training.status import Metrics
 
@@ -80,12 +81,13 @@ class Watch:
         self._unseen: list[Done] = []
         self._since_s = time.monotonic()
 
-    def open(self, update: int, workers: int) -> None:
-        """Curves go on after `update`; what a killed process drew beyond it is hidden."""
+    def open(self, update: int, settings: TrainSettings) -> None:
+        """Curves continue after `update`; what a killed process drew beyond it is hidden."""
         if self._accelerator.is_main_process:
             self._writer = SummaryWriter(self._curves, purge_step=update + 1)
-            self._signs = Signs(workers, [loss for _, loss in self.trained()])
-            self.epochs = Epochs.of(self.metrics.read())
+            rows = [row for row in self.metrics.read() if row["kind"] == "train"]
+            self._signs = Signs(settings.workers, settings.warmup_updates, rows)
+            self.epochs = Epochs.of(rows)
 
     def close(self) -> None:
         """Writes the curves out."""
