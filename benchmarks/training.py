@@ -63,7 +63,7 @@ def setting(size: str, folder: Path, epochs: int, precision: str, threads: int):
         precision=precision,
         ema_every=10,
         ema_follow_updates=100,
-        save_every=10**9,
+        save_every=None,
         validate_every=10**9,
         log_every=10,
         workers=1,

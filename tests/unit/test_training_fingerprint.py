@@ -56,6 +56,8 @@ def test_no_state_begins_and_the_same_run_goes_on():
         {"pin_memory": False},
         {"deterministic": True},
         {"stop_after_minutes": 5.0},
+        {"save_every": None},
+        {"save_last_every": 2},
         {"patience": 3},
         {"samples": 3},
         {"gradient_checkpointing": True},
@@ -93,6 +95,7 @@ def test_these_settings_go_on(change):
         {"ema_every": 3},
         {"ema_follow_updates": 1},
         {"ema_power": 0.75},
+        {"loss_weights": {"flow": 2.0}},
     ],
 )
 def test_these_settings_are_another_run(change):
@@ -130,7 +133,7 @@ def test_every_setting_is_in_one_of_the_tests_above():
     free = {"epochs", "save_every", "validate_every", "keep", "log_every", "workers"}
     free |= {"patience", "samples", "stop_after_minutes", "learning_rate", "accumulate"}
     free |= {"gradient_checkpointing", "update_frames", "prefetch", "pin_memory"}
-    free |= {"deterministic", "compile"}
+    free |= {"deterministic", "compile", "save_last_every"}
     assert prints.FREE == free | {"on_code_change", "on_rate_change"}
 
 

@@ -70,7 +70,7 @@ def test_overfitting_is_named_once():
     ],
 )
 def test_a_plateau_is_reported_once(losses, at, since):
-    """S4-30, S4-45, S4-49: no new best for several validations, whether the last one rose or not."""
+    """S4-30, S4-45, S4-49: no new best for several validations, risen or not."""
     found = warnings(*losses)
     plateaus = {update: said for update, said in found.items() if "no improvement" in said}
     assert list(plateaus) == [at]

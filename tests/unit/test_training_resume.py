@@ -480,6 +480,54 @@ def test_intervals_may_be_told_in_epochs(uninterrupted, tmp_path):
     assert saved == {4, 8, 12}, "every new best too"
 
 
+def updates_saved(settings):
+    return {state.update_of(p) for p in state.found(settings.directory / "checkpoints")}
+
+
+def test_saving_at_intervals_can_be_switched_off(uninterrupted, tmp_path):
+    """S2-14: the new bests and the end remain."""
+    settings = tiny_run(tmp_path, **RUN, save_every=None, validate_every=8)
+    assert in_child(settings) == EXIT_FINISHED
+    same(final(settings), final(uninterrupted))
+    assert updates_saved(settings) == {8, 12}
+
+
+def test_states_for_resuming_only_are_saved_more_often(uninterrupted, tmp_path):
+    """S0-17: every 6 updates a checkpoint that stays, every 2 one that the next replaces."""
+    settings = tiny_run(tmp_path, **RUN, save_every=6, save_last_every=2, validate_every=100)
+    assert in_child(settings, at_call(Ema, "update", 11)) < 0
+    # the one of update 10 may not have been written to its end
+    assert updates_saved(settings) in ({6, 8}, {6, 10}, {6, 8, 10})
+    assert in_child(settings) == EXIT_FINISHED
+    same(final(settings), final(uninterrupted))
+    assert updates_saved(settings) == {6, 12}
+
+
+def test_a_plateau_lowers_the_learning_rate_and_logs_it(tmp_path, caplog):
+    """S3-12: after two validations without progress, down to the floor."""
+    run = RUN | {"schedule": "plateau", "plateau_patience": 0, "rate_factor": 0.1}
+    run |= {"validate_every": 2, "learning_rate": 1e-6, "min_learning_rate": None}
+    settings = tiny_run(tmp_path, **run, warmup_updates=0)
+    assert settings.train.min_learning_rate == 1e-7
+    assert in_child(settings) == EXIT_FINISHED
+    assert metrics(settings, "learning_rate", "before") == {4: 1e-6}
+    assert metrics(settings, "learning_rate", "now") == {4: pytest.approx(1e-7)}
+    rates = metrics(settings, "train", "lr")
+    assert [rates[update] for update in (2, 4, 6, 12)] == pytest.approx([1e-6, 1e-6, 1e-7, 1e-7])
+
+
+def test_loss_weights_scale_gradients_and_losses(uninterrupted, tmp_path):
+    """S4-41: of a single part, a weight is a scale; Adam does not see it, the loss does."""
+    weighted = tiny_run(tmp_path / "a", **RUN, loss_weights={"flow": 2.0}, max_grad_norm=0)
+    plain = tiny_run(tmp_path / "b", **RUN, max_grad_norm=0, loss_weights={"flow": 1.0})
+    assert plain.train.loss_weights == {}
+    for settings in (weighted, plain):
+        assert in_child(settings) == EXIT_FINISHED
+    for kind, name in (("train", "loss"), ("train", "grad_norm"), ("validation", "loss")):
+        twice = {n: 2 * value for n, value in metrics(plain, kind, name).items()}
+        assert metrics(weighted, kind, name) == pytest.approx(twice, rel=1e-3)
+
+
 def test_dropout_of_the_configuration_replaces_the_architectures(tmp_path):
     ours = tiny_run(tmp_path / "a", **RUN, dropout=0.0)
     theirs = tiny_run(tmp_path / "b", **RUN, model={"dropout": 0.0})

@@ -138,7 +138,9 @@ def test_updates_that_get_slow_are_reported():
     assert 41 < n <= 60 and "times as long as they did" in said and "1.00 s then" in said
     long = [row(seconds=21.0, frames=63_000)] * 60
     assert series(fast + long) == [], "twice the work"
-    assert series([row(seconds=0.1)] * 40 + [row(seconds=0.5)] * 40) == [], "short lines say nothing"
+    assert series([row(seconds=0.1)] * 40 + [row(seconds=0.5)] * 40) == [], (
+        "short lines say nothing"
+    )
 
 
 def test_the_memory_of_this_process_is_known():

@@ -7,15 +7,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 from voicekiln.errors import UserError
-from voicekiln.training import progress, state
+from voicekiln.training import keeper, progress, state
 from voicekiln.training.history import History
 from voicekiln.training.keeper import Keeper, snapshot
 from voicekiln.training.status import Metrics
 
 
-def save(folder, update, loss=1.0):
+def save(folder, update, loss=1.0, **more):
     tensors = {"model": {"w": torch.full((3,), float(update))}, "ema_updates": update}
-    meta = {"update": update, "epoch": 1, "validation_loss": loss, "fingerprint": "f"}
+    meta = {"update": update, "epoch": 1, "validation_loss": loss, "fingerprint": "f"} | more
     return state.save(folder, {"w": torch.full((3,), float(update))}, tensors, meta)
 
 
@@ -48,6 +48,60 @@ def test_best_and_last_stay_whatever_keep_says(tmp_path, keep, left):
     state.prune(tmp_path, keep)
     assert [state.update_of(p) for p in state.found(tmp_path)] == left
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize(("keep", "left"), [(-1, [6, 5, 3, 1]), (0, [6, 3]), (1, [6, 5, 3])])
+def test_states_for_resuming_only_do_not_count(tmp_path, keep, left):
+    """S0-17: update 2, 4 and 6 are passed by the next; 6 is the newest."""
+    for update in range(1, 7):
+        save(tmp_path, update, passing=update % 2 == 0)
+    state.point(tmp_path, "best", tmp_path / "checkpoint_3")
+    state.point(tmp_path, "last", tmp_path / "checkpoint_6")
+    state.prune(tmp_path, keep)
+    assert [state.update_of(p) for p in state.found(tmp_path)] == left
+
+
+def free_disk(monkeypatch, n_bytes):
+    monkeypatch.setattr(keeper.shutil, "disk_usage", lambda _: SimpleNamespace(free=n_bytes))
+
+
+def take(kept, update, n=250):
+    meta = {"update": update, "epoch": 0, "validation_loss": None, "fingerprint": "f"}
+    kept.take({"w": torch.zeros(n)}, {"model": {"w": torch.zeros(n)}}, meta, History())
+
+
+def test_a_disk_that_fills_up_is_reported_once_before_it_is_full(tmp_path, monkeypatch):
+    """S2-29: a checkpoint of 2000 bytes."""
+    kept, said = Keeper(tmp_path, -1, None), []
+    for update, free in enumerate([9000, 4001, 3999, 3000, 9000, 3000], 1):
+        free_disk(monkeypatch, free)
+        take(kept, update)
+        said.append(bool(kept.low_disk()))
+    assert said == [False, False, True, False, False, True]
+    kept.wait()
+
+
+def test_without_room_for_a_checkpoint_none_is_begun_and_the_last_one_stays(tmp_path, monkeypatch):
+    kept = Keeper(tmp_path, -1, None)
+    take(kept, 1)
+    kept.wait()
+    free_disk(monkeypatch, 1999)
+    take(kept, 2)
+    with pytest.raises(UserError, match="update 2 needs 0.00 GB.*newest checkpoint is that of upd"):
+        kept.wait()
+    assert [path.name for path, _ in state.good(kept.folder)] == ["checkpoint_1"]
+    assert not list(kept.folder.glob(".*"))
+
+
+def test_what_is_logged_beside_training_goes_back_with_the_validations(tmp_path):
+    metrics = Metrics(tmp_path / "metrics.jsonl")
+    for update in (4, 8):
+        metrics.write("train", update=update)
+        metrics.write("validation", update=update)
+        metrics.write("learning_rate", update=update, before=2.0, now=1.0)
+    metrics.cut_back(8, 4)
+    kinds = [(row["kind"], row["update"]) for row in metrics.read()]
+    assert kinds == [*[(k, 4) for k in ("train", "validation", "learning_rate")], ("train", 8)]
 
 
 def test_a_pointer_carries_hash_and_loss(tmp_path):

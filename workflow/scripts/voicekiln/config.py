@@ -139,7 +139,7 @@ def _cross_checks(config: Mapping[str, Any]) -> Iterator[str]:
                         "is null; set it to uroman or epitran"
                     )
         train = run["train"]
-        if train["min_learning_rate"] > train["learning_rate"]:
+        if (train["min_learning_rate"] or 0.0) > train["learning_rate"]:
             yield f"runs.{name}.train: min_learning_rate must not be above learning_rate"
         if train["schedule"] == "multi_step" and not train["milestones"]:
             yield f"runs.{name}.train: the schedule multi_step needs milestones"
@@ -154,6 +154,12 @@ def _cross_checks(config: Mapping[str, Any]) -> Iterator[str]:
                 f"runs.{name}.train.best_by: {train['best_by']} is no part of the loss of "
                 f"{run['family']}; there are {', '.join(parts)}"
             )
+        for part in train["loss_weights"]:
+            if part not in parts[1:]:
+                yield (
+                    f"runs.{name}.train.loss_weights: {part} is no part of the loss of "
+                    f"{run['family']}; there are {', '.join(parts[1:])}"
+                )
         base = run["base"]
         whole = {"checkpoint", "vocab", "model"}
         if set(base) not in ({"run"}, whole):

@@ -71,7 +71,8 @@ def describe(training: "Training", family: ModuleType) -> None:
     warn(long_warmup(s.warmup_updates, training.updates))
     said, warning = disk(
         checkpoint_bytes(training),
-        most_checkpoints(training.updates, s.save_every, s.validate_every, s.keep),
+        most_checkpoints(training.updates, s.save_every, s.validate_every, s.keep)
+        + bool(s.save_last_every),
         bytes_of(training.keeper.folder),
         shutil.disk_usage(training.directory).free,
     )
@@ -220,11 +221,12 @@ def checkpoint_bytes(training: "Training") -> int:
     return sum(t.numel() * t.element_size() for t in tensors) + remembered
 
 
-def most_checkpoints(updates: int, save_every: int, validate_every: int, keep: int) -> int:
+def most_checkpoints(updates: int, save_every: int | None, validate_every: int, keep: int) -> int:
     """The most checkpoints that lie on the disk at one time, the one being written included.
 
     Saved are every `save_every` updates, each new best, and the last.
     """
+    save_every = save_every or updates
     both = math.lcm(save_every, validate_every)
     saved = updates // save_every + updates // validate_every - updates // both
     saved += bool(updates % save_every and updates % validate_every)

@@ -38,6 +38,7 @@ RATE_FACTOR = 5.0
 FREE = {
     "epochs",
     "save_every",
+    "save_last_every",
     "validate_every",
     "patience",
     "samples",
@@ -71,6 +72,7 @@ ONLY_WITH = {
 }
 NEUTRAL = {
     "best_by": "loss",
+    "loss_weights": {},
     "optimizer": "adamw",
     "decay": "all",
     "freeze": (),

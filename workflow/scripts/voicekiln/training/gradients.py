@@ -14,7 +14,9 @@ from accelerate.utils import send_to_device
 from voicekiln.training.batches import number
 from voicekiln.training.feed import Feed, Work
 from voicekiln.training.memory import OutOfMemory, Parts, out_of_memory_is
+from voicekiln.training.objective import weighted
 from voicekiln.training.processes import add_gradients, add_up, agree, highest
+from voicekiln.training.settings import TrainSettings
 from voicekiln.training.stop import Stop
 
 DONE, TOO_MUCH, STOPPED = 0, 1, 2  # how a process came through; the highest one counts
@@ -28,7 +30,7 @@ class Gradients:
         model: on its device.
         feed: makes batches anew.
         parts: what fits.
-        seed: of the run.
+        settings: section `train`.
         accelerator: of `accelerator_for`.
         stop: asked between two batches.
     """
@@ -39,12 +41,12 @@ class Gradients:
         model: torch.nn.Module,
         feed: Feed,
         parts: Parts,
-        seed: int,
+        settings: TrainSettings,
         accelerator: Accelerator,
         stop: Stop,
     ):
         self._family, self._model, self._feed = family, model, feed
-        self._parts, self._seed = parts, seed
+        self._parts, self._settings = parts, settings
         self._accelerator, self._stop = accelerator, stop
         self._trained = [p for p in model.parameters() if p.requires_grad]
 
@@ -90,11 +92,12 @@ class Gradients:
                 return None
             # For dropout. By number and not by process, so that processes may come and go.
             nth = i * n_processes + self._accelerator.process_index
-            torch.manual_seed(number(self._seed, update, nth))
+            torch.manual_seed(number(self._settings.seed, update, nth))
             with out_of_memory_is(OutOfMemory(work.request)):
                 batch = send_to_device(work.batch, self._accelerator.device, non_blocking=True)
                 parts = self.loss(batch, totals)
-                self._accelerator.backward(sum(parts.values()) * work.weight)
+                total = weighted(parts, self._settings.loss_weights)
+                self._accelerator.backward(total * work.weight)
                 for name, part in parts.items():
                     losses[name] = losses.get(name, 0) + work.weight * part.detach()
         return losses

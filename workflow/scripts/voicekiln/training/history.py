@@ -156,8 +156,8 @@ def _words(what: str, name: str, since: int, figures: tuple[float, ...]) -> str:
     if since == 0:
         return (
             f"no improvement since update 0, the base: no {what} is below its {figures[0]:.5f} "
-            f"after {WITHOUT_BEST} validations: lower train.learning_rate, and check that texts and "
-            "audio match"
+            f"after {WITHOUT_BEST} validations: lower train.learning_rate, and check that texts "
+            "and audio match"
         )
     return (
         f"no improvement since update {since}: no {what} is below {figures[0]:.5f} after "

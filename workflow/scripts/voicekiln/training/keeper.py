@@ -1,6 +1,7 @@
 """Checkpoints beside the training: it stands still only while a copy of the state is taken."""
 
 import logging
+import shutil
 import time
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -33,6 +34,7 @@ class Keeper:
         self._pool = ThreadPoolExecutor(1, "checkpoint")
         self._writing: Future | None = None
         self._copy: tuple[dict, dict] | None = None  # written over when it is on disk
+        self._was_low = False
 
     def take(self, ema: dict, tensors: dict, meta: dict[str, Any], history: History) -> None:
         """Copies a state; it is written beside the caller, as `state.save` does.
@@ -49,6 +51,21 @@ class Keeper:
             self._copy = snapshot((ema, tensors), self._copy)
         so_far = History(list(history.rows), history.by)
         self._writing = self._pool.submit(self.write, *self._copy, meta, so_far)
+
+    def low_disk(self) -> str | None:
+        """A warning when the disk has room for less than two more checkpoints; once, until it has.
+
+        Asked after `take`.
+        """
+        free, one = shutil.disk_usage(self.folder.parent).free, n_bytes(self._copy)
+        was_low, self._was_low = self._was_low, free < 2 * one
+        if was_low or not self._was_low:
+            return None
+        return (
+            f"{free / 1e9:.2f} GB are free on the disk of {self.folder}, and a checkpoint takes "
+            f"{one / 1e9:.2f} GB: make room or lower train.keep; without room training stops "
+            "before it writes, and its last checkpoint stays"
+        )
 
     def check(self) -> None:
         """Raises what went wrong in a writing that has ended, or a lost lease; does not wait."""
@@ -77,13 +94,7 @@ class Keeper:
         """Writes a checkpoint, points to best and last, removes what is too many."""
         began = time.monotonic()
         self.require_lease()
-        try:
-            checkpoint = states.save(self.folder, ema, tensors, meta)
-        except UserError:
-            # the oldest would go after it anyway
-            if self.keep < 1 or not states.prune(self.folder, self.keep - 1):
-                raise
-            checkpoint = states.save(self.folder, ema, tensors, meta)
+        checkpoint = self._save(ema, tensors, meta)
         self.require_lease()
         self.point(checkpoint, history)
         states.prune(self.folder, self.keep)
@@ -92,6 +103,31 @@ class Keeper:
         if best and best["update"] == update:
             losses = ", ".join(f"{k} {v:.5f}" for k, v in best.items() if k != "update")
             log.info("best so far: update %d, %s, %s", update, losses, checkpoint)
+
+    def _save(self, ema, tensors, meta):
+        try:
+            self._require_room(n_bytes((ema, tensors)), meta["update"])
+            return states.save(self.folder, ema, tensors, meta)
+        except UserError:
+            # the oldest would go after it anyway
+            if self.keep < 1 or not states.prune(self.folder, self.keep - 1):
+                raise
+        self._require_room(n_bytes((ema, tensors)), meta["update"])
+        return states.save(self.folder, ema, tensors, meta)
+
+    def _require_room(self, needed: int, update: int) -> None:
+        """Stops before a write that would fill the disk, which others write to as well."""
+        free = shutil.disk_usage(self.folder.parent).free
+        if free < needed:
+            last = states.pointed(self.folder, "last")
+            kept = (
+                f"the newest checkpoint is that of update {last['update']}" if last else "no other"
+            )
+            raise UserError(
+                f"{self.folder}: the checkpoint of update {update} needs {needed / 1e9:.2f} GB and "
+                f"{free / 1e9:.2f} GB are free on the disk; {kept}. Make room or lower train.keep, "
+                "then run again"
+            )
 
     def point(self, checkpoint: Path, history: History) -> None:
         """Lets last.json and best.json name the right checkpoints."""
@@ -127,6 +163,15 @@ def snapshot(value: Any, room: Any = None) -> Any:
         rooms = room if same else [None] * len(value)
         return type(value)(snapshot(*pair) for pair in zip(value, rooms, strict=True))
     return value
+
+
+def n_bytes(value: Any) -> int:
+    """Bytes of the tensors in nested dicts and lists."""
+    if isinstance(value, torch.Tensor):
+        return value.numel() * value.element_size()
+    if isinstance(value, dict):
+        return sum(map(n_bytes, value.values()))
+    return sum(map(n_bytes, value)) if isinstance(value, list | tuple) else 0
 
 
 def _room_for(tensor):

@@ -28,6 +28,7 @@ from voicekiln.training.history import TOTAL, History
 from voicekiln.training.keeper import Keeper
 from voicekiln.training.lease import Lease
 from voicekiln.training.memory import Parts, no_help, out_of_memory_is
+from voicekiln.training.objective import weighted
 from voicekiln.training.processes import first_known, sum_over
 from voicekiln.training.progress import Progress
 from voicekiln.training.samples import Samples
@@ -101,13 +102,13 @@ class Training:
         self.optimizer = accelerator.prepare(optimizers.build(model, s, accelerator.device.type))
         self.frozen = optimizers.FrozenRows(model, base_rows)
         self.ema = Ema(model, s.ema_decay, s.ema_every, s.ema_follow_updates, s.ema_power)
-        self.schedule = self.scheduled()
+        self.schedule = Schedule.of(s, self.updates, batches.updates_per_epoch)
 
         self.position = Position(0, 0)
         self.history = History(by=s.best_by)
         self.parts = Parts(lambda i: train_clips.rows[i].n_frames)
         self.feed = Feed(batches, train_clips, self.parts, s, accelerator)
-        self.gradients = Gradients(family, model, self.feed, self.parts, s.seed, accelerator, stop)
+        self.gradients = Gradients(family, model, self.feed, self.parts, s, accelerator, stop)
         self.validation = Validation(family, model, self.ema, val_clips, s, accelerator, stop)
         self.samples = Samples(
             family, model, self.ema, val_clips, vocab, vocoder, s.samples, accelerator, stop
@@ -144,23 +145,6 @@ class Training:
         if self.finished:
             return "the last epoch is done"
         return self.history.over(self.settings.patience)
-
-    def scheduled(self) -> Schedule:
-        """The course of the learning rate."""
-        s, per_epoch = self.settings, self.batches.updates_per_epoch
-        default = max(1, self.updates // 4) if s.schedule == "cosine_restarts" else per_epoch
-        return Schedule(
-            s.schedule,
-            s.learning_rate,
-            s.min_learning_rate,
-            s.warmup_updates,
-            self.updates,
-            s.period or default,
-            s.period_growth,
-            s.rate_factor,
-            s.milestones,
-            s.plateau_patience,
-        )
 
     def rate_after(self, update: int) -> float:
         """Learning rate of the update that follows `update` finished ones."""
@@ -212,8 +196,11 @@ class Training:
                 self.watch.skip_time()
                 progress.pause()
             self.keeper.check()
-            if self.save_due():
+            if self.save_due(self.settings.save_every):
                 self.save()
+                progress.pause()
+            elif self.save_due(self.settings.save_last_every):
+                self.save(passing=True)
                 progress.pause()
             if self.over or self.to_stop():
                 break
@@ -275,13 +262,16 @@ class Training:
         parts = self.validation.losses(self.update)
         if parts is None:
             return None
-        loss = sum(parts.values())
+        loss = weighted(parts, self.settings.loss_weights)
         row = {"update": self.update, "epoch": self.position.epoch, "loss": loss}
         row["seconds"] = round(time.monotonic() - began, 3)
         self.watch.write("validation", row, parts)
         if not math.isfinite(loss):
             raise UserError(f"validation loss at update {self.update} is {loss}")
+        rate = self.rate_after(self.update)
         self.history.rows.append((self.update, {TOTAL: loss} | parts))
+        if self.schedule.kind == "plateau" and (now := self.rate_after(self.update)) < rate:
+            self.watch.lowered(self.update, rate, now)
         best = self.history.best
         improved = best is not None and best["update"] == self.update
         log.info(
@@ -297,13 +287,16 @@ class Training:
         self.watch.skip_time()
         return improved
 
-    def save_due(self) -> bool:
-        """Whether this state is to be saved and was not."""
-        due = self.finished or self.update % self.settings.save_every == 0
+    def save_due(self, every: int | None) -> bool:
+        """Whether this state is to be saved and was not; without an interval only the last one."""
+        due = self.finished or (every is not None and self.update % every == 0)
         return due and self.update > 0 and self.saved != (self.update, self.history.last)
 
-    def save(self) -> None:
+    def save(self, passing: bool = False) -> None:
         """Takes a copy of this state, which becomes a checkpoint beside the training.
+
+        Args:
+            passing: whether the next checkpoint replaces it.
 
         Raises:
             UserError: not finite, no longer ours to write; the one before could not be written.
@@ -326,11 +319,14 @@ class Training:
                 "validations": list(self.history.rows),
                 "fits": [self.parts.fits, self.validation.parts.fits],
                 "fingerprint": self.identity,
+                "passing": passing,
                 "torch": torch.__version__,
             }
             began = time.monotonic()
             self.keeper.take(self.ema.state(), tensors, meta, self.history)
             self.watch.saved(time.monotonic() - began)
+            if low := self.keeper.low_disk():
+                self.watch.concern(self.update, low)
             self.report("running", "training")
         self.accelerator.wait_for_everyone()
 

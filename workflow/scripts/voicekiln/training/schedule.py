@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from voicekiln.errors import UserError
+from voicekiln.training.settings import TrainSettings
 
 BETTER = 1e-4  # share by which a loss has to be lower to count, as in torch's ReduceLROnPlateau
 
@@ -37,6 +38,28 @@ class Schedule:
     factor: float
     milestones: tuple[int, ...]
     patience: int  # validations
+
+    @classmethod
+    def of(cls, s: TrainSettings, updates: int, per_epoch: int) -> "Schedule":
+        """The schedule that the settings describe.
+
+        Args:
+            updates: of the whole run.
+            per_epoch: updates of an epoch.
+        """
+        default = max(1, updates // 4) if s.schedule == "cosine_restarts" else per_epoch
+        return cls(
+            s.schedule,
+            s.learning_rate,
+            s.min_learning_rate,
+            s.warmup_updates,
+            updates,
+            s.period or default,
+            s.period_growth,
+            s.rate_factor,
+            s.milestones,
+            s.plateau_patience,
+        )
 
     def rate(self, update: int, losses: Sequence[float] = ()) -> float:
         """The rate of the update that follows `update` finished ones.

@@ -8,6 +8,9 @@ from typing import Any
 from voicekiln.errors import UserError
 
 AUTO = "auto"
+PLATEAU_FLOOR = (
+    1e-7  # below it an update changes nothing; other schedules end at 0, as f5_tts's does
+)
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,7 @@ class TrainSettings:
     learning_rate: float  # the highest one
     warmup_updates: int
     schedule: str  # after the warm-up, see `schedule.Schedule`
-    min_learning_rate: float  # no rate after the warm-up is lower
+    min_learning_rate: float  # no learning rate after the warm-up is lower
     period: int | None  # updates, of the schedules that have one; None: by the schedule
     period_growth: int  # of cosine_restarts: each period is so many times the one before
     milestones: tuple[int, ...]  # updates, of multi_step
@@ -46,8 +49,10 @@ class TrainSettings:
     dropout: float | None  # of the model's dropout layers; None: the architecture's
     deterministic: bool  # on a GPU only what torch can repeat to the last bit
     seed: int
-    save_every: int | str  # updates, or `2 epochs`, see `in_updates`
+    save_every: int | str | None  # updates, or `2 epochs`, see `in_updates`; None: no interval
+    save_last_every: int | str | None  # likewise, of states that the next one replaces
     validate_every: int | str  # likewise
+    loss_weights: dict[str, float]  # of the family's parts; those that are not 1
     best_by: str  # `loss`, or a part of the family's
     samples: int  # spoken at each validation, for TensorBoard
     patience: int  # validations without a better one that end the training; 0: none
@@ -93,11 +98,11 @@ class RunSettings:
     vocoder: Path | None
 
 
-def in_updates(interval: int | str, per_epoch: int) -> int:
+def in_updates(interval: int | str | None, per_epoch: int) -> int | None:
     """An interval in updates.
 
     Args:
-        interval: updates, or a text such as `1 epoch`, `2 epochs`.
+        interval: updates, or a text such as `1 epoch`, `2 epochs`; None stays None.
         per_epoch: updates in an epoch.
     """
     return int(interval.split()[0]) * per_epoch if isinstance(interval, str) else interval
@@ -114,6 +119,11 @@ def from_json(content: dict[str, Any]) -> RunSettings:
     if wrong := sorted(known ^ set(train)):
         raise UserError(f"train: expected exactly the keys {sorted(known)}; these differ: {wrong}")
     train |= {name: tuple(train[name]) for name in ("betas", "milestones", "freeze")}
+    if train["min_learning_rate"] is None:
+        floor = min(PLATEAU_FLOOR, train["learning_rate"])
+        train["min_learning_rate"] = floor if train["schedule"] == "plateau" else 0.0
+    # a weight of 1 is no weight: saying so makes no other run
+    train["loss_weights"] = {k: v for k, v in train["loss_weights"].items() if v != 1}
     return RunSettings(
         family=content["family"],
         checkpoint=Path(content["base"]["checkpoint"]),

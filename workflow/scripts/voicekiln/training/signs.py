@@ -114,9 +114,9 @@ class Signs:
         if -rise + 2 * error >= FLAT_SHARE:
             return None
         return (
-            f"the training loss hardly falls: {first:.4g} in the first third of the log lines after "
-            f"the warm-up, {last:.4g} in the last third: if the validation loss does not fall "
-            "either, raise train.learning_rate or check that texts and audio match"
+            f"the training loss hardly falls: {first:.4g} in the first third of the log lines "
+            f"after the warm-up, {last:.4g} in the last third: if the validation loss does not "
+            "fall either, raise train.learning_rate or check that texts and audio match"
         )
 
     def _noisy(self):
@@ -184,9 +184,9 @@ class Signs:
         if not n:
             return None
         return (
-            f"the GPU memory in use grew from {values[-n]:.0f} to {values[-1]:.0f} MB over the last "
-            f"{n} log lines and did not fall: check for other programs on the GPU (nvidia-smi); if "
-            "there are none, stop and start again, training continues from its checkpoint"
+            f"the GPU memory in use grew from {values[-n]:.0f} to {values[-1]:.0f} MB over the "
+            f"last {n} log lines and did not fall: check for other programs on the GPU "
+            "(nvidia-smi); if there are none, stop and start again, training continues from its checkpoint"
         )
 
     def _little_left(self, row):

@@ -149,18 +149,20 @@ def pointed(folder: Path, name: str) -> dict | None:
 def prune(folder: Path, keep: int) -> int:
     """Removes all but the newest `keep` checkpoints (-1: none removed), the best and the last.
 
-    Leftovers of writers that were killed go too; there is one writer at a time.
+    Those marked as `passing` do not count as one of them, and go when they are not the last. So do
+    leftovers of writers that were killed; there is one writer at a time.
 
     Returns:
         how many checkpoints were removed.
     """
     removed = 0
     names = {record["checkpoint"] for n in ("best", "last") if (record := pointed(folder, n))}
-    if keep >= 0:
-        for checkpoint in found(folder)[keep:]:
-            if checkpoint.name not in names:
-                remove(checkpoint)
-                removed += 1
+    passing = [c for c in found(folder) if (read_json(c / META) or {}).get("passing")]
+    lasting = [c for c in found(folder) if c not in passing]
+    for checkpoint in passing + (lasting[keep:] if keep >= 0 else []):
+        if checkpoint.name not in names:
+            remove(checkpoint)
+            removed += 1
     for leftover in (path for end in (".part", OLD, GONE) for path in folder.glob(f".*{end}")):
         shutil.rmtree(leftover, ignore_errors=True)
     return removed

@@ -62,7 +62,7 @@ class Metrics:
         self.path = path
 
     def write(self, kind: str, **values: Any) -> None:
-        """Appends one object; `kind` is train or validation."""
+        """Appends one object; `kind` is train, validation or learning_rate."""
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps({"kind": kind} | values) + "\n")
 
@@ -85,7 +85,11 @@ class Metrics:
             update: of that state.
             validated: update of its last validation.
         """
-        last = {"train": update, "validation": -1 if validated is None else validated}
-        kept = [row for row in self.read() if row["update"] <= last[row["kind"]]]
+        other = -1 if validated is None else validated
+        kept = [
+            row
+            for row in self.read()
+            if row["update"] <= (update if row["kind"] == "train" else other)
+        ]
         with checkpoints.atomic(self.path) as temporary:
             temporary.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")

@@ -53,7 +53,9 @@ def creep(values: Sequence[float], least: float, share: float, windows: Sequence
         if len(window) < n or window[-1] - window[0] < max(least, share * window[0]):
             continue
         thirds = [window[0], window[n // 3], window[2 * n // 3], window[-1]]
-        steady = [b - a >= (window[-1] - window[0]) / 6 for a, b in zip(thirds, thirds[1:], strict=False)]
+        steady = [
+            b - a >= (window[-1] - window[0]) / 6 for a, b in zip(thirds, thirds[1:], strict=False)
+        ]
         highest = window[0]
         for value in window:
             highest = max(highest, value)

@@ -17,9 +17,11 @@ from torch.utils.tensorboard import SummaryWriter
 from voicekiln.errors import UserError
 from voicekiln.training.batches import Batches, Position
 from voicekiln.training.epochs import Epochs
+from voicekiln.training.objective import weighted
 from voicekiln.training.settings import TrainSettings
 from voicekiln.training.signs import Signs, host_mb
 from voicekiln.training.status import Metrics
+from voicekiln.training.terminal import SHOWN
 
 log = logging.getLogger("train")
 MOST_CONCERNS = 100  # the newest are kept
@@ -77,12 +79,14 @@ class Watch:
         self._curves = directory / "tensorboard"
         self._writer: SummaryWriter | None = None
         self._signs: Signs | None = None
+        self._weights: dict[str, float] = {}
         self._waited_s = self._saving_s = 0.0
         self._unseen: list[Done] = []
         self._since_s = time.monotonic()
 
     def open(self, update: int, settings: TrainSettings) -> None:
         """Curves continue after `update`; what a killed process drew beyond it is hidden."""
+        self._weights = settings.loss_weights
         if self._accelerator.is_main_process:
             self._writer = SummaryWriter(self._curves, purge_step=update + 1)
             rows = [row for row in self.metrics.read() if row["kind"] == "train"]
@@ -132,7 +136,7 @@ class Watch:
                 found = dict(zip(names, values, strict=True)) | {"gradient norm": norm}
                 raise UserError(self._not_finite(one, found))
         parts = dict(zip(names, losses.mean(0).tolist(), strict=True))
-        self.loss = sum(parts.values())
+        self.loss = weighted(parts, self._weights)
         now = time.monotonic()
         row = {
             "update": self._batches.update(done[-1].position) + 1,
@@ -166,6 +170,18 @@ class Watch:
         # a resumed run does again what was done after its state, and says it again
         self.concerns = [*(c for c in self.concerns if c != new), new][-MOST_CONCERNS:]
         self._concerned()
+
+    def lowered(self, update: int, before: float, now: float) -> None:
+        """The learning rate fell because the validations made no progress."""
+        if self._writer:
+            self.metrics.write("learning_rate", update=update, before=before, now=now)
+        log.info(
+            "learning rate %.3g -> %.3g from update %d on: the validation loss is on a plateau",
+            before,
+            now,
+            update,
+            extra=SHOWN,
+        )
 
     def trained(self) -> list[tuple[int, float]]:
         """(update, loss) of all logged lines of training."""

@@ -184,6 +184,7 @@ def train(
             s,
             batch_frames=size.frames,
             save_every=in_updates(s.save_every, batches.updates_per_epoch),
+            save_last_every=in_updates(s.save_last_every, batches.updates_per_epoch),
             validate_every=in_updates(s.validate_every, batches.updates_per_epoch),
         ),
         directory,
