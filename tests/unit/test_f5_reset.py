@@ -1,6 +1,9 @@
 """Reset of F5-TTS bases, with upstream's Trainer as maker of checkpoints and as judge."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -142,6 +145,72 @@ def test_other_layouts_are_stripped_too(tmp_path, finished, make):
     torch.save(content, tmp_path / "other.pt")
     out, record = reset_to(tmp_path, tmp_path / "other.pt")
     assert any(word in " ".join(record["stripped"]) for word in ("update = 9", "step = "))
+    assert f5.read_base(out).training_state == []
+
+
+def command(*arguments):
+    """The reset as a user calls it."""
+    script = Path(__file__).resolve().parents[2] / "workflow" / "scripts" / "reset_checkpoint.py"
+    return subprocess.run(
+        [sys.executable, script, *map(str, arguments)], capture_output=True, text=True
+    )
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors", ".CKPT"])
+def test_a_command_resets_a_checkpoint_alone(tmp_path, finished, suffix):
+    """S0-1 to S0-8, E-2: counters and optimiser go, the EMA's weights stay to the last bit."""
+    before = finished.read_bytes()
+    out = tmp_path / "new" / f"model_pretrained_reset{suffix}"
+    done = command(finished, out)
+    assert done.returncode == 0, done.stderr
+    for part in ("update = 380000", "optimizer_state_dict", "EMA step = 2", "54 tensors"):
+        assert part in done.stdout
+    assert "Checkpoint reset successfully!" in done.stdout
+    reset_base, base = f5.read_base(out), f5.read_base(finished)
+    assert reset_base.training_state == [] and set(reset_base.weights) == set(base.weights)
+    assert all(torch.equal(reset_base.weights[k], v) for k, v in base.weights.items())
+    assert finished.read_bytes() == before and len(list(out.parent.iterdir())) == 1
+
+
+def test_upstream_trains_from_update_0_on_what_the_command_wrote(tmp_path, finished):
+    """S0-1: from the file with counters it ends at once."""
+    out = tmp_path / "pretrained_reset.pt"
+    f5.strip(finished, out)
+    content = torch.load(out, weights_only=True)
+    assert list(content) == ["ema_model_state_dict"]  # S0-5
+    trainer = upstream_train(tmp_path, tiny_model(), epochs=1)
+    state = torch.load(trainer.checkpoint_path + "/model_last.pt", weights_only=True)
+    assert state["update"] == 2
+
+
+def test_the_command_strips_other_layouts_too(tmp_path, finished):
+    """S0-6, E-1: without an EMA the model's weights are taken, and it says so."""
+    full = torch.load(finished, weights_only=True)
+    torch.save({"model_state_dict": full["model_state_dict"], "update": 9}, tmp_path / "a.pt")
+    record = f5.strip(tmp_path / "a.pt", tmp_path / "b.pt")
+    assert record["weights_from"] == "model" and record["stripped"] == ["update = 9"]
+    again = f5.strip(tmp_path / "b.pt", tmp_path / "c.pt")
+    assert again["stripped"] == [] and again["weights_sha256"] == record["weights_sha256"]
+    assert (tmp_path / "b.pt").read_bytes() == (tmp_path / "c.pt").read_bytes()
+
+
+def test_the_command_overwrites_nothing_unasked(tmp_path, finished):
+    out = tmp_path / "out.pt"
+    out.write_text("mine")
+    refused = command(finished, out)
+    assert refused.returncode == 1 and "is there already" in refused.stderr
+    assert out.read_text() == "mine"
+    for target, message in [
+        (finished, "is the file that is read"),
+        (tmp_path / "out.txt", "expected the name of a checkpoint file"),
+        (tmp_path, "expected the name of a checkpoint"),
+    ]:
+        done = command(finished, target, "--force")
+        assert done.returncode == 1 and message in done.stderr and "Traceback" not in done.stderr
+    (tmp_path / "text.pt").write_text("no checkpoint at all")
+    assert "this is text" in command(tmp_path / "text.pt", out, "--force").stderr
+    assert out.read_text() == "mine"
+    assert command(finished, out, "--force").returncode == 0
     assert f5.read_base(out).training_state == []
 
 

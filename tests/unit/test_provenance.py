@@ -1,6 +1,8 @@
 from pathlib import Path
 
-from voicekiln.provenance import canonical, code_digest, sha256_json
+import pytest
+from voicekiln.errors import UserError
+from voicekiln.provenance import canonical, code_digest, require_sha256, sha256_file, sha256_json
 
 
 def library(root: Path, helper: str) -> Path:
@@ -13,6 +15,20 @@ def library(root: Path, helper: str) -> Path:
     (package / "unused.py").write_text("VALUE = 1\n")
     (root / "step.py").write_text("from voicekiln import a\n\nprint(a.helper(1))\n")
     return root / "step.py"
+
+
+def test_a_file_that_is_not_the_expected_one_is_named_with_both_hashes(tmp_path):
+    path = tmp_path / "base.pt"
+    path.write_bytes(b"weights")
+    found = sha256_file(path)
+    for expected in (None, found, found.upper()):
+        require_sha256(path, expected, "base.checkpoint_sha256")
+    with pytest.raises(UserError) as caught:
+        require_sha256(path, "0" * 64, "runs.a.base.checkpoint_sha256")
+    said = str(caught.value)
+    assert all(
+        part in said for part in (str(path), found, "0" * 64, "runs.a.base.checkpoint_sha256")
+    )
 
 
 HELPER = '"""Doc."""\n\n\ndef helper(x):\n    """Says."""\n    return x + 1  # one more\n'

@@ -329,6 +329,12 @@ def base_file(key, exported):
     return path
 
 
+def base_hashes(wildcards):
+    """Params: SHA-256 that the files of a run's base must have, where the configuration says so."""
+    base = RUNS[wildcards.run]["base"]
+    return {key: base.get(f"{key}_sha256") for key in ("checkpoint", "vocab")}
+
+
 base_checkpoint = base_file("checkpoint", "export/MANIFEST.json")
 base_vocabulary = base_file("vocab", "tokenizer/vocab.txt")
 

@@ -21,6 +21,7 @@ rule check_base:
         code=family_code("check_base.py"),
         settings=run_settings("family"),
         architecture=architecture,
+        sha256=base_hashes,
     script:
         "../scripts/check_base.py"
 

@@ -4,12 +4,16 @@ import json
 from pathlib import Path
 
 from voicekiln import checkpoints, families, job
+from voicekiln.provenance import require_sha256
 from voicekiln.store.files import write_atomic
 from voicekiln.tokenizers import vocab
 
 
 def main(smk):
     job.start(smk)
+    for key, path in (("checkpoint", smk.input.checkpoint), ("vocab", smk.input.base_vocab)):
+        named = f"runs.{smk.wildcards.run}.base.{key}_sha256"
+        require_sha256(Path(path), smk.params.sha256[key], named)
     family = families.get(smk.params.settings["family"])
     found = family.check_base(
         Path(smk.input.checkpoint),

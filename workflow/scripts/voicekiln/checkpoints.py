@@ -260,6 +260,24 @@ def atomic(path: Path) -> Iterator[Path]:
         os.close(folder)
 
 
+def writable_problem(path: Path, source: Path, force: bool) -> str | None:
+    """What keeps a checkpoint from being written to a path, or None.
+
+    Args:
+        source: the file it is made from, which stays as it is.
+        force: whether a file at the path may be replaced.
+    """
+    if path.suffix.lower() not in filekinds.SUFFIXES:
+        return f"expected the name of a checkpoint file ({', '.join(filekinds.SUFFIXES)})"
+    if path.is_dir():
+        return "expected a file, this is a folder"
+    if path.exists() and source.exists() and path.samefile(source):
+        return f"is the file that is read, {source}; give another name"
+    if path.exists() and not force:
+        return "is there already; give another name, or --force to overwrite it"
+    return None
+
+
 def write_atomic(path: Path, content: Mapping) -> None:
     """Writes `.safetensors` (a flat dictionary of tensors) or `.pt` (nested) in one step.
 
@@ -267,9 +285,9 @@ def write_atomic(path: Path, content: Mapping) -> None:
     """
     path = Path(path)
     with atomic(path) as temporary:
-        if path.suffix == ".safetensors":
+        if path.suffix.lower() == ".safetensors":
             save_file({name: content[name].contiguous() for name in sorted(content)}, temporary)
-        elif path.suffix in PICKLE_SUFFIXES:
+        elif path.suffix.lower() in PICKLE_SUFFIXES:
             # Through a file object: given a path, torch.save writes the file's name into the file.
             with open(temporary, "wb") as file:
                 torch.save(own_storage(content), file)

@@ -162,7 +162,9 @@ def _cross_checks(config: Mapping[str, Any]) -> Iterator[str]:
                 )
         base = run["base"]
         whole = {"checkpoint", "vocab", "model"}
-        if set(base) not in ({"run"}, whole):
+        if set(base) - {"checkpoint_sha256", "vocab_sha256"} not in ({"run"}, whole) or (
+            "run" in base and len(base) > 1
+        ):
             yield (
                 f"runs.{name}.base: expected either run alone, or checkpoint, vocab and model; "
                 f"there is {', '.join(base) or 'nothing'}"

@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from voicekiln.errors import UserError
+
 BLOCK_BYTES = 1 << 20
 
 
@@ -49,6 +51,23 @@ def sha256_file(path: Path) -> str:
         while block := file.read(BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
+
+
+def require_sha256(path: Path, expected: str | None, key: str) -> None:
+    """Stops unless a file is the one that the configuration names by its hash.
+
+    Args:
+        expected: SHA-256 (hex); None takes any file.
+        key: of the configuration, for the message.
+    """
+    if expected is None:
+        return
+    found = sha256_file(path)
+    if found != expected.lower():
+        raise UserError(
+            f"{path}: its SHA-256 is {found}, and {key} expects {expected.lower()}; download the "
+            "file again, or correct the key"
+        )
 
 
 def _imported(tree: ast.Module, root: Path) -> Iterable[Path]:

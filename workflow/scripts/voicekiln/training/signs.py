@@ -186,7 +186,8 @@ class Signs:
         return (
             f"the GPU memory in use grew from {values[-n]:.0f} to {values[-1]:.0f} MB over the "
             f"last {n} log lines and did not fall: check for other programs on the GPU "
-            "(nvidia-smi); if there are none, stop and start again, training continues from its checkpoint"
+            "(nvidia-smi); if there are none, stop and start again, training continues from its "
+            "checkpoint"
         )
 
     def _little_left(self, row):

@@ -13,6 +13,7 @@ Names and signatures that the steps and the training engine use, and nothing bey
     load(model, weights)         strictly
     vocabulary_tensors(weights)  names of the tensors with a row per token
     reset(base, vocab_base, vocab_new, out, seed, arch)   writes the reset base; dict for reset.json
+    strip(checkpoint, out)       writes its weights without training state; dict of what was done
     split(texts)                 tokens (strings) of each text
     tokens(texts, vocab, ids)    token ids of each text, `[n_tokens]` int64
     n_frames(n_samples)          frames of a clip at RATE_HZ
@@ -43,7 +44,7 @@ from voicekiln.families.f5.export import export
 from voicekiln.families.f5.loss import LOSS_VERSION, Sample, collate, draw, loss
 from voicekiln.families.f5.mel import HOP, N_MELS, RATE_HZ, clip_features, n_frames
 from voicekiln.families.f5.proof import prove
-from voicekiln.families.f5.reset import check_base, reset
+from voicekiln.families.f5.reset import check_base, reset, strip
 from voicekiln.families.f5.speak import speak
 from voicekiln.families.f5.text import split, tokens
 from voicekiln.families.f5.vocoder import load_vocoder
@@ -91,6 +92,7 @@ __all__ = [
     "reset",
     "speak",
     "split",
+    "strip",
     "tokens",
     "vocabulary_tensors",
 ]

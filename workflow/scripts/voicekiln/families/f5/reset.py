@@ -151,8 +151,7 @@ def reset(
     old = found.weights[EMBEDDING]
     rows, origins = new_rows(old, vocab_base, added, seed) if added else (old[:0], [])
     weights = found.weights | {EMBEDDING: torch.cat([old, rows])}
-    entries = {EMA_PREFIX + key: tensor for key, tensor in weights.items()}
-    checkpoints.write_atomic(out, entries | fresh_counters())
+    write(out, weights)
 
     return {
         "family": "f5",
@@ -185,6 +184,42 @@ def reset(
             "sha256": sha256_file(out),
         },
     }
+
+
+def strip(checkpoint: Path, out: Path) -> dict:
+    """Writes a checkpoint's weights without its training state; the vocabulary stays as it is.
+
+    Args:
+        checkpoint: as `base` of `reset`.
+        out: the file to write, by its suffix; see `write`.
+
+    Returns:
+        `weights_from`, `stripped`, `tensors`, `parameters` and `weights_sha256`, as reset.json.
+
+    Raises:
+        UserError: no weights in the file, or weights that cannot be trained.
+    """
+    found = read_base(checkpoint)
+    checkpoints.require_whole(checkpoint)
+    require_numbers(checkpoint, found.weights)
+    write(out, found.weights)
+    return {
+        "weights_from": found.source,
+        "stripped": found.training_state,
+        "tensors": verify(out, found.weights),
+        "parameters": sum(tensor.numel() for tensor in found.weights.values()),
+        "weights_sha256": checkpoints.state_sha256(found.weights),
+    }
+
+
+def write(out: Path, weights: dict[str, torch.Tensor]) -> None:
+    """Writes weights as upstream's Trainer starts from them, in one step.
+
+    The entries of a new EMA: flat in `.safetensors`, under `ema_model_state_dict` in `.pt`.
+    """
+    entries = {EMA_PREFIX + key: tensor for key, tensor in weights.items()} | fresh_counters()
+    flat = Path(out).suffix.lower() == ".safetensors"
+    checkpoints.write_atomic(out, entries if flat else {"ema_model_state_dict": entries})
 
 
 def require_numbers(base: Path, weights: dict[str, torch.Tensor]) -> None:

@@ -1,0 +1,60 @@
+"""Write a checkpoint's weights to a new file, without the state of the training that made it.
+
+    .venv/bin/python workflow/scripts/reset_checkpoint.py ckpts/model_380000.pt ckpts/model_reset.pt
+
+A released checkpoint often holds its optimiser, its counters and two copies of the weights, and
+f5-tts continues from such counters: at update 380000 of 380000 it ends at once. The rule
+`reset_base` does the same for a run and adds rows for new characters.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from voicekiln import families
+from voicekiln.checkpoints import writable_problem
+from voicekiln.errors import UserError
+
+
+def main(arguments: list[str]) -> str:
+    """Do what the command line asks for; the report of it.
+
+    Raises:
+        UserError: IN cannot be used, or OUT cannot be written.
+    """
+    parser = argparse.ArgumentParser(
+        description="Write the weights of the checkpoint IN to OUT, without optimiser, counters "
+        "and other training state. EMA weights are taken if IN holds them. IN is read "
+        "tensors-only, on the CPU, and stays as it is; every tensor in OUT is compared with IN's."
+    )
+    parser.add_argument(
+        "input", metavar="IN", type=Path, help=".pt, .pth, .bin, .ckpt, .safetensors"
+    )
+    parser.add_argument(
+        "output", metavar="OUT", type=Path, help="likewise; .pt for f5-tts's trainer"
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite OUT if it exists")
+    parser.add_argument("--family", choices=families.NAMES, default=families.NAMES[0])
+    given = parser.parse_args(arguments)
+    if problem := writable_problem(given.output, given.input, given.force):
+        raise UserError(f"{given.output}: {problem}")
+    record = families.get(given.family).strip(given.input, given.output)
+    sizes = [f"{path.stat().st_size / 1e6:.1f} MB" for path in (given.input, given.output)]
+    tensors, parameters = record["tensors"]["bit_equal"], f"{record['parameters']:,}"
+    removed = record["stripped"] or ["nothing: IN holds weights only"]
+    return "\n".join(
+        [
+            f"read     {given.input} ({sizes[0]}), weights from {record['weights_from']}",
+            *(f"removed  {entry}" for entry in removed),
+            f"kept     {tensors} tensors, {parameters} parameters, all bit-equal in OUT",
+            f"written  {given.output} ({sizes[1]}), weights sha256 {record['weights_sha256']}",
+            "Checkpoint reset successfully! Training starts from it at update 0.",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    try:
+        print(main(sys.argv[1:]))
+    except (UserError, OSError) as error:
+        sys.exit(f"Error: {error}")
