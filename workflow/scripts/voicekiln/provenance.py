@@ -63,9 +63,9 @@ def require_sha256(path: Path, expected: str | None, key: str) -> None:
     if expected is None:
         return
     found = sha256_file(path)
-    if found != expected.lower():
+    if found != expected:
         raise UserError(
-            f"{path}: its SHA-256 is {found}, and {key} expects {expected.lower()}; download the "
+            f"{path}: its SHA-256 is {found}, and {key} expects {expected}; download the "
             "file again, or correct the key"
         )
 
