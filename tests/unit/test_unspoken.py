@@ -100,6 +100,7 @@ def test_what_is_said_stays(text):
         ("emoji", "I love it 😀👍", "I love it"),
         ("emoji", "👨‍👩‍👧‍👦 family 🇪🇹 5️⃣ ok ❤️ 👍🏽", "family ok"),
         ("emoji", "fine :-) really", "fine really"),
+        ("emoji", "ℹ️ info ™️ ‼️ 〰️ now", "info now"),
     ],
 )
 def test_labels_markup_lyrics_and_emoji(kind, text, left):
@@ -108,6 +109,12 @@ def test_labels_markup_lyrics_and_emoji(kind, text, left):
     assert kind in removed
     if set(removed) == {kind}:
         assert strip(text, [kind]) == text
+
+
+def test_tags_in_square_brackets_are_markup():
+    removed = {}
+    assert strip("The [b]bold[/b] one [i]t was", removed=removed) == "The bold one it was"
+    assert list(removed) == ["markup"]
 
 
 @settings(max_examples=200, deadline=None)
@@ -131,6 +138,9 @@ def test_normalising_removes_it_unless_it_is_kept_or_nothing_is_normalised():
     assert normalize(text, "en", SETTINGS) == "Only and always me"
     kept = TextSettings(True, "native", "spell", {}, keep=["labels", "emoji"])
     assert normalize(text, "en", kept) == "MARTHA: Only and always me 😀"
+    assert normalize("L&#39;été&nbsp;: c&rsquo;est beau ℹ️ ＜i＞x＜/i＞", "fr", SETTINGS) == (
+        "L'été: c'est beau x"
+    )
     assert normalize(text, "en", TextSettings(False, "native", "spell", {})) == text
 
 

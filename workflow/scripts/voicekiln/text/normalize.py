@@ -40,8 +40,9 @@ def normalize(text: str, language: str, settings: TextSettings) -> str:
     if not settings.normalize:
         return clean(text)
     language = short_code(language)
-    text = clean(one_form(clean(GROUPED.sub("", ordinary_letters(text)))))
-    text = unspoken.strip(text, settings.keep)
+    text = unspoken.strip(clean(GROUPED.sub("", text)), settings.keep)
+    text = clean(one_form(clean(ordinary_letters(text))))
+    text = unspoken.strip(text, settings.keep)  # what was written in unusual signs
     text = in_digits(write_out(text, language, settings.abbreviations))
     if settings.numbers != "keep":
         text = in_words(text, language)

@@ -35,6 +35,7 @@ TAGS = re.compile(
     r"|<!--[^<>]*-->|\{\\[^{}]*\}",  # {\an8}
     re.IGNORECASE,
 )
+BBCODE = re.compile(r"\[(b|i|u|s|url)(?:=[^\[\]]{0,200})?\]([^\[\]]{0,500})\[/\1\]", re.IGNORECASE)
 BREAKS = re.compile(r"</?(?:br|p|div)\b", re.IGNORECASE)
 MARKER = re.compile(r"<([A-Za-z][A-Za-z_-]{1,20})>")  # <laugh>, <unk>
 ENTITY = re.compile(r"&(?:[A-Za-z][A-Za-z0-9]{1,30}|#\d{1,7}|#[xX][0-9A-Fa-f]{1,6});")
@@ -64,7 +65,7 @@ NUMBERED = re.compile(
 PICTURES = (
     "\U0001f000-\U0001f1e5\U0001f200-\U0001f3fa\U0001f400-\U0001faff"
     "\u2600-\u2668\u2670-\u27bf\u23e9-\u23fa\u231a\u231b\u2328\u23cf"
-    "\u2b05-\u2b07\u2b1b\u2b1c\u2b50\u2b55\u303d\u3297\u3299"
+    "\u2b05-\u2b07\u2b1b\u2b1c\u2b50\u2b55\u24c2\u3030\u303d\u3297\u3299"
 )
 FLAGS = "\U0001f1e6-\U0001f1ff"
 # signs that are pictures only where U+FE0F asks for it: (c), (r), tm, arrows, shapes
@@ -191,6 +192,7 @@ def is_name(name: str) -> bool:
 def _markup(text, removed):
     text = TAGS.sub(lambda match: _tag(removed, match), text)
     text = ENTITY.sub(lambda match: _unescaped(removed, match), text)
+    text = BBCODE.sub(lambda match: _bare(removed, match[0], match[2]), text)
     text = IN_WORD.sub(lambda match: _bare(removed, match[0], match[1] or match[2]), text)
     return STARRED.sub(
         lambda match: match[0] if _is_event(match[2]) else _bare(removed, match[0], match[2]), text
