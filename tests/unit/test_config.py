@@ -104,7 +104,11 @@ def test_the_shipped_configuration_and_the_examples_hold():
         ),
         ("runs.demo_f5.train.epochs", 0, r"train\.epochs: 0 is out of range; expected at least 1"),
         ("runs.demo_f5.train.epochs", "ten", r'epochs: expected a whole number, found "ten"'),
-        ("corpora.demo.shards", "8", r'shards: .*found "8"; write it without quotes: 8'),
+        (
+            "corpora.demo.shards",
+            "8",
+            r'shards: expected a whole number or auto, found "8"; .* quotes: 8',
+        ),
         ("corpora.demo.shards", 1000, r"expected at least 1 and at most 999"),
         (
             "corpora.demo.normalize.rate_hz",

@@ -4,14 +4,16 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from voicekiln.corpus import sidecars
 from voicekiln.corpus.inventory import examine
 from voicekiln.corpus.listing import (
+    all_problems,
     deal,
     list_recordings,
     listing_digest,
+    n_shards,
     require_texts,
     shard_of,
 )
@@ -148,6 +150,32 @@ def test_only_the_touched_shard_changes(tmp_path):
     after = [listing_digest(rows) for rows in deal(listed(tmp_path), 4)]
     changed = [i for i in range(4) if before[i] != after[i]]
     assert changed == [shard_of("7.wav", 4)]
+
+
+@given(st.lists(st.integers(-1, 10**9), max_size=300), st.integers(0, 3000))
+@settings(max_examples=60, deadline=None)
+def test_the_number_of_shards_grows_by_doubling_and_never_falls(sizes, more):
+    rows = [{"bytes": size} for size in sizes]
+    n = n_shards(rows)
+    assert n in (1, 2, 4, 8, 16, 32, 64) and (n == 1 or n <= len(rows))
+    assert n_shards([*rows, *[{"bytes": 0}] * more]) >= n
+
+
+@pytest.mark.parametrize(
+    "files, megabytes, n",
+    [(0, 0, 1), (7, 3, 1), (13100, 3800, 16), (1, 5000, 1), (5, 9500, 4), (100_000, 200_000, 64)],
+)
+def test_the_number_of_shards_follows_number_and_size_of_files(files, megabytes, n):
+    assert n_shards([{"bytes": megabytes * 1_000_000 // files}] * files if files else []) == n
+
+
+def test_the_problems_of_all_corpora_are_told_together():
+    def list_corpus(name):
+        if name != "good":
+            raise UserError(f"{name}/ is empty" if name == "a" else f"corpora.{name}: no text")
+
+    with pytest.raises(UserError, match="^corpus a: a/ is empty\ncorpora.b: no text$"):
+        all_problems(list_corpus, ["a", "good", "b"])
 
 
 @given(st.lists(st.text(min_size=1), unique=True), st.integers(1, 64))

@@ -76,11 +76,6 @@ def located(path):
     return configuration.locate(path, ROOT)
 
 
-def shards(corpus):
-    """The names of a corpus's shards."""
-    return [f"{i:03d}" for i in range(CORPORA[corpus]["shards"])]
-
-
 def code(script, *modules):
     """Digest of a rule's script and of the library it imports, for its params."""
     return code_digest(SCRIPTS / script, *modules)
@@ -108,15 +103,44 @@ def sources(corpus):
     keys = ("language", "speaker", "path_pattern", "textgrid_tier")
     keys += ("transcript_column", "columns")
     return canonical(
-        {key: section[key] for key in (*keys, "shards")}
+        {key: section[key] for key in keys}
         | {"audio": [located(path) for path in audio], "transcripts": transcripts}
         | {"keep": section["text"]["keep"]}
     )
 
 
 def listed(wildcards):
-    """Params: the corpus's sources, which the inventory lists again."""
-    return sources(wildcards.corpus)
+    """Params: the corpus's sources, which the inventory lists again, and its number of shards."""
+    corpus = wildcards.corpus
+    return canonical(sources(corpus) | {"shards": n_shards(corpus)})
+
+
+@cache
+def list_corpus(corpus):
+    """The corpus's files as they are now."""
+    rows = listing.list_recordings(sources(corpus), corpus)
+    if CORPORA[corpus]["transcribe"]["model"] is None:
+        listing.require_texts(rows, corpus)
+    return rows
+
+
+def recordings(corpus):
+    """The corpus's files as they are now; if that fails, the message is about all corpora."""
+    try:
+        return list_corpus(corpus)
+    except UserError:
+        or_stop(listing.all_problems)(list_corpus, CORPORA)
+
+
+def n_shards(corpus):
+    """Into how many shards a corpus is dealt."""
+    n = CORPORA[corpus]["shards"]
+    return listing.n_shards(recordings(corpus)) if n == "auto" else n
+
+
+def shards(corpus):
+    """The names of a corpus's shards."""
+    return [f"{i:03d}" for i in range(n_shards(corpus))]
 
 
 def audio_folders(wildcards):
@@ -127,11 +151,7 @@ def audio_folders(wildcards):
 @cache
 def dealt(corpus):
     """The corpus's files as they are now, by shard."""
-    section = CORPORA[corpus]
-    rows = or_stop(listing.list_recordings)(sources(corpus), corpus)
-    if section["transcribe"]["model"] is None:
-        or_stop(listing.require_texts)(rows, corpus)
-    return listing.deal(rows, section["shards"])
+    return listing.deal(recordings(corpus), n_shards(corpus))
 
 
 def shard_listing(wildcards):
@@ -162,14 +182,17 @@ def other_corpora(wildcards, input):
 
     Snakemake does not follow params that take `input`, so they never make the corpus run again.
     """
-    return {
-        name: {
-            "shards": shards(name),
-            "settings": canonical({section: corpus[section] for section in CHECKED}),
-        }
-        for name, corpus in CORPORA.items()
-        if name != wildcards.corpus
-    }
+    others = {}
+    for name, corpus in CORPORA.items():
+        if name != wildcards.corpus and listing.listable(list_corpus, name):
+            settings = canonical({section: corpus[section] for section in CHECKED})
+            others[name] = {"shards": shards(name), "settings": settings}
+    return others
+
+
+def shard_counts(wildcards):
+    """Params: into how many shards each corpus is dealt."""
+    return {name: n_shards(name) for name in CORPORA}
 
 
 def whisper_model(key):
@@ -312,7 +335,7 @@ def run_features(wildcards):
 
 def shard_count(wildcards):
     """Params: into how many shards the corpus is dealt."""
-    return CORPORA[wildcards.corpus]["shards"]
+    return n_shards(wildcards.corpus)
 
 
 def base_file(key, exported):

@@ -15,7 +15,7 @@ rule gc:
         delete=SETTINGS["gc"]["delete"],
         delete_voices=SETTINGS["gc"]["delete_voices"],
         keep_days=SETTINGS["gc"]["keep_days"],
-        shards={name: corpus["shards"] for name, corpus in CORPORA.items()},
+        shards=shard_counts,
     script:
         "../scripts/gc.py"
 

@@ -247,7 +247,7 @@ def _shown(value):
 def _nearest(error):
     """Of a value that may have several forms: the mistake of the form whose type it has."""
     for inner in error.context:
-        if inner.validator != "type" or inner.absolute_path != error.absolute_path:
+        if inner.validator not in ("type", "enum") or inner.absolute_path != error.absolute_path:
             return inner
     return None
 

@@ -16,7 +16,7 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ from voicekiln.provenance import sha256_json
 
 # lists of texts that a folder may bring (LJSpeech, Hugging Face)
 FOLDER_LISTS = ("metadata.csv", "metadata.jsonl")
+# a shard has seven jobs of a few seconds before they compute anything
+FILES_PER_SHARD, BYTES_PER_SHARD, MOST_SHARDS = 1000, 256_000_000, 64
 SHOWN = 3
 
 
@@ -109,6 +111,46 @@ def shard_of(path: str, shards: int) -> int:
     """The shard of a recording: a hash of its path relative to its root."""
     digest = hashlib.sha256(path.encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:8]) % shards
+
+
+def listable(list_corpus: Callable[[str], Any], corpus: str) -> bool:
+    """Whether a corpus can be listed."""
+    try:
+        list_corpus(corpus)
+    except UserError:
+        return False
+    return True
+
+
+def all_problems(list_corpus: Callable[[str], Any], corpora: Iterable[str]) -> None:
+    """List all corpora, to tell everything that is wrong at once.
+
+    Raises:
+        UserError: with the problem of each corpus that cannot be listed.
+    """
+    problems = []
+    for corpus in corpora:
+        try:
+            list_corpus(corpus)
+        except UserError as error:
+            text = str(error)
+            problems.append(text if text.startswith("corpora.") else f"corpus {corpus}: {text}")
+    if problems:
+        raise UserError("\n".join(problems))
+
+
+def n_shards(rows: Sequence[Mapping[str, Any]]) -> int:
+    """Into how many shards recordings are dealt, if the configuration leaves it open.
+
+    A power of two, by number and size of the files but not above their number: it changes only when
+    a corpus doubles, because another number runs all jobs of a corpus again (from the store).
+    """
+    size = sum(max(0, row["bytes"]) for row in rows)
+    wanted = max(len(rows) / FILES_PER_SHARD, size / BYTES_PER_SHARD)
+    n = 1
+    while n < min(wanted, MOST_SHARDS) and 2 * n <= len(rows):
+        n *= 2
+    return n
 
 
 def deal(rows: list[dict], shards: int) -> list[list[dict]]:
