@@ -190,6 +190,18 @@ def other_corpora(wildcards, input):
     return others
 
 
+def all_corpora(wildcards):
+    """Params: what a page about each corpus needs to know."""
+    return {
+        name: {
+            "shards": shards(name),
+            "review": corpus["review"],
+            "corrections": corpus["corrections"],
+        }
+        for name, corpus in CORPORA.items()
+    }
+
+
 def shard_counts(wildcards):
     """Params: into how many shards each corpus is dealt."""
     return {name: n_shards(name) for name in CORPORA}

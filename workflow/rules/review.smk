@@ -25,3 +25,22 @@ rule review_corpus:
         settings=corpus_settings("review"),
     script:
         "../scripts/review_corpus.py"
+
+
+rule review_so_far:
+    """Write review pages of what there is, after a limit has stopped a corpus."""
+    log:
+        "logs/review_so_far.log",
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=4000,
+        runtime="2h",
+    params:
+        corpora=all_corpora,
+    script:
+        "../scripts/review_so_far.py"
+
+
+localrules:
+    review_so_far,

@@ -1,0 +1,48 @@
+"""The newest segments of a corpus that is not finished, because a limit stopped it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from voicekiln import tables
+from voicekiln.corpus import merge
+from voicekiln.provenance import sha256_file
+from voicekiln.review import facts
+from voicekiln.review.build import Reviewed
+
+MERGED = ("tables/correct", "tables/deduplicate", "tables/validate", ".")
+OF_SHARDS = ("segment.parquet", "measure.parquet")
+
+
+def find(folder: Path, shards: Sequence[str], corrections: Path | None) -> Reviewed | None:
+    """What there is to review of a corpus; None before it has segments.
+
+    A step writes its table before it checks the limits, so the newest table is that of the step
+    that stopped.
+
+    Args:
+        folder: `results/corpora/<corpus>`.
+        shards: names of the shards.
+        corrections: the user's file, if there is one.
+    """
+    sets = [[folder / step / "segments.parquet"] for step in MERGED]
+    sets += [[folder / "shards" / shard / name for shard in shards] for name in OF_SHARDS]
+    there = [files for files in sets if all(map(Path.exists, files))]
+    if not there:
+        return None
+    newest = max(there, key=lambda files: max(path.stat().st_mtime_ns for path in files))
+    merged = folder / "tables" / "correct" / "recordings.parquet"
+    if len(newest) == 1 and newest[0].name == "segments.parquet":
+        recordings, segments = tables.read(merged), tables.read(newest[0])
+    else:
+        normalized = [path.with_name("normalize.parquet") for path in newest]
+        recordings = merge.merge_recordings(normalized)
+        segments = merge.merge_segments(newest, recordings)
+    conflicts = merged.with_name("conflicts.jsonl")
+    return Reviewed(
+        corpus=folder.name,
+        segments=segments,
+        recordings=recordings,
+        corrections=corrections if corrections and corrections.exists() else None,
+        conflicts=facts.read_conflicts(conflicts) if conflicts.exists() else [],
+        digest="-".join(sha256_file(path)[:16] for path in newest[:4]),
+    )
