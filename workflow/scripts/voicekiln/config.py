@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def resolve(
     """
     _stop_at(explain.unsound(config))
     filled = deepcopy(dict(config))
-    rules = yaml.safe_load(Path(schema).read_text(encoding="utf-8"))
+    rules = _schema(Path(schema))
     problems = explain.mended(filled, rules)
     for train in _train_sections(filled):
         for key, value in SAVING.get(str(train.get("saving")), {}).items():
@@ -75,9 +76,15 @@ def resolve(
     return filled
 
 
+@cache
+def _schema(path: Path) -> dict[str, Any]:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
 def _stop_at(problems: list[str]) -> None:
     if problems:
-        raise UserError("\n  ".join(["the configuration cannot be used:", *problems]))
+        text = "\n  ".join(["the configuration cannot be used:", *problems])
+        raise UserError(text.encode("utf-8", "backslashreplace").decode())
 
 
 def _located(path: tuple, text: str, lines: Mapping[tuple, str]) -> str:
@@ -260,10 +267,10 @@ def locate(path: str, basedir: Path) -> str:
     found beside the workflow when the working directory has no such file. `~` is the home folder.
     """
     path = os.path.expanduser(path)
-    if Path(path).is_absolute() or Path(path).exists():
+    if os.path.isabs(path) or os.path.exists(path):
         return path
     shipped = Path(basedir) / path
-    if Path(path).parts[:1] == ("resources",) and shipped.exists():
+    if Path(path).parts[:1] == ("resources",) and os.path.exists(shipped):
         return str(shipped)
     return path
 
@@ -277,7 +284,7 @@ def check_files(config: Mapping[str, Any], basedir: Path) -> None:
     missing = [
         f"{key}: {path} is not there (relative paths start at the working directory)"
         for key, path in _named_files(config)
-        if not Path(locate(path, basedir)).exists()
+        if not os.path.exists(locate(path, basedir))
     ]
     missing += _model_folders(config, basedir)
     missing += _not_checkpoints(config, basedir)
@@ -291,9 +298,9 @@ def _model_folders(config: Mapping[str, Any], basedir: Path) -> Iterator[str]:
         section = corpus["transcribe"]
         for key in ("model", "second_model"):
             folder = Path(locate(section[key] or "", basedir))
-            if section[key] is None or not is_file(section[key]) or not folder.is_dir():
+            if section[key] is None or not is_file(section[key]) or not os.path.isdir(folder):
                 continue
-            if not (folder / "model.bin").is_file():
+            if not os.path.isfile(folder / "model.bin"):
                 yield (
                     f"corpora.{name}.transcribe.{key}: {folder} holds no model.bin; expected a "
                     "checkpoint file (.pt) or a folder in CTranslate2's format"
@@ -314,7 +321,7 @@ def _not_checkpoints(config: Mapping[str, Any], basedir: Path) -> Iterator[str]:
     for name, corpus in config["corpora"].items():
         for key in ("model", "second_model"):
             model = corpus["transcribe"][key]
-            if model is not None and is_file(model) and not Path(locate(model, basedir)).is_dir():
+            if model is not None and is_file(model) and not os.path.isdir(locate(model, basedir)):
                 named.append((f"corpora.{name}.transcribe.{key}", model, None))
     for name, run in config["runs"].items():
         if "checkpoint" in run["base"]:
@@ -322,7 +329,7 @@ def _not_checkpoints(config: Mapping[str, Any], basedir: Path) -> Iterator[str]:
             named.append((f"runs.{name}.base.checkpoint", run["base"]["checkpoint"], family))
     for key, path, family in named:
         located = Path(locate(path, basedir))
-        if located.exists():
+        if os.path.exists(located):
             problem = filekinds.problem(located) or _other_family(located, family)
             if problem:
                 yield f"{key}: {path}: {problem}"

@@ -1,0 +1,119 @@
+"""What is checked before a recogniser runs, and what can be reviewed after a stop."""
+
+import os
+
+import pytest
+import yaml
+from conftest import ROOT
+from corpus_rows import RATE_HZ, recording, segment
+from voicekiln import tables
+from voicekiln.config import resolve
+from voicekiln.corpus import survey
+from voicekiln.review import so_far
+
+SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
+
+
+def settings(**changed):
+    """A corpus's configuration."""
+    config = {"corpora": {"voice": {"audio": "a", "language": "en", **changed}}}
+    return resolve(yaml.safe_load(yaml.safe_dump(config)), SCHEMA)["corpora"]["voice"]
+
+
+def corpus(tmp_path, seconds, bad=0, dropped=0, name="voice"):
+    """The folders of two shards: a recording of 5 s with a segment for each 5 s of audio."""
+    folders = [tmp_path / f"corpora/{name}/shards/{i:03d}" for i in range(2)]
+    names = [f"r{i}" for i in range(seconds // 5)]
+    for i, folder in enumerate(folders):
+        folder.mkdir(parents=True)
+        mine = names[i::2]
+        rows = [recording(n, 5.0, content_sha256=n * 8, audio_sha256=n) for n in mine]
+        rows += [recording(f"bad{i}{j}", status="bad", reason="cut off") for j in range(bad)]
+        tables.write(
+            tables.frame(rows, tables.RECORDINGS), folder / "normalize.parquet", tables.RECORDINGS
+        )
+        rows = [segment(None, 0, 4.0, n, status="keep") for n in mine]
+        for row in rows[:dropped]:
+            row |= {"status": "drop", "step": "segment", "reason": "overlaps the one before"}
+        tables.write(
+            tables.frame(rows, tables.SEGMENTS), folder / "segment.parquet", tables.SEGMENTS
+        )
+    return folders
+
+
+def test_a_good_corpus_has_no_problem(tmp_path):
+    there = survey.read(corpus(tmp_path, 600))
+    assert survey.problems(*there, settings(), "voice") == []
+    assert survey.warnings(there[0], settings(), "voice") == []
+
+
+def test_all_problems_that_are_known_are_told_together(tmp_path):
+    there = survey.read(corpus(tmp_path, 60, bad=4, dropped=4))
+    told = survey.problems(*there, settings(), "voice")
+    keys = (
+        "max_bad_recordings: 0.4",
+        "min_total_s: 60",
+        "max_loss.segment: 0.67",
+        "split: {min_tr",
+    )
+    assert len(told) == len(keys)
+    for line, key in zip(told, keys, strict=True):
+        assert line.startswith("corpus voice: ") and f"set corpora.voice.{key}" in line
+    assert any(
+        "bad00.wav: not used: cut off" in w for w in survey.warnings(there[0], settings(), "")
+    )
+
+
+def test_the_values_that_are_offered_let_the_corpus_pass(tmp_path):
+    there = survey.read(corpus(tmp_path, 60, bad=4, dropped=4))
+    passing = settings(
+        max_bad_recordings=0.4,
+        min_total_s=60,
+        max_loss={"segment": 0.67},
+        split={"min_train": 3, "min_val": 1},
+    )
+    assert survey.problems(*there, passing, "voice") == []
+
+
+def test_another_corpus_is_looked_at_once_all_its_shards_are_there(tmp_path):
+    folders = corpus(tmp_path, 60)
+    assert len(survey.of_other("voice", folders, settings())) == 2
+    (folders[1] / "segment.parquet").unlink()
+    assert survey.of_other("voice", folders, settings()) == []
+
+
+def test_recordings_without_speech_are_named(tmp_path):
+    recordings, segments = survey.read(corpus(tmp_path, 600))
+    segments = segments[segments["path"] != "r7.wav"]
+    line, told = survey.cutting(recordings, segments, {"segments": 119}, settings()["segment"])
+    assert line.startswith("119 segments, 4.00 s on average")
+    assert told[0].startswith("no speech was found in r7.wav (1): ")
+
+
+@pytest.mark.parametrize(
+    "newest, texts",
+    [("segment", None), ("correct", "correct"), ("validate", "validate"), (".", ".")],
+)
+def test_the_newest_tables_are_reviewed(newest, texts, tmp_path):
+    shards = corpus(tmp_path, 20)
+    folder = tmp_path / "corpora/voice"
+    assert so_far.find(tmp_path / "corpora/other", ["000"], None) is None
+    recordings, _ = survey.read(shards)
+    for step in ("correct", "validate", "."):
+        place = folder if step == "." else folder / "tables" / step
+        place.mkdir(parents=True, exist_ok=True)
+        tables.write(recordings, place / "recordings.parquet", tables.RECORDINGS)
+        rows = [segment(step, 0, 4.0, "r1")]
+        tables.write(
+            tables.frame(rows, tables.SEGMENTS), place / "segments.parquet", tables.SEGMENTS
+        )
+        os.utime(place / "segments.parquet", (1, 1 + (step == newest)))
+    for shard in shards:
+        os.utime(shard / "segment.parquet", (1, 1 + 5 * (newest == "segment")))
+    found = so_far.find(folder, ["000", "001"], tmp_path / "no corrections.jsonl")
+    assert found.corrections is None and found.conflicts == []
+    if texts is None:
+        assert len(found.segments) == 4 and found.segments["text"].isna().all()
+    else:
+        assert found.segments["text"].tolist() == [texts]
+    assert (found.segments["rate_hz"] == RATE_HZ).all() and len(found.recordings) == 4

@@ -1,0 +1,48 @@
+"""Read a configuration and tell every mistake in it with file, line and remedy.
+
+    .venv/bin/python workflow/scripts/check_config.py config/my.yaml
+
+For what Snakemake refuses without a line before VoiceKiln can look at it: tabs, wrong indentation,
+aliases that contain themselves, a file that is not there. It starts no job.
+"""
+
+import argparse
+import sys
+from copy import deepcopy
+from pathlib import Path
+
+from voicekiln import config, configfile
+from voicekiln.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Tell every mistake in a configuration.")
+    parser.add_argument("configfile", type=Path, nargs="+", help="later ones override earlier ones")
+    try:
+        whole, lines = {}, {}
+        for path in parser.parse_args().configfile:
+            content, where = configfile.read(path)
+            merge(whole, content)
+            lines |= where
+        resolved = config.resolve(whole, SCHEMA, lines)
+        config.check_files(resolved, ROOT)
+    except UserError as error:
+        sys.exit(f"Error: {error}")
+    corpora, runs = (", ".join(resolved[key]) or "none" for key in ("corpora", "runs"))
+    print(f"The configuration is valid. Corpora: {corpora}. Runs: {runs}.")
+
+
+def merge(below, above):
+    """Put the values of `above` into `below`, as Snakemake merges configuration files."""
+    for key, value in above.items():
+        if isinstance(value, dict) and isinstance(below.get(key), dict):
+            merge(below[key], value)
+        else:
+            below[key] = deepcopy(value)
+
+
+if __name__ == "__main__":
+    main()
