@@ -39,6 +39,7 @@ IN_ANY_ORDER = [
     "Datei;Text;Sprecherin\na.wav;The bell rang twice.;anna\nb.wav;Nobody came.;ben\n",
     "fichier;locuteur;texte\na.wav;anna;The bell rang twice.\nb.wav;ben;Nobody came.\n",
     "clip;narrator;utterance\na.wav;anna;The bell rang twice.\nb.wav;ben;Nobody came.\n",
+    "Aufnahme;Person;Wortlaut\na.wav;anna;The bell rang twice.\nb.wav;ben;Nobody came.\n",
     "which;narrator;sentence\na.wav;anna;The bell rang twice.\nb.wav;ben;Nobody came.\n",
 ]
 
@@ -110,10 +111,27 @@ def test_transcript_column_beyond_the_list_stops(tmp_path):
     assert read(tmp_path, "a|So it was.\n", text=3).entries[0].text == "So it was."
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "a|钟响了两次|S01\nb|没有人来|S02\n",
+        "a.wav|ja|anna\nb.wav|nein|ben\nc.wav|doch|anna\nd.wav|so|anna\n",
+        "a|ደወሉ ጮኸ።|ሰላም\nb|ማንም አልመጣም።|አበበ\n",
+        "a|Колокол прозвонил дважды|иван\nb|Никто не пришёл|анна\n",
+    ],
+)
+def test_short_texts_in_other_scripts_are_told_from_speakers(tmp_path, content):
+    with pytest.raises(UserError, match="column 3 holds .*speakers and no texts"):
+        read(tmp_path, content, text=3)
+    found = read(tmp_path, content)
+    lines = [line.split("|") for line in content.splitlines()]
+    assert [[e.audio, e.text, e.speaker] for e in found.entries] == lines
+
+
 @pytest.mark.parametrize("third", ["0 0 1 1", "anna anna ben ben", "a b c d", "1 2 3 4"])
 def test_transcript_column_that_holds_speakers_stops(tmp_path, third):
     lines = [f"{i}.wav|The bell rang {i} times.|{who}\n" for i, who in enumerate(third.split())]
-    with pytest.raises(UserError, match="transcript_column is 3, but column 3 holds speakers"):
+    with pytest.raises(UserError, match="is 3, but column 3 holds .*speakers and no texts"):
         read(tmp_path, "".join(lines), text=3)
     assert [entry.speaker for entry in read(tmp_path, "".join(lines)).entries] == third.split()
 
@@ -177,6 +195,9 @@ def test_columns_that_are_given_settle_it(tmp_path):
         'PATH,OFFSET,DURATION,TEXT\na.wav,"0,5","2,0",One.\na.wav,3,2.5,Two.\n',
         "path,start_ms,end_ms,text\na.wav,500,2500,One.\na.wav,3000,5500,Two.\n",
         "path|Start (s)|Duration (ms)|text\na.wav|0.5|2000|One.\na.wav|3|2500|Two.\n",
+        "path,from,to,text\na.wav,0.5,2.5,One.\na.wav,3,5.5,Two.\n",
+        "path,onset,offset,text\na.wav,0.5,2.5,One.\na.wav,3,5.5,Two.\n",
+        "Datei;von (ms);bis (ms);Text\na.wav;500;2500;One.\na.wav;3000;5500;Two.\n",
         "path\tstart_time\tend_time\tduration\ttext\na.wav\t0.5\t2.5\t2\tOne.\n"
         "a.wav\t0:03\t00:00:05.5\t2.5\tTwo.\n",
     ],

@@ -30,8 +30,11 @@ NAMES = {
     ),
     "language": "language lang locale languagecode langcode languageid sprache langue idioma",
     "channel": "channel chan channelid kanal canal",
-    "start": "start offset begin onset starttime begintime tmin anfang beginn debut inicio inizio",
-    "end": "end stop endtime stoptime finish tmax ende fin",
+    "start": (
+        "start offset begin onset starttime begintime tmin from anfang beginn von debut inicio "
+        "inizio"
+    ),
+    "end": "end stop endtime stoptime finish tmax to ende bis fin",
     "duration": "duration dur dauer duree duracion duracao durata",
 }
 SECOND_NAMES = {
@@ -58,12 +61,13 @@ MILLISECONDS = re.compile(r"(.+?)(?:in)?(ms|msecs?|millis|milliseconds?)")
 OTHER_UNIT = re.compile(
     r"(?:start|begin|end|stop|offset|onset)(?:time|at|in)*(?:samples?|frames?|index|idx|ticks?|bytes?|steps?)"
 )
-# what no name of a speaker has: a full stop, a comma, four words, or seven letters of a script
+# what no name of a speaker has: a full stop, a comma, four words, or five letters of a script
 # without spaces
 SENTENCE = re.compile(
     r"[.!?…。！？።؟।]\W{0,8}$|[,;:，、]\s|\S\s+\S+\s+\S+\s+\S|"
-    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]{7}"
+    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]{5}"
 )
+NUMBERED = re.compile(r"[A-Za-z]{0,12}[-_ ]?\d{1,9}")  # s01, spk_3, p225
 LABEL_CHARS = 64
 LANGUAGES = re.compile("[A-Za-z]{2}(?:[-_][A-Za-z]{2,4})?")
 MANY = 5000  # lines that are enough to tell what a column holds
@@ -141,8 +145,11 @@ def by_name(
     """
     taken = set(chosen.values())
     found: dict[str, list] = {}
+    has_onset = any(compact(name).startswith("onset") for name, _ in names)
     for name, column in names:
         known = known_name(name)
+        if known and has_onset and compact(name).startswith("offset"):
+            known = ("end", *known[1:])  # onset and offset, as linguists call start and end
         if known and known[0] not in chosen and column not in taken:
             found.setdefault(known[0], []).append((*known[1:], column, name))
     of = {key: [] if column is None else [column] for key, column in chosen.items()}
@@ -342,7 +349,7 @@ def _text_and_speaker(rows, columns, free, of, where):
 
 def _texts(rows, columns, free, where):
     """The columns that hold the texts, the best first."""
-    words = [i for i in free if not _is_numbers(columns[i])]
+    words = [i for i in free if not _is_numbers(columns[i]) and not _is_numbered(columns[i])]
     texts = [i for i in words if _is_texts(columns[i])]
     if len(free) == 1 and words:
         _stop_at_labels(columns[free[0]], free[0], where)
@@ -350,8 +357,9 @@ def _texts(rows, columns, free, where):
     if not texts and len(free) > 1:  # texts of single words
         texts = words
         if not any(_are_alike(rows, i, words[-1]) for i in words[:-1]):
-            distinct = [i for i in words if not _is_repeated(columns[i])]
-            texts = distinct if len(distinct) == 1 else words
+            for test in (_has_several_words, lambda values: not _is_repeated(values)):
+                likely = [i for i in texts if test(columns[i])]
+                texts = likely if len(likely) == 1 else texts
     # LJSpeech has the text as it is written and as it is spoken
     if not all(_are_alike(rows, i, texts[-1]) for i in texts[:-1]):
         raise _undecided(where, texts, "the text", "text")
@@ -360,6 +368,11 @@ def _texts(rows, columns, free, where):
 
 def _is_numbers(values):
     return all(number(value) is not None for value in values)
+
+
+def _is_numbered(values):
+    """Whether these are labels with a number, as speakers have."""
+    return all(NUMBERED.fullmatch(value) for value in values)
 
 
 def _is_fractions(values):
@@ -376,6 +389,10 @@ def _is_texts(values):
     return sentences >= 0.1 * len(values) and not (
         len(values) >= FEW and len(set(values)) <= len(values) / FEW
     )
+
+
+def _has_several_words(values):
+    return sum(len(value.split()) for value in values) >= 2 * len(values)
 
 
 def _is_repeated(values):
@@ -412,20 +429,32 @@ def holds_texts(values: Sequence[str]) -> bool:
     return not _is_numbers(values) and _is_texts(values)
 
 
-def holds_no_texts(rows: Sequence[Sequence[str]], i: int) -> bool:
-    """Whether a column cannot be that of the texts: numbers, or labels beside a column of texts."""
+def no_texts(rows: Sequence[Sequence[str]], i: int) -> str | None:
+    """What a column holds if it cannot be that of the texts, numbers or labels beside a column that
+    is more like texts; None if it can be."""
     rows = _sample(rows)
     columns = _columns(rows)
-    if not columns[i] or _is_numbers(columns[i]):
-        return True
-    if not all(map(looks_like_label, columns[i])):
-        return False
-    few = len(columns[i]) >= FEW and len(set(columns[i])) <= len(columns[i]) / FEW
-    return few or any(
-        holds_texts(columns[k]) and not _are_alike(rows, i, k)
-        for k in range(1, len(columns))
-        if k != i and columns[k]
-    )
+    values = columns[i]
+    if not values:
+        return "nothing"
+    if _is_numbers(values):
+        return (
+            "numbers (a start, an end or a duration?)"
+            if _is_fractions(values)
+            else "numbers or speakers"
+        )
+    if _is_numbered(values) or (len(values) >= FEW and len(set(values)) <= len(values) / FEW):
+        return "speakers" if all(map(looks_like_label, values)) else None
+    others = [k for k in range(1, len(columns)) if k != i and columns[k]]
+    others = [k for k in others if not _is_numbers(columns[k]) and not _is_numbered(columns[k])]
+    if not all(map(looks_like_label, values)):
+        return None
+    for k in others:
+        more = len(set(columns[k])) == len(columns[k]) and len(set(values)) < len(values)
+        more |= _has_several_words(columns[k]) and not _has_several_words(values)
+        if (more or holds_texts(columns[k])) and not _are_alike(rows, i, k):
+            return "speakers"
+    return None
 
 
 def _examples(values):

@@ -426,7 +426,7 @@ def _attach(rows: list[dict], path: Path, choice: lists.Choice, note) -> str:
         return read.summary
     takers, said = names.match(by_name, _forms(rows, path.parent))
     for about, n, example in said:
-        note(f"{path}: {n} names {about}, such as {example}")
+        note(f"{path}: {n} of its names {about}, such as {example}")
     unused = [lines[0] for name, lines in by_name.items() if name not in takers]
     if unused and not takers:
         raise UserError(

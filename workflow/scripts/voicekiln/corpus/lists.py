@@ -312,8 +312,11 @@ def _without_header(path, rows, choice, separator, is_recording):
                 "whose texts hold the separator need quotation marks or another separator"
             )
     _check_quotes(path, rows, width, separator)
-    where = str(path)
     names = [(f"column {i + 1}", i) for i in range(width)]
+    shown = dict.fromkeys(range(width), "")
+    if any(_is_unknown_header(rows, i) for i in range(width)):
+        shown = dict(enumerate(rows[0][1]))
+        rows = rows[1:]
     chosen = _chosen(path, choice, names)
     if choice.text is not None and "text" not in chosen:
         if choice.text > max(width, LJSPEECH_COLUMN):
@@ -324,7 +327,7 @@ def _without_header(path, rows, choice, separator, is_recording):
         chosen["text"] = min(choice.text, width) - 1
         _check_text_column(path, rows, chosen["text"], choice.text)
     fields = [row for _, row in rows]
-    reading = columns.by_content(fields, chosen, is_recording, where, separator in "|\t")
+    reading = columns.by_content(fields, chosen, is_recording, str(path), separator in "|\t")
     if reading is None:
         raise NoList(
             f"{path}, line {rows[0][0]}: names no audio file; expected a header with one of "
@@ -332,18 +335,27 @@ def _without_header(path, rows, choice, separator, is_recording):
         )
     name = f"{path}, line "
     lines = [(name + str(number), row) for number, row in rows]
-    return _list(path, lines, reading, dict((i, "") for _, i in names), separator)
+    return _list(path, lines, reading, shown, separator)
 
 
 def _check_text_column(path, rows, i, column):
     """Stop where transcript_column points at what are clearly no texts."""
-    if columns.holds_no_texts([row for _, row in rows], i):
-        number, row = next((number, row) for number, row in rows if i < len(row) and row[i])
+    held = columns.no_texts([row for _, row in rows], i)
+    if held:
+        number, row = next((line for line in rows if i < len(line[1]) and line[1][i]), rows[0])
         raise UserError(
-            f"{path}: transcript_column is {column}, but column {i + 1} holds speakers or numbers "
-            f"and no texts (line {number}: {row[i][:40]!r}); set transcript_column to the column "
-            "of the text, or to null to have the columns recognised"
+            f"{path}: transcript_column is {column}, but column {i + 1} holds {held} and no texts "
+            f"(line {number}: {' | '.join(row)[:80]!r}); set transcript_column to the column of "
+            f"the text, or to null to have the columns recognised (`columns: {{text: {i + 1}}}` "
+            "takes it nevertheless)"
         )
+
+
+def _is_unknown_header(rows, i):
+    """Whether the first line names columns by words that are not known: in the i-th column all
+    lines but the first have the name of an audio file."""
+    named = (i < len(row) and columns.has_audio_suffix(row[i]) for _, row in rows)
+    return len(rows) > 1 and not next(named) and all(named)
 
 
 def _chosen(path, choice, names) -> dict[str, Column | None]:
