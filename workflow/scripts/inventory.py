@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from voicekiln import job, tables
-from voicekiln.corpus import inventory
+from voicekiln.corpus import channels, inventory
 from voicekiln.corpus.listing import deal, list_recordings
 from voicekiln.corpus.lists import Summary
 from voicekiln.store.items import Store
@@ -30,9 +30,11 @@ def main(smk):
     look = inventory.remembering(store)
     found = []
     for row in job.track(mine, len(mine), "recordings looked into"):
-        found.append(inventory.examine(row, corpus["textgrid_tier"], look, corpus["keep"]))
-        if found[-1]["status"] == "bad":
-            log.info("%s: not used: %s", found[-1]["path"], found[-1]["reason"])
+        file = inventory.examine(row, corpus["textgrid_tier"], look, corpus["keep"])
+        for one in channels.split(file, row, corpus["channels"]):
+            found.append(one)
+            if one["status"] == "bad":
+                log.info("%s: not used: %s", one["path"], one["reason"])
     bad = sum(row["status"] == "bad" for row in found)
     log.info("%d recordings, %d of them cannot be used", len(found), bad)
     table = tables.frame(found, tables.RECORDINGS)

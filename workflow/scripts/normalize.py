@@ -8,6 +8,7 @@ from pathlib import Path
 from voicekiln import extras, job, notices, tables
 from voicekiln.audio import enhance
 from voicekiln.audio import normalize as audio
+from voicekiln.corpus import channels
 from voicekiln.corpus.inventory import refuse
 from voicekiln.errors import UserError
 from voicekiln.provenance import sha256_file
@@ -38,14 +39,17 @@ def main(smk):
     rows, computed = [], 0
     for row in job.track(table.to_dict("records"), len(table), "recordings normalised"):
         if row["status"] == "ok":
-            source = Path(smk.params.folders[int(row["root"])], row["path"])
+            channel = None if tables.missing(row["channel"]) else int(row["channel"])
+            file = channels.file_path(row["path"], channel)
+            source = Path(smk.params.folders[int(row["root"])], file)
             content = row["content_sha256"]
-            key = store.key(content=content)
+            which = {} if channel is None else {"channel": channel}
+            key = store.key(content=content, **which)
             record = store.get(key)
             try:
                 if record is None:
                     computed += 1
-                    record = make(store, key, source, content, settings, steps())
+                    record = make(store, key, source, content, settings, steps(), channel)
                 else:
                     notices.replay(record.get("warnings", ()), source, log)
                 row |= {
@@ -76,12 +80,12 @@ def loaded(settings, separator):
     return steps + ([enhance.denoise] if settings.denoise else [])
 
 
-def make(store, key, source, content, settings, steps):
+def make(store, key, source, content, settings, steps, channel=None):
     """Normalise one recording into the store, if it still is what it was; its record."""
     part = store.workfile(key, "flac")
     try:
         with notices.collecting(source) as said:
-            record = asdict(audio.normalize(source, part, settings, steps))
+            record = asdict(audio.normalize(source, part, settings, steps, channel))
         record["warnings"] = said
         if sha256_file(source) != content:
             raise UserError(f"{source}: changed since it was listed; run snakemake again")

@@ -74,7 +74,9 @@ def main(smk):
 def check_pinned(recordings, pinned):
     """Stop where a recording that is to validate is not there or cannot be used."""
     for path in pinned:
-        rows = recordings[recordings["path"] == path]
+        # a file whose channels are recordings stands for all of them
+        of_file = recordings["channel"].notna() & recordings["path"].str.startswith(f"{path}#")
+        rows = recordings[(recordings["path"] == path) | of_file]
         if rows.empty:
             raise UserError(
                 f"split.validation: there is no recording {path}; expected paths as in "

@@ -22,7 +22,7 @@ S, N, F = pa.string(), pa.int64(), pa.float64()  # text, whole number, number
 
 # one row per input file, good or bad
 RECORDINGS = {
-    "recording_id": S,  # first digits of content_sha256; "" where the file could not be read
+    "recording_id": S,  # first digits of content_sha256, -ch<channel>; "" if the file is unreadable
     "root": S,  # which of the corpus's `audio` it is from: its position, counted from 0
     "path": S,  # from that folder, or from the list's
     "content_sha256": S,
@@ -31,6 +31,7 @@ RECORDINGS = {
     "codec": S,
     "source_rate_hz": N,
     "channels": N,
+    "channel": N,  # the one that is the recording, from 0; null: all of them, mixed
     "duration_s": F,  # as the container says
     "speaker": S,
     "language": S,

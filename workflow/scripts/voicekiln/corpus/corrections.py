@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from voicekiln.corpus import channels
 from voicekiln.errors import UserError
 
 NO_COPIES: Mapping[str, str] = MappingProxyType({})
 MIN_OVERLAP = 0.9  # of the longer of span and segment
 MAX_BYTES = 256 << 20
+MAX_CHANNEL = 63
 LONGEST_S = 1e7  # 116 days; no recording is longer
 SHOWN_CHARACTERS = 200  # of what is wrong with a line
 EXPECTED = (
@@ -55,6 +57,7 @@ class Correction:
         text: what is said; None leaves the text.
         status: keep | drop; None leaves it to the rules.
         raw: the line as it stands in the file.
+        channel: of the file, from 0; None if the recording is the whole file.
     """
 
     line: int
@@ -64,10 +67,11 @@ class Correction:
     text: str | None
     status: str | None
     raw: str
+    channel: int | None = None
 
     @property
     def recording_id(self) -> str:
-        return self.content[:16]
+        return channels.recording_id(self.content[:16], self.channel)
 
 
 def read(path: Path | None) -> list[Correction]:
@@ -101,7 +105,9 @@ def read(path: Path | None) -> list[Correction]:
 def _parsed(number: int, line: str) -> Correction:
     row = json.loads(line)
     content, start, end = row["content_sha256"], row["start_s"], row["end_s"]
-    text, status = row.get("text"), row.get("status")
+    text, status, channel = row.get("text"), row.get("status"), row.get("channel")
+    if channel is not None and (type(channel) is not int or not 0 <= channel <= MAX_CHANNEL):
+        raise ValueError(f"channel is {channel!r}"[:SHOWN_CHARACTERS])
     if not isinstance(content, str) or not re.fullmatch("[0-9a-f]{16,64}", content):
         raise ValueError(f"content_sha256 is {content!r}")
     for value in (start, end):
@@ -115,7 +121,7 @@ def _parsed(number: int, line: str) -> Correction:
         raise ValueError("text holds half a character (a lone surrogate)")
     if text is None and status is None:
         raise ValueError("neither text nor status")
-    return Correction(number, content, float(start), float(end), text, status, line)
+    return Correction(number, content, float(start), float(end), text, status, line, channel)
 
 
 def names_of_copies(recordings: pd.DataFrame) -> dict[str, str]:
@@ -194,12 +200,13 @@ def correct(
         copies: what `names_of_copies` says.
     """
     table = table.reset_index(drop=True)
-    corrections = [replace(c, content=copies.get(c.recording_id, c.content)) for c in corrections]
+    corrections = [_of_used(c, copies) for c in corrections]
     rows, why = match(table, corrections)
     conflicts = [
         {
             "line": c.line,
             "content_sha256": c.content,
+            **({} if c.channel is None else {"channel": c.channel}),
             "start_s": c.start_s,
             "end_s": c.end_s,
             "text": c.text,
@@ -225,6 +232,15 @@ def correct(
     table.loc[drop, ["status", "step", "reason"]] = ["drop", "correct", "marked by hand"]
     table.loc[drop, ["value", "limit"]] = np.nan
     return table, conflicts
+
+
+def _of_used(correction: Correction, copies: Mapping[str, str]) -> Correction:
+    """A correction of a copy as one of the recording that is used."""
+    used = copies.get(correction.recording_id)
+    if used is None:
+        return correction
+    content, channel = channels.parts(used)
+    return replace(correction, content=content, channel=channel)
 
 
 def uphold(table: pd.DataFrame) -> pd.DataFrame:

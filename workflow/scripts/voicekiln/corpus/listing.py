@@ -7,7 +7,8 @@ that is), `path` (from there), `bytes`, `mtime_ns`, `speaker`, `language` and, o
   where they change within it, and with `channel`, counted from 0 or null, where a list names one);
 - `sidecar`: `[path, bytes, mtime_ns]` of the file that has the text, which is read when the
   recording is looked into;
-- `fault`: why the recording cannot be used.
+- `fault`: why the recording cannot be used;
+- `named`: whether a list names the speaker.
 """
 
 import bisect
@@ -472,6 +473,7 @@ def _say_who(rows, corpus, default_speaker, note) -> None:
     below = {root: speakers.below_common_root(paths) for root, paths in by_root.items()}
     of_folders, unnamed = [], 0
     for row in rows:
+        row["named"] = bool(row["speaker"])
         speaker = _said_speaker(row, corpus)
         if not speaker:
             folders = speakers.of_folders(below[row["root"]][row["path"]])

@@ -21,18 +21,20 @@ def merge_recordings(shards: list[Path]) -> pd.DataFrame:
     table = tables.concat(shards, tables.RECORDINGS, ["root", "path"])
     known = [_texts(entries) for entries in table["known"]]
     n_texts = pd.Series([len(texts) for texts in known], dtype="int64")
-    for column, what in (
-        ("content_sha256", "byte-equal copy"),
-        ("audio_sha256", "same samples in another file"),
+    content = table["content_sha256"] + table["channel"].astype("string").radd("#").fillna("")
+    for equal, what in (
+        (content, "byte-equal copy"),
+        (table["audio_sha256"], "same samples in another file"),
     ):
-        good = table[(table["status"] == "ok") & table[column].notna()]
-        order = n_texts[good.index].sort_values(ascending=False, kind="stable").index
-        used = good.loc[order].drop_duplicates(column)
-        again = good.index.difference(used.index)
-        row_of = dict(zip(used[column], used.index, strict=True))
-        for copy in again:
-            original = row_of[table.at[copy, column]]
-            reason = f"{what} of {table.at[original, 'path']}"
+        good = table.index[(table["status"] == "ok") & equal.notna()]
+        order = n_texts[good].sort_values(ascending=False, kind="stable").index
+        used = equal[order].drop_duplicates()
+        row_of = dict(zip(used, used.index, strict=True))
+        for copy in good.difference(used.index):
+            original = row_of[equal[copy]]
+            same_file = table.at[copy, "content_sha256"] == table.at[original, "content_sha256"]
+            where = what.replace("another file", "another channel") if same_file else what
+            reason = f"{where} of {table.at[original, 'path']}"
             table.loc[copy, ["status", "step", "reason"]] = ["copy", "inventory", reason]
             _warn_of_other_texts(table.loc[copy], known[copy], known[original])
     return table

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from voicekiln.audio.copies import Prints, copies
+from voicekiln.corpus import channels
 from voicekiln.text.clean import comparable
 from voicekiln.text.minhash import near_matches
 
@@ -48,11 +49,12 @@ class SplitSettings:
 
 
 def groups(table: pd.DataFrame, settings: SplitSettings) -> pd.Series:
-    """The group of each row: its recording, or a block of `block_s` seconds of it."""
-    if table["recording_id"].nunique() >= settings.min_recordings:
-        return table["recording_id"].astype(str)
+    """The group of each row: its file, or a block of `block_s` seconds of it."""
+    files = channels.file_ids(table["recording_id"])
+    if files.nunique() >= settings.min_recordings:
+        return files
     block = (table["start"] / table["rate_hz"] // settings.block_s).astype(int).astype(str)
-    return table["recording_id"].astype(str) + "/" + block
+    return files + "/" + block
 
 
 def _draw(group: str, seed: int) -> float:
@@ -68,7 +70,10 @@ def choose(kept: pd.DataFrame, names: pd.Series, settings: SplitSettings) -> set
         kept: the segments that are kept.
         names: the group of each.
     """
-    pinned = set(names[kept["path"].isin(settings.validation)])
+    wanted = settings.validation
+    files = kept["path"].str.replace(r"#\d+$", "", regex=True)
+    of_channel = kept["recording_id"].astype(str).str.contains(channels.OF_CHANNEL)
+    pinned = set(names[kept["path"].isin(wanted) | (of_channel & files.isin(wanted))])
     distinct = names.drop_duplicates()
     draws = pd.Series([_draw(name, settings.seed) for name in distinct], list(distinct), float)
     chosen = pinned | set(draws.index[draws < settings.val_share])

@@ -97,6 +97,7 @@ def gather(
 def _recording(row: Mapping) -> dict[str, Any]:
     return {
         "sha": row["content_sha256"],
+        "channel": None if pd.isna(row["channel"]) else int(row["channel"]),
         "path": row["path"],
         "item": row["item"],
         "seconds": round(float(row["n_samples"]) / float(row["rate_hz"]), 6),

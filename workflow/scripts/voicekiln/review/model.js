@@ -92,7 +92,10 @@ function correctionOf(i) {
   const { text, status } = decisions.get(i);
   if (text === null && status === null) return null;
   const line = { ...given.get(i)?.row };
-  line.content_sha256 = DATA.recordings[S.recording[i]].sha;
+  const { sha, channel } = DATA.recordings[S.recording[i]];
+  line.content_sha256 = sha;
+  delete line.channel;
+  if (channel !== null) line.channel = channel;
   line.start_s = S.start_s[i];
   line.end_s = S.end_s[i];
   delete line.text;
@@ -120,11 +123,17 @@ function correctionsFile() {
   return lines.filter((line) => line !== null).map((line) => line + "\n").join("");
 }
 
+// One channel of a file is a recording of its own.
+function recordingId(sha, channel) {
+  return sha.slice(0, 16) + (channel == null ? "" : `-ch${channel}`);
+}
+
 // Take the corrections of a file over; those that fit no segment here are kept for saving.
 function openCorrections(content) {
   const byRecording = new Map();
   for (let i = 0; i < N; i++) {
-    const id = DATA.recordings[S.recording[i]].sha.slice(0, 16);
+    const { sha, channel } = DATA.recordings[S.recording[i]];
+    const id = recordingId(sha, channel);
     if (!byRecording.has(id)) byRecording.set(id, []);
     byRecording.get(id).push(i);
   }
@@ -148,7 +157,7 @@ function openCorrections(content) {
   for (const [line, row] of rows) {
     let best = -1;
     let most = 0;
-    for (const i of byRecording.get(row.content_sha256.slice(0, 16)) ?? []) {
+    for (const i of byRecording.get(recordingId(row.content_sha256, row.channel)) ?? []) {
       const common = Math.min(S.end_s[i], row.end_s) - Math.max(S.start_s[i], row.start_s);
       const share = common / Math.max(S.end_s[i] - S.start_s[i], row.end_s - row.start_s);
       if (share > most) [best, most] = [i, share];
