@@ -1,4 +1,4 @@
-"""What in a corpus's recordings may spoil a voice, in words: for the log and the report.
+"""What may spoil a voice in a corpus's recordings: warnings for the terminal and the report.
 
 Nothing is dropped for it. The limits of noise and clipping are those that
 are asked for IndexTTS2's data; the others are where a listener begins to mind.
@@ -11,13 +11,29 @@ import pandas as pd
 SHOWN = 10
 NARROW = 0.75  # of the usual bandwidth
 WIDE = 0.9  # of what the corpus rate can hold; a 64 kbit/s MP3 has less, telephone speech a third
-# column, whether high (1) or low (-1) is bad, limit, decimals and unit of its values, what it means
+# column, whether high (1) or low (-1) is bad, limit, decimals and unit of its values, meaning,
+# remedy
 LIMITS = (
-    ("snr_db", -1, 15.0, 1, "dB", "noisy: less than 15 dB between speech and noise"),
-    ("hum_db", 1, 20.0, 1, "dB", "humming: lines of the mains 20 dB above what surrounds them"),
-    ("reverb_s", 1, 0.5, 2, "s", "echoing: sound takes more than 0.5 s to die away"),
-    ("clipped_share", 1, 0.01, 3, "of it", "clipped in more than 1 % of their time"),
-    ("beyond_usual_db", -1, -3.0, 1, "dB", "more than 3 dB quieter than most, also after the gain"),
+    (
+        *("snr_db", -1, 15.0, 1, "dB", "noisy: less than 15 dB between speech and noise"),
+        "record closer to the microphone, or try normalize.denoise",
+    ),
+    (
+        *("hum_db", 1, 20.0, 1, "dB", "humming: mains lines 20 dB above what surrounds them"),
+        "filter 50 or 60 Hz and its multiples out before the pipeline",
+    ),
+    (
+        *("reverb_s", 1, 0.5, 2, "s", "echoing: sound takes more than 0.5 s to die away"),
+        "record in a smaller or damped room, or leave them out",
+    ),
+    (
+        *("clipped_share", 1, 0.01, 3, "of it", "clipped in more than 1 % of their time"),
+        "use copies that were recorded at a lower level, or leave them out",
+    ),
+    (
+        *("beyond_usual_db", -1, -3.0, 1, "dB", "more than 3 dB quieter than most, after the gain"),
+        "raise normalize.max_gain_db, or leave them out",
+    ),
 )
 
 
@@ -29,15 +45,18 @@ class Concern:
         text: what it is, with how many recordings of how many.
         files: these recordings with their values, worst first, at most `SHOWN`.
         n_files: how many there are.
+        remedy: what to do.
     """
 
     text: str
     files: list[str]
     n_files: int
+    remedy: str = ""
 
     def __str__(self):
         more = self.n_files - len(self.files)
-        return f"{self.text}: {', '.join(self.files)}" + (f" and {more} more" if more else "")
+        files = ", ".join(self.files) + (f" and {more} more" if more else "")
+        return f"{self.text}: {files}" + (f"; {self.remedy}" if self.remedy else "")
 
 
 def concerns(recordings: pd.DataFrame) -> list[Concern]:
@@ -48,9 +67,9 @@ def concerns(recordings: pd.DataFrame) -> list[Concern]:
     level_db = used["loudness_lufs"] + used["gain_db"]
     used["beyond_usual_db"] = level_db - level_db.median()
     found = [formats(used), bandwidths(used), narrow_throughout(used)]
-    for column, sign, limit, digits, unit, text in LIMITS:
+    for column, sign, limit, digits, unit, text, remedy in LIMITS:
         beyond = used[sign * used[column] > sign * limit]
-        found.append(_concern(used, beyond, column, sign, digits, unit, text))
+        found.append(_concern(used, beyond, column, sign, digits, unit, text, remedy))
     return [concern for concern in found if concern]
 
 
@@ -69,7 +88,8 @@ def formats(used: pd.DataFrame) -> Concern | None:
     rare = used[kinds != counts.index[0]]
     rare = rare.assign(kind=kinds[rare.index].map(counts)).sort_values(["kind", "root", "path"])
     text = f"{len(counts)} formats, which may sound different ({listed}{rest}); not the usual one"
-    return Concern(text, rare["path"].head(SHOWN).tolist(), len(rare))
+    remedy = "if they sound different, leave the rare ones out"
+    return Concern(text, rare["path"].head(SHOWN).tolist(), len(rare), remedy)
 
 
 def bandwidths(used: pd.DataFrame) -> Concern | None:
@@ -78,7 +98,8 @@ def bandwidths(used: pd.DataFrame) -> Concern | None:
     usual_hz = width_hz.median()
     narrow = used[width_hz < NARROW * usual_hz]
     text = f"dull: much less than the usual bandwidth of {usual_hz / 1000:.1f} kHz"
-    return _concern(used, narrow, "bandwidth_hz", -1, 0, "Hz", text)
+    remedy = "use the original recordings instead of compressed copies, or leave them out"
+    return _concern(used, narrow, "bandwidth_hz", -1, 0, "Hz", text, remedy)
 
 
 def narrow_throughout(used: pd.DataFrame) -> Concern | None:
@@ -98,7 +119,7 @@ def narrow_throughout(used: pd.DataFrame) -> Concern | None:
     return _concern(used, narrow, "bandwidth_hz", -1, 0, "Hz", text)
 
 
-def _concern(used, beyond, column, sign, digits, unit, text):
+def _concern(used, beyond, column, sign, digits, unit, text, remedy=""):
     if beyond.empty:
         return None
     order = beyond.assign(badness=-sign * beyond[column].astype(float))
@@ -107,4 +128,5 @@ def _concern(used, beyond, column, sign, digits, unit, text):
         f"{row['path']} ({float(row[column]):.{digits}f} {unit})"
         for _, row in order.head(SHOWN).iterrows()
     ]
-    return Concern(f"{len(beyond)} of {len(used)} recordings are {text}", files, len(beyond))
+    text = f"{len(beyond)} of {len(used)} recordings are {text}"
+    return Concern(text, files, len(beyond), remedy)

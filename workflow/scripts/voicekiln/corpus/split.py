@@ -213,7 +213,7 @@ def lengths(table: pd.DataFrame) -> dict[str, dict[str, float]]:
 
 
 def imbalances(sides: dict[str, dict[str, float]], val_share: float) -> list[str]:
-    """What is uneven between training and validation, in words (S4-77)."""
+    """Warnings about what is uneven between training and validation (S4-77)."""
     train, val = sides["train"], sides["val"]
     if not train["segments"] or not val["segments"]:
         return []
@@ -221,19 +221,20 @@ def imbalances(sides: dict[str, dict[str, float]], val_share: float) -> list[str
     share = val["seconds"] / (train["seconds"] + val["seconds"])
     if not val_share / 3 <= share <= 3 * val_share:
         found.append(
-            f"validation holds {share:.1%} of the audio, {val_share:.1%} of the groups were asked "
-            "for: the groups are few or very unequal; smaller blocks (split.block_s) or another "
+            f"validation has {share:.1%} of the audio although split.val_share is {val_share:.1%}, "
+            "because the groups are few or very unequal; smaller blocks (split.block_s) or another "
             "split.seed may help"
         )
     ratio = train["median_s"] / val["median_s"]
     if not 1 / UNEVEN <= ratio <= UNEVEN:
         found.append(
             f"the median segment is {train['median_s']:.1f} s long in training and "
-            f"{val['median_s']:.1f} s in validation"
+            f"{val['median_s']:.1f} s in validation; a larger split.val_share or smaller blocks "
+            "(split.block_s) make them more alike"
         )
     if val["speakers"] < train["speakers"]:
         found.append(
             f"only {val['speakers']} of {train['speakers']} speakers have clips in the validation "
-            "set"
+            "set; a larger split.val_share includes more of them"
         )
     return found
