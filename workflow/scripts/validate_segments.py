@@ -5,7 +5,7 @@ from pathlib import Path
 
 from voicekiln import job, tables
 from voicekiln.corpus.corrections import uphold
-from voicekiln.corpus.losses import stop, too_much_lost
+from voicekiln.corpus.losses import many_lost, stop, too_much_lost
 from voicekiln.corpus.measure import by_segment
 from voicekiln.corpus.texts import with_digits
 from voicekiln.corpus.validate import ValidateSettings, validate
@@ -13,6 +13,26 @@ from voicekiln.corpus.variety import monotony
 from voicekiln.store.files import write_atomic
 
 log = logging.getLogger("validate")
+BETTER_TEXTS = (
+    "listen to some on the review page; known texts or a larger transcribe.model give better ones"
+)
+# what to do about many segments that were dropped for a reason
+MANY_LOST = {
+    "recogniser unsure": BETTER_TEXTS,
+    "transcript not trusted": BETTER_TEXTS,
+    "no speech heard": BETTER_TEXTS,
+    "text differs from what is heard": (
+        "check that the texts belong to these recordings, or set validate.max_cer"
+    ),
+    "too few characters a second": "check the texts, or set validate.min_chars_per_s",
+    "too many characters a second": "check the texts, or set validate.max_chars_per_s",
+    "too few words": "set segment.merge_gap_s or validate.min_words",
+    "too short": "set segment.merge_gap_s or validate.min_s",
+    "too long": "set segment.max_s or validate.max_s",
+    "too much silence": "set segment.pad_s or validate.max_silence_share",
+    "clipped": "use copies recorded at a lower level, or set validate.max_clipped_share",
+    "noisy": "try normalize.denoise, or set validate.min_snr_db",
+}
 LISTED = ["segment_id", "path", "start", "end", "rate_hz", "speaker", "language", "text"]
 
 
@@ -27,6 +47,8 @@ def main(smk):
     dropped = table[table["step"] == "validate"]
     for reason, rows in dropped.groupby("reason"):
         log.info("dropped, %s: %d segments", reason, len(rows))
+    for line in many_lost(table, "validate", MANY_LOST):
+        log.warning("%s", line)
     if len(suspects):
         log.warning(
             "%d kept segments may be of another speaker (suspects.jsonl); listen to them on the "
