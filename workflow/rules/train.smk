@@ -22,7 +22,7 @@ rule train_run:
     resources:
         gpu=1,
         mem_mb=24000,
-        runtime="3d",
+        runtime="1d",
     params:
         code=family_code("train_run.py", "voicekiln.training.worker"),
         settings=run_settings("family", "train", "train_on"),
