@@ -4,7 +4,8 @@ import json
 
 import pytest
 from voicekiln.corpus import lists
-from voicekiln.corpus.lists import Choice, NoList
+from voicekiln.corpus.entries import NoList
+from voicekiln.corpus.lists import Choice
 from voicekiln.errors import UserError
 
 
@@ -299,6 +300,7 @@ def test_json(tmp_path, content):
         ('{"path": "a.wav", "language": "\\ud83d"}', "line 1: expected a language code"),
         ("\n".join(f'{{"{i}": 1}}' for i in range(2000)), "more than 1000 different keys"),
         ('{"text": "One."}', "line 1: names no audio file"),
+        ('{"path": "a.wav", "said": "One two three four."}', "'said' may be it"),
     ],
 )
 def test_odd_json_is_told_with_its_line(tmp_path, content, words):

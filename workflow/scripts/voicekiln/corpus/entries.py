@@ -15,6 +15,10 @@ NUMBER = re.compile(r"[+-]?\d{1,15}(?:[.,]\d{0,30})?(?:[eE][+-]?\d{1,3})?|[+-]?[
 CLOCK = re.compile(r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2}(?:[.,]\d{1,30})?)")
 
 
+class NoList(UserError):
+    """A table that names no recordings."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A recording, or a stretch of one, and what is said there."""

@@ -24,7 +24,7 @@ from typing import Any
 
 from voicekiln.audio.probe import AUDIO_SUFFIXES
 from voicekiln.corpus import kaldi, lists, names, sidecars, speakers
-from voicekiln.corpus.entries import Entry, language_code
+from voicekiln.corpus.entries import Entry, NoList, language_code
 from voicekiln.errors import UserError
 from voicekiln.provenance import sha256_json
 
@@ -226,7 +226,7 @@ def _attach_folder_lists(rows, root: Path, found: list[str], corpus, note) -> No
             first, last = (bisect.bisect_left(paths, folder + end) for end in "/0")
         try:
             summaries.append(_attach(rows[first:last], root / name, _choice(corpus), note))
-        except lists.NoList as error:  # something else of that name
+        except NoList as error:  # something else of that name
             note(f"{error}; it is not used")
     for summary in summaries[:SHOWN]:
         note(summary)

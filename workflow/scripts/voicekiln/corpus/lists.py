@@ -4,31 +4,21 @@ JSON has an object on each line (NVIDIA NeMo's manifests) or is one array of obj
 separated by `|` (LJSpeech, VITS, Coqui, F5-TTS), tabs (Common Voice), semicolons or commas.
 """
 
-import csv
-import io
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from voicekiln.corpus import columns
+from voicekiln.corpus import columns, contents, delimited, json_lists
 from voicekiln.corpus.columns import TIMES, Column, Reading
-from voicekiln.corpus.entries import Entry, channel_number, language_code, span
+from voicekiln.corpus.entries import Entry, NoList, channel_number, language_code, span
 from voicekiln.corpus.names import bare
 from voicekiln.errors import UserError
 from voicekiln.text.decoding import read_text
 
 SUFFIXES = {".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".list", ".lst"}
-SEPARATORS = {"|": "|", "\t": "tabs", ";": "semicolons", ",": "commas"}
-MOST_CHARS = 1 << 24  # in one field of a table
-MOST_KEYS = 1000
 LJSPEECH_COLUMN = 3
-
-
-class NoList(UserError):
-    """A table that names no recordings."""
 
 
 @dataclass(frozen=True)
@@ -76,137 +66,30 @@ def read(
     text, said = read_text(path)
     if said:
         note(said)
-    head = text.lstrip()[:1]
-    if path.suffix.lower() in (".jsonl", ".ndjson", ".json") or head == "{":
-        rows = _json_array(path, text) if head == "[" and "{" in text else _json_lines(path, text)
-        names = [(name, name) for name in _keys(path, rows)]
-        reading = columns.by_name(names, _chosen(path, choice, names), str(path))
+    json = path.suffix.lower() in (".jsonl", ".ndjson", ".json")
+    if json or text.lstrip().startswith("{"):
+        rows = json_lists.rows(path, text)
+        names = [(name, name) for name in json_lists.keys(path, rows)]
+        chosen = _chosen(path, choice, names)
+        reading = columns.by_name(names, chosen, str(path))
+        if "text" not in chosen and not reading.of.get("text"):
+            _stop_at_texts(rows, names, reading, path)
         _check_one_reading(rows, reading, dict(names))
         return _list(path, rows, reading, dict(names), "")
     return _table(path, text, choice, is_recording)
-
-
-# JSON
-
-
-def _json_lines(path, text):
-    rows = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        where = f"{path}, line {number}"
-        try:
-            fields = json.loads(line)
-        except RecursionError as error:
-            raise UserError(f"{where}: this JSON is nested too deeply") from error
-        except ValueError as error:
-            raise UserError(f"{where}: this is not JSON ({error.args[0].split(':')[0]})") from error
-        if not isinstance(fields, dict):
-            raise UserError(f"{where}: expected an object {{...}} on each line")
-        rows.append((where, fields))
-    return rows
-
-
-def _json_array(path, text):
-    try:
-        items = json.loads(text)
-    except (RecursionError, ValueError) as error:
-        why = "nested too deeply" if isinstance(error, RecursionError) else error
-        raise UserError(f"{path}: this is not JSON ({why})") from error
-    for n, item in enumerate(items, 1):
-        if not isinstance(item, dict):
-            raise UserError(f"{path}, item {n}: expected an object {{...}}")
-    return [(f"{path}, item {n}", item) for n, item in enumerate(items, 1)]
-
-
-def _keys(path, rows):
-    keys: dict[str, None] = {}
-    for _, fields in rows:
-        keys.update(dict.fromkeys(fields))
-        if len(keys) > MOST_KEYS:
-            raise UserError(f"{path}: more than {MOST_KEYS} different keys; expected a list")
-    return sorted(keys)
 
 
 # tables
 
 
 def _table(path, text, choice, is_recording):
-    lines = text.split("\n")
-    first = next((line for line in lines if line.strip()), None)
-    if first is None:
-        return List([], f"{path}: 0 lines")
-    separator = _by_header(first, is_recording) or _by_share(path, first, lines)
-    if separator in "|\t":  # LJSpeech and Common Voice write quotation marks as they are
-        rows = [
-            (number, [field.strip() for field in line.split(separator)])
-            for number, line in enumerate(lines, 1)
-            if line
-        ]
-        rows = [(number, row) for number, row in rows if any(row)]
-    else:
-        rows = list(_quoted(path, text, separator))
+    separator, rows = delimited.rows(path, text, is_recording)
     if not rows:
-        return List([], f"{path}: 0 lines")
+        return List([], Summary(f"{path}: 0 lines"))
     named = any(isinstance(column, str) for column in choice.columns.values())
     if named or columns.is_header(rows[0][1], is_recording):
         return _with_header(path, rows, choice, separator)
     return _without_header(path, rows, choice, separator, is_recording)
-
-
-def _by_header(first, is_recording):
-    """What separates the columns of a header; None if the first line is none."""
-    known = {}
-    for separator in SEPARATORS:
-        cells = [cell.strip(' "') for cell in first.split(separator)]
-        if len(cells) > 1 and columns.is_header(cells, is_recording):
-            known[separator] = sum(columns.known_name(cell) is not None for cell in cells)
-    return max(known, key=known.get) if known else None
-
-
-def _by_share(path, first, lines):
-    """What separates the columns without a header: what nearly all lines have."""
-    lines = [line for line in lines if line.strip()]
-    shares = {
-        separator: sum(separator in line for line in lines) / len(lines) for separator in SEPARATORS
-    }
-    if shares["|"] > 0.5:
-        return "|"
-    if path.suffix.lower() == ".tsv":
-        return "\t"
-    best = max(shares.values())
-    if best == 0 and not columns.known_name(first.strip()):
-        raise NoList(
-            f"{path}, line 1: names no audio file; expected columns separated by |, tabs, "
-            "semicolons or commas, or an object {...} on each line"
-        )
-    return next(separator for separator, share in shares.items() if share >= 0.9 * best)
-
-
-def _quoted(path, text, separator):
-    """`(line, fields)` of each line of a table with quotation marks that is not empty."""
-    csv.field_size_limit(MOST_CHARS)
-    reader = csv.reader(
-        io.StringIO(text, newline="\n"), delimiter=separator, strict=True, skipinitialspace=True
-    )
-    start = 1
-    while True:
-        try:
-            fields = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            why = "a quotation mark is not closed or not doubled"
-            if "limit" in str(error):
-                why = f"a field of more than {MOST_CHARS} characters"
-            raise UserError(
-                f"{path}, line {start}: {why}; fields in quotation marks end with one, and those "
-                'within them are doubled ("")'
-            ) from error
-        fields = [field.strip() for field in fields]
-        if any(fields):
-            yield start, fields
-        start = reader.line_num + 1
 
 
 def _with_header(path, rows, choice, separator):
@@ -222,7 +105,7 @@ def _with_header(path, rows, choice, separator):
                 f"{path}, line {number}: {len(row)} fields under a header of {len(header)}; a text "
                 "that holds the separator has to be quoted, or separated in another way"
             )
-    _check_quotes(path, rows, len(header), separator)
+    delimited.check_quotes(path, rows, len(header), separator)
     names = names[:width]
     chosen = _chosen(path, choice, names)
     reading = columns.by_name(names, chosen, where)
@@ -234,19 +117,6 @@ def _with_header(path, rows, choice, separator):
     lines = [(name + str(number), row) for number, row in rows]
     _check_one_reading(lines, reading, {i: name for name, i in names})
     return _list(path, lines, reading, {i: name for name, i in names}, separator)
-
-
-def _check_quotes(path, rows, n_columns, separator):
-    """Stop where a field in quotation marks has swallowed lines."""
-    if separator not in ";,":
-        return
-    for number, row in rows:
-        inner = [line for cell in row if "\n" in cell for line in cell.split("\n")[1:]]
-        if any(line.count(separator) >= n_columns - 1 for line in inner):
-            raise UserError(
-                f"{path}, line {number}: a field in quotation marks goes over {len(inner) + 1} "
-                "lines that look like lines of the list; a quotation mark is not closed"
-            )
 
 
 def _check_one_reading(rows, reading, names):
@@ -293,8 +163,9 @@ def _stop_at_texts(rows, names, reading, where):
     """Stop where a column that is not used holds texts, and no other does."""
     for name, i in names:
         if name in reading.unused:
-            values = [row[i] for _, row in rows if i < len(row) and row[i]]
-            if values and columns.holds_texts(values):
+            values = [_values(row, [i]) for _, row in rows]
+            values = [value for value in values if isinstance(value, str)]
+            if values and contents.holds_texts(values):
                 raise UserError(
                     f"{where}: no column is named as the text; {name[:40]!r} may be it. Set "
                     f"`columns: {{text: {name[:40]}}}` in the configuration, or `columns: {{text: "
@@ -311,7 +182,7 @@ def _without_header(path, rows, choice, separator, is_recording):
                 f"{path}, line {number}: found {len(row)} fields where {width} are expected; lists "
                 "whose texts hold the separator need quotation marks or another separator"
             )
-    _check_quotes(path, rows, width, separator)
+    delimited.check_quotes(path, rows, width, separator)
     names = [(f"column {i + 1}", i) for i in range(width)]
     shown = dict.fromkeys(range(width), "")
     if any(_is_unknown_header(rows, i) for i in range(width)):
@@ -327,7 +198,7 @@ def _without_header(path, rows, choice, separator, is_recording):
         chosen["text"] = min(choice.text, width) - 1
         _check_text_column(path, rows, chosen["text"], choice.text)
     fields = [row for _, row in rows]
-    reading = columns.by_content(fields, chosen, is_recording, str(path), separator in "|\t")
+    reading = contents.by_content(fields, chosen, is_recording, str(path), separator in "|\t")
     if reading is None:
         raise NoList(
             f"{path}, line {rows[0][0]}: names no audio file; expected a header with one of "
@@ -340,7 +211,7 @@ def _without_header(path, rows, choice, separator, is_recording):
 
 def _check_text_column(path, rows, i, column):
     """Stop where transcript_column points at what are clearly no texts."""
-    held = columns.no_texts([row for _, row in rows], i)
+    held = contents.no_texts([row for _, row in rows], i)
     if held:
         number, row = next((line for line in rows if i < len(line[1]) and line[1][i]), rows[0])
         raise UserError(
@@ -459,7 +330,7 @@ def _summary(path, entries, reading, names, separator):
         name = name[:40]
         found.append(key if columns.compact(name) == key else f"{key} ({name})")
     lines = f"{len(entries):,}".replace(",", " ") + (" line" if len(entries) == 1 else " lines")
-    apart = f" separated by {SEPARATORS[separator]}" if separator else ""
+    apart = f" separated by {delimited.SEPARATORS[separator]}" if separator else ""
     speakers = {entry.speaker for entry in entries if entry.speaker}
     who = f"; {len(speakers)} speaker{'s' * (len(speakers) > 1)}" if speakers else ""
     unused = [str(name)[:40] for name in reading.unused]

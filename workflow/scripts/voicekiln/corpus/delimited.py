@@ -1,0 +1,109 @@
+"""Tables of text: what separates their columns, and the fields of each line."""
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from voicekiln.corpus import columns
+from voicekiln.corpus.entries import NoList
+from voicekiln.errors import UserError
+
+SEPARATORS = {"|": "|", "\t": "tabs", ";": "semicolons", ",": "commas"}
+MOST_CHARS = 1 << 24  # in one field of a table
+
+Row = tuple[int, list[str]]  # number of the line, fields
+
+
+def rows(path: Path, text: str, is_recording: Callable[[str], bool]) -> tuple[str, list[Row]]:
+    """The separator of a table, and its lines that are not empty.
+
+    Raises:
+        UserError: it cannot be read as a table, with the line.
+    """
+    lines = text.split("\n")
+    first = next((line for line in lines if line.strip()), None)
+    if first is None:
+        return "", []
+    separator = _by_header(first, is_recording) or _by_share(path, first, lines)
+    if separator in ";,":
+        return separator, list(_quoted(path, text, separator))
+    # LJSpeech and Common Voice write quotation marks as they are
+    split = [
+        (number, [field.strip() for field in line.split(separator)])
+        for number, line in enumerate(lines, 1)
+        if line
+    ]
+    return separator, [(number, row) for number, row in split if any(row)]
+
+
+def check_quotes(path: Path, table: Sequence[Row], n_columns: int, separator: str) -> None:
+    """Stop where a field in quotation marks has swallowed lines.
+
+    Raises:
+        UserError: naming the line.
+    """
+    if separator not in ";,":
+        return
+    for number, row in table:
+        inner = [line for cell in row if "\n" in cell for line in cell.split("\n")[1:]]
+        if any(line.count(separator) >= n_columns - 1 for line in inner):
+            raise UserError(
+                f"{path}, line {number}: a field in quotation marks goes over {len(inner) + 1} "
+                "lines that look like lines of the list; a quotation mark is not closed"
+            )
+
+
+def _by_header(first, is_recording):
+    """What separates the columns of a header; None if the first line is none."""
+    known = {}
+    for separator in SEPARATORS:
+        cells = [cell.strip(' "') for cell in first.split(separator)]
+        if len(cells) > 1 and columns.is_header(cells, is_recording):
+            known[separator] = sum(columns.known_name(cell) is not None for cell in cells)
+    return max(known, key=known.get) if known else None
+
+
+def _by_share(path, first, lines):
+    """What separates the columns without a header: what nearly all lines have."""
+    lines = [line for line in lines if line.strip()]
+    shares = {
+        separator: sum(separator in line for line in lines) / len(lines) for separator in SEPARATORS
+    }
+    if shares["|"] > 0.5:
+        return "|"
+    if path.suffix.lower() == ".tsv":
+        return "\t"
+    best = max(shares.values())
+    if best == 0 and not columns.known_name(first.strip()):
+        raise NoList(
+            f"{path}, line 1: names no audio file; expected columns separated by |, tabs, "
+            "semicolons or commas, or an object {...} on each line"
+        )
+    return next(separator for separator, share in shares.items() if share >= 0.9 * best)
+
+
+def _quoted(path, text, separator):
+    """`(line, fields)` of each line of a table with quotation marks that is not empty."""
+    csv.field_size_limit(MOST_CHARS)
+    reader = csv.reader(
+        io.StringIO(text, newline="\n"), delimiter=separator, strict=True, skipinitialspace=True
+    )
+    start = 1
+    while True:
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            why = "a quotation mark is not closed or not doubled"
+            if "limit" in str(error):
+                why = f"a field of more than {MOST_CHARS} characters"
+            raise UserError(
+                f"{path}, line {start}: {why}; fields in quotation marks end with one, and those "
+                'within them are doubled ("")'
+            ) from error
+        fields = [field.strip() for field in fields]
+        if any(fields):
+            yield start, fields
+        start = reader.line_num + 1
