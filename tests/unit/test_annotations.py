@@ -113,6 +113,15 @@ def test_words_of_an_aligner_are_joined_at_pauses(tmp_path, tiers):
     assert read(tmp_path, textgrid(*tiers)) == JOINED
 
 
+def test_a_few_words_of_a_tier_of_words_are_joined(tmp_path):
+    for name in ("words", "ORT-MAU", "Wort"):
+        assert read(tmp_path, textgrid((name, WORDS[:3]))) == [(0.5, 1.0, None, "where were")]
+
+
+def test_a_tier_of_any_name_is_read_where_it_is_the_only_one(tmp_path):
+    assert len(read(tmp_path, textgrid(("notes", ANNA)))) == 2
+
+
 def test_an_aligners_tiers_of_several_speakers(tmp_path):
     later = [(a + 10, b + 10, text) for a, b, text in WORDS]
     tiers = [("Anna - words", WORDS), ("Anna - phones", PHONES), ("Ben - words", later)]

@@ -33,6 +33,11 @@ COMMAS = """
 0.5, 2.4, The bell rang.
 3.1, 5.0, Nobody came.
 """
+MIXED = """
+0,0.5,[bell]
+0.5,2.4,The bell rang.
+3.1,5,Nobody came.
+"""
 SEMICOLONS = """
 0.5;2.4;The bell rang.
 3.1;5;Nobody came.
@@ -69,7 +74,7 @@ TICKS = """
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize(
     "name, text",
-    [("a.txt", LABELS), ("a.txt", SPECTRAL), ("a.txt", SPACES), ("a.txt", COMMAS)]
+    [("a.txt", LABELS), ("a.txt", SPECTRAL), ("a.txt", SPACES), ("a.txt", COMMAS), ("a.txt", MIXED)]
     + [("a.txt", SEMICOLONS), ("a.txt", CLOCK), ("a.txt", ARROWS), ("a.txt", TABLE)]
     + [("a.txt", CUES), ("a.lab", TICKS), ("a.lab", LABELS)],
 )

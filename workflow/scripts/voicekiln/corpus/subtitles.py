@@ -5,13 +5,14 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from voicekiln.corpus.timed import cues, elan, labels, rolling, speakers, textgrid, tiers, words
-from voicekiln.corpus.timed.stretch import MOST, Found
+from voicekiln.corpus.timed.stretch import MOST, MOST_LINES, Found
 from voicekiln.errors import UserError
 from voicekiln.text import unspoken
 from voicekiln.text.decoding import read_text
 
 log = logging.getLogger("subtitles")
 SUFFIXES = (".srt", ".vtt", ".eaf", ".textgrid", ".ctm")
+BY_TIERS = (".eaf", ".textgrid")
 MOST_BYTES = 64 << 20
 MOST_BROKEN = 0.5  # of what a file holds
 SHOWN = 3
@@ -56,6 +57,8 @@ def entries(
     note: Callable[..., None] = log.warning,
 ) -> list[dict]:
     """`read` of a text that has been read, in the format that files ending in `kind` have."""
+    if kind not in BY_TIERS and text.count("\n") > MOST_LINES:
+        raise UserError(f"{path}: more than {MOST_LINES} lines")
     found = _found(path, text, kind, tier)
     if len(found.stretches) > MOST:
         raise UserError(f"{path}: more than {MOST} stretches")
@@ -65,8 +68,8 @@ def entries(
         stretches = rolling.resolve(stretches)
     elif words.are_phones(stretches):
         raise UserError(f"{path}: holds speech sounds, not words; give the words")
-    if kind not in (".textgrid", ".eaf"):  # there each tier was looked at for itself
-        stretches = words.utterances(stretches)
+    if kind not in BY_TIERS:  # there each tier was looked at for itself
+        stretches = words.utterances(stretches, words=kind == ".ctm")
     stretches, notes = speakers.spoken(stretches, keep, {} if removed is None else removed)
     for fact, *values in notes:
         note(f"%s: {fact}.", path, *values)
@@ -90,7 +93,7 @@ def _tell(path, text, found, note):
     for fact, *values in found.notes:
         note(f"%s: {fact}.", path, *values)
     found.broken.sort()
-    n_broken, n_read = len(found.broken), len(found.stretches)
+    n_broken, n_read = found.n_broken, len(found.stretches)
     shown = "; ".join(f"line {line}: {why}" for line, why in found.broken[:SHOWN])
     shown += " ..." if n_broken > SHOWN else ""
     if n_broken > MOST_BROKEN * (n_broken + n_read):

@@ -7,7 +7,7 @@ empty line inside a cue, so a cue goes up to the next line of times.
 
 import re
 
-from voicekiln.corpus.timed.stretch import SHARED, SHOWN, Found, Stretch
+from voicekiln.corpus.timed.stretch import SHARED, Found, Stretch
 
 TIME = r"(-?)(?:(\d{1,5})\s?:\s?)?(\d{1,3})\s?:\s?(\d{1,2})(?:\s?[.,:]\s?(\d{1,9}))?"
 TIMES = re.compile(rf"\s*{TIME}\s*(?:--?-?\s?>|[–—]>|→)\s*{TIME}(?:\s.*)?")
@@ -31,9 +31,7 @@ def read(text: str, vtt: bool) -> Found:
         if numbered:
             said = _without_untimed(said, lines[i - 1], i + 2, found)
         if match is None:
-            found.broken.append(
-                (i + 1, f"expected 00:00:01,000 --> 00:00:02,000: {lines[i].strip()[:SHOWN]!r}")
-            )
+            found.reject(i + 1, "expected 00:00:01,000 --> 00:00:02,000", lines[i])
             continue
         said = [line for line in said if line.strip()]
         voices = {name.strip() for line in said for name in VOICE.findall(line)}
@@ -73,13 +71,13 @@ def _without_blocks(lines):
 
 def _are_numbered(lines, at):
     heads = [lines[i - 1].strip() for i in at if i > 0]
-    return sum(head.isdigit() for head in heads) > len(at) / 2
+    return sum(head.isdecimal() for head in heads) > len(at) / 2
 
 
 def _without_head(said, vtt, numbered):
     """The lines before the next cue's times without its number or name."""
     if said and (
-        (numbered and said[-1].strip().isdigit())
+        (numbered and said[-1].strip().isdecimal())
         or (vtt and said[-1].strip() and (len(said) < 2 or not said[-2].strip()))
     ):
         # a text may end in digits too; the number of a cue comes after an empty line, or a text
@@ -90,11 +88,11 @@ def _without_head(said, vtt, numbered):
 def _without_untimed(said, number, first_line, found):
     """Lines up to a cue that has its number, and no times: it is broken."""
     number = number.strip()
-    number = int(number) if number.isdigit() and len(number) < 10 else None
+    number = int(number) if number.isdecimal() and len(number) < 10 else None
     for k, line in enumerate(said):
         after_gap = k > 0 and not said[k - 1].strip()
         if after_gap and number is not None and line.strip() == str(number + 1):
-            found.broken.append((first_line + k, f"cue {number + 1} has no line of times"))
+            found.reject(first_line + k, f"cue {number + 1} has no line of times")
             return said[:k]
     return said
 

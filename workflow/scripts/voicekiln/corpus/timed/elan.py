@@ -10,6 +10,8 @@ from voicekiln.corpus.timed.stretch import MOST, Found, Stretch
 from voicekiln.corpus.timed.tiers import Tier
 from voicekiln.errors import UserError
 
+MOST_TIERS = 1000
+
 
 def read(path: Path, text: str) -> tuple[list[Tier], list[str]]:
     """The tiers, and the names of all; what belongs to one annotation is joined.
@@ -63,6 +65,8 @@ class _Document:
             if value.lstrip("-").isdigit() and len(value) < 15:
                 self.slots[attributes.get("TIME_SLOT_ID", "")] = int(value) / 1000
         elif name == "TIER":
+            if len(self.found) == MOST_TIERS:
+                raise UserError(f"{self.path}: more than {MOST_TIERS} tiers")
             who = attributes.get("PARTICIPANT", "").strip() or None
             self.found.append(
                 (attributes.get("TIER_ID", ""), who, attributes.get("PARENT_REF"), [])
@@ -99,7 +103,7 @@ class _Document:
                 start_s, end_s = times.get(key, (None, None))
                 if start_s is None or end_s is None:
                     if text.strip():
-                        found.broken.append((line, f"its time slots have no time: {text[:60]!r}"))
+                        found.reject(line, "its time slots have no time", text)
                     continue
                 of = attributes.get("ANNOTATION_REF", key)
                 if of in own:

@@ -8,16 +8,14 @@ import re
 from pathlib import Path
 
 from voicekiln.corpus.timed.cues import TIME, seconds
-from voicekiln.corpus.timed.stretch import SHOWN, Found, Stretch
+from voicekiln.corpus.timed.stretch import Found, Stretch
 from voicekiln.errors import UserError
 
 NUMBER = r"[-+]?(?:\d{1,18}(?:[.,]\d{0,12})?|[.,]\d{1,12})(?:[eE][-+]?\d{1,3})?"
 CLOCK = r"\d{1,3}:\d{1,2}(?::\d{1,2})?(?:[.,]\d{1,9})?"
 TABBED = re.compile(rf"\s*({NUMBER}|{CLOCK})[ ]*[\t;|][ ]*({NUMBER}|{CLOCK})[ ]*[\t;|](.*)")
-SPACED = re.compile(
-    r"\s*([-+]?\d{1,18}\.\d{1,12}|\d{1,3}:\d\d(?::\d\d)?\.\d{1,9})(?:\s*,\s*|\s+)"
-    r"([-+]?\d{1,18}\.\d{1,12}|\d{1,3}:\d\d(?::\d\d)?\.\d{1,9})(?:\s*,\s*|\s+)(\S.*)"
-)
+POINT = r"[-+]?\d{1,18}(?:\.\d{1,12})?|\d{1,3}:\d\d(?::\d\d)?(?:\.\d{1,9})?"
+SPACED = re.compile(rf"\s*({POINT})(?:\s*,\s*|\s+)({POINT})(?:\s*,\s*|\s+)(\S.*)")
 WHOLE = re.compile(r"\s*(-?\d{1,18})\s+(-?\d{1,18})\s+(\S.*)")
 ARROW = re.compile(rf"\s*\[?\s*{TIME}\s*-->\s*{TIME}\s*\]?\s*(\S.*)")
 STAMP = re.compile(rf"\s*[\[(]?\s*({CLOCK})\s*[\])]?\s*[-–:]?\s+(\S.*)")
@@ -51,7 +49,7 @@ def read(text: str, lab: bool) -> Found:
     for line, row, match in matches:
         if match is None:
             if not (headed and line == lines[0][0]):
-                found.broken.append((line, f"expected start, end and text: {row[:SHOWN]!r}"))
+                found.reject(line, "expected start, end and text", row)
         elif pattern is ARROW:
             times = seconds(match.groups()[:5]), seconds(match.groups()[5:10])
             found.add(Stretch(line, *times, match[11]))
@@ -78,9 +76,7 @@ def ctm(path: Path, text: str) -> Found:
     for line, row in _lines(text):
         match = CTM.fullmatch(row)
         if match is None:
-            found.broken.append(
-                (line, f"expected file, channel, start, length, word: {row[:SHOWN]!r}")
-            )
+            found.reject(line, "expected file, channel, start, length, word", row)
         else:
             words.append((line, *match.groups()))
     files = list(dict.fromkeys(word[1] for word in words))
@@ -129,8 +125,18 @@ def _pattern(text, lab):
             continue
         if pattern is WHOLE and not _are_ticks(rows):
             continue
+        if pattern is SPACED and not _are_times(rows):
+            continue
         return pattern
     return None
+
+
+def _are_times(rows):
+    """Whether numbers are times and not what is said (1 2 buckle my shoe)."""
+    found = [match.groups()[:2] for row in rows if (match := SPACED.fullmatch(row))]
+    exact = sum("." in time for pair in found for time in pair)
+    in_order = sum(_time(start, 1.0) < _time(end, 1.0) for start, end in found)
+    return exact >= len(found) and in_order >= SHARE * len(found)
 
 
 def _are_ticks(rows):

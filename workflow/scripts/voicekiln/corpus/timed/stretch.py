@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 
 MOST = 1_000_000  # stretches of one file
+MOST_LINES = 2_000_000
+KEPT = 20  # broken ones
 MOST_S = 48 * 3600.0  # the longest recording that is read
 SHARED = (
     "%d cues hold words of several speakers, the first in line %d; they are taken as the "
@@ -38,12 +40,14 @@ class Found:
     """What a file holds.
 
     Attributes:
-        broken: (line, why) of what cannot be used.
+        broken: (line, why) of what cannot be used, the first of them.
+        n_broken: how many there are.
         notes: what the user should know besides: a message and its values, as for a logger.
     """
 
     stretches: list[Stretch] = field(default_factory=list)
     broken: list[tuple[int, str]] = field(default_factory=list)
+    n_broken: int = 0
     notes: list[tuple] = field(default_factory=list)
 
     def add(self, stretch: Stretch) -> None:
@@ -52,9 +56,15 @@ class Found:
             return
         why = impossible(stretch.start_s, stretch.end_s)
         if why:
-            self.broken.append((stretch.line, f"{why}: {stretch.text.strip()[:SHOWN]!r}"))
+            self.reject(stretch.line, why, stretch.text)
         else:
             self.stretches.append(stretch)
+
+    def reject(self, line: int, why: str, text: str = "") -> None:
+        """Note that something in a line cannot be used."""
+        self.n_broken += 1
+        if len(self.broken) < KEPT:
+            self.broken.append((line, f"{why}: {text.strip()[:SHOWN]!r}" if text else why))
 
 
 def impossible(start_s: float, end_s: float | None) -> str | None:

@@ -32,7 +32,7 @@ def read(path: Path, text: str) -> tuple[list[Tier], list[str]]:
     for _ in ("ooTextFile", "TextGrid"):
         values.text()
     values.number(), values.number()
-    tiers, names = [], []
+    tiers, names, n = [], [], 0
     for _ in range(values.count()):
         kind, name = values.text(), values.text()
         names.append(" ".join(name.split()))
@@ -45,6 +45,9 @@ def read(path: Path, text: str) -> tuple[list[Tier], list[str]]:
                 found.add(Stretch(values.line, *times, values.text()))
             else:
                 values.text()
+        n += len(found.stretches)
+        if n > MOST:
+            raise UserError(f"{path}: more than {MOST} intervals")
         if kind == "IntervalTier":
             tiers.append(Tier(names[-1], found))
     return tiers, names

@@ -12,21 +12,22 @@ from voicekiln.errors import UserError
 from voicekiln.text.clean import letters
 
 # a part of a tier's name that says what it holds, and names nobody
+WORDS = r"words?|wrd|ort-mau|mots?|wörter|wort|palabras?|parole|слова|слово"
 SAYS = (
-    r"words?|wrd|utterances?|utt|sentences?|sents?|text|texts|txt|transcripts?|transcriptions?|"
-    r"transcrip\w*|trans|trs|trn|tro|tx|orthograph\w*|ortho?|ort-mau|default|default-lt|tier|"
-    r"tier ?\d+|speech|phrases?|turns?|segments?|lines?|mots?|phrase|wörter|satz|sätze|äußerungen|"
-    r"palabras?|frases?|oración|oraciones|parole|frasi|слова|слово|фразы"
+    rf"{WORDS}|utterances?|utt|sentences?|sents?|text|texts|txt|transcripts?|transcriptions?|"
+    r"transcrip\w*|trans|trs|trn|tro|tx|orthograph\w*|ortho?|default|default-lt|tier|"
+    r"tier ?\d+|speech|phrases?|turns?|segments?|lines?|satz|sätze|äußerungen|"
+    r"frases?|oración|oraciones|frasi|фразы"
 )
-PHONES = r"phones?|phonemes?|phonetic\w*|phono\w*|phn|phon|mau|kan-mau|kan|kas|ipa|sampa|segs?|mas"
+PHONES = r"phones?|phonemes?|phonetic\w*|phono\w*|phn|phon|mau|kan-mau|kan|ipa|sampa|segs?"
 OTHER = (
     r"syll\w*|tones?|tobi|breaks?|break.?ind\w*|pitch|stress|notes?|comments?|kommentare?|remarks?|"
-    r"gloss\w*|translations?|transl|übersetzung|traduc\w*|ft|ge|mb|ps|pos|lemmas?|morph\w*|gestures?|"
-    r"gestik|gaze|noises?|events?|clicks?|silences?|vad|misc|id|ids|ref|kinds?|labels?"
+    r"gloss\w*|translations?|transl|übersetzung|traduc\w*|pos|lemmas?|morph\w*|gestures?|"
+    r"gestik|gaze|noises?|events?|clicks?|silences?|vad|misc|kinds?"
 )
 KINDS = rf"(?P<what>{SAYS}|{PHONES}|{OTHER})"
 ALONE = re.compile(KINDS, re.IGNORECASE)
-AFTER = re.compile(rf"(?P<who>.*?)\s*[-–:@/|_.]\s*{KINDS}", re.IGNORECASE)  # Anna - words
+AFTER = re.compile(rf"(?P<who>.*?)(?:\s*[-–:@/|_.]\s*|\s+){KINDS}", re.IGNORECASE)  # Anna - words
 BEFORE = re.compile(rf"{KINDS}\s*[-–:@/|]\s*(?P<who>.+)", re.IGNORECASE)  # text@Anna
 SAME = 0.8  # of the letters or the times, from which two tiers hold the same
 COMPARED = 20_000  # letters
@@ -48,7 +49,7 @@ class Tier:
     @property
     def parts(self) -> tuple[str | None, str | None]:
         """Who and what the name says: `Anna - words` is (Anna, words), `Anna` is (Anna, None)."""
-        name = self.name.strip()
+        name = " ".join(self.name.split())[:200]
         if match := ALONE.fullmatch(name):
             return None, match["what"].lower()
         if match := AFTER.fullmatch(name) or BEFORE.fullmatch(name):
@@ -93,7 +94,8 @@ def choose(path: Path, tiers: Sequence[Tier], names: Sequence[str], wanted: str 
     speakers = _speakers(tiers, chosen)
     for tier, speaker in zip(chosen, speakers, strict=True):
         result.broken += tier.found.broken
-        said = utterances(tier.found.stretches)
+        result.n_broken += tier.found.n_broken
+        said = utterances(tier.found.stretches, words=tier.holds(WORDS))
         result.stretches += [replace(stretch, speaker=speaker) for stretch in said]
     result.stretches.sort(key=lambda s: (s.start_s, s.line))
     return result
@@ -116,11 +118,12 @@ def _speech(tiers):
     filled = [
         tier
         for tier in tiers
-        if (tier.found.stretches or tier.found.broken)
+        if (tier.found.stretches or tier.found.n_broken)
         and not tier.holds(PHONES)
         and not are_phones(tier.found.stretches)
     ]
-    named = [tier for tier in filled if not tier.dependent and not tier.holds(OTHER)]
+    own = [tier for tier in filled if not tier.dependent]
+    named = [tier for tier in own if not tier.holds(OTHER)] or own
     # the longest stretches first: sentences before the words they are made of
     order = sorted(named, key=lambda tier: len(tier.found.stretches))
     kept: list[Tier] = []

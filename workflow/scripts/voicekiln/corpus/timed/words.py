@@ -46,10 +46,14 @@ def are_phones(stretches: Sequence[Stretch]) -> bool:
     )
 
 
-def utterances(stretches: Sequence[Stretch]) -> list[Stretch]:
-    """The stretches in the order of time; words are joined, of each channel for itself."""
+def utterances(stretches: Sequence[Stretch], words: bool = False) -> list[Stretch]:
+    """The stretches in the order of time; words are joined, of each channel for itself.
+
+    Args:
+        words: they are known to be words; otherwise it is found out.
+    """
     ordered = sorted(stretches, key=lambda s: (s.channel or 0, s.start_s, s.line))
-    if are_words(ordered):
+    if words or are_words(ordered):
         ordered = joined(ordered)
     return sorted(ordered, key=lambda s: (s.start_s, s.line))
 
@@ -93,6 +97,8 @@ def _parts(group):
 
 
 def _utterance(words):
+    if len(words) == 1:
+        return words[0]
     text = NO_SPACE.sub("", " ".join(" ".join(word.text.split()) for word in words))
     return replace(words[0], end_s=max(word.end_s for word in words), text=text)
 
