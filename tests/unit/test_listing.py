@@ -710,3 +710,11 @@ def test_a_kaldi_text_with_a_mark_of_byte_order(tmp_path):
     (tmp_path / "wav.scp").write_text("r1 a.wav\r\n")
     (tmp_path / "text").write_text("\ufeffr1 one\r\n", encoding="utf-8")
     assert texts(listed(tmp_path)) == [["one"]]
+
+
+def test_the_pipelines_own_results_are_no_recordings(tmp_path, monkeypatch):
+    touch(tmp_path, "anna/1.wav", "results/store/normalize/ab/x.flac", "anna/results/2.wav")
+    monkeypatch.chdir(tmp_path)
+    for audio in (".", str(tmp_path)):
+        assert [row["path"] for row in listed(audio)] == ["anna/1.wav", "anna/results/2.wav"]
+    assert len(listed("results")) == 1, "a folder that is named is searched"

@@ -11,7 +11,7 @@ from typing import Any
 from voicekiln import notices
 from voicekiln.audio.probe import probe
 from voicekiln.corpus import sidecars
-from voicekiln.corpus.listing import printable
+from voicekiln.corpus.names import printable
 from voicekiln.errors import UserError
 from voicekiln.provenance import sha256_file, to_json
 from voicekiln.store.items import Store

@@ -24,7 +24,8 @@ from typing import Any
 
 from voicekiln.audio.probe import AUDIO_SUFFIXES
 from voicekiln.corpus import kaldi, lists, names, sidecars, speakers
-from voicekiln.corpus.entries import Entry, NoList, language_code
+from voicekiln.corpus.attach import attach, listed, row_of
+from voicekiln.corpus.entries import NoList, language_code
 from voicekiln.errors import UserError
 from voicekiln.provenance import sha256_json
 
@@ -32,6 +33,7 @@ from voicekiln.provenance import sha256_json
 FOLDER_LISTS = ("metadata.csv", "metadata.jsonl")
 # a shard has seven jobs of a few seconds before they compute anything
 FILES_PER_SHARD, BYTES_PER_SHARD, MOST_SHARDS = 1000, 256_000_000, 64
+RESULTS = "results"  # of the pipeline itself, where `audio` is the working directory
 SHOWN = 3
 
 
@@ -170,12 +172,11 @@ def listing_digest(rows: list[dict]) -> str:
 def _printable(row):
     """A row whose names can be stored as text."""
     (sidecar, *stat) = row["sidecar"] or [""]
-    return {**row, "path": printable(row["path"]), "sidecar": [printable(sidecar), *stat]}
-
-
-def printable(name: str) -> str:
-    """A file name that can be stored as text; bytes that are no UTF-8 are shown as escapes."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return {
+        **row,
+        "path": names.printable(row["path"]),
+        "sidecar": [names.printable(sidecar), *stat],
+    }
 
 
 def _choice(corpus) -> lists.Choice:
@@ -192,7 +193,7 @@ def _source(root: str, corpus: Mapping[str, Any], note) -> Iterable[dict]:
     """The rows of one folder or list; texts that come with it are their `known`."""
     path = Path(root)
     if (path / "wav.scp").is_file():
-        return _listed(kaldi.entries(path, note), names.Folder(root))
+        return listed(kaldi.entries(path, note), names.Folder(root))
     if path.is_dir():
         found: list[str] = []
         rows = sorted(_scan(root, found, note), key=lambda row: row["path"])
@@ -201,12 +202,12 @@ def _source(root: str, corpus: Mapping[str, Any], note) -> Iterable[dict]:
         return rows
     suffix = path.suffix.lower()
     if path.is_file() and suffix in AUDIO_SUFFIXES:
-        return [_row(folder_of(root), path.name, path.stat())]
+        return [row_of(folder_of(root), path.name, path.stat())]
     if path.is_file() and suffix in lists.SUFFIXES:
         folder = names.Folder(folder_of(root))
         read = lists.read(path, _choice(corpus), folder.holds, note)
         note(read.summary)
-        return _listed(read.entries, folder)
+        return listed(read.entries, folder)
     found_as = "is neither" if path.exists() else "does not exist"
     raise UserError(
         f"{root}: {found_as}; expected a folder with recordings, a recording or a list of them "
@@ -225,7 +226,7 @@ def _attach_folder_lists(rows, root: Path, found: list[str], corpus, note) -> No
         if folder:  # "0" is what follows "/"
             first, last = (bisect.bisect_left(paths, folder + end) for end in "/0")
         try:
-            summaries.append(_attach(rows[first:last], root / name, _choice(corpus), note))
+            summaries.append(attach(rows[first:last], root / name, _choice(corpus), note))
         except NoList as error:  # something else of that name
             note(f"{error}; it is not used")
     for summary in summaries[:SHOWN]:
@@ -246,12 +247,16 @@ def _scan(root: str, lists: list[str], note) -> Iterator[dict]:
             stat = os.stat(folder)
             if (stat.st_dev, stat.st_ino) in seen:  # a link that leads back
                 continue
+            if inside and os.path.abspath(folder) == os.path.abspath(RESULTS):
+                continue
             seen.add((stat.st_dev, stat.st_ino))
             with os.scandir(folder) as listing:
                 # of a folder that is reached twice, the name does not depend on the file system
                 entries = sorted(listing, key=lambda entry: entry.name, reverse=True)
         except OSError as error:
-            raise UserError(f"{printable(folder)}: cannot be listed: {error.strerror}") from error
+            raise UserError(
+                f"{names.printable(folder)}: cannot be listed: {error.strerror}"
+            ) from error
         for entry in entries:
             if entry.name.startswith("."):
                 continue
@@ -261,82 +266,16 @@ def _scan(root: str, lists: list[str], note) -> Iterator[dict]:
                 if entry.is_dir():
                     stack.append(path + "/")
                 elif suffix in AUDIO_SUFFIXES:
-                    yield _row(root, path, entry.stat())
+                    yield row_of(root, path, entry.stat())
                 elif entry.name in FOLDER_LISTS:
                     lists.append(path)
                 elif suffix not in sidecars.SUFFIXES:
                     others[suffix or "without a suffix"] += 1
             except OSError:  # a link to nowhere or in a ring: listed, refused by the inventory
-                yield _row(root, path, None)
+                yield row_of(root, path, None)
     if others:
-        kinds = ", ".join(f"{n} {printable(suffix)}" for suffix, n in others.most_common(8))
+        kinds = ", ".join(f"{n} {names.printable(suffix)}" for suffix, n in others.most_common(8))
         note(f"{root}: other files that were not looked at: {kinds}")
-
-
-def _row(root: str, path: str, stat: os.stat_result | None) -> dict:
-    size, mtime_ns = (stat.st_size, stat.st_mtime_ns) if stat else (-1, 0)
-    row = {"root": root, "path": path, "bytes": size, "mtime_ns": mtime_ns}
-    return row | dict.fromkeys(("speaker", "language", "known", "sidecar", "fault"))
-
-
-def _listed(entries: Iterable[Entry], folder: names.Folder) -> list[dict]:
-    """The recordings of a list; several lines may give stretches of one recording."""
-    located: dict[str, dict] = {}
-    rows: dict[str, tuple[dict, list[Entry]]] = {}
-    for entry in entries:
-        if entry.audio not in located:
-            located[entry.audio] = _locate(entry.audio, folder)
-        row = located[entry.audio]
-        rows.setdefault(row["path"], (row, []))[1].append(entry)
-    for row, lines in rows.values():
-        row["fault"] = row["fault"] or lines[0].fault
-        _tell(row, lines)
-    return [row for row, _ in rows.values()]
-
-
-def _locate(audio: str, folder: names.Folder) -> dict:
-    """The row of a file that a list names."""
-    name, fault = names.tidy(audio), None
-    try:
-        stat = os.stat(os.path.join(folder.path, name))
-    except OSError:
-        stat = None
-        if names.DRIVE.match(audio):
-            fault = (
-                f"{audio!r} is a path with backslashes on a Windows drive; write it from the "
-                "list's folder"
-            )
-        else:
-            try:
-                found = folder.find(audio)
-                stat = found and os.stat(os.path.join(folder.path, found))
-                name = found or names.slashes(audio)
-            except (UserError, OSError) as error:
-                fault = str(error)
-    if os.path.isabs(name):
-        name = os.path.relpath(name, folder.path)
-    return _row(folder.path, name, stat or None) | {"fault": fault}
-
-
-def _tell(row: dict, lines: list[Entry]) -> None:
-    """Put into a row what the lines of a list say of it."""
-    channels = any(entry.channel is not None for entry in lines)
-    stretches = [entry for entry in lines if channels or entry.text or entry.start_s is not None]
-    known = [{"start_s": e.start_s, "end_s": e.end_s, "text": e.text} for e in stretches]
-    for key in ("speaker", "language"):
-        value = getattr(lines[0], key)
-        if len(lines) > 1:
-            values = [getattr(entry, key) for entry in lines]
-            value = next(filter(None, values), None)
-            if len(set(values)) > 1:  # within one recording
-                for stretch, entry in zip(known, stretches, strict=True):
-                    said = getattr(entry, key)
-                    stretch[key] = said and printable(said)
-        row[key] = row[key] or value
-    if channels:
-        for stretch, entry in zip(known, stretches, strict=True):
-            stretch["channel"] = entry.channel
-    row["known"] = known or row["known"]
 
 
 def _join(first: dict, again: dict) -> None:
@@ -362,7 +301,7 @@ def _give_texts(rows, corpus, note) -> None:
                 f"metadata.csv, a manifest), or the word `sidecar` for a {sidecars.FORMATS} beside "
                 "each file."
             )
-        note(_attach(rows, Path(source), _choice(corpus), note))
+        note(attach(rows, Path(source), _choice(corpus), note))
 
 
 def _find_sidecars(rows, language, note) -> None:
@@ -373,7 +312,7 @@ def _find_sidecars(rows, language, note) -> None:
             path = None if row["known"] else find(audio, row["language"] or language)
         except UserError as error:
             row["fault"] = row["fault"] or str(error)
-            note(f"{printable(row['path'])} cannot be used: {printable(str(error))}.")
+            note(f"{names.printable(row['path'])} cannot be used: {names.printable(str(error))}.")
             continue
         if path:
             try:
@@ -401,68 +340,7 @@ def _find_sidecars(rows, language, note) -> None:
 
 
 def _first(paths) -> str:
-    return ", ".join(repr(printable(path)) for path in paths[:SHOWN])
-
-
-def _attach(rows: list[dict], path: Path, choice: lists.Choice, note) -> str:
-    """Give the rows what a list says of them, which may name them by path or by bare name.
-
-    Returns:
-        how the list was understood.
-    """
-    known: set[str] = set()
-
-    def is_recording(name):
-        if not known:
-            known.update(names.last_part(row["path"]) for row in rows)
-        return names.last_part(name) in known
-
-    read = lists.read(path, choice, is_recording, note)
-    by_name: dict[str, list[Entry]] = {}
-    for entry in read.entries:
-        absolute = os.path.isabs(entry.audio)
-        name = os.path.relpath(entry.audio, path.parent) if absolute else names.tidy(entry.audio)
-        by_name.setdefault(name, []).append(entry)
-    if not rows:
-        return read.summary
-    takers, said = names.match(by_name, _forms(rows, path.parent))
-    for about, n, example in said:
-        note(f"{path}: {n} of its names {about}, such as {example}")
-    unused = [lines[0] for name, lines in by_name.items() if name not in takers]
-    if unused and not takers:
-        raise UserError(
-            f"{path}: none of its {len(unused)} names is that of a recording; the first is "
-            f"{unused[0].audio!r}, there is {printable(rows[0]['path'])!r}"
-        )
-    if unused:
-        shown = ", ".join(f"{entry.audio!r}" for entry in unused[:SHOWN])
-        note(f"{path}: {len(unused)} of {len(by_name)} names belong to no recording: {shown} ...")
-    told: dict[int, list[Entry]] = {}
-    for name, named in takers.items():
-        for i in named:
-            told.setdefault(i, []).extend(by_name[name])
-            if len(named) > 1:
-                others = ", ".join(rows[k]["path"] for k in named[:SHOWN])
-                rows[i]["fault"] = printable(
-                    f"{by_name[name][0].where}: {name!r} may be any of {len(named)} recordings "
-                    f"({others} ...); write its path, relative to {rows[i]['root']}"
-                )
-    for i, lines in told.items():
-        if not rows[i]["fault"]:
-            _tell(rows[i], lines)
-    return read.summary
-
-
-def _forms(rows, folder: Path) -> list[tuple[str, ...]]:
-    """The names by which a list in `folder` may mean each recording, the most exact first."""
-    from_list = {root: os.path.relpath(root, folder) for root in {row["root"] for row in rows}}
-    forms = []
-    for row in rows:
-        path, base = row["path"], from_list[row["root"]]
-        stem = os.path.splitext(path)[0]
-        whole = path if base == "." else os.path.normpath(f"{base}/{path}")
-        forms.append((whole, path, stem, path.rpartition("/")[2], stem.rpartition("/")[2]))
-    return forms
+    return ", ".join(repr(names.printable(path)) for path in paths[:SHOWN])
 
 
 def _say_who(rows, corpus, default_speaker, note) -> None:
@@ -480,8 +358,8 @@ def _say_who(rows, corpus, default_speaker, note) -> None:
             of_folders.append(folders)
             unnamed += not folders
             speaker = folders[0] if folders else default_speaker
-        row["speaker"] = printable(speaker)
-        row["fault"] = row["fault"] and printable(row["fault"])
+        row["speaker"] = names.printable(speaker)
+        row["fault"] = row["fault"] and names.printable(row["fault"])
     speakers.note_a_wrapper(of_folders, note)
     if unnamed:
         which = "the recordings" if unnamed == len(rows) else f"{unnamed} of the recordings"

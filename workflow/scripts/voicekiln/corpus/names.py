@@ -17,6 +17,11 @@ DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 BESIDE = ("clips", "wavs", "wav", "audio", "flac", "mp3", "recordings")
 
 
+def printable(name: str) -> str:
+    """A file name that can be stored as text; bytes that are no UTF-8 are shown as escapes."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def slashes(name: str) -> str:
     """A path with the separators of this system, without `./` and doubled ones."""
     return os.path.normpath(name.replace("\\", "/"))
