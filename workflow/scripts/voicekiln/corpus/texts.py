@@ -19,8 +19,9 @@ log = logging.getLogger("texts")
 def spoken(table: pd.DataFrame, settings: TextSettings) -> pd.DataFrame:
     """`table` (`tables.SEGMENTS`) with its texts as they are spoken, and second texts if wanted.
 
-    Texts that were corrected by hand are only cleaned. Where numbers that are not in words are to
-    be dropped, their segments are, but for those marked `keep`. Texts of which nothing is said
+    Texts that were corrected by hand are only cleaned. Numbers with several readings are spelled as
+    the recogniser heard them, if it listened to a given text. If numbers in digits are to be
+    dropped, their segments are, except those marked `keep`. Texts of which nothing is said
     ([door creaks]) become null and their segments are dropped.
     """
     table = table.copy()
@@ -80,15 +81,21 @@ def _report_unlisted(table):
 
 
 def _texts(table, settings):
-    rows = zip(table["text"], table["language"], table["text_source"], strict=True)
+    """The texts as they are spoken.
+
+    Only a given text has an independent hypothesis, in `heard`; a recogniser's own text with
+    digits says nothing about how they were read.
+    """
+    columns = ("text", "language", "text_source", "heard")
+    rows = zip(*(table[column] for column in columns), strict=True)
     return pd.array(
         [
             None
             if missing(text)
             else clean(text)
             if source == "corrected"
-            else normalize(text, language, settings)
-            for text, language, source in rows
+            else normalize(text, language, settings, None if missing(heard) else heard)
+            for text, language, source, heard in rows
         ],
         dtype=pd.StringDtype(),
     )

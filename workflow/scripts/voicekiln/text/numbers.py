@@ -1,7 +1,8 @@
-"""Numbers in words, with their units and currencies, as they are read aloud.
+"""Numbers spelled out, with their units, currencies and marks, as they are read aloud.
 
-num2words spells them; units.tsv names what stands at them. What is not known to be read in one way
-stays as it is.
+num2words spells them; units.tsv names what stands at them. What can be read in several ways (by
+gender, case, as a year, as a date) is read as the hypothesis of a recogniser has it, and otherwise
+stays in digits.
 """
 
 import re
@@ -9,35 +10,26 @@ import unicodedata
 from functools import cache
 from pathlib import Path
 
-import num2words
-
-from voicekiln.text import lists
-from voicekiln.text.clean import clean
+from voicekiln.text import lists, months
+from voicekiln.text.agreement import CITED, YEARS_DIFFER, has_one_reading, korean
+from voicekiln.text.context import alone_after, alone_before, stands_alone
+from voicekiln.text.marks import read_marked
 from voicekiln.text.scripts import WITHOUT_SPACES
+from voicekiln.text.spelling import cardinal, digit_by_digit, knows_numbers, ordinal, year
 
 UNITS = Path(__file__).with_name("units.tsv")
-ETHIOPIC_NUMBER = re.compile("[\u1369-\u137c]+")
+ETHIOPIC = "\u1369-\u137c"
 DECIMAL_COMMA = frozenset(
     "az be bg ca cs da de el es et fi fr hr hu hy id is it ka kk lt lv mk nb nl nn no pl pt ro ru "
     "sk sl sq sr sv tr uk uz vi".split()
 )
-GROUP_AFTER = re.compile(r" \d{3}(?!\d)")
-WHOLE_GROUP = re.compile(r"\d{3}(?!\d)")
-DOT_GOES_ON = re.compile(r"\.\s+\w")  # 3. Mai
 DOTTED_ORDINALS = frozenset("de da nb nn no fi cs sk hu sl hr sr et lv is tr".split())
-SEPARATORS = frozenset(".,:፣፤፥፦።،؛۔，：；。、")
-UNIT_SIGN = re.compile(r"\s?[%$€£°]")
-CODES = {"kk": "kz", "nb": "no", "nn": "no"}  # as num2words calls them
 POINT = {
     "en": "point", "de": "Komma", "fr": "virgule", "es": "coma", "it": "virgola", "pt": "vírgula",
-    "nl": "komma", "sv": "komma", "da": "komma", "no": "komma", "nb": "komma", "fi": "pilkku",
-    "pl": "przecinek", "tr": "virgül", "ar": "فاصلة", "am": "ነጥብ",
+    "nl": "komma", "tr": "virgül", "am": "ነጥብ",
 }  # fmt: skip
-AMHARIC_POWERS = ((10**9, "ቢሊዮን"), (10**6, "ሚሊዮን"), (1000, "ሺህ"))  # num2words errs from 1000 on
-NUM2WORDS_FAILS = (NotImplementedError, ArithmeticError, ValueError, LookupError)
-NUM2WORDS_FAILS += (TypeError, AttributeError)
-# read in pairs of digits: nineteen eighty-four
-YEARS_IN_PAIRS, FIRST_YEAR, LAST_YEAR = ("en", "de"), 1100, 1999
+DIGITWISE = frozenset("en de am".split())  # how these read several digits after the point
+CLOCK_WORDS = frozenset("at by until till from to around about before after since".split())
 SCALES = {"en": "thousand|[mb]illion|trillion", "de": "Millionen|Milliarden"}
 # am 3. Mai, in der 3. Klasse: two words before, and one after
 GERMAN_ORDINAL = re.compile(
@@ -46,25 +38,43 @@ GERMAN_ORDINAL = re.compile(
 )
 GERMAN_N = frozenset("am vom zum beim im dem den des zur".split())
 GERMAN_DATIVE = frozenset("in an auf aus bei mit nach seit von vor zu ab unter über".split())
-GERMAN_MONTHS = frozenset(
-    "Januar Jänner Februar März April Mai Juni Juli August September Oktober November "
-    "Dezember".split()
-)
+GERMAN_MONTHS = frozenset(["Jänner", *months.names("de")])
 GERMAN_STARTS = frozenset(  # words that may begin the next sentence
     "Aber Als Am An Auch Auf Bei Da Dann Das Dass Dem Den Der Des Die Diese Dieser Dieses Doch "
     "Dort Du Ein Eine Einen Er Es Für Hier Ich Ihr Im In Ist Ja Jetzt Man Mit Nach Nein Nun Ob "
     "Oder Sie So Und Vom Von Vor Warum Was Wenn Wer Wie Wir Wo Zu Zum Zur".split()
 )
-MAX_DIGITS = 12  # longer ones are read digit by digit, and so are those that begin with 0
-
-
-def knows_numbers(language: str) -> bool:
-    """Whether numbers of this language can be spelled out."""
-    return CODES.get(language, language) in num2words.CONVERTER_CLASSES
+# words after which `3.` at the end of a sentence is an ordinal
+GERMAN_RANKS = GERMAN_N | frozenset("der die das wurde wurden wird werde als jeder jede".split())
+YEARS_AFTER = {  # words before a year
+    "en": frozenset("in In since Since until till during During year spring summer winter".split()),
+    "de": frozenset("Jahr Jahre Jahres Anfang Ende Mitte Sommer Winter seit Seit".split()),
+}
+AFTER_YEARS = {  # words that do not name what is counted
+    "en": frozenset(
+        "the a an and or but when he she it they we you i his her their there was were is had has "
+        "have did to by with after before as at for from because while that this who which until "
+        "on in".split()
+    ),
+    "de": frozenset(
+        "und oder aber war waren wurde wurden ist hat hatte kam in im am an bis".split()
+    ),
+}
+COUNTED = frozenset("number Nummer numéro numero número nummer".split())  # the words before 1
+LABELLED = frozenset(
+    "room route highway flight bus line channel number apartment area exit gate interstate suite "
+    "train unit".split()
+)
+BEFORE_COUNTS = frozenset(  # words that may begin a sentence before a count
+    "the a about over some nearly only all these those our his her their my your another with in "
+    "of at and but for from to by almost around than has have had there are were is was no under "
+    "between up every each it they we i you he she".split()
+)
+MAX_DIGITS = 12
 
 
 def n_digits(text: str) -> int:
-    """How many signs of `text` belong to numbers that are not in words."""
+    """How many signs of `text` belong to numbers that are not spelled out."""
     return sum(unicodedata.category(c) in ("Nd", "No", "Nl") for c in text)
 
 
@@ -84,24 +94,25 @@ def ethiopic_number(signs: str) -> int:
 
 
 def in_digits(text: str) -> str:
-    """`text` with the digits of all scripts, and Ethiopic numbers, in those of ASCII."""
-    text = ETHIOPIC_NUMBER.sub(lambda match: str(ethiopic_number(match[0])), text)
-    return "".join(_ascii_digit(c) for c in text)
+    """`text` with the decimal digits of all scripts as those of ASCII."""
+    return text if text.isascii() else "".join(_ascii_digit(c) for c in text)
 
 
 def in_words(text: str, language: str) -> str:
-    """`text`, whose digits are those of ASCII, with its numbers in words as far as they are known.
+    """`text`, whose digits are those of ASCII, with its numbers spelled where one reading is known.
 
-    A number that belongs to a date, a time, a version or a name stays.
+    A number that can be read in several ways, or that belongs to a date, a time, a version or a
+    name, stays.
     """
-    before = None if knows_numbers(language) else text
-    while text != before:  # a number in words may set free the one beside it
+    before = None if knows_numbers(language) and n_digits(text) else text
+    while text != before:  # a number that is spelled may set free the one beside it
         before = text
+        text = read_marked(text, language)
         for pattern in _unit_patterns(language):
             text = pattern.sub(lambda match: _measured(match, language), text)
         if language == "de":
             text = GERMAN_ORDINAL.sub(_german_ordinal, text)
-        text = _number_pattern(language).sub(lambda match: _spoken(match, language), text)
+        text = number_pattern(language).sub(lambda match: _spoken(match, language), text)
     return text
 
 
@@ -110,16 +121,16 @@ def _ascii_digit(character):
     return str(unicodedata.digit(character)) if is_digit else character
 
 
+@cache
+def number_pattern(language: str) -> re.Pattern:
+    """Finds a number with its thousands and decimals as the language writes them."""
+    return re.compile(_number(language))
+
+
 def _number(language):
     point, group = (",", r"\.") if language in DECIMAL_COMMA else (r"\.", ",")
-    whole = rf"\d{{1,3}}(?:{group}\d{{3}})+(?!\d)|\d+"
+    whole = rf"\d{{1,3}}(?:{group}\d{{3}})+(?!\d)|\d+|[{ETHIOPIC}]+"
     return rf"(?P<whole>{whole})(?:{point}(?P<part>\d+))?"
-
-
-@cache
-def _number_pattern(language):
-    ordinal = r"(?P<ordinal>st|nd|rd|th)?" if language == "en" else ""
-    return re.compile(_number(language) + ordinal)
 
 
 @cache
@@ -145,42 +156,49 @@ def _unit_patterns(language):
 
 
 def _measured(match, language):
-    """A number and its unit in words; as they are where they are a part of something else."""
+    """A number and its unit spelled out; as they are if they are a part of something else."""
     text, start, end = match.string, *match.span()
     unit, said = _units(language)[match["sign"]], match.groupdict()
-    before_it = match.start("sign") < match.start("whole")
+    sign = match["sign"]
+    letter_at_it = len(sign) == 1 and sign.isalpha() and text[match.end("sign") - 2] != " "
     if (
-        _goes_on_before(text, start)
-        or (before_it and (_goes_on_after(text, end) or UNIT_SIGN.match(text, end)))
-        or (said.get("minus") and match["sign"][0] != "°")
+        letter_at_it  # 5g, 3m
+        or not alone_before(text, start, language)
+        or not alone_after(text, end, language)
+        or (said.get("minus") and sign[0] != "°")
     ):
         return match[0]
     words = _quantity(match, unit, said.get("scale"), language)
     if words is None:
         return match[0]
-    return _apart(("minus " if said.get("minus") else "") + words, text, start, end)
+    return _apart(("minus " if said.get("minus") else "") + words, text, start, end, language)
 
 
 def _quantity(match, unit, scale, language):
     part = match["part"]
     if unit["with"] and part and len(part) == 2 and not scale:
-        whole = int(re.sub(r"\D", "", match["whole"]))
+        whole = value(match)
         counts = ((whole, "one", "many"), (int(part), "one_part", "many_parts"))
         sums = [_counted(n, unit[one], unit[many], language) for n, one, many in counts if n]
+        if not all(sums):
+            return None
         return f" {unit['with']} ".join(sums) or _counted(0, "", unit["many"], language)
     if match["whole"] == "1" and not part and not scale:
-        return unit["one"]
-    number = _said(match, language, year=False)
+        return _counted(1, unit["one"], "", language)
+    cited = match["sign"] == "%" and language in CITED and language != "de"
+    number = _said(match, language, cited=cited, as_year=False)
     return number and " ".join(filter(None, (number, scale, unit["many"])))
 
 
 def _counted(n, one, many, language):
-    return one if n == 1 else f"{_words(n, language)} {many}"
+    if n == 1:
+        return one if language != "de" else None  # ein, einen, einem Kilometer
+    return f"{cardinal(n, language)} {many}" if has_one_reading(n, language) else None
 
 
 def _german_ordinal(match):
-    """The ordinal in the form that the words before it ask for; as it is where they leave it open
-    or where a sentence ends."""
+    """The ordinal in the form that the words before it ask for; as it is if they leave it open
+    or if a sentence ends."""
     before, after = match["before"].lower(), match["after"]
     month = after in GERMAN_MONTHS
     if after in GERMAN_STARTS or match["number"][0] == "0":
@@ -191,100 +209,94 @@ def _german_ordinal(match):
         ending = ""
     else:
         return match[0]
-    said = _words(int(match["number"]), "de", "ordinal")
+    said = ordinal(int(match["number"]), "de")
     return f"{match['words']} {said}{ending} " if said else match[0]
 
 
 def _spoken(match, language):
-    """The number in words; as it is where it is a part of something else."""
+    """The number spelled out; as it is if it is a part of something else."""
     text, start, end = match.string, *match.span()
-    said = None if _is_part(text, start, end) else _said(match, language)
-    if said is None or (language in DOTTED_ORDINALS and DOT_GOES_ON.match(text, end)):
+    if not alone_before(text, start, language):
         return match[0]
-    return said if language in WITHOUT_SPACES else _apart(said, text, start, end)
+    if language == "ko":
+        plain = not match["part"] and text[end - 1].isdigit() and len(match["whole"]) < MAX_DIGITS
+        said = plain and match["whole"][0] != "0" and korean(value(match), text[:start], text[end:])
+        return said or match[0]
+    if not stands_alone(text, start, end, language) or _is_ordinal(text, start, end, language):
+        return match[0]
+    said = _said(match, language)
+    return match[0] if said is None else _apart(said, text, start, end, language)
 
 
-def _apart(said, text, start, end):
-    # prefixes of scripts without capitals stand at a number without a space
-    return " " * text[start - 1 : start].isalpha() + said + " " * text[end : end + 1].isalpha()
+def _apart(said, text, start, end, language):
+    """Amharic prefixes are written with the number; other letters at it are words of their own."""
+    if language in WITHOUT_SPACES:
+        return said
+    before = text[start - 1 : start].isalpha() and language != "am"
+    return " " * before + said + " " * text[end : end + 1].isalpha()
 
 
-def _is_part(text, start, end):
-    """Whether a number belongs to a date, a time, a price, a version or a name."""
-    return (
-        _goes_on_before(text, start)
-        or _goes_on_after(text, end)
-        or UNIT_SIGN.match(text, end) is not None
-        or any(_is_sign(c) for c in (*_next_to(text[:start][::-1]), *_next_to(text[end:])))
-    )
+def _is_ordinal(text, start, end, language):
+    """Whether a full stop behind the number may make it an ordinal, or an item of a list."""
+    if text[end : end + 1] != "." or text[end : end + 3] == "...":
+        return False
+    if not text[:start].strip("\"'( "):
+        return True
+    if language not in DOTTED_ORDINALS:
+        return False
+    last = text[:start].split()[-1].lower()
+    ends = not text[end + 1 :].strip("\"') ")
+    return not ends or language != "de" or last in GERMAN_RANKS
 
 
-def _next_to(text):
-    """What stands beside a number, a space between or not."""
-    return text[:1], text[:2].strip()[:1]
+def value(match: re.Match) -> int:
+    """The whole number of a match of `number_pattern`."""
+    whole = match["whole"]
+    return int(re.sub(r"\D", "", whole)) if whole.isascii() else ethiopic_number(whole)
 
 
-def _is_sign(character):
-    """Whether a character is read with the number beside it: currencies, mathematics, powers."""
-    return character != "" and (
-        unicodedata.category(character) in ("Sc", "Sm", "No") or character in "#@‰*^"
-    )
-
-
-def _goes_on_before(text, start):
-    first, before = text[: start - 1][-1:] if start else "", text[start - 1 : start]
-    if before in SEPARATORS:  # it ends a clause in scripts that set no space
-        return not first.isalpha() or _is_cased(first)
-    return (
-        before in tuple("/-_$€£")
-        or _is_cased(before)
-        or (first.isdigit() and before == " " and WHOLE_GROUP.match(text, start) is not None)
-    )
-
-
-def _goes_on_after(text, end):
-    after = text[end : end + 2]
-    return (
-        after[:1] in tuple("/_")
-        or _is_cased(after[:1])
-        or (after[:1] in tuple(".,:-") and after[1:].isdigit())
-        or GROUP_AFTER.match(text, end) is not None  # 12 345, or two numbers: nobody knows
-    )
-
-
-def _is_cased(character):
-    return character.lower() != character.upper()
-
-
-def _said(match, language, year=True):
-    whole = re.sub(r"\D", "", match["whole"])
+def _said(match, language, cited=False, as_year=True):
+    """The reading of a number if it has one; `cited` where it stands for itself, as in 5 %."""
+    whole, part = match["whole"], match["part"]
     if len(whole) > MAX_DIGITS or (len(whole) > 1 and whole[0] == "0"):
-        return _digits(whole, language)
-    if match["part"]:
-        point = POINT.get(language)
-        words = (_words(int(whole), language), point, _digits(match["part"], language))
-        return " ".join(words) if all(words) else None
-    if match.groupdict().get("ordinal"):
-        return _words(int(whole), language, "ordinal")
-    alone = match["whole"] == whole and FIRST_YEAR <= int(whole) <= LAST_YEAR
-    pairs = year and alone and language in YEARS_IN_PAIRS
-    return _words(int(whole), language, "year" if pairs else "cardinal")
-
-
-def _digits(digits, language):
-    words = [_words(int(digit), language) for digit in digits]
-    return " ".join(words) if all(words) else None
-
-
-def _words(number, language, kind="cardinal"):
-    """The number in words, or None where num2words fails."""
-    if language == "am" and number >= 1000:
-        power, name = next(pair for pair in AMHARIC_POWERS if number >= pair[0])
-        many, rest = divmod(number, power)
-        parts = [_words(many, "am"), name, _words(rest, "am") if rest else ""]
-        return " ".join(part for part in parts if part)
-    try:
-        said = num2words.num2words(number, lang=CODES.get(language, language), to=kind)
-    except NUM2WORDS_FAILS:
         return None
-    return None if n_digits(said) else clean(said)
+    n = value(match)
+    words = match.string[: match.start()].split()[-3:]
+    cited = cited or (language in CITED and words[-1:] and words[-1] in COUNTED)
+    if part:
+        if language not in POINT or (len(part) > 1 and language not in DIGITWISE):
+            return None
+        if len(part) == 2 and n <= 24 and words and words[-1].lower() in CLOCK_WORDS:
+            return None
+        if language not in CITED and not has_one_reading(n, language):
+            return None
+        return " ".join((cardinal(n, language), POINT[language], digit_by_digit(part, language)))
+    if as_year and whole.isdigit() and len(whole) == 4 and n in YEARS_DIFFER.get(language, ()):
+        return _year(match, n, words, language)
+    if not (has_one_reading(n, language) or (cited and n < 1000)):
+        return None
+    if language == "en" and n > 100 and n % 100 and _is_label(words):
+        return None
+    return cardinal(n, language)
+
+
+def _is_label(words):
+    """Whether a number names something, so that its digits may be read in pairs: Boeing 747."""
+    if not words or not words[-1][-1:].isalpha():
+        return False
+    word = words[-1].lower()
+    return word in LABELLED or (words[-1][0].isupper() and word not in BEFORE_COUNTS)
+
+
+def _year(match, n, words, language):
+    """A year that has one reading, where the words around it show that it is a year."""
+    if language == "en" and 2000 <= n < 2010:
+        return cardinal(n, language)  # two thousand and one, a year or not
+    if n >= 2000 or (n < 1100 and n % 100 < 10):
+        return None
+    markers = YEARS_AFTER[language] | frozenset(months.names(language))
+    after = match.string[match.end() :].partition(" ")
+    follows = after[0].strip(",.;:!?\"')") or after[2].partition(" ")[0].strip(",.;:!?\"')")
+    ends = after[0] != "" or not after[2]
+    shown = words and words[-1] in markers and (ends or follows in AFTER_YEARS[language])
+    return year(n, language) if shown else None

@@ -1,0 +1,18 @@
+"""The names of months as dates are read in a language."""
+
+from functools import cache
+from pathlib import Path
+
+from voicekiln.text import lists
+
+TABLE = Path(__file__).with_name("months.tsv")
+
+
+@cache
+def names(language: str) -> tuple[str, ...]:
+    """The names in order; none if the language is not listed.
+
+    Amharic ones are those of the Ethiopian calendar, of which there are thirteen.
+    """
+    found = [row["names"] for row in lists.rows(TABLE) if row["language"] == language]
+    return tuple(found[0].split()) if found else ()
