@@ -179,6 +179,15 @@ def test_columns_that_are_given_settle_it(tmp_path):
     assert spans(read(tmp_path, content, columns={"start": None})) == [
         ("a.wav", None, None, "One.")
     ]
+    content_of_numbers = "a.wav|0.5|2.5|One.\nb.wav|3.0|2.0|Two.\n"
+    for content in (content_of_numbers, "path,end,text\na.wav,x,One.\nb.wav,y,Two.\n"):
+        assert [e.start_s for e in read(tmp_path, content, columns={"start": None}).entries] == [
+            None,
+            None,
+        ]
+    found = read(tmp_path, content_of_numbers, columns={"start": 2, "duration": 3})
+    assert [(e.start_s, e.end_s) for e in found.entries] == [(0.5, 3.0), (3.0, 5.0)]
+    content = "path,start,text\na.wav,north,One.\n"
     with pytest.raises(UserError, match="columns.text is 5, and the list has 3 columns"):
         read(tmp_path, content, columns={"text": 5})
     with pytest.raises(UserError, match="columns.text is Satz, and no column has that name"):
@@ -208,6 +217,12 @@ def test_columns_of_times_give_stretches(tmp_path, content):
         ("a.wav", 0.5, 2.5, "One."),
         ("a.wav", 3, 5.5, "Two."),
     ]
+
+
+def test_times_of_a_long_list_are_recognised_by_all_of_its_lines(tmp_path):
+    lines = [f"{i // 100}.wav|{i % 100}.0|{i % 100 + 1.5}|It rained.\n" for i in range(20_000)]
+    found = read(tmp_path, "".join(lines))
+    assert spans(found)[101] == ("1.wav", 1.0, 2.5, "It rained.")
 
 
 def test_offset_and_duration_are_told_from_start_and_end(tmp_path):
@@ -258,7 +273,8 @@ def test_the_header_is_blamed_for_a_text_that_is_not_found(tmp_path):
 
 
 def test_other_tables_are_not_lists(tmp_path):
-    for content in ("date,place\n2020,here\n", "only words\n", "x\n"):
+    regions = "start_s\tend_s\tlabel\n0.0\t2.5\tspeech\n2.5\t3.0\tmusic\n"
+    for content in ("date,place\n2020,here\n", "only words\n", "x\n", regions):
         with pytest.raises(NoList):
             read(tmp_path, content)
     assert read(tmp_path, "\n \n").entries == []

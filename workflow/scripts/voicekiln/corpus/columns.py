@@ -103,11 +103,12 @@ def is_header(cells: Sequence[str], is_recording: Callable[[str], bool]) -> bool
     known = [
         found for name in names if not re.search("[.!?]$", name) and (found := known_name(name))
     ]
-    if len({found[0] for found in known}) > 1 and any(found[0] == "file" for found in known):
+    fields = {found[0] for found in known}
+    if len(fields) > 1 and "file" in fields:
         return True
     if any(has_audio_suffix(name) or is_recording(name) for name in names):
         return False
-    return any(found[0] in ("file", "text") for found in known)
+    return len(fields) > 1 or bool(fields & {"file", "text"})
 
 
 def has_audio_suffix(name: str) -> bool:
@@ -154,6 +155,8 @@ def by_name(
     for key in set(TIMES) & chosen.keys():
         name = next((name for name, column in names if column == chosen[key]), "")
         scales[key] = 0.001 if MILLISECONDS.fullmatch(compact(name)) else 1.0
+    if chosen.get("start", 0) is None:  # then there are no times at all
+        of |= {key: [] for key in TIMES}
     used = {column for columns in of.values() for column in columns}
     unused = [name for name, column in names if column not in used]
     for name in unused:

@@ -47,6 +47,7 @@ def by_content(
     Raises:
         UserError: several readings are possible.
     """
+    every = rows
     rows = _sample(rows)
     columns = _columns(rows)
     of = {key: [] if column is None else [column] for key, column in chosen.items()}
@@ -59,8 +60,8 @@ def by_content(
             return None
         of["file"] = [file]
         free.remove(file)
-    if not any(of.get(key) for key in TIMES):
-        times = _time_columns(rows, columns, free, of["file"][0], where)
+    if not any(key in of for key in TIMES):
+        times = _time_columns(every, columns, free, of["file"][0], where)
         of |= {key: [column] for key, column in times.items() if key not in of}
         free = [i for i in free if i not in times.values()]
     if "language" not in of:
