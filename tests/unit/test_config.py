@@ -274,3 +274,10 @@ def test_what_the_project_ships_is_found_from_anywhere(tmp_path, monkeypatch):
 def test_model_names_and_files_are_told_apart():
     assert is_file("models/large-v3.pt") and is_file("./tiny") and is_file("tiny.pt")
     assert not is_file("large-v3") and not is_file("tiny.en")
+
+
+def test_the_home_folder_can_be_written_as_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "takes").mkdir()
+    assert locate("~/takes", ROOT) == str(tmp_path / "takes")
+    assert locate("takes~", ROOT) == "takes~"
