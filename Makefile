@@ -13,7 +13,7 @@ setup: .venv/.installed  ## create .venv with every pinned package
 .venv/.installed: envs/requirements.lock envs/requirements-dev.lock
 	@$(PYTHON) -c 'import sys; sys.exit("VoiceKiln needs Python 3.11 or newer; call make with PYTHON=python3.11") if sys.version_info < (3, 11) else None'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@echo "Installing the pinned packages into .venv (about 2 GB; a few minutes)"
+	@echo "Installing the pinned packages into .venv (2.7 GB; a few minutes)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' envs/requirements.lock)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r envs/requirements.lock -r envs/requirements-dev.lock
 	@touch $@

@@ -11,7 +11,7 @@ from conftest import ROOT
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from voicekiln import configfile
-from voicekiln.config import check_files, resolve
+from voicekiln.config import load
 from voicekiln.errors import UserError
 
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
@@ -45,7 +45,7 @@ values = st.recursive(
 def survives(config) -> None:
     """Fails unless the configuration is resolved, its files looked for, or it is refused."""
     try:
-        check_files(resolve(config, SCHEMA), ROOT)
+        load(config, SCHEMA, ROOT)
     except UserError as error:
         assert len(str(error)) < 200_000
         str(error).encode()  # what is told can be written

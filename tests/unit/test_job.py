@@ -80,3 +80,14 @@ except OSError as error:
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("Error: No space left on device; ") and "run snakemake again" in line
+
+
+def test_the_time_left_does_not_count_what_came_before_the_first_item(monkeypatch):
+    now, said = [0.0], []
+    monkeypatch.setattr(job.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(job, "say", said.append)
+    progress = job.Progress(10, "recordings measured", every_s=5.0)
+    for at_s in (60.0, 62.0, 64.0, 66.0):  # a minute of imports, then 2 s each
+        now[0] = at_s
+        progress()
+    assert said == ["1/10 recordings measured", "4/10 recordings measured, 12 s left"]

@@ -267,6 +267,11 @@ def test_the_warnings_of_the_data_steps_are_listed_by_step(results):
     assert "9.wav" in text and "10.wav" not in text
     assert f"… and 30 in {path}" in text
     assert "check 1 of 1 recordings are noisy" in text
+    path = results / "warnings/extend_vocabulary/loud.jsonl"
+    path.parent.mkdir()
+    line = {"step": "extend_vocabulary", "kind": "rare", "text": "3 characters are rare"}
+    path.write_text(json.dumps(line) + "\n")
+    assert "Warnings tokenizer 3 characters are rare" in Page(page_of(results)).text
 
 
 def under_way(results, **status):

@@ -57,10 +57,9 @@ else:
     configfile: CONFIGFILE
 
 
-SETTINGS = or_stop(configuration.resolve)(
-    config, ROOT / "workflow/schemas/config.schema.yaml", LINES
+SETTINGS = or_stop(configuration.load)(
+    config, ROOT / "workflow/schemas/config.schema.yaml", ROOT, LINES
 )
-or_stop(configuration.check_files)(SETTINGS, ROOT)
 CORPORA = SETTINGS["corpora"]
 RUNS = SETTINGS["runs"]
 

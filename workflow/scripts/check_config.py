@@ -27,8 +27,7 @@ def main():
             content, where = configfile.read(path)
             merge(whole, content)
             lines |= where
-        resolved = config.resolve(whole, SCHEMA, lines)
-        config.check_files(resolved, ROOT)
+        resolved = config.load(whole, SCHEMA, ROOT, lines)
     except UserError as error:
         sys.exit(f"Error: {error}")
     corpora, runs = (", ".join(resolved[key]) or "none" for key in ("corpora", "runs"))

@@ -30,6 +30,9 @@ SAVING = {
 }
 
 
+NO_LINES: Mapping[tuple, str] = {}
+
+
 def _fill(validate_properties):
     def properties(validator, schema, instance, parent):
         if validator.is_type(instance, "object"):
@@ -46,8 +49,22 @@ _Filling = extend(
 )
 
 
+def load(
+    config: Mapping[str, Any], schema: Path, basedir: Path, lines: Mapping[tuple, str] = NO_LINES
+) -> dict[str, Any]:
+    """`resolve`, and the files that the configuration names looked at.
+
+    Raises:
+        UserError: naming each wrong key; or, if every value is allowed, everything else that is
+            wrong: keys that exclude each other, files that are not there.
+    """
+    filled = _filled(config, schema, lines)
+    _stop_at([*_cross_checks(filled), *_file_problems(filled, basedir)])
+    return _without_words(filled)
+
+
 def resolve(
-    config: Mapping[str, Any], schema: Path, lines: Mapping[tuple, str] | None = None
+    config: Mapping[str, Any], schema: Path, lines: Mapping[tuple, str] = NO_LINES
 ) -> dict[str, Any]:
     """`config` with every default filled in.
 
@@ -57,6 +74,12 @@ def resolve(
     Raises:
         UserError: naming each wrong key with its path and what is allowed there.
     """
+    filled = _filled(config, schema, lines)
+    _stop_at(list(_cross_checks(filled)))
+    return _without_words(filled)
+
+
+def _filled(config, schema, lines):
     _stop_at(explain.unsound(config))
     filled = deepcopy(dict(config))
     rules = _schema(Path(schema))
@@ -66,11 +89,14 @@ def resolve(
             train.setdefault(key, value)
     for error in _Filling(rules).iter_errors(filled):
         for path, text in explain.mistakes(error, rules):
-            problems.append(_located(path, text, lines or {}))
+            problems.append(_located(path, text, lines))
     _stop_at(problems)
     for section in _with_a_language(filled):
         section["language"] = short_code(section["language"])
-    _stop_at(list(_cross_checks(filled)))
+    return filled
+
+
+def _without_words(filled):
     for train in _train_sections(filled):
         del train["saving"]  # what it stands for is there by now
     return filled
@@ -281,15 +307,15 @@ def check_files(config: Mapping[str, Any], basedir: Path) -> None:
     Raises:
         UserError: naming each missing one with its key. Corrections may be absent.
     """
-    missing = [
-        f"{key}: {path} is not there (relative paths start at the working directory)"
-        for key, path in _named_files(config)
-        if not os.path.exists(locate(path, basedir))
-    ]
-    missing += _model_folders(config, basedir)
-    missing += _not_checkpoints(config, basedir)
-    if missing:
-        raise UserError("files that the configuration names:\n  " + "\n  ".join(missing))
+    _stop_at(list(_file_problems(config, basedir)))
+
+
+def _file_problems(config, basedir):
+    for key, path in _named_files(config):
+        if not os.path.exists(locate(path, basedir)):
+            yield f"{key}: {path} is not there (relative paths start at the working directory)"
+    yield from _model_folders(config, basedir)
+    yield from _not_checkpoints(config, basedir)
 
 
 def _model_folders(config: Mapping[str, Any], basedir: Path) -> Iterator[str]:

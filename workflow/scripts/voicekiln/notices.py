@@ -24,8 +24,18 @@ BEFORE_TEXTS, AFTER_TEXTS = (
     ("inventory", "normalize", "segment"),
     ("transcribe", "align", "measure"),
 )
+OF_RUNS = ("check_base", "extend_vocabulary", "reset_base", "evaluate_run", "export_run")
 # the steps of rules that have another name
-RULES_STEPS = {"check_corpus": "check", "validate_segments": "validate", "split_corpus": "split"}
+RULES_STEPS = {
+    "check_corpus": "check",
+    "validate_segments": "validate",
+    "split_corpus": "split",
+    "check_base": "base",
+    "extend_vocabulary": "tokenizer",
+    "reset_base": "reset",
+    "evaluate_run": "evaluate",
+    "export_run": "export",
+}
 SHOWN = 3  # of each kind on the terminal
 KEPT = 10_000  # of one job in the file
 LISTED = 10  # of each kind in the report
@@ -171,14 +181,23 @@ def repeat(rules: Iterable[str], corpus: str, shards: Iterable[str], log: loggin
 
 
 def of_corpus(corpus: str, results: Path = RESULTS) -> list[dict]:
-    """The warnings about a corpus by step and kind.
+    """The warnings about a corpus, as `_by_kind` returns them."""
+    return _by_kind(path_of(rule, corpus, results=results) for rule in MERGING)
+
+
+def of_run(run: str, results: Path = RESULTS) -> list[dict]:
+    """The warnings of a run's steps but training, as `_by_kind` returns them."""
+    return _by_kind(path_of(rule, run, results=results) for rule in OF_RUNS)
+
+
+def _by_kind(paths):
+    """The warnings of these files by step and kind.
 
     Returns:
         `step`; `n`, how many; `texts`, at most `LISTED`; `file`, which has all of them.
     """
     kinds: dict[tuple[str, str, str], list[str]] = {}
-    for rule in MERGING:
-        path = path_of(rule, corpus, results=results)
+    for path in paths:
         for one in read(path):
             step = RULES_STEPS.get(one["step"], one["step"])
             kinds.setdefault((step, one["kind"], path.as_posix()), []).append(one["text"])

@@ -54,6 +54,7 @@ def gather(
         "name": run.name,
         "folder": run.as_posix(),
         "settings": settings,
+        "warnings": notices.of_run(run.name, run.parents[1]),
         "corpora": [corpus_facts(folder) for folder in corpora],
         "segments": segments,
         "kept": examples(segments, "keep", "speaker", store, clips),
