@@ -718,3 +718,10 @@ def test_the_pipelines_own_results_are_no_recordings(tmp_path, monkeypatch):
     for audio in (".", str(tmp_path)):
         assert [row["path"] for row in listed(audio)] == ["anna/1.wav", "anna/results/2.wav"]
     assert len(listed("results")) == 1, "a folder that is named is searched"
+
+
+def test_a_speaker_is_one_in_either_unicode_form(tmp_path):
+    one, other = (unicodedata.normalize(form, "zoé") for form in ("NFC", "NFD"))
+    touch(tmp_path, f"{other}/1.wav", "2.wav")
+    (tmp_path / "metadata.csv").write_text(f"file_name,speaker\n2.wav,{one}\n")
+    assert {row["speaker"] for row in listed(tmp_path)} == {one}

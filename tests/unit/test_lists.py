@@ -73,6 +73,13 @@ def test_how_a_list_was_understood_is_one_line(tmp_path):
         f"{tmp_path}/list.csv: 2 lines separated by commas; columns: file (path), text, "
         "speaker (spk); not used: gender; 2 speakers"
     )
+    for content, encoding, form in (
+        ("file;text\na.wav;One.\n", "utf-8-sig", "separated by semicolons (a byte order mark);"),
+        ("file;text\na.wav;One.\n", "utf-16", "separated by semicolons (UTF-16);"),
+        ("file;text\na.wav;One.\n", "utf-16-le", "separated by semicolons (UTF-16);"),
+        ("a|One.\rb|Two.\r", "utf-8", "separated by | (line ends of an old Mac);"),
+    ):
+        assert form in read(tmp_path, content, encoding=encoding).summary
     found = read(tmp_path, "a.wav|anna|The bell rang twice.\n" * 12_000)
     assert "12 000 lines separated by |; columns: file (column 1), text (column 3), " in (
         found.summary

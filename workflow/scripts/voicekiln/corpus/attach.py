@@ -69,7 +69,7 @@ def _tell(row: dict, lines: list[Entry]) -> None:
             if len(set(values)) > 1:  # within one recording
                 for stretch, entry in zip(known, stretches, strict=True):
                     said = getattr(entry, key)
-                    stretch[key] = said and names.printable(said)
+                    stretch[key] = said and names.speaker(said)
         row[key] = row[key] or value
     if channels:
         for stretch, entry in zip(known, stretches, strict=True):

@@ -358,7 +358,7 @@ def _say_who(rows, corpus, default_speaker, note) -> None:
             of_folders.append(folders)
             unnamed += not folders
             speaker = folders[0] if folders else default_speaker
-        row["speaker"] = names.printable(speaker)
+        row["speaker"] = names.speaker(speaker)
         row["fault"] = row["fault"] and names.printable(row["fault"])
     speakers.note_a_wrapper(of_folders, note)
     if unnamed:

@@ -66,6 +66,7 @@ def read(
     text, said = read_text(path)
     if said:
         note(said)
+    form = _form(path)
     json = path.suffix.lower() in (".jsonl", ".ndjson", ".json")
     if json or text.lstrip().startswith("{"):
         rows = json_lists.rows(path, text)
@@ -75,24 +76,38 @@ def read(
         if "text" not in chosen and not reading.of.get("text"):
             _stop_at_texts(rows, names, reading, path)
         _check_one_reading(rows, reading, dict(names))
-        return _list(path, rows, reading, dict(names), "")
-    return _table(path, text, choice, is_recording)
+        return _list(path, rows, reading, dict(names), form)
+    return _table(path, text, choice, is_recording, form)
+
+
+def _form(path):
+    """What is unusual about the bytes of a list, for its summary."""
+    with open(path, "rb") as file:
+        head = file.read(1 << 16)
+    marks = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\xef\xbb": "a byte order mark"}
+    found = [marks[head[:2]]] if head[:2] in marks else []
+    if b"\0" in head and not found:
+        found.append("UTF-16")
+    if b"\r" in head and b"\n" not in head:
+        found.append("line ends of an old Mac")
+    return f" ({', '.join(found)})" if found else ""
 
 
 # tables
 
 
-def _table(path, text, choice, is_recording):
+def _table(path, text, choice, is_recording, form):
     separator, rows = delimited.rows(path, text, is_recording)
     if not rows:
         return List([], Summary(f"{path}: 0 lines"))
+    form = f" separated by {delimited.SEPARATORS[separator]}{form}"
     named = any(isinstance(column, str) for column in choice.columns.values())
     if named or columns.is_header(rows[0][1], is_recording):
-        return _with_header(path, rows, choice, separator)
-    return _without_header(path, rows, choice, separator, is_recording)
+        return _with_header(path, rows, choice, separator, form)
+    return _without_header(path, rows, choice, separator, is_recording, form)
 
 
-def _with_header(path, rows, choice, separator):
+def _with_header(path, rows, choice, separator, form):
     (number, header), *rows = rows
     where = f"{path}, line {number}"
     names = [(name or f"column {i + 1}", i) for i, name in enumerate(header)]
@@ -116,7 +131,7 @@ def _with_header(path, rows, choice, separator):
     name = f"{path}, line "
     lines = [(name + str(number), row) for number, row in rows]
     _check_one_reading(lines, reading, {i: name for name, i in names})
-    return _list(path, lines, reading, {i: name for name, i in names}, separator)
+    return _list(path, lines, reading, {i: name for name, i in names}, form)
 
 
 def _check_one_reading(rows, reading, names):
@@ -173,7 +188,7 @@ def _stop_at_texts(rows, names, reading, where):
                 )
 
 
-def _without_header(path, rows, choice, separator, is_recording):
+def _without_header(path, rows, choice, separator, is_recording, form):
     widths = Counter(len(row) for _, row in rows)
     width = max(widths, key=lambda n: (widths[n], n))
     for number, row in rows:
@@ -206,7 +221,7 @@ def _without_header(path, rows, choice, separator, is_recording):
         )
     name = f"{path}, line "
     lines = [(name + str(number), row) for number, row in rows]
-    return _list(path, lines, reading, shown, separator)
+    return _list(path, lines, reading, shown, form)
 
 
 def _check_text_column(path, rows, i, column):
@@ -259,7 +274,7 @@ def _chosen(path, choice, names) -> dict[str, Column | None]:
 # what both become
 
 
-def _list(path, rows: Sequence[tuple[str, Any]], reading: Reading, names, separator) -> List:
+def _list(path, rows: Sequence[tuple[str, Any]], reading: Reading, names, form) -> List:
     """The entries of rows, and how they were understood."""
     if not reading.of.get("file") and rows:
         known = ", ".join(columns.NAMES["file"].split()[:6])
@@ -267,7 +282,7 @@ def _list(path, rows: Sequence[tuple[str, Any]], reading: Reading, names, separa
             f"{rows[0][0]}: names no audio file; expected its path under one of {known}"
         )
     entries = [_entry(where, row, reading) for where, row in rows]
-    return List(entries, Summary(_summary(path, entries, reading, names, separator)))
+    return List(entries, Summary(_summary(path, entries, reading, names, form)))
 
 
 def _values(row, found: Sequence[Column]):
@@ -319,7 +334,7 @@ def _has_surrogate(text):
     return any("\ud800" <= c <= "\udfff" for c in text)
 
 
-def _summary(path, entries, reading, names, separator):
+def _summary(path, entries, reading, names, form):
     """How a list was understood, in a line."""
     found = []
     for key in columns.FIELDS:
@@ -330,10 +345,9 @@ def _summary(path, entries, reading, names, separator):
         name = name[:40]
         found.append(key if columns.compact(name) == key else f"{key} ({name})")
     lines = f"{len(entries):,}".replace(",", " ") + (" line" if len(entries) == 1 else " lines")
-    apart = f" separated by {delimited.SEPARATORS[separator]}" if separator else ""
     speakers = {entry.speaker for entry in entries if entry.speaker}
     who = f"; {len(speakers)} speaker{'s' * (len(speakers) > 1)}" if speakers else ""
     unused = [str(name)[:40] for name in reading.unused]
     more = ", ..." if len(unused) > 12 else ""
     left = f"; not used: {', '.join(unused[:12])}{more}" if unused else ""
-    return f"{path}: {lines}{apart}; columns: {', '.join(found)}{left}{who}"
+    return f"{path}: {lines}{form}; columns: {', '.join(found)}{left}{who}"

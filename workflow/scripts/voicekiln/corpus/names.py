@@ -22,6 +22,11 @@ def printable(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
+def speaker(name: str) -> str:
+    """A speaker's name as tables store it: in NFC, so that a name is one whoever wrote it."""
+    return unicodedata.normalize("NFC", printable(name))
+
+
 def slashes(name: str) -> str:
     """A path with the separators of this system, without `./` and doubled ones."""
     return os.path.normpath(name.replace("\\", "/"))
