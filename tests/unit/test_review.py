@@ -306,3 +306,74 @@ def test_the_page_fits_its_window_and_follows_the_theme(tmp_path, width_px, dark
         assert (chromium.evaluate("getComputedStyle(document.body).backgroundColor")
                 == "rgb(251, 250, 248)") != dark  # fmt: skip
         check_quiet(chromium)
+
+
+EDGES = "spanOf(current()).map(s => Math.round(s * 1000) / 1000)"
+
+
+@pytest.mark.slow
+def test_edges_are_moved_by_keys_and_by_hand(chromium, tmp_path):
+    """The segments are a second long and touch each other; the page begins with that at 9 s."""
+    chromium.open(write_page(tmp_path / "page", 10))
+    for key in "2223":
+        chromium.press(key)
+    assert chromium.evaluate(EDGES) == [9.06, 9.98]
+    assert "edges moved" in chromium.evaluate("rows.get(0).textContent")
+    assert "+60 ms, -20 ms" in chromium.evaluate("$('facts').textContent")
+    for key in "11111":
+        chromium.press(key)
+    assert chromium.evaluate(EDGES) == [9.0, 9.98], "no further than the segment before"
+    assert "cannot go further" in chromium.evaluate("$('said').textContent")
+    # the end is dragged from 9.98 to about 9.5 s; what is drawn is 8.6 ... 10 s
+    box = chromium.evaluate("(({x, y, width}) => [x, y, width])($('wave').getBoundingClientRect())")
+    at = {s: box[0] + (s - 8.6) / 1.4 * box[2] for s in (9.98, 9.5)}
+    for kind, s in (("mousePressed", 9.98), ("mouseMoved", 9.5), ("mouseReleased", 9.5)):
+        more = {"x": at[s], "y": box[1] + 40, "button": "left", "buttons": 1, "clickCount": 1}
+        chromium.call("Input.dispatchMouseEvent", type=kind, **more)
+    start, end = chromium.evaluate(EDGES)
+    assert start == 9.0 and 9.48 < end < 9.52
+    assert chromium.evaluate("audio.paused"), "a drag does not play"
+    chromium.press("j")
+    chromium.press("2")
+    chromium.press("u")
+    assert chromium.evaluate(EDGES) == [8.0, 9.0]
+    chromium.press("p")
+    browser.wait_for(lambda: chromium.evaluate("audio.currentTime") >= 9)
+    assert chromium.evaluate("until") == 9 and chromium.evaluate("audio.currentTime") < 9.35
+    [got] = saved(chromium, tmp_path)
+    assert (got.start_s, got.end_s, got.text, got.status) == (9, 10, None, None)
+    assert (got.new_start_s, got.new_end_s) == (start, end)
+    chromium.open(tmp_path / "page/index.html")
+    assert chromium.evaluate(EDGES) == [start, end], "the browser keeps it"
+    check_quiet(chromium)
+
+
+@pytest.mark.slow
+def test_moved_edges_of_the_file_stay_on_the_page_of_the_next_data_set(chromium, tmp_path):
+    """The file says that the segment at 7 s was cut from 6.4 to 8 s; other lines join it."""
+    raw = {"content_sha256": SHA, "start_s": 6.4, "end_s": 8}
+    raw |= {"new_start_s": 7, "new_end_s": 8}
+    line = Correction(1, SHA, 6.4, 8, None, None, json.dumps(raw), None, 7, 8)
+    chromium.open(write_page(tmp_path / "page", 10, corrections=[line]))
+    assert chromium.evaluate("decided(2).span") == [7, 8]
+    for key in "jja":
+        chromium.press(key)
+    chromium.press("k")
+    chromium.press("4")
+    [got] = saved(chromium, tmp_path)
+    assert (got.start_s, got.end_s, got.status) == (6.4, 8, "keep"), "as it was cut"
+    assert (got.new_start_s, got.new_end_s) == (7, 8)
+    chromium.press("u")
+    assert chromium.evaluate(EDGES) == [6.4, 8]
+    assert saved(chromium, tmp_path) == []
+
+
+def test_a_line_that_moved_edges_is_for_the_segment_as_it_is_now():
+    segments = tables.frame(list(rows_of(10)), tables.SEGMENTS)
+    lines = [
+        Correction(1, SHA, 6.4, 8, None, None, "", None, 7, 8),  # moved: listed with its new span
+        Correction(2, SHA, 3, 4, None, None, "", None, 3.5, 6.5),  # refused: listed as it was cut
+    ]
+    refused = [{"line": 2, "why": "its edges stay where they are"}]
+    found = facts.given(segments, lines, refused)
+    assert [(row["segment"], bool(row["why"])) for row in found] == [(7, False), (3, True)]

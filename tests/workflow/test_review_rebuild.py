@@ -46,6 +46,8 @@ def test_what_is_saved_on_the_page_is_in_the_next_data_set(workflow, tmp_path):
         chromium.open(html)
         chromium.evaluate("$('order').value = 'longest', filter()")
         chromium.press("Home")
+        for _ in range(5):
+            chromium.press("3")  # the end comes 100 ms earlier
         chromium.press("e")
         chromium.evaluate("$('text').setSelectionRange(999, 999)")
         chromium.call("Input.insertText", text=" Typed by <hand>.")
@@ -67,12 +69,16 @@ def test_what_is_saved_on_the_page_is_in_the_next_data_set(workflow, tmp_path):
 
     workflow.run("review")
     assert set(workflow.jobs) - {"review"} == CHAIN and set(workflow.jobs.values()) == {1}
-    assert workflow.computed == {}, "no audio is touched for a text"
+    assert workflow.computed == {"review": 1}, "no audio is touched but that of moved edges"
     after = texts(workflow)
     changed = [text for name, text in after.items() if before.get(name) != text]
     assert sum(text.endswith(" Typed by <hand>.") for text in changed) == 1
     assert len(changed) == 2, "the edited one, and the one that was too short"
-    assert len(set(before) - set(after)) == len(set(after) - set(before)) == 1
+    gone, new = set(before) - set(after), set(after) - set(before)
+    assert len(gone) == len(new) == 2, "one was dropped, one came back, one was moved"
+    [moved] = [name for name, text in after.items() if text.endswith("<hand>.")]
+    recording, start, end = moved.split("_")
+    assert f"{recording}_{start}_{int(end) + 2400}" in gone
     assert (
         "fits no segment"
         in workflow.path("corpora/voice/tables/correct/conflicts.jsonl").read_text()

@@ -5,13 +5,16 @@ import logging
 from pathlib import Path
 
 from voicekiln import job, notices, tables
-from voicekiln.corpus import corrections, merge, texts, trust
+from voicekiln.audio.segment import SegmentSettings
+from voicekiln.corpus import corrections, merge, respan, texts, trust
 from voicekiln.corpus.losses import many_lost, stop, too_much_lost
 from voicekiln.store.files import write_atomic
+from voicekiln.store.items import Store
 from voicekiln.text import unspoken
 from voicekiln.text.normalize import TextSettings
 
 log = logging.getLogger("correct")
+STORE = Path("results", "store")
 STEPS = ("segment", "transcribe", "align", "correct")
 # what to do about many segments that were dropped before this step, by step and reason
 MANY_LOST = {
@@ -40,7 +43,12 @@ def main(smk):
     acoustics = merge.merge_acoustics([Path(path) for path in smk.input.acoustics], segments)
     given = corrections.read(next(iter(smk.input.corrections), None))
     copies = corrections.names_of_copies(recordings)
+    spans, refused = respan.moves(segments, recordings, given, copies)
     segments, conflicts = corrections.correct(segments, given, copies)
+    conflicts = sorted(conflicts + refused, key=lambda row: row["line"])
+    cutting = SegmentSettings(**smk.params.settings["segment"])
+    audio = Store(STORE, "normalize")
+    segments, acoustics = respan.move(segments, acoustics, spans, audio, cutting)
     settings = TextSettings(**smk.params.settings["text"])
     removed = texts.unspoken_in(segments, settings)
     for found in recordings["unspoken"].dropna():  # when the sidecars were read
@@ -58,9 +66,11 @@ def main(smk):
         for line in many_lost(segments, step, remedies):
             log.warning("%s", line)
     log.info(
-        "%d recordings, %d segments, %d corrections, %d of them not applied",
+        "%d recordings, %d segments, %d with edges moved by hand, %d corrections, %d of them not "
+        "applied",
         len(recordings),
         len(segments),
+        len(spans),
         len(given),
         len(conflicts),
     )

@@ -25,7 +25,8 @@ MAX_CHANNEL = 63
 LONGEST_S = 1e7  # 116 days; no recording is longer
 SHOWN_CHARACTERS = 200  # of what is wrong with a line
 EXPECTED = (
-    "expected an object with content_sha256 (16 digits or more), start_s < end_s and text or status"
+    "expected an object with content_sha256 (16 digits or more), start_s < end_s, and text, "
+    "status, or new_start_s < new_end_s"
 )
 # scores of the text that the correction replaced
 SCORES = [
@@ -58,6 +59,7 @@ class Correction:
         status: keep | drop; None leaves it to the rules.
         raw: the line as it stands in the file.
         channel: of the file, from 0; None if the recording is the whole file.
+        new_start_s, new_end_s: the span that the segment is to have; None leaves its edges.
     """
 
     line: int
@@ -68,6 +70,8 @@ class Correction:
     status: str | None
     raw: str
     channel: int | None = None
+    new_start_s: float | None = None
+    new_end_s: float | None = None
 
     @property
     def recording_id(self) -> str:
@@ -110,18 +114,21 @@ def _parsed(number: int, line: str) -> Correction:
         raise ValueError(f"channel is {channel!r}"[:SHOWN_CHARACTERS])
     if not isinstance(content, str) or not re.fullmatch("[0-9a-f]{16,64}", content):
         raise ValueError(f"content_sha256 is {content!r}")
-    for value in (start, end):
-        if type(value) not in (int, float) or not 0 <= value <= LONGEST_S:
-            raise ValueError(f"a time is {value!r}"[:SHOWN_CHARACTERS])
-    if not start < end:
-        raise ValueError(f"the span is {start} ... {end}")
+    new = row.get("new_start_s"), row.get("new_end_s")
+    for first, last in ((start, end), *([] if new == (None, None) else [new])):
+        for value in (first, last):
+            if type(value) not in (int, float) or not 0 <= value <= LONGEST_S:
+                raise ValueError(f"a time is {value!r}"[:SHOWN_CHARACTERS])
+        if not first < last:
+            raise ValueError(f"the span is {first} ... {last}")
     if not isinstance(text, str | None) or status not in (None, "keep", "drop"):
         raise ValueError(f"text is {text!r}, status (keep, drop) is {status!r}")
     if text is not None and re.search("[\ud800-\udfff]", text):
         raise ValueError("text holds half a character (a lone surrogate)")
-    if text is None and status is None:
-        raise ValueError("neither text nor status")
-    return Correction(number, content, float(start), float(end), text, status, line, channel)
+    if text is None and status is None and new == (None, None):
+        raise ValueError("neither text nor status nor new_start_s")
+    new = [None if value is None else float(value) for value in new]
+    return Correction(number, content, float(start), float(end), text, status, line, channel, *new)
 
 
 def names_of_copies(recordings: pd.DataFrame) -> dict[str, str]:
@@ -200,22 +207,9 @@ def correct(
         copies: what `names_of_copies` says.
     """
     table = table.reset_index(drop=True)
-    corrections = [_of_used(c, copies) for c in corrections]
+    corrections = [of_used(c, copies) for c in corrections]
     rows, why = match(table, corrections)
-    conflicts = [
-        {
-            "line": c.line,
-            "content_sha256": c.content,
-            **({} if c.channel is None else {"channel": c.channel}),
-            "start_s": c.start_s,
-            "end_s": c.end_s,
-            "text": c.text,
-            "status": c.status,
-            "why": reason,
-        }
-        for c, reason in zip(corrections, why, strict=True)
-        if reason
-    ]
+    conflicts = [conflict(c, reason) for c, reason in zip(corrections, why, strict=True) if reason]
     taken = [(row, c) for row, c in zip(rows.tolist(), corrections, strict=True) if row >= 0]
     texts = {row: c.text for row, c in taken if c.text is not None}
     at = list(texts)
@@ -234,13 +228,29 @@ def correct(
     return table, conflicts
 
 
-def _of_used(correction: Correction, copies: Mapping[str, str]) -> Correction:
+def of_used(correction: Correction, copies: Mapping[str, str]) -> Correction:
     """A correction of a copy as one of the recording that is used."""
     used = copies.get(correction.recording_id)
     if used is None:
         return correction
     content, channel = channels.parts(used)
     return replace(correction, content=content, channel=channel)
+
+
+def conflict(c: Correction, why: str) -> dict[str, Any]:
+    """What conflicts.jsonl says of a correction that is not applied, or not wholly."""
+    edges = {"new_start_s": c.new_start_s, "new_end_s": c.new_end_s}
+    return {
+        "line": c.line,
+        "content_sha256": c.content,
+        **({} if c.channel is None else {"channel": c.channel}),
+        "start_s": c.start_s,
+        "end_s": c.end_s,
+        **({} if c.new_start_s is None else edges),
+        "text": c.text,
+        "status": c.status,
+        "why": why,
+    }
 
 
 def uphold(table: pd.DataFrame) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,12 +108,19 @@ def _recording(row: Mapping) -> dict[str, Any]:
 def given(
     segments: pd.DataFrame, corrections: list[Correction], conflicts: list[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """The user's lines, each with the segment of the page that it is for, or why it is for none."""
-    rows, _ = match(segments, corrections)
+    """The user's lines, each with the segment of the page that it is for, or why it is for none.
+
+    A segment whose edges a line has moved is there with its new span.
+    """
+    moved = [
+        c if c.new_start_s is None else replace(c, start_s=c.new_start_s, end_s=c.new_end_s)
+        for c in corrections
+    ]
+    now, before = (match(segments, lines)[0].tolist() for lines in (moved, corrections))
     why = {row["line"]: row["why"] for row in conflicts}
     return [
-        {"line": c.line, "raw": c.raw, "segment": row, "why": why.get(c.line, "")}
-        for c, row in zip(corrections, rows.tolist(), strict=True)
+        {"line": c.line, "raw": c.raw, "segment": a if a >= 0 else b, "why": why.get(c.line, "")}
+        for c, a, b in zip(corrections, now, before, strict=True)
     ]
 
 

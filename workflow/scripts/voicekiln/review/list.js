@@ -32,6 +32,7 @@ function drawWave(canvas, i, played_s = null) {
   const top = Math.max(8, ...peaks);
   const [from, to] = [heardFrom(i), heardTo(i)];
   const x = (s) => ((s - from) / (to - from)) * width;
+  const [start, end] = spanOf(i);
   const bars = Math.min(peaks.length, Math.floor(width / 3));
   const [inside, outside] = [colour(statusOf(i) === "drop" ? "--lost" : "--kept"), colour("--quiet")];
   for (let b = 0; b < bars; b++) {
@@ -40,8 +41,15 @@ function drawWave(canvas, i, played_s = null) {
     const left = (b * width) / bars;
     const middle = from + ((b + 0.5) / bars) * (to - from);
     const tall = Math.max(1.5, (Math.max(...part) / top) * (height - 2));
-    pen.fillStyle = middle >= S.start_s[i] && middle < S.end_s[i] ? inside : outside;
+    pen.fillStyle = middle >= start && middle < end ? inside : outside;
     pen.fillRect(left, (height - tall) / 2, Math.max(1, width / bars - 1), tall);
+  }
+  if (canvas === $("wave")) {
+    pen.fillStyle = inside;
+    for (const edge of [start, end]) {
+      pen.fillRect(x(edge) - 1, 0, 2, height);
+      pen.fillRect(x(edge) - 4, 0, 8, 5);
+    }
   }
   if (played_s === null) return;
   pen.fillStyle = colour("--ink");
@@ -73,6 +81,7 @@ function fillRow(row, position) {
   const mark = row.querySelector(".mark");
   const marks = [];
   if (own?.text != null) marks.push("edited");
+  if (own?.span) marks.push("edges moved");
   if (own?.status) marks.push(MARKS[own.status]);
   mark.textContent = marks.join(", ");
   mark.hidden = !own;
@@ -139,7 +148,8 @@ function drawEditor() {
   if (i < 0) return;
   const own = decided(i);
   const lang = DATA.names.language[S.language[i]] ?? "";
-  $("where").textContent = `${pathOf(i)}  ${seconds(S.start_s[i])} – ${seconds(S.end_s[i])}`;
+  const [start, end] = spanOf(i);
+  $("where").textContent = `${pathOf(i)}  ${seconds(start)} – ${seconds(end)}`;
   $("text").value = textOf(i);
   $("text").lang = lang;
   $("keep").setAttribute("aria-pressed", own?.status === "keep");
@@ -164,6 +174,10 @@ function drawEditor() {
   if (S.dropped[i]) addFact("reason", `${reasonOf(i)}, at ${DATA.reasons[S.reason[i]][0]}`);
   addFact("trust", S.trust[i]);
   addFact("length", `${length_s(i).toFixed(2)} s`);
+  if (own?.span) {
+    const by = cutSpan(i).map((s, side) => Math.round((own.span[side] - s) * 1000));
+    addFact("edges moved", by.map((ms) => `${ms > 0 ? "+" : ""}${ms} ms`).join(", "));
+  }
   addFact("speaker", DATA.names.speaker[S.speaker[i]] ?? "");
   addFact("text from", DATA.names.text_source[S.text_source[i]] ?? "");
   addFact("CER to what was heard", S.cer[i]);

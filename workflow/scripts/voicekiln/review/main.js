@@ -3,15 +3,18 @@
 const audio = new Audio();
 audio.preload = "auto";
 let playing = -1; // the segment whose stretch is played
+let until = Infinity; // where playing stops
 
-function play(from_s = null) {
+// Play the current segment with its surroundings, from a time on, or exactly the segment.
+function play(from_s = null, exactly = false) {
   const i = current();
   if (i < 0) return;
   const recording = DATA.recordings[S.recording[i]];
   const url = `audio/${recording.item.slice(0, 2)}/${recording.item}.flac`;
   if (audio.getAttribute("src") !== url) audio.src = url;
   playing = i;
-  audio.currentTime = from_s ?? heardFrom(i);
+  until = exactly ? spanOf(i)[1] : heardTo(i);
+  audio.currentTime = from_s ?? (exactly ? spanOf(i)[0] : heardFrom(i));
   audio.playbackRate = Number($("speed").value);
   audio.play().catch((error) => {
     if (error.name !== "AbortError") say(`${recording.path}: cannot be played (${error.message})`);
@@ -21,13 +24,13 @@ function play(from_s = null) {
 
 function follow() {
   if (playing < 0) return;
-  if (!audio.paused && audio.currentTime >= heardTo(playing)) audio.pause();
-  const over = audio.ended || (audio.paused && audio.currentTime >= heardTo(playing) - 0.05);
+  if (!audio.paused && audio.currentTime >= until) audio.pause();
+  const over = audio.ended || (audio.paused && audio.currentTime >= until - 0.05);
   if (playing === current()) drawWave($("wave"), playing, over ? null : audio.currentTime);
   if (!audio.paused) requestAnimationFrame(follow);
 }
 audio.addEventListener("timeupdate", () => {
-  if (!audio.paused && playing >= 0 && audio.currentTime >= heardTo(playing)) audio.pause();
+  if (!audio.paused && playing >= 0 && audio.currentTime >= until) audio.pause();
 });
 audio.addEventListener("error", () => {
   if (audio.error) say(`${audio.getAttribute("src")}: cannot be played; is the folder audio beside this page?`);
@@ -92,7 +95,21 @@ function change(what) {
 }
 const mark = (status) => change({ status: decided(current())?.status === status ? null : status });
 function undo() {
-  if (current() >= 0 && decided(current())) change({ text: null, status: null });
+  if (current() >= 0 && decided(current())) change({ text: null, status: null, span: null });
+}
+// Put the edges of the current segment where they are possible.
+function moveEdges(start, end) {
+  const i = current();
+  if (i < 0) return;
+  const span = possibleSpan(i, [start, end]);
+  const wanted = [start, end].some((s, side) => Math.abs(s - span[side]) > 0.0015);
+  change({ span });
+  if (wanted) say("The edge cannot go further: another segment, or the end of what is shown, is there.");
+}
+function nudge(side, by_s) {
+  const span = [...spanOf(current())];
+  span[side] += by_s;
+  moveEdges(...span);
 }
 function saveText() {
   const text = $("text").value.replace(/\s*\n\s*/g, " ").trim();
@@ -133,6 +150,7 @@ async function open(file) {
   drawProgress();
 }
 
+const NUDGE_S = 0.02;
 const KEYS = {
   j: () => select(at + 1), ArrowDown: () => select(at + 1),
   k: () => select(at - 1), ArrowUp: () => select(at - 1),
@@ -145,6 +163,9 @@ const KEYS = {
   a: () => { change({ status: "keep" }); select(at + 1); },
   x: () => { change({ status: "drop" }); select(at + 1); },
   u: undo,
+  1: () => nudge(0, -NUDGE_S), 2: () => nudge(0, NUDGE_S),
+  3: () => nudge(1, -NUDGE_S), 4: () => nudge(1, NUDGE_S),
+  p: () => play(null, true),
   s: save,
   "/": () => $("query").focus(),
   "?": () => $("help").showModal(),
@@ -189,10 +210,38 @@ $("space").addEventListener("click", (event) => {
   select(Number(row.dataset.position));
   if (event.target.tagName === "CANVAS") play();
 });
-$("wave").addEventListener("click", (event) => {
+
+// On the large waveform an edge is dragged; a click elsewhere plays from there.
+const GRIP_PX = 9;
+let dragged = null; // side of the edge that is being dragged
+const timeAt = (event) => {
   const [from, to] = [heardFrom(current()), heardTo(current())];
-  play(from + (event.offsetX / $("wave").clientWidth) * (to - from));
+  return from + (event.offsetX / $("wave").clientWidth) * (to - from);
+};
+function edgeAt(event) {
+  const [from, to] = [heardFrom(current()), heardTo(current())];
+  const x = (s) => ((s - from) / (to - from)) * $("wave").clientWidth;
+  const away = spanOf(current()).map((s) => Math.abs(x(s) - event.offsetX));
+  const side = away[0] <= away[1] ? 0 : 1;
+  return away[side] <= GRIP_PX ? side : null;
+}
+$("wave").addEventListener("pointerdown", (event) => {
+  if (current() < 0 || event.button !== 0) return;
+  dragged = edgeAt(event);
+  if (dragged === null) return play(timeAt(event));
+  $("wave").setPointerCapture(event.pointerId);
 });
+$("wave").addEventListener("pointermove", (event) => {
+  if (current() < 0) return;
+  $("wave").classList.toggle("grip", dragged !== null || edgeAt(event) !== null);
+  if (dragged === null) return;
+  const span = [...spanOf(current())];
+  span[dragged] = timeAt(event);
+  change({ span: possibleSpan(current(), span) });
+});
+for (const event of ["pointerup", "pointercancel"]) {
+  $("wave").addEventListener(event, () => (dragged = null));
+}
 $("text").addEventListener("blur", saveText);
 $("play").addEventListener("click", togglePlay);
 $("keep").addEventListener("click", () => mark("keep"));

@@ -5,6 +5,7 @@ const DATA = JSON.parse(document.getElementById("data").textContent);
 const S = DATA.segments;
 const N = S.text.length;
 const MIN_OVERLAP = 0.9; // as corpus/corrections.py
+const LEAST_S = 0.1; // as corpus/respan.py
 const PLACE = `voicekiln-review/${DATA.corpus}/`;
 
 const lower = (text) => text.toLocaleLowerCase();
@@ -13,15 +14,23 @@ const nameOf = (i) => {
   return `${id}:${S.start_s[i]}:${S.end_s[i]}`;
 };
 
+// What a line of the corrections file decides: {text, status, span}, null where it decides nothing.
+const decisionOf = (row) => ({
+  text: row.text ?? null,
+  status: row.status ?? null,
+  span: row.new_start_s == null ? null : [row.new_start_s, row.new_end_s],
+});
+const decidesNothing = ({ text, status, span }) => text === null && status === null && span === null;
+
 // Corrections that the user's file holds, by segment; a decision made here replaces them.
 const given = new Map();
 for (const line of DATA.corrections) {
   if (line.segment < 0) continue;
   const row = JSON.parse(line.raw);
-  given.set(line.segment, { text: row.text ?? null, status: row.status ?? null, row });
+  given.set(line.segment, { ...decisionOf(row), row });
 }
 
-// Decisions made here, by segment: {text, status}, null where nothing is said; both null: undone.
+// Decisions made here, by segment; one that decides nothing undoes the file's.
 const decisions = new Map();
 let others = []; // lines of an opened file that are for no segment of this page
 let stored = true; // whether the browser keeps our progress
@@ -29,16 +38,54 @@ let unsaved = false;
 
 function decided(i) {
   const own = decisions.get(i) ?? given.get(i);
-  return own && (own.text !== null || own.status !== null) ? own : null;
+  return own && !decidesNothing(own) ? own : null;
 }
 const textOf = (i) => decided(i)?.text ?? S.text[i];
 const statusOf = (i) => decided(i)?.status ?? (S.dropped[i] ? "drop" : "keep");
 
+// The span that the segment was cut with; the page of a data set with moved edges lists the new one.
+function cutSpan(i) {
+  const line = given.get(i);
+  return line?.span ? [line.row.start_s, line.row.end_s] : [S.start_s[i], S.end_s[i]];
+}
+const spanOf = (i) => decided(i)?.span ?? cutSpan(i);
+
+// The nearest span to `span` that lies in what the waveform shows and overlaps no segment listed.
+function possibleSpan(i, [start, end]) {
+  let [from, to] = [heardFrom(i), heardTo(i)];
+  const middle = (spanOf(i)[0] + spanOf(i)[1]) / 2;
+  for (const k of neighbours(i)) {
+    const [first, last] = spanOf(k);
+    if (last <= middle) from = Math.max(from, last);
+    else if (first >= middle) to = Math.min(to, first);
+  }
+  const round = (s) => Math.round(s * 1000) / 1000;
+  // whole milliseconds, rounded into the bounds
+  [from, to] = [Math.ceil(from * 1000 - 1e-6) / 1000, Math.floor(to * 1000 + 1e-6) / 1000];
+  start = Math.min(Math.max(round(start), from), to - LEAST_S);
+  end = Math.max(Math.min(round(end), to), start + LEAST_S);
+  return [start, round(end)];
+}
+
+let byRecording = null; // the segments of each recording, for `neighbours`
+function neighbours(i) {
+  if (!byRecording) {
+    byRecording = new Map();
+    for (let k = 0; k < N; k++) {
+      if (!byRecording.has(S.recording[k])) byRecording.set(S.recording[k], []);
+      byRecording.get(S.recording[k]).push(k);
+    }
+  }
+  return byRecording.get(S.recording[i]).filter((k) => k !== i);
+}
+
 function decide(i, change) {
-  const before = decided(i) ?? { text: null, status: null };
-  const now = { text: before.text, status: before.status, ...change };
+  const before = decided(i) ?? { text: null, status: null, span: null };
+  const now = { text: before.text, status: before.status, span: before.span, ...change };
   if (now.text === S.text[i] && given.get(i)?.text == null) now.text = null;
-  if (now.text === null && now.status === null && !given.has(i)) decisions.delete(i);
+  const cut = cutSpan(i);
+  if (now.span && now.span.every((s, side) => Math.abs(s - cut[side]) < 0.0005)) now.span = null;
+  if (decidesNothing(now) && !given.has(i)) decisions.delete(i);
   else decisions.set(i, now);
   unsaved = true;
   keepProgress();
@@ -46,7 +93,7 @@ function decide(i, change) {
 
 function keepProgress() {
   const made = {};
-  for (const [i, { text, status }] of decisions) made[nameOf(i)] = [text, status];
+  for (const [i, { text, status, span }] of decisions) made[nameOf(i)] = [text, status, span];
   try {
     localStorage.setItem(PLACE + DATA.digest, JSON.stringify({ made, others, unsaved }));
     stored = true;
@@ -66,18 +113,19 @@ function takeUpProgress() {
     for (const key of keys.filter((name) => name.startsWith(PLACE) && name !== own)) {
       const progress = JSON.parse(localStorage.getItem(key));
       const left = {};
-      for (const [name, [text, status]] of Object.entries(progress.unsaved ? progress.made : {})) {
+      for (const [name, [text, status, span = null]] of
+        Object.entries(progress.unsaved ? progress.made : {})) {
         const i = numbers.get(name);
-        if (i === undefined) left[name] = [text, status];
-        else decisions.set(i, { text, status }), earlier++;
+        if (i === undefined) left[name] = [text, status, span];
+        else decisions.set(i, { text, status, span }), earlier++;
       }
       if (Object.keys(left).length) {
         localStorage.setItem(key, JSON.stringify({ ...progress, made: left }));
       } else localStorage.removeItem(key);
     }
     const progress = JSON.parse(localStorage.getItem(own));
-    for (const [name, [text, status]] of Object.entries(progress?.made ?? {})) {
-      if (numbers.has(name)) decisions.set(numbers.get(name), { text, status });
+    for (const [name, [text, status, span = null]] of Object.entries(progress?.made ?? {})) {
+      if (numbers.has(name)) decisions.set(numbers.get(name), { text, status, span });
     }
     others = progress?.others ?? [];
     unsaved = earlier > 0 || (progress?.unsaved ?? false);
@@ -89,19 +137,17 @@ function takeUpProgress() {
 }
 
 function correctionOf(i) {
-  const { text, status } = decisions.get(i);
-  if (text === null && status === null) return null;
+  const { text, status, span } = decisions.get(i);
+  if (decidesNothing(decisions.get(i))) return null;
   const line = { ...given.get(i)?.row };
   const { sha, channel } = DATA.recordings[S.recording[i]];
   line.content_sha256 = sha;
-  delete line.channel;
+  [line.start_s, line.end_s] = cutSpan(i);
+  for (const key of ["channel", "text", "status", "new_start_s", "new_end_s"]) delete line[key];
   if (channel !== null) line.channel = channel;
-  line.start_s = S.start_s[i];
-  line.end_s = S.end_s[i];
-  delete line.text;
-  delete line.status;
   if (text !== null) line.text = text;
   if (status !== null) line.status = status;
+  if (span !== null) [line.new_start_s, line.new_end_s] = span;
   return JSON.stringify(line);
 }
 
@@ -130,12 +176,12 @@ function recordingId(sha, channel) {
 
 // Take the corrections of a file over; those that fit no segment here are kept for saving.
 function openCorrections(content) {
-  const byRecording = new Map();
+  const byId = new Map();
   for (let i = 0; i < N; i++) {
     const { sha, channel } = DATA.recordings[S.recording[i]];
     const id = recordingId(sha, channel);
-    if (!byRecording.has(id)) byRecording.set(id, []);
-    byRecording.get(id).push(i);
+    if (!byId.has(id)) byId.set(id, []);
+    byId.get(id).push(i);
   }
   const rows = [];
   content.replace(/^\uFEFF/, "").split("\n").forEach((line, n) => {
@@ -148,7 +194,9 @@ function openCorrections(content) {
     }
     const valid = row && typeof row.content_sha256 === "string" && row.start_s < row.end_s &&
       ["string", "undefined"].includes(typeof (row.text ?? undefined)) &&
-      [null, "keep", "drop"].includes(row.status ?? null);
+      [null, "keep", "drop"].includes(row.status ?? null) &&
+      (row.new_start_s ?? null) === null === ((row.new_end_s ?? null) === null) &&
+      (row.new_start_s == null || row.new_start_s < row.new_end_s);
     if (!valid) throw new Error(`line ${n + 1} is no correction`);
     rows.push([line.trim(), row]);
   });
@@ -157,14 +205,15 @@ function openCorrections(content) {
   for (const [line, row] of rows) {
     let best = -1;
     let most = 0;
-    for (const i of byRecording.get(recordingId(row.content_sha256, row.channel)) ?? []) {
-      const common = Math.min(S.end_s[i], row.end_s) - Math.max(S.start_s[i], row.start_s);
-      const share = common / Math.max(S.end_s[i] - S.start_s[i], row.end_s - row.start_s);
+    for (const i of byId.get(recordingId(row.content_sha256, row.channel)) ?? []) {
+      const [start_s, end_s] = cutSpan(i);
+      const common = Math.min(end_s, row.end_s) - Math.max(start_s, row.start_s);
+      const share = common / Math.max(end_s - start_s, row.end_s - row.start_s);
       if (share > most) [best, most] = [i, share];
     }
     if (best >= 0 && most >= MIN_OVERLAP - 1e-6) {
       fitting++;
-      decisions.set(best, { text: row.text ?? null, status: row.status ?? null });
+      decisions.set(best, decisionOf(row));
     } else if (!known.has(line) && !others.includes(line)) others.push(line);
   }
   unsaved = true;
@@ -174,7 +223,7 @@ function openCorrections(content) {
 
 // Positions of the segments in each order.
 const inOrder = (compare) => Array.from({ length: N }, (_, i) => i).sort(compare);
-const length_s = (i) => S.end_s[i] - S.start_s[i];
+const length_s = (i) => spanOf(i)[1] - spanOf(i)[0];
 const pathOf = (i) => DATA.recordings[S.recording[i]].path;
 const ORDERS = {
   worst: inOrder(() => 0),
