@@ -725,3 +725,13 @@ def test_a_speaker_is_one_in_either_unicode_form(tmp_path):
     touch(tmp_path, f"{other}/1.wav", "2.wav")
     (tmp_path / "metadata.csv").write_text(f"file_name,speaker\n2.wav,{one}\n")
     assert {row["speaker"] for row in listed(tmp_path)} == {one}
+
+
+def test_stretches_of_two_lists_keep_their_speakers(tmp_path):
+    touch(tmp_path, "talk.wav")
+    for who, start in (("anna", 0), ("ben", 5)):
+        content = f"path,start,end,text,speaker\ntalk.wav,{start},{start + 4},Hello.,{who}\n"
+        (tmp_path / f"{who}.csv").write_text(content)
+    sources = [str(tmp_path / "anna.csv"), str(tmp_path / "ben.csv")]
+    (row,) = list_recordings({**CORPUS, "audio": sources}, "voice")
+    assert [stretch["speaker"] for stretch in row["known"]] == ["anna", "ben"]

@@ -279,8 +279,12 @@ def _scan(root: str, lists: list[str], note) -> Iterator[dict]:
 
 
 def _join(first: dict, again: dict) -> None:
-    """What another source says of a recording."""
+    """Add to a row what another source says about its recording."""
     for key in ("speaker", "language"):
+        if None not in (first[key], again[key]) and first[key] != again[key]:
+            for row in (first, again):  # each stretch keeps what its own source says
+                for stretch in row["known"] or []:
+                    stretch.setdefault(key, row[key])
         first[key] = first[key] or again[key]
     new = [stretch for stretch in again["known"] or [] if stretch not in (first["known"] or [])]
     first["known"] = [*(first["known"] or []), *new] or None
