@@ -5,27 +5,29 @@ import re
 from collections.abc import Callable, Sequence
 from functools import cache
 
-# folders that say how or what the audio is, not whose
-GENERIC = re.compile(
-    r"(?:wavs?|audios?|clips?|flacs?|mp3s?|oggs?|opus|raw|recordings?|data|dataset|datasets|corpus|"
-    r"corpora|sounds?|speech|samples?|segments?|utterances?|files?|source|processed|normalized|"
-    r"resampled|voices?|store|home|mnt|media|tmp|librispeech|libritts(?:[-_]r)?|vctk(?:-corpus.*)?|"
-    r"wav\d+(?:k|khz)?(?:_silence_trimmed)?|(?:8|16|22|24|32|44|48)_?k(?:hz)?|\d{4,6}hz|mic[12]|"
-    r"\.{1,2})",
-    re.I,
+# words of folders that say what the audio is, or which part of a data set, and not who speaks
+GENERIC = frozenset(
+    "wav wavs audio audios clip clips flac flacs mp mp3s ogg oggs opus raw recording recordings "
+    "data dataset datasets corpus corpora sound sounds speech sample samples segments utterances "
+    "file files source processed normalized resampled voices store home mnt media tmp mic khz hz "
+    "librispeech libritts vctk "
+    "train training dev devel development test testing val valid validation validated invalidated "
+    "eval evaluation holdout".split()
 )
-# parts of a data set, as train-clean-100, dev_other, test2
-SPLIT = re.compile(
-    r"(?:train|training|dev|devel|test|testing|val|valid|validation|validated|invalidated|eval|"
-    r"evaluation|other|holdout)(?:[-_ .]?(?:\d+|set|clean|other|data|split|set\d)){0,4}",
-    re.I,
-)
+# these say nothing beside one of those: train-clean-100, LibriTTS_R, wav48_silence_trimmed
+BESIDE = frozenset("clean other set split r silence trimmed s".split())
+WORD = re.compile(r"(?P<rate>\d+k(?:hz)?(?![^\W\d_]))|\d+|[^\W\d_]+")
 
 
 @cache
 def says_nothing(folder: str) -> bool:
-    """Whether a folder of that name is that of no speaker."""
-    return bool(GENERIC.fullmatch(folder) or SPLIT.fullmatch(folder))
+    """Whether a folder's name tells nothing about the speaker, as `wavs`, `train-clean-100`."""
+    words = ["khz" if match["rate"] else match[0] for match in WORD.finditer(folder.lower())]
+    if not words:  # "." and ".."
+        return True
+    if not any(word in GENERIC for word in words):
+        return False
+    return all(word in GENERIC or word in BESIDE or word.isdigit() for word in words)
 
 
 def of_folders(path: str) -> list[str]:
