@@ -11,8 +11,9 @@ from functools import cache
 import pandas as pd
 
 from voicekiln.text.clean import letters
-from voicekiln.text.numbers import in_words, knows_numbers, n_digits
+from voicekiln.text.numbers import n_digits
 from voicekiln.text.scripts import WITHOUT_SPACES, words
+from voicekiln.text.spelling import cardinal, knows_numbers
 
 ENOUGH = 50  # segments, to say what is not among them
 MANY_WORDS, FEW_DISTINCT = 1000, 200  # plain prose has some 400 distinct ones in its first thousand
@@ -121,7 +122,7 @@ def folded(text: str) -> list[str]:
 def number_words(language: str) -> frozenset[str]:
     """What the numbers from 2 to 20, the tens and larger ones are called."""
     numbers = [*range(2, 21), *range(30, 100, 10), 100, 1000]
-    said = [in_words(str(number), language) for number in numbers]
+    said = [cardinal(number, language) or "" for number in numbers]
     return frozenset(word for text in said for word in folded(text))
 
 

@@ -1,8 +1,9 @@
 """Abbreviations written out: those of a language (abbreviations.tsv) and the user's.
 
-Kinds in the table: `last` may end a sentence before another one, `stem` takes endings. Sources for
-Amharic: spaCy's tokenizer exceptions (explosion/spaCy, lang/am), the W3C's notes on Ethiopic
-abbreviations (w3c/elreq), isrish/Amharic-Text-Processor (AmharicAbbreviations.txt).
+Kinds in the table: `last` may end a sentence before another one, `stem` needs an ending, `open` may
+have one. Sources for Amharic: the tokenizer exceptions of spaCy (explosion/spaCy, lang/am), the
+W3C's notes on Ethiopic abbreviations (w3c/elreq), and the list that comes with
+isrish/Amharic-Text-Processor; ambiguous entries (ሚ/ር) are left out.
 """
 
 import re
@@ -15,6 +16,7 @@ from voicekiln.text import lists
 TABLE = Path(__file__).with_name("abbreviations.tsv")
 # Amharic prepositions are written together with what follows them
 PREFIXES = {"am": "(?:[የበለከ]|እንደ|ስለ|ወደ|እስከ|እነ){0,2}"}
+FOLLOWED = {"stem": r"(?=\w)", "open": "(?!/)"}
 # a full stop that ends the sentence as well: at the end of the text, or before another full stop
 ENDS_TEXT = re.compile(r"[\"')\]»”’]*$|\.")
 ENDS_SENTENCE = re.compile(r"[\"')\]»”’]*\s+[\"'(\[«“‘¿¡]*(\w)")
@@ -50,8 +52,7 @@ def _abbreviations(language, users):
         return None, {}
     longest_first = sorted(rows, key=lambda short: (-len(short), short))
     whole = "|".join(
-        re.escape(short) + ("(?=\\w)" if rows[short]["kind"] == "stem" else "(?!\\w)")
-        for short in longest_first
+        re.escape(short) + FOLLOWED.get(rows[short]["kind"], r"(?!\w)") for short in longest_first
     )
     prefix = PREFIXES.get(language, "")
     return re.compile(rf"(?<![\w/])(?P<prefix>{prefix})(?P<short>{whole})"), rows

@@ -19,6 +19,7 @@ from voicekiln.text.punctuation import in_language, one_form
 from voicekiln.text.spoken import as_heard
 
 ETHIOPIC_TIME = re.compile("(?<=[\\d\u1369-\u137c])\u1361(?=[\\d\u1369-\u137c])")  # 7፡30
+UNSETTLED = re.compile("[\\d\u1369-\u137c&]")
 ROUNDS = 8
 GROUPED = re.compile("(?<=\\d)[\u00a0\u2009\u202f](?=\\d{3}(?!\\d))")  # 12 345, never split
 
@@ -49,8 +50,9 @@ def normalize(
     if not settings.normalize:
         return clean(text)
     language = short_code(language)
+    rounds = ROUNDS if UNSETTLED.search(text) else 0
     text = _once(text, language, settings, hypothesis)
-    for _ in range(ROUNDS):  # punctuation and entities may set a number free
+    for _ in range(rounds):  # punctuation and entities may set a number free
         before, text = text, _once(text, language, settings, None)
         if text == before:
             break
