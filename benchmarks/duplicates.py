@@ -153,7 +153,7 @@ def time_copies(folder: Path, n: int) -> None:
     with np.load(folder / "prints.npz") as file:
         held = Prints.of(np.split(file["bits"], file["ends"][:-1]))
     began = time.process_time()
-    i, j, _ = copies(held, 0.3)
+    i, j, *_ = copies(held, 0.3)
     seconds = time.process_time() - began
     n_altered = (len(held) - n) // (1 + len(WAYS))
     planted = (i >= n) & (i < n + n_altered) & ((j - i) % n_altered == 0)

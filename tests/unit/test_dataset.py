@@ -1,20 +1,33 @@
 """Several corpora as one data set: what validates in one trains in none."""
 
+import json
+from itertools import zip_longest
+
+import numpy as np
 import pandas as pd
 import pytest
 from corpus_rows import segment, table
 from voicekiln import tables
-from voicekiln.corpus.dataset import load
+from voicekiln.corpus.dataset import join, load
 from voicekiln.errors import UserError
 
 PROMPT = "the quick brown fox jumps over the lazy dog by the river"
 
 
-def write(folder, name, *rows):
+def write(folder, name, *rows, similarity=0.85, distance=0.3, heard=()):
+    """The record of a corpus; `heard` are fingerprints of its first rows."""
     path = folder / name / "segments.parquet"
-    path.parent.mkdir(parents=True)
-    tables.write(table(*rows), path, tables.SEGMENTS)
+    acoustics = folder / name / "tables" / "correct" / "acoustics.parquet"
+    acoustics.parent.mkdir(parents=True)
+    segments = table(*rows)
+    tables.write(segments, path, tables.SEGMENTS)
     tables.write_digest(path.with_name("DIGEST.json"), [path])
+    prints = zip_longest(segments["segment_id"], [bits.astype("<u4").tobytes() for bits in heard])
+    found = [{"segment_id": segment_id, "fingerprint": bits} for segment_id, bits in prints]
+    tables.write(tables.frame(found, tables.ACOUSTICS), acoustics, tables.ACOUSTICS)
+    tables.write_digest(acoustics.with_name("DIGEST.json"), [acoustics])
+    limits = {"leak_similarity": similarity, "leak_distance": distance}
+    path.with_name("leaks.json").write_text(json.dumps({"limits": limits}))
     return str(path.with_name("DIGEST.json"))
 
 
@@ -34,7 +47,7 @@ def row(text, split, recording, start_s=0.0, **more):
 )
 def test_a_leak_between_corpora_is_left_out(leak, tmp_path):
     digests = [
-        write(tmp_path, "a", row(PROMPT, "val", "r1", audio_sha256="1")),
+        write(tmp_path, "a", row(PROMPT, "val", "r1", audio_sha256="1"), similarity=0.8),
         write(
             tmp_path,
             "b",
@@ -62,3 +75,45 @@ def test_a_missing_second_text_is_told(tmp_path):
     digest = write(tmp_path, "a", row("text", "train", "r1", romanized=pd.NA))
     with pytest.raises(UserError, match="1 segments have no romanized text"):
         load([digest], "romanized")
+
+
+@pytest.mark.parametrize("mine, other, n", [(0.85, 0.85, 2), (0.85, 0.6, 1), (0.6, 0.85, 1)])
+def test_the_stricter_limit_of_the_corpora_decides_n14(mine, other, n, tmp_path):
+    """The texts have a Jaccard similarity of 0.7."""
+    words = "the quick brown fox jumps over the old dog by the wide river"
+    digests = [
+        write(tmp_path, "a", row(PROMPT, "val", "r1"), similarity=mine),
+        write(tmp_path, "b", row(words, "train", "r2"), similarity=other),
+    ]
+    segments, proof = join(digests)
+    assert len(segments) == n
+    assert proof["limits"]["leak_similarity"] == min(mine, other)
+
+
+def test_copies_and_shared_stretches_are_found_by_fingerprint_n14(tmp_path):
+    """Another file, another text: the same recording, and 1.5 s of it in a window."""
+    bits = np.random.default_rng(0).integers(1, 2**32, (2, 200), dtype=np.uint32)
+    window = np.concatenate([bits[0, -64:], bits[1, :100]])
+    val = row(PROMPT, "val", "r1", audio_sha256="1")
+    texts = ("other words", "a window of it", "something else entirely")
+    train = [row(t, "train", f"r{i}", audio_sha256=t) for i, t in enumerate(texts, 2)]
+    heard = [bits[0], window, bits[1, 100:]]
+    digests = [
+        write(tmp_path, "a", val, heard=[bits[0]]),
+        write(tmp_path, "b", *train, heard=heard),
+    ]
+    for order in (digests, digests[::-1]):
+        segments, proof = join(order)
+        assert sorted(segments["text"]) == sorted([PROMPT, texts[2]])
+        assert proof["rows_dropped"] == {"a": 0, "b": 2}
+        names = ("audio", "texts", "near_duplicates", "copies")
+        assert {name: proof[f"shared_{name}"] for name in names} == dict.fromkeys(names, 0)
+    off = [
+        write(tmp_path / "off", "a", val, heard=[bits[0]], distance=0),
+        write(tmp_path / "off", "b", *train, heard=heard, distance=0),
+    ]
+    assert len(load(off)) == 4
+
+
+def test_the_proof_of_one_corpus_names_it(tmp_path):
+    assert join([write(tmp_path, "a", row(PROMPT, "val", "r1"))])[1] == {"corpora": ["a"]}

@@ -79,7 +79,7 @@ ALTERED = {
 def test_an_altered_copy_is_found_and_nothing_else(clips, name):
     both = [*clips, *(ALTERED[name](clip) for clip in clips)]
     prints = [fingerprint(np.asarray(clip, np.float32), RATE_HZ) for clip in both]
-    i, j, distance = copies(Prints.of(prints), MAX_DISTANCE)
+    i, j, distance, _ = copies(Prints.of(prints), MAX_DISTANCE)
     truth = i + len(clips) == j
     assert truth.sum() >= (0.9 if name == "noise" else 0.95) * len(clips)
     assert (distance <= MAX_DISTANCE).all()
@@ -112,7 +112,7 @@ def test_silence_is_no_copy_of_silence():
 def test_pairs_are_sorted_and_each_comes_once(which):
     draw = np.random.default_rng(0)
     kinds = draw.integers(1, 1 << 32, (4, 50), np.uint32)
-    i, j, distance = copies(Prints.of([kinds[k] for k in which]), MAX_DISTANCE)
+    i, j, distance, _ = copies(Prints.of([kinds[k] for k in which]), MAX_DISTANCE)
     expected = [
         (a, b) for a in range(len(which)) for b in range(a + 1, len(which)) if which[a] == which[b]
     ]
@@ -127,21 +127,21 @@ def test_a_copy_is_found_by_its_rare_frames_among_clips_that_share_all_others():
     for clip in clips:
         clip[draw.permutation(120)[:70]] = draw.integers(1, 1 << 32, 70, np.uint32)
     clips.append(clips[-1][3:])
-    i, j, _ = copies(Prints.of(clips), 0.1)
+    i, j, *_ = copies(Prints.of(clips), 0.1)
     assert list(zip(i, j, strict=True)) == [(len(clips) - 2, len(clips) - 1)]
 
 
 def test_of_very_many_copies_each_meets_the_first():
     clip = np.random.default_rng(0).integers(1, 1 << 32, 60, np.uint32)
     n = 2 * LOOK_UPS
-    i, j, _ = copies(Prints.of([clip] * n), MAX_DISTANCE)
+    i, j, *_ = copies(Prints.of([clip] * n), MAX_DISTANCE)
     assert set(j[i == 0].tolist()) == set(range(1, n))
 
 
 def test_only_those_that_ask_are_looked_up():
     kinds = np.random.default_rng(0).integers(1, 1 << 32, (2, 60), np.uint32)
     prints = Prints.of([kinds[k] for k in (0, 1, 0, 1, 0)] + [None])
-    i, j, _ = copies(prints, MAX_DISTANCE, asking=np.array([2]))
+    i, j, *_ = copies(prints, MAX_DISTANCE, asking=np.array([2]))
     assert list(zip(i, j, strict=True)) == [(0, 2), (2, 4)]
     some = prints[np.array([4, 3, 2])]
     assert [list(x) for x in copies(some, MAX_DISTANCE)[:2]] == [[0], [2]]
@@ -157,9 +157,46 @@ def test_the_copies_among_real_recordings_are_found(shared_data):
         groups[row["group"]].add(row["path"])
     paths = sorted({path for paths in groups.values() for path in paths})
     prints = [fingerprint(samples_of(shared_data / path), RATE_HZ) for path in paths]
-    i, j, _ = copies(Prints.of(prints), MAX_DISTANCE)
+    i, j, *_ = copies(Prints.of(prints), MAX_DISTANCE)
     found = {(paths[a], paths[b]) for a, b in zip(i, j, strict=True)}
     truth = {(a, b) for group in groups.values() for a in group for b in group if a < b}
     print(f"{len(found & truth)} of {len(truth)} pairs found, {len(found - truth)} others")
     assert not found - truth
     assert len(found & truth) >= 0.95 * len(truth)
+
+
+SESSIONS = ("long/de_kerstin_session.flac", "long/en_lj_001-0019_0032.flac")
+
+
+def windows(path, n, draw):
+    """Clips of 2 to 9 s from random places of a recording, to the sample, at random levels."""
+    samples = samples_of(path)
+    found = []
+    for _ in range(n):
+        length = int(draw.integers(2 * RATE_HZ, 9 * RATE_HZ))
+        start = int(draw.integers(0, len(samples) - length))
+        clip = samples[start : start + length] * draw.uniform(0.1, 1)
+        found.append((path, start, start + length, fingerprint(clip, RATE_HZ)))
+    return found
+
+
+def test_windows_of_one_recording_share_any_stretch_above_half_a_second_c13(shared_data):
+    draw = np.random.default_rng(0)
+    cut = [window for name in SESSIONS for window in windows(shared_data / name, 60, draw)]
+    found = copies(Prints.of(window[3] for window in cut), MAX_DISTANCE, parts=True)
+    offsets_s = {(i, j): n / FRAMES_PER_S for i, j, n in zip(*found[:2], found.offset, strict=True)}
+    missed, together = [], 0
+    for j in range(len(cut)):
+        for i in range(j):
+            (a, *first, _), (b, *second, _) = cut[i], cut[j]
+            shared_s = (min(first[1], second[1]) - max(first[0], second[0])) / RATE_HZ
+            if a != b or shared_s < 0.3:
+                assert (i, j) not in offsets_s
+            elif (i, j) in offsets_s:
+                away_s = (second[0] - first[0]) / RATE_HZ
+                assert offsets_s[i, j] == pytest.approx(away_s, abs=0.05)
+                together += 1
+            elif shared_s > 0.5:
+                missed.append(shared_s)
+    print(f"{together} pairs found, missed: {np.round(sorted(missed), 2)} s")
+    assert together > 250 and all(shared_s < 0.6 for shared_s in missed) and len(missed) < 5

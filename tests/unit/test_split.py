@@ -154,6 +154,24 @@ def test_a_copy_of_a_validation_recording_is_no_training_data():
     assert sides(result)[rows[3]["segment_id"]] == "train"
 
 
+@given(st.integers(0, 200), st.integers(40, 120))
+@settings(max_examples=30, deadline=None)
+def test_no_stretch_above_half_a_second_is_on_both_sides_c13(start, length):
+    """Two windows of one recording, as two recordings with texts of their own."""
+    bits = np.random.default_rng(0).integers(1, 2**32, 400, dtype=np.uint32)
+    segments = build([["sentence one of all"], ["other words than those"]])
+    val, train = segments["segment_id"]
+    prints = {val: bits[100:220], train: bits[start : start + length]}
+    result, proof = run(segments, prints, validation=("r0.wav",), val_share=0.0)
+    shared_frames = min(220, start + length) - max(100, start)
+    leaked = result.set_index("segment_id")["status"][train] == "drop"
+    if shared_frames >= 16:  # three quarters of the patterns are not looked up
+        assert leaked
+    if shared_frames <= 0:
+        assert not leaked
+    assert proof["shared_copies"] == 0
+
+
 def test_one_recording_is_split_by_blocks():
     rows = [segment(f"text {chr(97 + i) * 8}", 4 * i) for i in range(60)]
     result, leaks = run(table(*rows))

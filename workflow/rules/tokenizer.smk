@@ -11,6 +11,7 @@ checkpoint extend_vocabulary:
         pinned=pinned_vocabulary,
     output:
         vocab="results/runs/{run}/tokenizer/vocab.txt",
+        leaks="results/runs/{run}/tokenizer/leaks.json",
         coverage=report(
             "results/runs/{run}/tokenizer/coverage.json",
             caption="../report/coverage.rst",

@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 from voicekiln import families, job, reference, spoken
-from voicekiln.corpus.dataset import load
+from voicekiln.corpus.dataset import join
 from voicekiln.store.files import write_atomic
 from voicekiln.tokenizers import vocab
 
@@ -16,7 +16,7 @@ def main(smk):
     job.start(smk)
     settings = smk.params.settings["tokenizer"]
     family = families.get(smk.params.settings["family"])
-    segments = load(smk.input.datasets, smk.params.settings["train_on"])
+    segments, leaks = join(smk.input.datasets, smk.params.settings["train_on"])
     base = vocab.read_vocab(smk.input.base)
     tokens = dict(zip(segments["segment_id"], family.split(segments["text"]), strict=True))
     if settings["vocab"] is not None:
@@ -35,8 +35,8 @@ def main(smk):
     report = vocab.coverage(tokens, base, extended)
     log.info("%d tokens of the base, %d added", len(base), len(extended) - len(base))
     vocab.write_vocab(Path(smk.output.vocab), extended)
-    text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
-    write_atomic(Path(smk.output.coverage), text)
+    for path, facts in ((smk.output.leaks, leaks), (smk.output.coverage, report)):
+        write_atomic(Path(path), json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
 
 
 if "snakemake" in globals():

@@ -1,4 +1,4 @@
-"""Copies of a recording among a million clips, by their fingerprints.
+"""Copies of a recording, and stretches that clips share, among a million clips by fingerprints.
 
 Two clips are held against each other where three of the four bytes of a frame are equal, in each of
 the four ways; a copy has such frames as long as its distance is allowed, and what chance brings
@@ -9,6 +9,7 @@ themselves an index of one way is held, 6 bytes a frame while it is made.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,6 +26,10 @@ GAP = 64  # empty frames between clips: a probe beyond the end of one meets noth
 SPARSE_FRAMES = 4  # one of these is compared at first
 NEAR_FRAMES = 3  # around the offset of the equal frames, the least distance counts
 MIN_OVERLAP = 0.6
+# Windows cut from one recording: what they share is alike but for the grid of frames (0.1 at most
+# of the bits differ). A short stretch of unrelated speech comes as near as 0.19, a long one never.
+SHARED_FRAMES, SHARED_DISTANCE = 6, 0.12  # 6 frames are 0.51 s of sound
+LONG_FRAMES = 44  # 1.4 s, from which the distance that is allowed for copies counts
 BLOCK = 2048  # clips that are looked up together
 MAX_COMPARED = 1 << 21  # frames that are compared together
 OFFSET_BITS, CLIP_BITS = 16, 24
@@ -67,26 +72,34 @@ class Prints:
         return Prints(self.bits, self.starts[which], self.counts[which])
 
 
+class Pairs(NamedTuple):
+    """Clips that hold the same sound: i < j, sorted."""
+
+    i: np.ndarray
+    j: np.ndarray
+    distance: np.ndarray  # fraction of the bits that differ where the two overlap
+    offset: np.ndarray  # frames from the start of `i` to the start of `j`
+
+
 def copies(
     prints: Prints,
     max_distance: float,
     parts: bool = False,
     asking: np.ndarray | None = None,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> Pairs:
     """Pairs of clips that hold the same recording.
 
-    A clip looks up its rarest patterns first, until it was held against `LOOK_UPS` frames of
-    others; of a pattern that more have, against the first of them.
+    A clip looks up its rarest patterns first, until it was compared with `LOOK_UPS` frames of
+    others; of a pattern that more have, with the first of them.
 
     Args:
         prints: of the clips, at most 12 minutes each.
-        max_distance: share of the bits that may differ; unrelated speech mostly
+        max_distance: fraction of the bits that may differ; unrelated speech mostly
             differs in 0.4 and more.
-        parts: clips count that hold `MIN_OVERLAP` of the shorter; otherwise, of the longer.
+        parts: clips count that share `MIN_OVERLAP` of the shorter, or `LONG_FRAMES`, or
+            `SHARED_FRAMES` that differ in `SHARED_DISTANCE` at most; otherwise, `MIN_OVERLAP` of
+            the longer.
         asking: the clips that look up; None: all.
-
-    Returns:
-        i, j (i < j, sorted) and the distance of each pair.
     """
     asking = np.arange(len(prints)) if asking is None else asking
     met = [np.empty(0, np.uint64)]
@@ -105,10 +118,13 @@ def copies(
     best = order[np.unique(pair[order], return_index=True)[1]]
     best = best[rough[best] <= max_distance + PROBE_MARGIN]
     i, j, offset = i[best], j[best], offset[best]
-    shifts = range(-NEAR_FRAMES, NEAR_FRAMES + 1)
-    distance = np.min([_distances(prints, i, j, offset + n, parts) for n in shifts], axis=0)
-    near = distance <= max_distance
-    return i[near], j[near], distance[near]
+    shifts = np.arange(-NEAR_FRAMES, NEAR_FRAMES + 1)
+    distances = np.array([_distances(prints, i, j, offset + n, parts) for n in shifts])
+    nearest = distances.argmin(axis=0)
+    distance, offset = distances.min(axis=0), offset + shifts[nearest]
+    limit = np.where(_brief(prints, i, j, offset), SHARED_DISTANCE, max_distance)
+    near = distance <= np.minimum(limit, max_distance)
+    return Pairs(i[near], j[near], distance[near], offset[near])
 
 
 def _field(numbers, shift, bits):
@@ -226,7 +242,10 @@ def _distances(prints, i, j, offset, parts, every=1):
         b = prints.bits[ranges(two[which], steps, every)]
         counted = sums((a | b) != 0, steps)
         differing = sums(np.bitwise_count(a ^ b), steps)
-        known = (counted > 0) & (every * counted >= MIN_OVERLAP * sounding[which])
+        least = MIN_OVERLAP * sounding[which]
+        if parts:
+            least = np.minimum(least, SHARED_FRAMES)
+        known = (counted > 0) & (every * counted >= least)
         distance[which[known]] = differing[known] / (32 * counted[known])
     return distance
 
@@ -236,8 +255,17 @@ def _overlap(prints, i, j, offset, parts):
     a, b = prints.counts[i], prints.counts[j]
     first = np.maximum(0, offset)
     n = np.minimum(a, offset + b) - first
-    whole = np.minimum(a, b) if parts else np.maximum(a, b)
-    return first, np.where(n >= MIN_OVERLAP * whole, n, 0)
+    least = MIN_OVERLAP * (np.minimum(a, b) if parts else np.maximum(a, b))
+    if parts:
+        least = np.minimum(least, SHARED_FRAMES)
+    return first, np.where(n >= least, n, 0)
+
+
+def _brief(prints, i, j, offset):
+    """Whether the two share less than `LONG_FRAMES` and less than `MIN_OVERLAP` of the shorter."""
+    a, b = prints.counts[i], prints.counts[j]
+    n = np.minimum(a, offset + b) - np.maximum(0, offset)
+    return n < np.minimum(LONG_FRAMES, MIN_OVERLAP * np.minimum(a, b))
 
 
 def _sounding(prints, which):

@@ -1,72 +1,134 @@
 """The finished data set of one or several corpora, as training reads it."""
 
+import json
 import logging
 from collections.abc import Iterable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from voicekiln import tables
+from voicekiln.audio.copies import Prints
+from voicekiln.corpus.measure import prints
+from voicekiln.corpus.split import leaks, prove
 from voicekiln.errors import UserError
-from voicekiln.text.clean import comparable
-from voicekiln.text.minhash import near_matches
 
 log = logging.getLogger("dataset")
-LEAK_SIMILARITY = 0.8  # the default of split.leak_similarity
+ACOUSTICS = Path("tables", "correct", "DIGEST.json")  # beside a corpus's own record
 
 
 def load(digests: Iterable[str], train_on: str = "text") -> pd.DataFrame:
+    """The kept segments of these corpora, see `join`."""
+    return join(digests, train_on)[0]
+
+
+def join(digests: Iterable[str], train_on: str = "text") -> tuple[pd.DataFrame, dict]:
     """The kept segments of these corpora (`tables.SEGMENTS`, and `corpus`, its name).
 
-    A segment that two corpora share is taken from the first. What validates in one corpus trains in
-    none: segments of the others with the same audio, the same or nearly the same text, or a stretch
-    of the same recording that overlaps, are left out.
+    A segment that two corpora share is taken from the first. A training segment that shares audio,
+    a stretch of a recording, or the same or nearly the same text with the validation set of any of
+    the corpora is left out. Where their `split.leak_similarity` and `leak_distance` differ, the
+    stricter ones apply.
 
     Args:
         digests: records of the corpora's tables.
         train_on: the column that becomes `text`: `text` or `romanized`.
 
+    Returns:
+        the table; and the proof, counted anew: what is still shared, the segments left out of each
+        corpus, and the limits.
+
     Raises:
-        UserError: a segment has no such text.
+        UserError: a segment has no such text, or something is still shared.
     """
-    parts = []
-    for digest in map(Path, digests):
-        table = tables.read_checked(digest, "segments.parquet")
-        table = table[table["status"] == "keep"].copy()
-        table["corpus"] = digest.parent.name
-        table["text"] = table[train_on]
-        without = table[table["text"].isna()]
-        if len(without):
-            languages = ", ".join(sorted(without["language"].fillna("unknown").unique()))
-            raise UserError(
-                f"corpus {digest.parent.name}: {len(without)} segments have no {train_on} text "
-                f"({without['segment_id'].iloc[0]}, ...; languages: {languages}); drop them by a "
-                f"correction, or set corpora.{digest.parent.name}.text.romanize: uroman"
-            )
-        parts.append(table)
+    digests = [Path(digest) for digest in digests]
+    parts = [_kept(digest, train_on) for digest in digests]
     whole = pd.concat(parts, ignore_index=True)
-    leaks = np.zeros(len(whole), bool)
-    for corpus in whole["corpus"].unique() if len(parts) > 1 else []:
-        mine = whole["corpus"].eq(corpus)
-        train = np.flatnonzero(mine & whole["split"].eq("train"))
-        leaks[train] = _seen(whole.iloc[train], whole[~mine & whole["split"].eq("val")])
-    if leaks.any():
-        log.info("%d training segments are validated in another corpus: left out", leaks.sum())
-    return whole[~leaks].drop_duplicates("segment_id", ignore_index=True)
+    proof = {"corpora": [digest.parent.name for digest in digests]}
+    if len(parts) > 1:
+        whole, left_out = _without_leaks(whole, digests)
+        proof |= left_out
+    return whole.drop_duplicates("segment_id", ignore_index=True), proof
 
 
-def _seen(train: pd.DataFrame, val: pd.DataFrame) -> np.ndarray:
-    """`[len(train)]` bool: which segments share audio or text with one of `val`."""
-    if train.empty or val.empty:
-        return np.zeros(len(train), bool)
-    said, texts = train["text"].map(comparable), val["text"].map(comparable)
-    seen = train["audio_sha256"].isin(val["audio_sha256"]) | said.isin(texts)
-    seen = seen.to_numpy(bool, copy=True)
-    seen[list(near_matches(list(said), list(texts), LEAK_SIMILARITY))] = True
+def _kept(digest, train_on):
+    table = tables.read_checked(digest, "segments.parquet")
+    table = table[table["status"] == "keep"].copy()
+    table["corpus"] = digest.parent.name
+    table["text"] = table[train_on]
+    without = table[table["text"].isna()]
+    if len(without):
+        languages = ", ".join(sorted(without["language"].fillna("unknown").unique()))
+        raise UserError(
+            f"corpus {digest.parent.name}: {len(without)} segments have no {train_on} text "
+            f"({without['segment_id'].iloc[0]}, ...; languages: {languages}); drop them by a "
+            f"correction, or set corpora.{digest.parent.name}.text.romanize: uroman"
+        )
+    return table
+
+
+def _without_leaks(whole: pd.DataFrame, digests: list[Path]) -> tuple[pd.DataFrame, dict]:
+    """`whole` without the training segments that some corpus validates, and the proof."""
+    limits = strictest(digests)
+    heard = _prints(whole, digests)
+    train = whole["split"] == "train"
+    left_out = train & _same_audio(whole)
+    # with what is left out, patterns that were too common to be looked up become rare: once more
+    while True:
+        here = np.flatnonzero(~left_out)
+        rest = whole.iloc[here]
+        found = leaks(rest, heard[here], limits)
+        if found.empty:
+            break
+        left_out[found.index] = True
+    counts = whole.loc[left_out, "corpus"].value_counts().sort_index()
+    for corpus, n in counts.items():
+        log.info("%d training segments of %s leak into another validation set: left out", n, corpus)
+    names = rest["recording_id"].astype(str) + rest["start"].astype(str)  # groups are per corpus
+    proof = prove(rest, names, heard[here], limits) | {
+        "shared_audio": int(_same_audio(rest).sum()),
+        "rows_dropped": {name: int(counts.get(name, 0)) for name in whole["corpus"].unique()},
+        "limits": vars(limits),
+    }
+    del proof["shared_groups"]
+    shared = {name: n for name, n in proof.items() if name.startswith("shared") and n}
+    if shared:
+        raise UserError(
+            f"corpora {', '.join(counts.index)}: training and validation still share something "
+            f"after segments were left out ({shared}); please report this"
+        )
+    return rest, proof
+
+
+def strictest(digests: list[Path]) -> SimpleNamespace:
+    """`leak_similarity` and `leak_distance` that satisfy all of these corpora."""
+    each = [json.loads((digest.parent / "leaks.json").read_text())["limits"] for digest in digests]
+    return SimpleNamespace(
+        leak_similarity=min(limits["leak_similarity"] for limits in each),
+        leak_distance=max(limits["leak_distance"] for limits in each),
+    )
+
+
+def _prints(whole: pd.DataFrame, digests: list[Path]) -> Prints:
+    columns = ["segment_id", "fingerprint"]
+    read = [
+        tables.read_columns(digest.parent / ACOUSTICS, "acoustics.parquet", columns)
+        for digest in digests
+    ]
+    held = pa.concat_tables(read)
+    return prints(whole, held.filter(pa.array(~held["segment_id"].to_pandas().duplicated())))
+
+
+def _same_audio(whole: pd.DataFrame) -> pd.Series:
+    """Which training segments have the samples of a validation segment, or overlap one."""
+    train, val = whole[whole["split"] == "train"], whole[whole["split"] == "val"]
     places = ["recording_id", "rate_hz", "start", "end"]
-    pairs = train[places].reset_index(drop=True).reset_index()
+    pairs = train[places].reset_index()
     pairs = pairs.merge(val[places], on=["recording_id", "rate_hz"], suffixes=("", "_val"))
     overlap = (pairs["start"] < pairs["end_val"]) & (pairs["start_val"] < pairs["end"])
-    seen[pairs.loc[overlap, "index"]] = True
-    return seen
+    seen = whole["audio_sha256"].isin(val["audio_sha256"]) & (whole["split"] == "train")
+    seen |= whole.index.isin(pairs.loc[overlap, "index"])
+    return seen.astype(bool)

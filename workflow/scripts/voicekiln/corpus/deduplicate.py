@@ -128,7 +128,7 @@ def _copies(live, prints, max_distance):
     """Segments that hold the recording of one that stays, by their fingerprints."""
     rows = live["row"].to_numpy()
     known = np.flatnonzero(prints.counts[rows] if max_distance else [])
-    i, j, distance = copies(prints[rows[known]], max_distance)
+    i, j, distance, _ = copies(prints[rows[known]], max_distance)
     leader, share = _settled(len(known), i, j, 1 - distance)
     again = np.flatnonzero(leader >= 0)
     return _pairs(

@@ -25,6 +25,7 @@ from voicekiln.text.minhash import near_matches
 log = logging.getLogger("split")
 MIN_GROUPS = 10  # of a speaker, from which one validates in any case
 UNEVEN = 1.5  # times: how far the lengths of the sides may lie apart
+LIMITS = ("leak_similarity", "leak_distance")  # of the settings; `leaks` needs no others
 QUANTILES = {"p10_s": 0.1, "median_s": 0.5, "p90_s": 0.9}
 
 
@@ -112,8 +113,8 @@ def split(
 ) -> tuple[pd.DataFrame, dict]:
     """`table` with its column `split`, and the proof that nothing leaks.
 
-    Training rows that share a text, a near-duplicate or a copy of the recording with validation are
-    dropped.
+    Training rows that share a text, a near-duplicate, or a stretch of a recording with validation
+    are dropped.
 
     Args:
         table: `tables.SEGMENTS`.
@@ -130,18 +131,25 @@ def split(
     table.loc[kept.index, "split"] = val.map({True: "val", False: "train"})
     dropped = 0
     # with what is dropped, patterns that were too common to be looked up become rare: once more
-    while len(leaks := _leaks(table, prints, settings)):
+    while len(found := leaks(table, prints, settings)):
         reason = ["drop", "split", "leak into validation"]
-        table.loc[leaks.index, ["status", "step", "reason"]] = reason
-        table.loc[leaks.index, ["value", "limit"]] = leaks[["value", "limit"]].astype(float)
-        table.loc[leaks.index, "split"] = None
-        dropped += len(leaks)
+        table.loc[found.index, ["status", "step", "reason"]] = reason
+        table.loc[found.index, ["value", "limit"]] = found[["value", "limit"]].astype(float)
+        table.loc[found.index, "split"] = None
+        dropped += len(found)
     proof = prove(table, names, prints, settings)
-    return table, proof | {"rows_dropped": dropped, "lengths": lengths(table)}
+    limits = {name: getattr(settings, name) for name in LIMITS}
+    return table, proof | {"rows_dropped": dropped, "limits": limits, "lengths": lengths(table)}
 
 
-def _leaks(table, prints, settings):
-    """Training rows that validation knows, with the similarity and its limit."""
+def leaks(table, prints, settings):
+    """Training rows that share a text or a stretch of sound with validation: similarity, limit.
+
+    Args:
+        table: `tables.SEGMENTS`, with `split`.
+        prints: of its rows, in their order.
+        settings: or anything else with `LIMITS`.
+    """
     kept = table[table["status"] == "keep"]
     texts = pd.Series([comparable(text) for text in kept["text"]], index=kept.index, dtype=object)
     val = kept["split"] == "val"
@@ -160,12 +168,13 @@ def _leaks(table, prints, settings):
 
 
 def _copies_across(table, prints, settings):
-    """Training row, validation row and distance of copies of a recording on both sides."""
+    """Training row, validation row and distance of clips that share a stretch of a recording."""
     known = table["status"].eq("keep").to_numpy(bool) & (prints.counts > 0)
     known = np.flatnonzero(known & (settings.leak_distance > 0))
     val = (table["split"].iloc[known] == "val").to_numpy(bool)
     found = copies(prints[known], settings.leak_distance, parts=True, asking=np.flatnonzero(val))
-    i, j, distance = (column[val[found[0]] != val[found[1]]] for column in found)
+    across = val[found.i] != val[found.j]
+    i, j, distance = found.i[across], found.j[across], found.distance[across]
     names = table.index[known]
     return names[np.where(val[i], j, i)], names[np.where(val[i], i, j)], distance
 
