@@ -38,7 +38,7 @@ from voicekiln import tables  # noqa: E402
 from voicekiln.audio.copies import Prints, copies  # noqa: E402
 from voicekiln.audio.fingerprint import fingerprint  # noqa: E402
 from voicekiln.corpus.deduplicate import DeduplicateSettings, deduplicate  # noqa: E402
-from voicekiln.corpus.measure import prints  # noqa: E402
+from voicekiln.corpus.prints import prints  # noqa: E402
 from voicekiln.text.minhash import near_leaders  # noqa: E402
 
 RATE_HZ = 24_000

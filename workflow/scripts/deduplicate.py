@@ -7,7 +7,7 @@ from voicekiln import job, tables
 from voicekiln.corpus.corrections import uphold
 from voicekiln.corpus.deduplicate import DeduplicateSettings, deduplicate
 from voicekiln.corpus.losses import many_lost, stop, too_much_lost
-from voicekiln.corpus.measure import prints
+from voicekiln.corpus.prints import prints
 from voicekiln.corpus.split import SplitSettings, validating
 from voicekiln.store.files import write_atomic
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from voicekiln import job, tables
 from voicekiln.corpus.losses import small_sets, stop, too_few_segments, too_much_lost
 from voicekiln.corpus.manifest import write_manifests
-from voicekiln.corpus.measure import prints
+from voicekiln.corpus.prints import prints
 from voicekiln.corpus.split import SplitSettings, imbalances, split
 from voicekiln.errors import UserError
 from voicekiln.ledger import ledger

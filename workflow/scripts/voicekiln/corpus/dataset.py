@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from voicekiln import tables
 from voicekiln.audio.copies import Prints
-from voicekiln.corpus.measure import prints
+from voicekiln.corpus.prints import prints
 from voicekiln.corpus.split import leaks, prove
 from voicekiln.errors import UserError
 

@@ -4,23 +4,18 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 import soundfile
 
 from voicekiln.audio import measures
-from voicekiln.audio.copies import Prints
 from voicekiln.audio.fingerprint import fingerprint
 from voicekiln.audio.pitch import MIN_VOICED, voiced_pitch_hz
 from voicekiln.audio.speaker import statistics
 from voicekiln.audio.vad import FRAMES_PER_S, levels_db
-from voicekiln.ragged import portions, ranges
 from voicekiln.store.items import Store
 
 VERSION = 3
 BLOCK_S = 10  # a whole number, see vad.levels_db
 MAX_S = 60  # of a longer segment the beginning is measured; validate.max_s goes no higher
-PORTION = 1 << 22  # frames of fingerprints that are unpacked together
 SURROUNDINGS_S = 5  # on both sides, where the noise floor of a segment is looked for
 Describe = Callable[[np.ndarray, int], np.ndarray]  # samples, rate_hz -> speaker features
 
@@ -77,27 +72,6 @@ def sound_of(samples: np.ndarray, rate_hz: int, embed: Describe | None) -> dict:
         "fingerprint": fingerprint(samples, rate_hz).astype("<u4").tobytes().hex(),
         "speaker_features": [round(float(value), 4) for value in features],
     }
-
-
-def prints(segments: pd.DataFrame, acoustics: pa.Table) -> Prints:
-    """The fingerprint of each segment, in their order.
-
-    Args:
-        segments: `tables.SEGMENTS`.
-        acoustics: `segment_id` and `fingerprint` of `tables.ACOUSTICS`.
-    """
-    column = acoustics["fingerprint"]
-    counts = pc.binary_length(column).fill_null(0).to_numpy().astype(np.int64) // 4
-    held = Prints.empty(counts)
-    for some in portions(counts, PORTION):
-        parts = column.slice(some.start, some.stop - some.start).to_pylist()
-        frames = np.frombuffer(b"".join(part for part in parts if part), "<u4")
-        held.bits[ranges(held.starts[some], counts[some])] = frames
-    names = pd.Index(acoustics["segment_id"].to_numpy())
-    where = names.get_indexer(segments["segment_id"].astype(object))
-    found = held[where]
-    found.counts[where < 0] = 0
-    return found
 
 
 def by_segment(segments: pd.DataFrame, names: Sequence[str], values: Sequence) -> pd.Series:
