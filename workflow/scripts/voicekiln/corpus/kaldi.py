@@ -75,14 +75,14 @@ def _utterances(path, note):
 
 
 def _channels(path, note):
-    """The channel of each recording; none where all are on `A`, which Kaldi writes for mono too."""
+    """The channel of each recording, counted from 0."""
     said = [(where, name, rest.split()[-1]) for where, name, rest in _table(path, note) if rest]
     from_one = all(channel != "0" for _, _, channel in said)
     found = {}
     for where, recording, channel in said:
         counted = channel_number(channel, where)
         found[recording] = counted - 1 if channel.isdigit() and from_one else counted
-    return found if any(found.values()) else {}
+    return found
 
 
 def _table(path, note):

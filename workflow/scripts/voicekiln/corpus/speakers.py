@@ -12,10 +12,10 @@ GENERIC = frozenset(
     "file files source processed normalized resampled voices store home mnt media tmp mic khz hz "
     "librispeech libritts vctk "
     "train training dev devel development test testing val valid validation validated invalidated "
-    "eval evaluation holdout".split()
+    "eval evaluation holdout other".split()
 )
 # these say nothing beside one of those: train-clean-100, LibriTTS_R, wav48_silence_trimmed
-BESIDE = frozenset("clean other set split r silence trimmed s".split())
+BESIDE = frozenset("clean set split r silence trimmed s".split())
 WORD = re.compile(r"(?P<rate>\d+k(?:hz)?(?![^\W\d_]))|\d+|[^\W\d_]+")
 
 
