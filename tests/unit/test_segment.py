@@ -197,11 +197,13 @@ def test_padding_ends_at_the_quietest_point():
     assert end in range(47, 52)
 
 
-def test_short_segments_are_extended_into_the_silence_around():
+def test_short_segments_are_extended_into_the_silence_around(caplog):
+    caplog.set_level("INFO")
     assert cuts("........##........", min_s=0.4) == [(5, 13)]
     assert cuts("##................", min_s=0.4) == [(0, 8)]
     assert cuts("................##", min_s=0.4) == [(10, 18)]
     assert planned("........##........", min_s=0.4)[1]["extended"] == 1
+    assert re.search(r"extended from 0\.\d\d s to 0\.40 s", caplog.text)
 
 
 def test_extension_does_not_touch_a_neighbour():

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 from speaker_network import network
-from voicekiln import tables
+from voicekiln import notices, tables
 from voicekiln.corpus.listing import shard_of
 from workflow_runner import DEMO, Workflow, piece
 
@@ -188,7 +188,10 @@ def test_a_table_is_deleted(known):
 
 def test_a_bad_file_does_not_stop_the_rest_and_too_many_do(known):
     (known.dir / "in/ben/empty.wav").write_bytes(b"")
-    known.run("dataset")
+    assert known.run("dataset").count("warning: ben/empty.wav: not used: ") == 1
+    assert "warning: ben/empty.wav" not in known.run("dataset")
+    kept = [row["texts"][0] for row in notices.of_corpus("voice", known.path("."))]
+    assert any(text.startswith("ben/empty.wav: not used") for text in kept), "for the report"
     ledger = known.dataset("voice")["ledger.json"]
     assert b"ben/empty.wav" in ledger
     before = known.dataset("voice")
@@ -196,6 +199,9 @@ def test_a_bad_file_does_not_stop_the_rest_and_too_many_do(known):
     output = known.run("dataset", ok=False)
     assert "max_bad_recordings" in output and "ben/empty.wav" in output
     assert "Traceback" not in output
+    assert not {"transcribe", "align", "correct"} & set(known.jobs), "before a GPU is used"
+    known.run("review_so_far")
+    assert known.path("corpora/voice/review_so_far/index.html").exists()
     assert (
         known.path("corpora/voice/dataset/train.jsonl").read_bytes()
         == before["dataset/train.jsonl"]

@@ -47,6 +47,7 @@ def main(smk):
         record = store.get(key)
         if record is None:
             computed += 1
+            log.info("%s:", recording["path"])
             clipped = audio.require(item)["clipped"]
             record = cut(audio, item, spans, clipped, settings)
             store.put(key, record)

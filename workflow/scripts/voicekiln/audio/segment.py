@@ -4,6 +4,7 @@ Nothing is copied: a segment is a span of samples of the recording. Everything i
 of 10 ms, so that a 12-hour recording comes down to a few million numbers.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
@@ -20,6 +21,8 @@ from voicekiln.audio.auto_vad import AutoVad
 from voicekiln.audio.vad import FRAMES_PER_S
 from voicekiln.errors import UserError
 from voicekiln.provenance import sha256_file
+
+log = logging.getLogger("segment")
 
 VERSION = 6
 BLOCK_S = 10  # a whole number, see vad.levels_db
@@ -337,6 +340,10 @@ def _widen(i, bounds, quiet, settings, events):
     left = min(before, max(missing // 2, missing - after))
     right = min(after, missing - left)
     events["extended"] += left + right > 0
+    if left + right > 0:
+        length = wide_end - wide_start
+        in_s = [frames / FRAMES_PER_S for frames in (wide_start, length, length + left + right)]
+        log.info("the segment at %.2f s is extended from %.2f s to %.2f s", *in_s)
     events["short"] += left + right < missing
     return wide_start - left, wide_end + right
 

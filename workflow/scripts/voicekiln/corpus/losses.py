@@ -160,7 +160,7 @@ def small_sets(train: int, val: int) -> list[str]:
         for limits in SMALL:
             if n < limits[at]:
                 remedy = "add recordings" + (", or raise split.val_share" if at else "")
-                warnings.append(f"the {name} set is {limits[2]} ({n} segments); {remedy}")
+                warnings.append(f"the {name} set is {limits[2]} (segments: {n}); {remedy}")
                 break
     return warnings
 
