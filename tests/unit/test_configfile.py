@@ -1,5 +1,8 @@
 """The strict reading of configuration files."""
 
+import subprocess
+import sys
+
 import pytest
 import yaml
 from conftest import ROOT
@@ -116,3 +119,22 @@ def test_a_file_that_is_not_there_may_be_a_target(tmp_path):
         configfile.read(tmp_path / "dataset")
     with pytest.raises(UserError, match="cannot be read"):
         configfile.read(tmp_path)
+
+
+def check_config(*files):
+    script = ROOT / "workflow/scripts/check_config.py"
+    command = [sys.executable, str(script), *map(str, files)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
+def test_the_script_names_every_mistake_before_snakemake_is_started(tmp_path):
+    done = check_config(ROOT / "config/config.yaml")
+    assert done.returncode == 0 and "Corpora: demo. Runs: demo_f5" in done.stdout, done.stderr
+    above = tmp_path / "above.yaml"
+    above.write_text("runs:\n  demo_f5:\n    train:\n      epochs: ten\n")
+    done = check_config(ROOT / "config/config.yaml", above)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert 'epochs: expected a whole number, found "ten"' in done.stderr
+    assert f"[{above}, line 4]" in done.stderr
+    (tmp_path / "loop.yaml").write_text("corpora: &c {c: *c}\n")
+    assert "refers to a place that contains it" in check_config(tmp_path / "loop.yaml").stderr

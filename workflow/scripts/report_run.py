@@ -8,8 +8,8 @@ Snakemake writes it when a run is done. For a look at one that is under way:
 import argparse
 from pathlib import Path
 
-import yaml
-from voicekiln import config, job
+from voicekiln import config, configfile, job
+from voicekiln.errors import UserError
 from voicekiln.report.facts import gather
 from voicekiln.report.page import render
 from voicekiln.store.files import write_atomic
@@ -35,7 +35,11 @@ def look():
     parser.add_argument("configfile", type=Path)
     parser.add_argument("run")
     arguments = parser.parse_args()
-    whole = config.resolve(yaml.safe_load(arguments.configfile.read_text()), SCHEMA)
+    try:
+        content, lines = configfile.read(arguments.configfile)
+        whole = config.resolve(content, SCHEMA, lines)
+    except UserError as error:
+        parser.error(str(error))
     if arguments.run not in whole["runs"]:
         parser.error(f"{arguments.configfile} has the runs {', '.join(whole['runs']) or '(none)'}")
     run = whole["runs"][arguments.run]
