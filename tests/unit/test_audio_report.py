@@ -8,7 +8,7 @@ from voicekiln.corpus.audio_report import as_markdown, audio_report
 
 def report():
     rows = [
-        segment("a", 0, 5.999, split="train", snr_db=20.0),
+        segment("a", 0, 5.999, split="train", snr_db=20.0, bandwidth_hz=10725.4),
         segment("b", 10, 6.0, split="train", snr_db=30.0),
         segment("c", 20, 30.0, split="val", snr_db=40.0),
         segment("d", 60, 30.001, split="train", speaker="ben", language="de"),
@@ -55,6 +55,7 @@ def test_it_is_written_for_people_too():
     assert "| under 6 s | 2 | 8.0 s |" in page
     assert "| ben | de | 1 | 30.0 s | 30.0 s | 68.2% | none | 0 | 0 | 1 |" in page
     assert "| (no name) |" in page
+    assert "| bandwidth, Hz | 10725 |" in page
 
 
 def test_no_audio_at_all():

@@ -134,9 +134,9 @@ def results(tmp_path):
     write_json(run / "export/MANIFEST.json", {
         "references": [
             {"file": "references/evil.wav", "speaker": EVIL, "language": "en", "text": EVIL,
-             "score": 0.9},
+             "score": 0.9, "why": "the only training clip: length 1.5 s"},
             {"file": "references/ben.wav", "speaker": "ben", "language": "de", "text": "Ja.",
-             "score": 0.7},
+             "score": 0.7, "why": "best of 4 training clips: SNR 31 dB"},
         ],
         "update": 40, "tokens": 24, "rate_hz": RATE_HZ, "weights_sha256": "d" * 64,
         "files": [{"path": "model_40.safetensors", "bytes": 1294481, "sha256": "e" * 64}],
@@ -323,7 +323,7 @@ def test_every_speaker_is_on_the_page_with_what_they_say(results):
     assert [a["data-voice"] for a in page.with_attribute("data-voice")] == [EVIL]
     assert page.text.count("reference clip of ben, a real recording") == 1
     assert "1 more speaker with a reference clip" in page.text
-    assert "export/references/ben.wav · score 0.70" in page.text
+    assert "ben.wav best of 4 training clips: SNR 31 dB (score 0.70)" in page.text
     uris = [a["src"] for tag, a in page.elements if tag == "audio"]
     assert len(uris) >= 4 and all(uris)
 

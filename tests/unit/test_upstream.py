@@ -55,3 +55,11 @@ def test_a_users_own_setting_is_kept():
         "import voicekiln.upstream, os; print(os.environ['WANDB_MODE'])", WANDB_MODE="offline"
     )
     assert done.stdout.strip() == "offline"
+
+
+def test_upstreams_program_starts_with_what_is_installed_and_without_network():
+    script = ROOT / "workflow/scripts/f5_tts_infer.py"
+    run = "import runpy, sys; sys.argv = ['f5', '--help']\n"
+    done = python(f"{NO_NETWORK}{run}runpy.run_path({str(script)!r}, run_name='__main__')")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "--ref_audio" in done.stdout and "--load_vocoder_from_local" in done.stdout

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import soundfile
@@ -74,7 +75,7 @@ def speak(smk, family, settings, references, lines, checkpoint):
     folder = Path(smk.output.choice).parent / "samples"
     part = temporary(folder)
     part.mkdir(parents=True)
-    samples = []
+    samples, n_of = [], Counter()
     if lines:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         vocab = index(read_vocab(Path(smk.input.vocab)))
@@ -100,7 +101,8 @@ def speak(smk, family, settings, references, lines, checkpoint):
             seed=settings["seed"] + i,
             vocoder=vocoder,
         )
-        name = f"{names[id(one)]}_{i:02d}.wav"
+        name = f"{names[id(one)]}_{n_of[id(one)]:02d}.wav"
+        n_of[id(one)] += 1
         soundfile.write(part / name, audio.clip(-1, 1), family.RATE_HZ, subtype="PCM_16")
         samples.append(
             {

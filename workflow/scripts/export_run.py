@@ -81,6 +81,7 @@ def about(smk, choice, segments):
                 "language": one["language"],
                 "text": one["text"],
                 "score": one["score"],
+                "why": one["why"],
             }
             for stem, one in zip(stems, choice["references"], strict=True)
         ],

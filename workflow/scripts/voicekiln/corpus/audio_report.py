@@ -125,7 +125,7 @@ def as_markdown(report: dict[str, Any], name: str) -> str:
     lines += _table(
         ("measure", *QUANTILES),
         [
-            (UNITS[key], *(f"{values[q]:.4g}" for q in QUANTILES))
+            (UNITS[key], *(_number(values[q]) for q in QUANTILES))
             for key, values in report["measures"].items()
         ],
     )
@@ -151,6 +151,10 @@ def _table(head, rows):
     return [
         "| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines
     ]
+
+
+def _number(value):
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _time(seconds):
