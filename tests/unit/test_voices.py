@@ -86,6 +86,7 @@ def test_a_failed_export_changes_nothing_and_a_killed_one_leaves_nothing(tmp_pat
         raise RuntimeError
     assert content(tmp_path / "voices/10-aa") == FIRST
     (tmp_path / "voices/.20-bb.killed").mkdir()
+    (tmp_path / "voices/.newest.json.killed.json").write_text("{")
     export(tmp_path, "20-bb", SECOND)
     assert {path.name for path in (tmp_path / "voices").iterdir()} == {
         "10-aa", "20-bb", "newest.json",

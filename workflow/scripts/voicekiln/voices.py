@@ -34,7 +34,7 @@ def writing(run: Path, name: str) -> Iterator[Path]:
     """
     target = run / "voices" / name
     for left in target.parent.glob(".*"):  # by an export that was killed
-        shutil.rmtree(left)
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
     part = temporary(target)
     part.mkdir(parents=True)
     try:
