@@ -170,6 +170,9 @@ def test_lines_are_read_with_their_numbers(tmp_path):
     (line,) = read(file)
     assert (line.line, line.text, line.raw) == (2, "a\u2028b", text)
     assert read(tmp_path / "absent.jsonl") == [] and read(None) == []
+    edges = {"new_start_s": 0.1, "new_end_s": 2}
+    (line,) = read(write(tmp_path / "edges.jsonl", GOOD | {"text": None} | edges))
+    assert (line.new_start_s, line.new_end_s, line.text) == (0.1, 2.0, None)
 
 
 @pytest.mark.parametrize(
@@ -186,6 +189,12 @@ def test_lines_are_read_with_their_numbers(tmp_path):
         {"text": ["a"]},
         {"status": "maybe"},
         {"status": []},
+        {"new_start_s": 0.5},
+        {"new_end_s": 0.5},
+        {"new_start_s": 1, "new_end_s": 1},
+        {"new_start_s": -1, "new_end_s": 1},
+        {"new_start_s": 0, "new_end_s": float("inf")},
+        {"new_start_s": "0", "new_end_s": 1},
     ],
 )
 def test_a_line_that_cannot_be_used_is_named(tmp_path, change):

@@ -266,7 +266,10 @@ json_values = st.recursive(
 
 
 @tried(300)
-@given(st.dictionaries(st.sampled_from([*LINE, "status"]), json_values), st.booleans())
+@given(
+    st.dictionaries(st.sampled_from([*LINE, "status", "new_start_s", "new_end_s"]), json_values),
+    st.booleans(),
+)
 def test_corrections(tmp_path_factory, values, whole):
     path = tmp_path_factory.getbasetemp() / "corrections.jsonl"
     path.write_text(json.dumps((LINE if whole else {}) | values) + "\n")
