@@ -119,7 +119,8 @@ def test_the_shipped_configuration_and_the_examples_hold():
         ("corpora.demo.text.normalize", "True", r"write true without quotes"),
         ("corpora.demo.speaker", 12, r'speaker: .*YAML reads this as a number.*quotes, "12"'),
         ("corpora.demo.speaker", True, r"YAML reads yes, on and true as true.*in quotes"),
-        ("corpora.demo.language", False, r'language: .*YAML reads no, off .* quotes, "no"'),
+        ("corpora.demo.language", False, r'language: .*YAML reads no, off .* quotes, as "no"'),
+        ("corpora.demo.language", ["en"], r"language: expected text, found a list"),
         ("corpora.demo.language", None, r"language: expected text, found null"),
         (
             "corpora.demo.language",

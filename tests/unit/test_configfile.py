@@ -68,6 +68,7 @@ def test_json_is_a_configuration_too(tmp_path):
         ("corpora:\n  null: {}\n", r"name null as null"),
         ("corpora:\n  ~: {}\n", r"name ~ as null"),
         ("corpora:\n  1.5: {}\n", r"name 1.5 as a number"),
+        ("a: {min_s: 0,5}\n", r"column 14: 5 stands alone; write decimals with a point"),
         ("? [a, b]\n: c\n", r"expected a name before the colon"),
         ("a: 010\n", r"line 1, column 4: YAML reads 010 as an octal number"),
         ("a: 1:30\n", r"YAML reads 1:30 as a number in base 60"),

@@ -1,8 +1,8 @@
-"""Transcripts -> held against the audio: edges, known texts, trust."""
+"""Transcripts -> checked against the audio: edges, known texts, confidence."""
 
 
 rule align:
-    """Hold the transcripts of one shard against audio and known texts."""
+    """Check the transcripts of one shard against audio and known texts."""
     input:
         table="results/corpora/{corpus}/shards/{shard}/transcribe.parquet",
         recordings="results/corpora/{corpus}/shards/{shard}/normalize.parquet",

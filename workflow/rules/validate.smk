@@ -2,7 +2,7 @@
 
 
 rule validate_segments:
-    """Hold every segment of a corpus against the rules."""
+    """Check every segment of a corpus against the rules."""
     input:
         digest="results/corpora/{corpus}/tables/deduplicate/DIGEST.json",
         unchanged="results/corpora/{corpus}/tables/correct/DIGEST.json",

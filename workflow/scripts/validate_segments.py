@@ -1,4 +1,4 @@
-"""Hold every segment of a corpus against the rules."""
+"""Check every segment of a corpus against the rules."""
 
 import logging
 from pathlib import Path

@@ -341,7 +341,7 @@ def _model_folders(config: Mapping[str, Any], basedir: Path) -> Iterator[str]:
 def _not_checkpoints(config: Mapping[str, Any], basedir: Path) -> Iterator[str]:
     """Checkpoints that cannot be any (pointers, web pages, half downloads) or are of other kinds.
 
-    What needs the tensors, as their shapes, is told by the step that reads them.
+    What needs the tensors, such as their shapes, is checked by the step that reads them.
     """
     named = []
     for name, corpus in config["corpora"].items():

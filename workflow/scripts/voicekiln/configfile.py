@@ -217,12 +217,14 @@ class _Walk:
 
     def _of_keys(self, node):
         lines: dict[str, int] = {}
-        for key, _ in node.value:
+        for key, value in node.value:
             kind = key.tag.rpartition(":")[2]
             if not isinstance(key, yaml.ScalarNode):
                 yield key, "expected a name before the colon, found a list or a map"
             elif kind == "merge":
                 continue
+            elif kind == "int" and node.flow_style and value.value == "":
+                yield key, f"{key.value} stands alone; write decimals with a point (0.5, not 0,5)"
             elif kind in READ_AS:
                 name = key.value or "(nothing)"
                 hint = f'write it in quotes, "{key.value or "name"}":'

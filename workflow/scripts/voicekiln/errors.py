@@ -1,4 +1,4 @@
-"""The error a user can cause and can mend."""
+"""The error that a user can cause and fix."""
 
 
 class UserError(Exception):

@@ -238,6 +238,8 @@ def _wrong(error, path):
 
 
 def _shown(value):
+    if isinstance(value, list | dict):
+        return kind(value)
     text = f'"{value}"' if isinstance(value, str) else repr(value)
     if isinstance(value, bool) or value is None:
         text = {True: "true", False: "false", None: "null"}[value]
@@ -269,9 +271,8 @@ def _trap(value, expected):
     if "string" in expected and isinstance(value, bool):
         words = "yes, on and true" if value else "no, off and false"
         example = "yes" if value else "no"
-        return (
-            f'; YAML reads {words} as {str(value).lower()}: write the word in quotes, "{example}"'
-        )
+        hint = f'write the word in quotes, as "{example}"'
+        return f"; YAML reads {words} as {_shown(value)}: {hint}"
     if "string" in expected and isinstance(value, int | float | datetime.date):
         return f'; YAML reads this as {kind(value)}: write it in quotes, "{value}"'
     if isinstance(value, str) and {"number", "integer"} & set(expected):
