@@ -265,6 +265,33 @@ def test_an_unclosed_quotation_mark_is_told_with_its_line(tmp_path):
             read(tmp_path, good + line + "\nd.wav,Good.\n")
 
 
+def test_a_separator_that_all_texts_hold_is_none(tmp_path):
+    content = "a.wav,He came; she left.\nb.wav,It rained; so be it.\n"
+    assert rows(read(tmp_path, content))[0] == ("a.wav", None, "He came; she left.")
+    found = read(tmp_path, content.replace(".wav", ""), names=("a", "b"))
+    assert rows(found)[0] == ("a", None, "He came; she left.")
+
+
+def test_excel_may_name_the_separator(tmp_path):
+    content = "sep=;\nfile;text\na.wav;Heute, sagte sie.\n"
+    found = read(tmp_path, content)
+    assert rows(found) == [("a.wav", None, "Heute, sagte sie.")]
+    assert found.entries[0].where.endswith("line 3")
+
+
+@pytest.mark.parametrize("separator", ["|", "\t"])
+def test_only_a_programs_quotation_marks_are_taken_off(tmp_path, separator):
+    texts = {
+        '"He said ""no"", and left."': 'He said "no", and left.',
+        '"Come," she said.': '"Come," she said.',
+        '"Come!"': '"Come!"',
+        '""Come,"" she said.': '""Come,"" she said.',
+    }
+    lines = [f"{i}.wav{separator}{text}\n" for i, text in enumerate(texts)]
+    found = read(tmp_path, "".join(lines))
+    assert [entry.text for entry in found.entries] == list(texts.values())
+
+
 def test_text_that_holds_the_separator_is_told_with_its_line(tmp_path):
     for content in ("path,text\na.wav,Hello.\nb.wav,Hello, you.\n", "a.wav,Hello.\n" * 2 + "b,c,d"):
         with pytest.raises(UserError, match=r"line 3: .*3 fields"):

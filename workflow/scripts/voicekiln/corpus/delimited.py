@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from voicekiln.errors import UserError
 
 SEPARATORS = {"|": "|", "\t": "tabs", ";": "semicolons", ",": "commas"}
 MOST_CHARS = 1 << 24  # in one field of a table
+
+SEPARATOR_LINE = re.compile('"?sep=([|;,\t])"?')  # Excel's first line, where it has one
+QUOTED = re.compile('"(?:[^"]|"")+"')
 
 Row = tuple[int, list[str]]  # number of the line, fields
 
@@ -25,16 +29,28 @@ def rows(path: Path, text: str, is_recording: Callable[[str], bool]) -> tuple[st
     first = next((line for line in lines if line.strip()), None)
     if first is None:
         return "", []
-    separator = _by_header(first, is_recording) or _by_share(path, first, lines)
+    if said := SEPARATOR_LINE.fullmatch(first.strip()):
+        separator = said[1]
+        text = text.replace(first, "", 1)
+        lines = text.split("\n")
+    else:
+        separator = _by_header(first, is_recording) or _by_share(path, first, lines, is_recording)
     if separator in ";,":
         return separator, list(_quoted(path, text, separator))
-    # LJSpeech and Common Voice write quotation marks as they are
     split = [
-        (number, [field.strip() for field in line.split(separator)])
+        (number, [_unquoted(field.strip()) for field in line.split(separator)])
         for number, line in enumerate(lines, 1)
         if line
     ]
     return separator, [(number, row) for number, row in split if any(row)]
+
+
+def _unquoted(field):
+    """LJSpeech and Common Voice write quotation marks as they are; doubled ones within a field that
+    begins and ends with one are a program's."""
+    if '""' in field and QUOTED.fullmatch(field):
+        return field[1:-1].replace('""', '"')
+    return field
 
 
 def check_quotes(path: Path, table: Sequence[Row], n_columns: int, separator: str) -> None:
@@ -64,7 +80,7 @@ def _by_header(first, is_recording):
     return max(known, key=known.get) if known else None
 
 
-def _by_share(path, first, lines):
+def _by_share(path, first, lines, is_recording):
     """What separates the columns without a header: what nearly all lines have."""
     lines = [line for line in lines if line.strip()]
     shares = {
@@ -80,7 +96,12 @@ def _by_share(path, first, lines):
             f"{path}, line 1: names no audio file; expected columns separated by |, tabs, "
             "semicolons or commas, or an object {...} on each line"
         )
-    return next(separator for separator, share in shares.items() if share >= 0.9 * best)
+    likely = [separator for separator, share in shares.items() if share >= 0.9 * best]
+    for separator in likely:
+        cells = [cell.strip(' "') for cell in first.split(separator)]
+        if any(columns.has_audio_suffix(cell) or is_recording(cell) for cell in cells):
+            return separator
+    return likely[0]
 
 
 def _quoted(path, text, separator):
