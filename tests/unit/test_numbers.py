@@ -29,6 +29,7 @@ LISTED = [row["language"] for row in lists.rows(TABLE)]
         ("en", "in 1066. The year 2000", "in ten sixty-six. The year two thousand"),
         ("en", "Room №5 is № 12", "Room number five is number twelve"),
         ("en", "I have 305 cats (5 old).", "I have three hundred and five cats (five old)."),
+        ("en", "305 of them, 5 CDs", "three hundred and five of them, five CDs"),
         ("de", "21 Kinder, Nr. 1, № 5", "einundzwanzig Kinder, Nummer eins, Nummer fünf"),
         ("de", "im Jahr 1990", "im Jahr neunzehnhundertneunzig"),
         ("fr", "71 pages, le 1er mai, la 2e, la 1re", "soixante et onze pages, le premier mai, la "
@@ -64,9 +65,10 @@ def test_what_has_one_reading_is_spelled(language, text, spoken):
 STAYS = {
     "en": "2th;#5;§ 5;± 5;+5;-5;3-D;4x4;3 x 4;90s;'90s;5';5\";(5);5);1. The;555 1234;1/2;2½;...5;"
     "at 3.30;5 pm;007;Boeing 747;Room 305;No. 5;p. 5;Fig. 3;3 × 4;7 - 5;10: 30;5 ft;5/;F-16;"
-    "2024;1990 people;in 1500 people;May 5;5 May;12/05/2024 10:30;2024-05-12;3:05 pm;10-20;5m",
-    "de": "1 Kind;um 1 Uhr;101 Tage;1990;Er wurde 3.;am 3.;§ 5;5-jährig;3er;1. Der;1 km;10.30 Uhr;"
-    "3. Mai",
+    "the 747 landed;call 911 now;5 and 1/2;zip 12345;it cost 250;2024;"
+    "1990 people;in 1500 people;May 5;5 May;12/05/2024 10:30;2024-05-12;3:05 pm;10-20;5m",
+    "de": "10115 Berlin;1 Kind;um 1 Uhr;101 Tage;1990;Er wurde 3.;am 3.;§ 5;5-jährig;3er;1. Der;"
+    "1 km;10.30 Uhr;3. Mai",
     "fr": "21 filles;81 pages;1 livre;2nd;12h30;5 h;3,25;5 km",
     "es": "31 casas;21 libros;1 libro;200 libras;1.001 noches;1990;a 5º;el 3º piso;3,25;5 km",
     "it": "1 casa;21 libri;1ª volta;5 km",
@@ -86,14 +88,15 @@ STAYS = {
     "tr": "1990'da;50%;5.;2'üncü",
     "ko": "2번;3권;21명;24시간;제3회;3분;5개국;010-1234-5678",
     "am": "5-ኛ;ከ5-10;1990 ሰው;5ቱ;10:30 ሰዓት",
-    "hu": "2 alma;12;5-én;3. nap;200 Ft",
+    "hu": "május 3;2 alma;12;5-én;3. nap;200 Ft",
     "fi": "3 lasta",
     "vi": "tháng 4;105",
     "id": "1 orang;ke-5",
     "ja": "0;5%;A4;№5;3×4",
-    "bn": "3টি;100",
+    "bn": "3টি;100;3 মে",
     "az": "5-ci",
-    "kk": "5-ші",
+    "kk": "5-ші;3 мамыр;1990 жыл",
+    "fa": "3 خرداد",
 }  # fmt: skip
 
 

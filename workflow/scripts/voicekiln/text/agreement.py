@@ -69,7 +69,7 @@ ONE_READING = {
     # no agreement and no other reading
     "tr": lambda n: n < MILLION,
     "az": lambda n: n < MILLION,
-    "kk": lambda n: n < MILLION,
+    "kk": lambda n: n < 1000,  # years are ordinals
     "fa": lambda n: n < MILLION,
     "tg": lambda n: n < 100,
     "id": lambda n: n < MILLION and n != 1,  # seorang, sebuah

@@ -19,13 +19,14 @@ SHORT_WORDS = frozenset(
     "no nos num núm vol pág pag chap cap kap fig abb art sec op tab abs".split()
 )
 NUMBER_ABBREVIATIONS = frozenset("No Nr nr Nos n N x X".split())
-CONSONANTS = re.compile("[b-df-hj-np-tv-xzB-DF-HJ-NP-TV-XZ]{1,4}")  # kr, Ft
-DAYS_AS_ORDINALS = frozenset("en nl sv da no nb nn is".split())  # May 5: may fifth
+CONSONANTS = re.compile("[b-df-hj-np-tv-xz]{1,4}|Ft|Kč")  # kr, and no word
+DAYS_AS_ORDINALS = frozenset("en nl sv da no nb nn is hu kk fa tg bn".split())  # May 5: fifth
+FRACTION = re.compile(r"\d+/\d")  # 5 and 1/2
 VOWEL = re.compile("[aeiouy]", re.IGNORECASE)
 AMHARIC_PREFIX = re.compile(r"(?<!\w)(?:[የበለከ]|እስከ|ስለ|ወደ|እንደ)$")
 UNIT_WORDS = frozenset(  # abbreviations that are read with a number
     "km m cm mm kg g mg l ml dl cl ha kW MW GW W V A kV kHz MHz GHz Hz kB KB MB GB TB min sec s h "
-    "hr hrs Std am pm a.m p.m a.m. p.m. AM PM ft in lb lbs oz mph kWh dB USD EUR GBP bn mn zł лв "
+    "hr hrs Std am pm a.m p.m a.m. p.m. AM PM ft lb lbs oz mph kWh dB USD EUR GBP bn mn zł лв "
     "грн руб млн тыс г гг в вв р Mio Mrd Mio. Mrd. Std. Min. Sek. Tsd. km/h m/s".split()
 )
 ENGLISH_COMPOUND = re.compile(r"-[a-z]{3,}(?:-[a-z]+)*(?![\w-])")  # 20-year-old
@@ -109,6 +110,8 @@ def _free_after(text, language, strict):
         return False
     if token == "-":
         return not rest[:1].isdigit()
+    if token == "and" and FRACTION.match(rest):
+        return False
     if not strict:
         return True
     if token in UNIT_WORDS or bare in UNIT_WORDS or CONSONANTS.fullmatch(bare):

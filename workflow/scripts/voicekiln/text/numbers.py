@@ -61,15 +61,10 @@ AFTER_YEARS = {  # words that do not name what is counted
     ),
 }
 COUNTED = frozenset("number Nummer numéro numero número nummer".split())  # the words before 1
-LABELLED = frozenset(
-    "room route highway flight bus line channel number apartment area exit gate interstate suite "
-    "train unit".split()
+COUNTED_AFTER = frozenset(  # what a longer number counts; else it may be read digit by digit
+    "of people men women children feet percent million billion thousand or and more".split()
 )
-BEFORE_COUNTS = frozenset(  # words that may begin a sentence before a count
-    "the a about over some nearly only all these those our his her their my your another with in "
-    "of at and but for from to by almost around than has have had there are were is was no under "
-    "between up every each it they we i you he she".split()
-)
+NO_PLURALS = frozenset("is was has as this his its us does always less plus versus".split())
 MAX_DIGITS = 12
 
 
@@ -149,7 +144,7 @@ def _unit_patterns(language):
         number += rf"(?: (?P<scale>{SCALES[language]}))?"
     patterns = []
     if signs:
-        patterns.append(rf"(?P<minus>(?<!\S)-)?{number} ?(?P<sign>{signs})(?![\w/°²³])")
+        patterns.append(rf"(?<!\d)(?P<minus>(?<!\S)-)?{number} ?(?P<sign>{signs})(?![\w/°²³])")
     if money:
         patterns.append(rf"(?P<sign>{money}) ?{number}(?! ?(?:[mMkKB]|bn)\b)")
     return [re.compile(pattern) for pattern in patterns]
@@ -275,17 +270,19 @@ def _said(match, language, cited=False, as_year=True):
         return _year(match, n, words, language)
     if not (has_one_reading(n, language) or (cited and n < 1000)):
         return None
-    if language == "en" and n > 100 and n % 100 and _is_label(words):
+    if whole.isdigit() and n > 100 and n % 100 and _may_be_digits(match, n, language):
         return None
     return cardinal(n, language)
 
 
-def _is_label(words):
-    """Whether a number names something, so that its digits may be read in pairs: Boeing 747."""
-    if not words or not words[-1][-1:].isalpha():
-        return False
-    word = words[-1].lower()
-    return word in LABELLED or (words[-1][0].isupper() and word not in BEFORE_COUNTS)
+def _may_be_digits(match, n, language):
+    """Whether a number may be a name that is read digit by digit or in pairs: Boeing 747."""
+    next_word = match.string[match.end() :].split()[:1]
+    word = next_word[0].strip(",.;:!?\"')") if next_word else ""
+    if language != "en":  # a postal code: 10115 Berlin
+        return n >= 10_000 and n % 1000 != 0 and not word[:1].islower()
+    plural = word.islower() and word.endswith("s") and word not in NO_PLURALS
+    return not (plural or word in COUNTED_AFTER)
 
 
 def _year(match, n, words, language):
