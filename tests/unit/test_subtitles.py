@@ -220,6 +220,25 @@ def test_what_comes_after_an_empty_line_belongs_to_the_cue(tmp_path):
         ]
 
 
+def test_a_text_may_end_in_digits(tmp_path):
+    cues = [f"{i}\n{clock(i * 1000, ',')} --> {clock(i * 1000 + 900, ',')}\n" for i in (1, 2, 3)]
+    text = f"{cues[0]}It was\n1984\n\n{cues[1]}2\n3\n\n{cues[2]}Go.\n"
+    assert [said for _, _, said in spans(write(tmp_path, "a.srt", text))] == [
+        "It was 1984",
+        "2 3",
+        "Go.",
+    ]
+
+
+def test_a_new_line_that_begins_as_the_one_before_is_no_longer_form_of_it(tmp_path):
+    text = AUTOMATIC.replace(
+        "no<00:00:05.420><c> no</c>", "no<00:00:05.4><c> no</c><00:00:06><c> no</c>"
+    )
+    text = text.replace("no no\nno<", "\u0020\nno<")
+    found = spans(write(tmp_path, "a.vtt", text))
+    assert [said for _, _, said in found] == ["we sailed at dawn", "no no", "no no no"]
+
+
 def test_comments_styles_and_names_of_cues_are_no_text(tmp_path):
     text = (
         "WEBVTT - a title\nKind: captions\n\nSTYLE\n::cue { color: red }\n\n"
@@ -446,6 +465,7 @@ def srt(*texts):
             ["♪ la la\nla la ♪", "If x < 5 and y > 3 we stop."],
             [(None, "If x < 5 and y > 3 we stop.")],
         ),
+        (["♪ la la\n- Hello."], [(None, "Hello.")]),
         (["-Hello.\n-Hi, you.", "(SIGHS)\nFine."], [(None, "Hello. Hi, you."), (None, "Fine.")]),
         # names in capitals, after >>, repeated, or before most lines
         (["MARTHA: Only me.", "[laughs] TOM: Who?"], [("MARTHA", "Only me."), ("TOM", "Who?")]),

@@ -57,6 +57,7 @@ def test_events_in_brackets_are_removed(text, left):
         "Note: this is said.",
         "Warnung: Es ist glatt.",
         "He said: come in.",
+        "Speakers: the men.",
         "Anna: a life.",
         "At 10:30 we left.",
         "-5 degrees",

@@ -19,6 +19,7 @@ from voicekiln.text.languages import is_listed, short_code
 
 log = logging.getLogger("sidecars")
 # in this order, where there are several
+MOST_CHARACTERS = 5_000_000  # nobody says more in the longest recording that is read, 48 hours
 SUFFIXES = (*subtitles.SUFFIXES, ".txt", ".lab")
 FORMATS = ".srt, .vtt, .eaf, .TextGrid, .ctm, .txt or .lab"
 # of NAME.en.srt, NAME.pt-BR.vtt, NAME.en.forced.srt (yt-dlp, media players)
@@ -188,6 +189,8 @@ def read(
             kind = ".vtt" if text.startswith("WEBVTT") else ".srt"
         elif not labels.holds_labels(text, kind == ".lab"):
             refuse_markup(path, text)
+            if len(text) > MOST_CHARACTERS:
+                raise UserError(f"{path}: more than {MOST_CHARACTERS} characters of text")
             text = speakers.unlabelled(text, keep, {} if removed is None else removed)
             return [{"start_s": None, "end_s": None, "text": " ".join(text.split())}]
     return subtitles.entries(path, text, kind, tier, keep, removed, note) or None

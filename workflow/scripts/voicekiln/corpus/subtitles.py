@@ -13,7 +13,7 @@ from voicekiln.text.decoding import read_text
 log = logging.getLogger("subtitles")
 SUFFIXES = (".srt", ".vtt", ".eaf", ".textgrid", ".ctm")
 BY_TIERS = (".eaf", ".textgrid")
-MOST_BYTES = 64 << 20
+MOST_BYTES = 48 << 20
 MOST_BROKEN = 0.5  # of what a file holds
 SHOWN = 3
 GUESSED = "Encoding of a text beside a recording: %s"

@@ -45,7 +45,7 @@ IN_WORD = re.compile(r"(?<=\w)\[([a-z]{1,3})\]|(?<!\w)\[(\w)\](?=\w)")  # walk[e
 ROUND = re.compile(r"[(（]([^()（）]{1,120})[)）]")
 IN_LANGUAGE = re.compile(r"(?:in|auf|en|em|på|на|по)[ -][^\W\d_]{4,}")  # (in French)
 NOTES = "♩♪♫♬\U0001f3b5\U0001f3b6"
-LYRICS = re.compile(rf"[{NOTES}][^{NOTES}]*(?:[{NOTES}]+|$)|^\s*#\s[^#]+\s#\s*$")
+LYRICS = re.compile(rf"[{NOTES}][^{NOTES}]*[{NOTES}]+|[{NOTES}][^{NOTES}\n]*|^\s*#\s[^#]+\s#\s*$")
 TURN = re.compile(r"(?:^|(?<=\s))>{2,3}(?:\s+|(?=[^\W\d_]))")
 DASH = re.compile(r"^\s*[-–—―]\s*(?=[^\W\d_]|[\"'“‘«„¿¡(\[])")
 LABEL = re.compile(
@@ -59,7 +59,8 @@ BEFORE_CJK = re.compile(
     r"^\s*[（(]([\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af・ー ]{2,8})[)）]\s*(?=\S)"
 )
 NUMBERED = re.compile(
-    r"(?:speaker|spk|sprecher|sprecherin|locuteur|orador|hablante|говорящий)[ _-]?\w{1,3}",
+    r"(?:speaker|spk|sprecher|sprecherin|locuteur|orador|hablante|говорящий)"
+    r"(?:[ _-]?\d{1,3}|[ _-][a-z])",
     re.IGNORECASE,
 )
 PICTURES = (

@@ -27,7 +27,7 @@ def read(text: str, vtt: bool) -> Found:
         match = TIMES.fullmatch(lines[i])
         said = lines[i + 1 : after]
         if after < len(lines):
-            said = _without_head(said, vtt, numbered)
+            said = _without_head(said, vtt, numbered and lines[i - 1].strip())
         if numbered:
             said = _without_untimed(said, lines[i - 1], i + 2, found)
         if match is None:
@@ -47,7 +47,9 @@ def read(text: str, vtt: bool) -> Found:
 
 def holds_cues(text: str) -> bool:
     """Whether a text file of any name has lines of times as subtitles have."""
-    return any(TIMES.fullmatch(line) for line in text.split("\n", 5)[:5])
+    return text.startswith("WEBVTT") or any(
+        TIMES.fullmatch(line) for line in text.split("\n", 5)[:5]
+    )
 
 
 def _is_meant_as_times(line):
@@ -74,25 +76,30 @@ def _are_numbered(lines, at):
     return sum(head.isdecimal() for head in heads) > len(at) / 2
 
 
-def _without_head(said, vtt, numbered):
-    """The lines before the next cue's times without its number or name."""
-    if said and (
-        (numbered and said[-1].strip().isdecimal())
-        or (vtt and said[-1].strip() and (len(said) < 2 or not said[-2].strip()))
-    ):
-        # a text may end in digits too; the number of a cue comes after an empty line, or a text
-        return said[:-1]
-    return said
+def _without_head(said, vtt, number):
+    """The lines before the next cue's times without its number or name.
+
+    Args:
+        number: of this cue, in a file that numbers them. A text may end in digits too.
+    """
+    if not said or not said[-1].strip():
+        return said
+    after_gap, head = len(said) < 2 or not said[-2].strip(), said[-1].strip()
+    next_one = number and head.isdecimal() and (after_gap or head == _next(number))
+    return said[:-1] if next_one or (vtt and after_gap) else said
+
+
+def _next(number):
+    return str(int(number) + 1) if number.isdecimal() and len(number) < 10 else None
 
 
 def _without_untimed(said, number, first_line, found):
     """Lines up to a cue that has its number, and no times: it is broken."""
-    number = number.strip()
-    number = int(number) if number.isdecimal() and len(number) < 10 else None
+    after = _next(number.strip())
     for k, line in enumerate(said):
         after_gap = k > 0 and not said[k - 1].strip()
-        if after_gap and number is not None and line.strip() == str(number + 1):
-            found.reject(first_line + k, f"cue {number + 1} has no line of times")
+        if after_gap and line.strip() == after:
+            found.reject(first_line + k, f"cue {after} has no line of times")
             return said[:k]
     return said
 

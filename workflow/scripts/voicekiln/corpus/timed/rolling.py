@@ -64,7 +64,7 @@ def _carried(lines, more):
     for n in range(min(len(lines), new), 0, -1):
         if [plain for plain, _ in lines[-n:]] == [plain for plain, _ in more[:n]]:
             return n, False
-    for n in range(min(len(lines), len(more)), 0, -1):
+    for n in range(min(len(lines), new), 0, -1):
         before = [plain for plain, _ in lines[-n:]]
         now = [plain for plain, _ in more[:n]]
         if before[:-1] == now[:-1] and now[-1].startswith(before[-1] + " "):

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 MOST = 1_000_000  # stretches of one file
 MOST_LINES = 2_000_000
+MOST_CHARACTERS = 20_000  # of one stretch, 20 minutes of speech
 KEPT = 20  # broken ones
 MOST_S = 48 * 3600.0  # the longest recording that is read
 SHARED = (
@@ -55,6 +56,8 @@ class Found:
         if stretch.text.strip().lower() in SILENCE:
             return
         why = impossible(stretch.start_s, stretch.end_s)
+        if len(stretch.text) > MOST_CHARACTERS:
+            why = why or f"more than {MOST_CHARACTERS} characters"
         if why:
             self.reject(stretch.line, why, stretch.text)
         else:
