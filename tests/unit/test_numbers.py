@@ -11,7 +11,7 @@ from voicekiln.text.agreement import ONE_READING
 from voicekiln.text.languages import TABLE
 from voicekiln.text.normalize import TextSettings, normalize
 from voicekiln.text.numbers import in_words, n_digits
-from voicekiln.text.spelling import cardinal, readings
+from voicekiln.text.spelling import cardinal, native_korean, readings
 
 DEFAULT = TextSettings(normalize=True, punctuation="native", numbers="spell", abbreviations={})
 KNOWN = sorted(
@@ -87,7 +87,7 @@ STAYS = {
     "el": "2 βιβλία;2000;1ος",
     "tr": "1990'da;50%;5.;2'üncü",
     "ko": "2번;3권;21명;24시간;제3회;3분;5개국;010-1234-5678",
-    "am": "5-ኛ;ከ5-10;1990 ሰው;5ቱ;10:30 ሰዓት",
+    "am": "50 ሰው;50ኛ;5-ኛ;ከ5-10;1990 ሰው;5ቱ;10:30 ሰዓት",
     "hu": "május 3;2 alma;12;5-én;3. nap;200 Ft",
     "fi": "3 lasta",
     "vi": "tháng 4;105",
@@ -161,3 +161,24 @@ def test_any_text_in_any_language_is_read_once_and_gains_no_digit(text, language
     assert unicodedata.is_normalized("NFC", once) and n_digits(once) <= n_digits(text)
     without = normalize(text, language, DEFAULT)
     assert normalize(without, language, DEFAULT) == without
+
+
+@given(st.integers(0, 10**9))
+def test_turkish_numbers_are_those_of_num2words_with_spaces(number):
+    assert cardinal(number, "tr").replace(" ", "") == num2words.num2words(number, lang="tr")
+
+
+@given(st.integers(2, 99).filter(lambda n: n != 20))
+def test_native_korean_numbers_are_those_of_the_ordinals(number):
+    assert f"{native_korean(number)} 번째" == num2words.num2words(number, lang="ko", to="ordinal")
+
+
+@pytest.mark.parametrize(
+    "language, number, spoken",
+    [("sv", 40, "fyrtio"), ("sv", 247, "tvåhundrafyrtiosju"), ("da", 60, "tres"),
+     ("da", 69, "niogtres"), ("da", 50, "halvtreds"), ("am", 16, "አሥራ ስድስት"),
+     ("fr", 80, "quatre-vingts"),
+     ("am", 2016, "ሁለት ሺህ አሥራ ስድስት"), ("tr", 2024, "iki bin yirmi dört")],
+)  # fmt: skip
+def test_what_num2words_gets_wrong_is_corrected(language, number, spoken):
+    assert cardinal(number, language) == unicodedata.normalize("NFC", spoken)

@@ -71,13 +71,15 @@ ONE_READING = {
     "az": lambda n: n < MILLION,
     "kk": lambda n: n < 1000,  # years are ordinals
     "fa": lambda n: n < MILLION,
-    "tg": lambda n: n < 100,
     "id": lambda n: n < MILLION and n != 1,  # seorang, sebuah
     "th": lambda n: n < 100,  # one hundred and one has two readings
     "vi": lambda n: n < 100 and n % 10 != 4,  # bốn, tư; from 101 on lẻ, linh
     "bn": lambda n: n < 100,  # spoken hundreds differ from written ones
     "ja": lambda n: 0 < n < 10**12,  # in kanji, which leave the reading open
-    "am": lambda n: n < MILLION and not (1100 <= n < 2000),  # years in hundreds
+    # years in hundreds; አምሳ or ሃምሳ, ስድሳ or ስልሳ
+    "am": lambda n: (
+        n < MILLION and not {n // 10 % 10, n // 10_000 % 10} & {5, 6} and not 1100 <= n < 2000
+    ),
 }
 ONE_READING["nb"] = ONE_READING["nn"] = ONE_READING["no"]
 # languages whose citation form is what stands after "number" and before "percent", and in decimals

@@ -6,6 +6,7 @@ leaves one form only (`2e`, `3ª` after an article); `1º` may be `primero` or `
 
 import re
 
+from voicekiln.text.agreement import has_one_reading
 from voicekiln.text.context import alone_after, alone_before
 from voicekiln.text.spelling import cardinal, ordinal, ordinals_of
 
@@ -66,7 +67,7 @@ def _ordinal(match, language):
 def _agreeing(n, suffix, language) -> str | None:
     """The ordinal that the suffix belongs to; None if it does not fit the number."""
     said = ordinal(n, language)
-    if said is None:
+    if said is None or (language == "am" and not has_one_reading(n, "am")):
         return None
     if language == "en":
         teen = n // 10 % 10 == 1

@@ -270,6 +270,8 @@ def _said(match, language, cited=False, as_year=True):
         return _year(match, n, words, language)
     if not (has_one_reading(n, language) or (cited and n < 1000)):
         return None
+    if (language, n) == ("vi", 1) and words[-1:] and words[-1].lower() == "thứ":
+        return None  # thứ nhất
     if whole.isdigit() and n > 100 and n % 100 and _may_be_digits(match, n, language):
         return None
     return cardinal(n, language)

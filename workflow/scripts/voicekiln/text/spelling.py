@@ -1,7 +1,7 @@
 """Numbers spelled out: the citation form, and every form in which a language says one.
 
 num2words is the engine. Where it errs (checked by reading its output up to 2100 in each language),
-the correction stands here: Amharic above 1000, the spaces of Turkish, commas of Portuguese. What
+the correction stands here: Amharic above 1000, the spaces of Turkish, single words of others. What
 it lacks (gender, case, short forms) is added from number_forms.tsv.
 """
 
@@ -59,6 +59,13 @@ ORDINALS = {
     "fi": FINNISH,
     "be": CARDINALS["be"],
     "he": [{"gender": gender} for gender in "mf"],
+}
+# what num2words writes, and how it is written: fyrtio, tres, አሥራ ስድስት
+CORRECTED = {
+    "sv": (re.compile("förtio"), "fyrtio"),
+    "da": (re.compile("(?<!halv)treds"), "tres"),
+    "am": (re.compile("አስራ"), "አሥራ"),
+    "pt": (re.compile(","), ""),
 }
 # endings of ordinals that agree, by the ending of the citation form
 ORDINAL_ENDINGS = {
@@ -185,7 +192,8 @@ def _ask(n, language, kind, **settings):
         return None
     if any(c.isdigit() for c in said):
         return None
-    return clean(said.replace(",", "") if language.startswith("pt") else said)
+    wrong, right = CORRECTED.get(language[:2], (None, ""))
+    return clean(wrong.sub(right, said) if wrong else said)
 
 
 def _in_powers(n, powers, rest_of):
