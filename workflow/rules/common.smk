@@ -229,7 +229,7 @@ def to_convert(wildcards):
 
 def checkpoint_to_convert(wildcards):
     """Input: a checkpoint that is converted for faster-whisper."""
-    return str(models.source(to_convert(wildcards), "model", ROOT))
+    return str(models.known_by(models.source(to_convert(wildcards), "model", ROOT)))
 
 
 def hash_to_convert(wildcards):

@@ -15,7 +15,7 @@ def main(smk):
     job.start(smk)
     checkpoint, target = Path(smk.input.model), Path(smk.output.model)
     engines.digest(checkpoint, smk.params.sha256)
-    job.say(f"converting {checkpoint.name} for faster-whisper")
+    job.say(f"converting {engines.title(checkpoint)} for faster-whisper")
     with tempfile.TemporaryDirectory(dir=target.parent.parent) as folder:
         convert(checkpoint, Path(folder))
         files = sorted(Path(folder).iterdir(), key=lambda file: file.name == target.name)

@@ -70,6 +70,10 @@ def main(smk):
                 log.info("%s: not used: %s", row["path"], row["reason"])
         rows.append(row)
     log.info("%d recordings, %d items computed", len(rows), computed)
+    if separator and computed:
+        from voicekiln import gpu  # with torch, which only the separator needs
+
+        gpu.log_peak()
     table = tables.frame(rows, tables.RECORDINGS)
     tables.write(table, Path(smk.output.table), tables.RECORDINGS, store)
 

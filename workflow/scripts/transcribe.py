@@ -2,11 +2,13 @@
 
 import json
 import logging
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 from voicekiln import job, tables
-from voicekiln.asr import engines, listen
+from voicekiln.asr import engines, listen, spoken
+from voicekiln.asr.hypothesis import UPSTREAM, Limits
 from voicekiln.corpus import transcribe as transcribing
 from voicekiln.provenance import to_json
 from voicekiln.store.items import Store
@@ -67,8 +69,9 @@ def recognise(smk, settings, table, wanted):
     """Fill in what is heard in the segments `wanted`, by way of the store that it returns."""
     models = [Path(path) for path in (smk.input.model, smk.input.second_model) if path]
     digests = [engines.digest(*pair) for pair in zip(models, smk.params.sha256, strict=False)]
+    limits = Limits(**{name: settings[name] for name in Limits.__dataclass_fields__})
     way = listen.ListenSettings(
-        tuple(settings["temperatures"]), settings["second"], settings["min_agreement"]
+        tuple(settings["temperatures"]), settings["second"], settings["min_agreement"], limits
     )
     basis = {
         "version": [transcribing.VERSION, listen.VERSION],
@@ -80,35 +83,58 @@ def recognise(smk, settings, table, wanted):
         "listen": [way.temperatures, way.second, way.min_agreement],
         "word_times": settings["word_times"],
     }
+    # what is at its default is no part of the keys, so that older transcripts stay in use
+    if settings["precision"] != "auto":
+        basis["precision"] = settings["precision"]
+    if limits != UPSTREAM:
+        basis["limits"] = asdict(limits)
     audio, store = Store(STORE, "normalize"), Store(STORE, "transcribe", basis)
     plan = transcribing.plan(wanted, settings["language"], audio, store)
     missing = [block for block in plan.blocks if store.get(block.key) is None]
     log.info("%d items, %d computed", len(plan.blocks), len(missing))
-    if missing:
-        hear(smk, missing, audio, store, models, way)
-    fill(table, wanted, plan.records(store))
+    rates = dict(zip(wanted["item"], wanted["rate_hz"].astype(int), strict=True))
+    chosen = spoken.sample(plan.blocks, rates, settings["check_language"])
+    likely = spoken.detect(chosen, audio, store, None)
+    if missing or likely is None:
+        likely = hear(smk, missing, chosen, audio, store, models, way)
+    paths = dict(zip(wanted["item"], wanted["path"], strict=True))
+    warn_of_languages(plan.blocks, chosen, likely, paths, models[0])
+    fill(table, wanted, plan.records(store, limits))
     return store
 
 
-def hear(smk, missing, audio, store, models, way):
-    """Make the blocks that are missing."""
+def warn_of_languages(blocks, chosen, likely, paths, model):
+    """Warn of languages that the model does not know, and that are probably not the spoken ones."""
+    multilingual = not chosen or any(likely)
+    languages = {block.language for block in blocks}
+    for warning in spoken.unknown(languages, multilingual, engines.title(model)):
+        log.warning("%s", warning)
+    for warning in spoken.concerns(chosen, likely, paths):
+        log.warning("%s", warning)
+
+
+def hear(smk, missing, chosen, audio, store, models, way):
+    """Make the blocks that are missing; the languages that the stretches `chosen` may be in."""
     import torch  # takes seconds; a job that has nothing to hear does without
+    from voicekiln import gpu
 
     torch.set_num_threads(smk.threads)
     settings = smk.params.settings["transcribe"]
     device = "cuda" if torch.cuda.is_available() else "cpu"
     total = sum(len(block.spans) for block in missing)
-    precision = "single" if device == "cpu" else "half"
-    log.info("using device %s, %s precision", device, precision)
+    log.info("using device %s, precision %s", device, settings["precision"])
     for model in models:
-        log.info("loading Whisper model %s", model)
-    job.say(f"transcribing {total} segments with {models[0].name} on {device}")
-    first, *others = [
-        engines.load(model, settings["batch"], device, settings["word_times"]) for model in models
-    ]
+        log.info("loading Whisper model %s", engines.title(model))
+    job.say(f"transcribing {total} segments with {engines.title(models[0])} on {device}")
+    how = (settings["batch"], device, settings["word_times"], settings["precision"])
+    first, *others = [engines.load(model, *how) for model in models]
     listener = listen.Listener(first, others[0] if others else None, way)
     done = job.Progress(total, "segments transcribed")
     transcribing.transcribe(missing, audio, store, listener, done)
+    likely = spoken.detect(chosen, audio, store, first)
+    if device == "cuda":
+        gpu.log_peak()
+    return likely
 
 
 def fill(table, wanted, records):

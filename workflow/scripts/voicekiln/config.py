@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.validators import extend
 
 from voicekiln import explain, extras, families, filekinds, vocoders
+from voicekiln.asr import hugging_face
 from voicekiln.errors import UserError
 from voicekiln.families import foreign
 from voicekiln.text import romanize
@@ -255,6 +256,8 @@ def _model_checks(key: str, section: Mapping[str, Any]) -> Iterator[str]:
                 f"Give the path of a checkpoint (./{model} for a file here), or set "
                 f"{key}.download: true"
             )
+    if section["precision"] == "int8" and section["engine"] != "faster-whisper":
+        yield f"{key}.precision: int8 needs {key}.engine: faster-whisper"
     if section["second_model"] is not None and section["second"] == "none":
         yield f"{key}: second_model is set but second is none; set second to doubtful or all"
     if section["second_model"] is not None and section["model"] is None:
@@ -327,10 +330,12 @@ def _model_folders(config: Mapping[str, Any], basedir: Path) -> Iterator[str]:
             if section[key] is None or not is_file(section[key]) or not os.path.isdir(folder):
                 continue
             if not os.path.isfile(folder / "model.bin"):
-                yield (
-                    f"corpora.{name}.transcribe.{key}: {folder} holds no model.bin; expected a "
-                    "checkpoint file (.pt) or a folder in CTranslate2's format"
-                )
+                if problem := hugging_face.problem(folder):
+                    yield (
+                        f"corpora.{name}.transcribe.{key}: {folder}: {problem}; expected a file of "
+                        "openai-whisper (.pt), a folder of Hugging Face (config.json and "
+                        "model.safetensors) or one of CTranslate2 (model.bin)"
+                    )
             elif key == "model" and section["engine"] == "whisper":
                 yield (
                     f"corpora.{name}.transcribe.model: {folder} is in CTranslate2's format; set "

@@ -1,4 +1,4 @@
-"""openai-whisper's format -> the folder that CTranslate2 and faster-whisper load; no network.
+"""A Whisper model -> the folder that CTranslate2 and faster-whisper load; no network.
 
 The folder holds `model.bin`, `config.json`, `vocabulary.json` (CTranslate2), `tokenizer.json` and
 `preprocessor_config.json` (faster-whisper would ask the Hugging Face hub for a tokenizer).
@@ -29,7 +29,7 @@ def convert(checkpoint: Path, folder: Path, precision: str = "float16") -> None:
     """Write the files of a checkpoint's model into `folder`.
 
     Args:
-        checkpoint: file in openai-whisper's format.
+        checkpoint: file in openai-whisper's format, or with the tensors of a Hugging Face model.
         folder: is there and empty.
         precision: of the matrices in `model.bin`: float32, float16, int8, ... Released checkpoints
             are float16 themselves; on a CPU CTranslate2 reckons with them in float32.

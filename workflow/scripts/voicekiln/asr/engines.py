@@ -1,8 +1,15 @@
-"""The engines by the form of a model: a folder is CTranslate2's, a file is openai-whisper's."""
+"""The engines by the form of a model.
+
+A folder with `model.bin` is CTranslate2's. A file is openai-whisper's, or has the tensors of a
+model from Hugging Face, which openai-whisper reads as well.
+"""
 
 from pathlib import Path
 
+from voicekiln import gpu
+from voicekiln.asr import hugging_face
 from voicekiln.asr.hypothesis import Recogniser
+from voicekiln.asr.memory import Fitting
 from voicekiln.errors import UserError
 from voicekiln.provenance import sha256_file, sha256_json
 
@@ -13,7 +20,7 @@ def is_folder(model: Path) -> bool:
 
 
 def digest(model: Path, expected: str | None = None) -> str:
-    """SHA-256 of a model: of the file, or of the hashes of all files beside a `model.bin`.
+    """SHA-256 of a model: of the file, or of the hashes of all files that make it up.
 
     Args:
         model: the file.
@@ -25,21 +32,46 @@ def digest(model: Path, expected: str | None = None) -> str:
     found = sha256_file(model)
     if expected not in (None, found):
         raise UserError(f"{model}: SHA-256 is {found}, not {expected} as configured")
+    if hugging_face.is_one(model):
+        return sha256_json({path.name: sha256_file(path) for path in hugging_face.files(model)})
     if not is_folder(model):
         return found
     others = {path.name: sha256_file(path) for path in Path(model).parent.glob("*.json")}
     return sha256_json(others | {"model.bin": found})
 
 
-def load(model: Path, batch: int, device: str, word_times: bool) -> Recogniser:
-    """The recogniser for a model's file."""
-    if is_folder(model):
-        from voicekiln.asr.faster_whisper import FasterWhisperRecogniser
+def title(model: Path) -> str:
+    """What the user knows a model as: its folder, or its file."""
+    named_by_folder = is_folder(model) or hugging_face.is_one(model)
+    return str(Path(model).parent if named_by_folder else model)
 
-        return FasterWhisperRecogniser(Path(model).parent, batch, device, word_times)
-    from voicekiln.asr.whisper import WhisperRecogniser
 
-    return WhisperRecogniser(model, batch, device, word_times)
+def load(
+    model: Path, batch: int, device: str, word_times: bool, precision: str = "auto"
+) -> Recogniser:
+    """The recogniser for a model's file.
+
+    Raises:
+        UserError: the model cannot be read, does not fit into memory, or its engine cannot compute
+            in that precision on this device.
+    """
+    try:
+        if is_folder(model):
+            from voicekiln.asr.faster_whisper import FasterWhisperRecogniser
+
+            one = FasterWhisperRecogniser(Path(model).parent, batch, device, word_times, precision)
+        else:
+            from voicekiln.asr.whisper import WhisperRecogniser
+
+            one = WhisperRecogniser(model, batch, device, word_times, precision)
+    except (RuntimeError, MemoryError) as error:
+        if not gpu.is_out_of_memory(error):
+            raise
+        raise UserError(
+            f"{title(model)}: the model does not fit into {gpu.in_use()}; take a smaller "
+            "transcribe.model, or stop what else uses the GPU"
+        ) from error
+    return Fitting(one, title(model))
 
 
 def version(model: Path) -> list:

@@ -17,6 +17,7 @@ from whisper.audio import HOP_LENGTH, N_SAMPLES
 from whisper.tokenizer import LANGUAGES
 from whisper.utils import compression_ratio
 
+from voicekiln import gpu
 from voicekiln.asr.hypothesis import RATE_HZ, Clip, Hypothesis
 from voicekiln.asr.whisper import log_mel, words_within
 from voicekiln.errors import UserError
@@ -35,17 +36,27 @@ class FasterWhisperRecogniser:
     Args:
         folder: of the model; nothing is ever downloaded here.
         batch: clips decoded together.
-        device: `cuda` (half precision) or `cpu`.
+        device: `cuda` or `cpu`.
         word_times: whether to find out when each word is said.
+        precision: auto (float16 on a GPU, float32 on a CPU), or one that CTranslate2 has for the
+            device: float32, float16, bfloat16, int8.
     """
 
     # CTranslate2's draws cannot be seeded without loading the model again
     opinion = {"beams": 5}
 
-    def __init__(self, folder: Path, batch: int, device: str, word_times: bool = True):
+    def __init__(
+        self,
+        folder: Path,
+        batch: int,
+        device: str,
+        word_times: bool = True,
+        precision: str = "auto",
+    ):
+        self.precision = precision
         self.folder, self.batch, self.few = Path(folder), batch, batch
         self.device, self.word_times = device, word_times
-        self.whisper = load(self.folder, device)
+        self.whisper = load(self.folder, device, precision)
         config = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
         self.max_length = config.get("n_text_ctx", self.whisper.max_length)
 
@@ -89,6 +100,14 @@ class FasterWhisperRecogniser:
         mels = torch.stack([log_mel(clip.samples, model.n_mels, "cpu") for clip in clips]).numpy()
         return np.array(model.encode(_view(mels), to_cpu=True))
 
+    def spoken(self, clips: Sequence[Clip]) -> list[dict[str, float]]:
+        """See `hypothesis.Recogniser`."""
+        model = self.whisper.model
+        if not model.is_multilingual:
+            return [{} for _ in clips]
+        rankings = (model.detect_language(_view(self._encode([clip])))[0] for clip in clips)
+        return [{token.strip("<|>"): p for token, p in ranking} for ranking in rankings]
+
     def _languages(self, features: np.ndarray, clips: Sequence[Clip]):
         """As in `asr.whisper`: code to decode each clip in, and its probability where detected."""
         model = self.whisper.model
@@ -117,7 +136,7 @@ class FasterWhisperRecogniser:
         so this loads the model again.
         """
         ctranslate2.set_random_seed(1 + seed % (2**31 - 1))
-        model = load(self.folder, self.device).model
+        model = load(self.folder, self.device, self.precision).model
         way = {"beam_size": 1, "sampling_topk": 0, "sampling_temperature": temperature}
         return _generate(model, features, [prompt], self.max_length, **way)[0]
 
@@ -153,13 +172,21 @@ class FasterWhisperRecogniser:
         return words_within(segment["words"], duration_s)
 
 
-def load(folder: Path, device: str) -> faster_whisper.WhisperModel:
+def load(folder: Path, device: str, precision: str = "auto") -> faster_whisper.WhisperModel:
     """The model in a folder.
 
     Raises:
         UserError: a file is missing (faster-whisper would ask the network for some), or it cannot
-            be loaded.
+            be loaded, or not in that precision.
     """
+    if precision == "auto":
+        precision = "float32" if device == "cpu" else "float16"
+    there = ctranslate2.get_supported_compute_types(device)
+    if precision not in there:
+        raise UserError(
+            f"transcribe.precision: CTranslate2 cannot compute in {precision} on this {device}; it "
+            f"can in {', '.join(sorted(there))}"
+        )
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise UserError(
@@ -170,11 +197,13 @@ def load(folder: Path, device: str) -> faster_whisper.WhisperModel:
         return faster_whisper.WhisperModel(
             str(folder),
             device=device,
-            compute_type="float32" if device == "cpu" else "float16",
+            compute_type=precision,
             cpu_threads=torch.get_num_threads(),
             local_files_only=True,
         )
     except (RuntimeError, ValueError) as error:
+        if gpu.is_out_of_memory(error):
+            raise
         raise UserError(f"{folder}: CTranslate2 cannot load it ({error})") from error
 
 

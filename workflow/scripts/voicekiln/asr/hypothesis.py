@@ -9,10 +9,22 @@ import numpy as np
 
 RATE_HZ = 16000
 MAX_S = 30.0  # Whisper's window
-# Upstream's limits (openai-whisper, transcribe.py): beyond them a text is decoded again.
-MAX_COMPRESSION_RATIO = 2.4
-MIN_AVG_LOGPROB = -1.0
-MAX_NO_SPEECH_PROB = 0.6
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Beyond them a text is decoded again, or is that of silence: upstream's (transcribe.py)."""
+
+    max_compression_ratio: float = 2.4
+    min_avg_logprob: float = -1.0
+    max_no_speech_prob: float = 0.6
+
+    def silent(self, avg_logprob: float, no_speech_prob: float) -> bool:
+        """Whether scores are those of a clip without speech."""
+        return no_speech_prob > self.max_no_speech_prob and avg_logprob < self.min_avg_logprob
+
+
+UPSTREAM = Limits()
 
 
 @dataclass(frozen=True)
@@ -28,11 +40,6 @@ class Clip:
         return int.from_bytes(hashlib.sha256(self.samples.tobytes()).digest()[:8], "little")
 
 
-def is_silent(avg_logprob: float, no_speech_prob: float) -> bool:
-    """Whether scores are those of a clip without speech: upstream's rule."""
-    return no_speech_prob > MAX_NO_SPEECH_PROB and avg_logprob < MIN_AVG_LOGPROB
-
-
 @dataclass(frozen=True)
 class Hypothesis:
     """What was heard in one clip, with Whisper's own scores."""
@@ -46,20 +53,18 @@ class Hypothesis:
     temperature: float
     words: list[list] | None  # [word, start_s, end_s, probability]; None where nobody asked
 
-    @property
-    def silent(self) -> bool:
+    def silent(self, limits: Limits) -> bool:
         """Whether there is no speech in the clip."""
-        return is_silent(self.avg_logprob, self.no_speech_prob)
+        return limits.silent(self.avg_logprob, self.no_speech_prob)
 
-    @property
-    def repetitive(self) -> bool:
+    def repetitive(self, limits: Limits) -> bool:
         """Whether the text says the same over and over."""
-        return self.compression_ratio > MAX_COMPRESSION_RATIO
+        return self.compression_ratio > limits.max_compression_ratio
 
-    @property
-    def doubtful(self) -> bool:
+    def doubtful(self, limits: Limits) -> bool:
         """Whether it should be decoded again at a higher temperature: upstream's rule."""
-        return not self.silent and (self.repetitive or self.avg_logprob < MIN_AVG_LOGPROB)
+        unsure = self.avg_logprob < limits.min_avg_logprob
+        return not self.silent(limits) and (self.repetitive(limits) or unsure)
 
 
 class Recogniser(Protocol):
@@ -86,4 +91,8 @@ class Recogniser(Protocol):
             temperature: 0 takes the likeliest token each time; above, tokens are drawn.
             beams: beams of a beam search, at temperature 0.
         """
+        ...
+
+    def spoken(self, clips: Sequence[Clip]) -> list[dict[str, float]]:
+        """Probabilities of the languages that each clip may be in; empty if the model knows one."""
         ...

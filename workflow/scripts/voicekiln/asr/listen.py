@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
-from voicekiln.asr.hypothesis import Clip, Hypothesis, Recogniser
+from voicekiln.asr.hypothesis import UPSTREAM, Clip, Hypothesis, Limits, Recogniser
 from voicekiln.corpus.trust import character_error_rate
 
 log = logging.getLogger("transcribe")
@@ -23,6 +23,7 @@ class ListenSettings:
     temperatures: tuple[float, ...]  # the first for all, the others for doubtful texts
     second: str  # which clips get a second opinion: none | doubtful | all
     min_agreement: float  # below, a clip is heard a third time
+    limits: Limits = UPSTREAM  # of a text that needs no other decode
 
 
 class Listener:
@@ -75,18 +76,19 @@ class Listener:
         Where none holds, the surest of them counts, of those that are not repetitive if any.
         """
         first, *others = self.settings.temperatures
+        limits = self.settings.limits
         everyone = range(len(clips))
         done = _hear(self.first, clips, everyone, self.first.batch, advance, temperature=first)
-        tried = {i: [done[i]] for i in everyone if done[i].doubtful}
+        tried = {i: [done[i]] for i in everyone if done[i].doubtful(limits)}
         for temperature in others:
-            left = [i for i in tried if tried[i][-1].doubtful]
+            left = [i for i in tried if tried[i][-1].doubtful(limits)]
             for i, hypothesis in _hear(
                 self.first, clips, left, self.first.few, temperature=temperature
             ).items():
                 tried[i].append(hypothesis)
         for i, several in tried.items():
-            holding = [several[-1]] if not several[-1].doubtful else several
-            sound = [one for one in holding if not one.repetitive] or holding
+            holding = [several[-1]] if not several[-1].doubtful(limits) else several
+            sound = [one for one in holding if not one.repetitive(limits)] or holding
             done[i] = max(sound, key=lambda one: one.avg_logprob)
         if others and tried:
             log.info("%d segments decoded again at higher temperatures", len(tried))
@@ -98,7 +100,7 @@ class Listener:
             i
             for i, one in enumerate(heard)
             if self.settings.second == "all"
-            or (self.settings.second == "doubtful" and _questionable(one))
+            or (self.settings.second == "doubtful" and _questionable(one, self.settings.limits))
         ]
         asked = self.second or self.first
         way = {} if self.second else self.first.opinion
@@ -106,13 +108,14 @@ class Listener:
         return _hear(asked, clips, which, size, **way)
 
 
-def _questionable(one: Hypothesis) -> bool:
+def _questionable(one: Hypothesis, limits: Limits) -> bool:
     """Whether a text deserves a second opinion: halfway to upstream's limits, or beyond them.
 
     Silence does not: what is read into it is dropped anyway.
     """
-    unsure = one.temperature > 0 or one.avg_logprob < -0.5 or one.compression_ratio > 1.8
-    return unsure and not one.silent
+    half = (limits.min_avg_logprob / 2, 0.75 * limits.max_compression_ratio)
+    unsure = one.temperature > 0 or one.avg_logprob < half[0] or one.compression_ratio > half[1]
+    return unsure and not one.silent(limits)
 
 
 def _hear(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from voicekiln.asr import hugging_face
 from voicekiln.config import is_file, locate
 from voicekiln.provenance import sha256_json
 
@@ -24,7 +25,9 @@ def converted(section: Mapping[str, Any], basedir: Path) -> str | None:
     if section["engine"] != "faster-whisper" or section["model"] is None:
         return None
     path = source(section, "model", basedir)
-    return None if path.is_dir() else f"{path.stem}-{sha256_json(str(path))[:8]}"
+    if (path / "model.bin").is_file():
+        return None
+    return f"{path.stem}-{sha256_json(str(path))[:8]}"
 
 
 def file(section: Mapping[str, Any], key: str, basedir: Path) -> str | None:
@@ -34,8 +37,12 @@ def file(section: Mapping[str, Any], key: str, basedir: Path) -> str | None:
     name = converted(section, basedir) if key == "model" else None
     if name is not None:
         return str(MODELS / "ctranslate2" / name / "model.bin")
-    path = source(section, key, basedir)
-    return str(path / "model.bin" if path.is_dir() else path)
+    return str(known_by(source(section, key, basedir)))
+
+
+def known_by(path: Path) -> Path:
+    """The file by which a model is known that is a folder; a file itself."""
+    return (hugging_face.weights_file(path) or path / "model.bin") if path.is_dir() else path
 
 
 def expected(section: Mapping[str, Any], basedir: Path) -> list[str | None]:

@@ -20,6 +20,7 @@ from whisper.timing import add_word_timestamps
 from whisper.tokenizer import LANGUAGES, get_tokenizer
 
 from voicekiln import checkpoints
+from voicekiln.asr import hugging_face
 from voicekiln.asr.hypothesis import RATE_HZ, Clip, Hypothesis
 from voicekiln.errors import UserError
 
@@ -41,18 +42,24 @@ RELEASED = {
 }
 
 
-def load(checkpoint: Path, device: str) -> Whisper:
-    """The model of a file in openai-whisper's format; only tensors and dimensions are read.
+def load(checkpoint: Path, device: str, dtype: torch.dtype = torch.float32) -> Whisper:
+    """The model of a file in openai-whisper's format, or of a folder of Hugging Face.
+
+    Only tensors and dimensions are read.
 
     Raises:
         UserError: the file is not there, damaged, wants to run code, or is of another format.
     """
-    content = checkpoints.read(checkpoint)
+    if hugging_face.is_one(checkpoint):
+        content = hugging_face.read(checkpoint)
+    else:
+        content = checkpoints.read(checkpoint)
     if not {"dims", "model_state_dict"} <= set(content):
         found = ", ".join(sorted(map(str, content))[:4])
         raise UserError(
             f"{checkpoint}: expected openai-whisper's format (dims and model_state_dict), found "
-            f"{found}, ...; checkpoints of other projects have to be brought into it first"
+            f"{found}, ...; of a model from Hugging Face give the folder with config.json and its "
+            "tensors"
         )
     try:
         model = Whisper(ModelDimensions(**content["dims"]))
@@ -64,19 +71,35 @@ def load(checkpoint: Path, device: str) -> Whisper:
     name = RELEASED.get((dims.n_text_layer, dims.n_text_head, dims.n_vocab))
     if name is not None:
         model.set_alignment_heads(whisper._ALIGNMENT_HEADS[name])
-    if device != "cpu":
-        halve(model)
+    if dtype != torch.float32:
+        halve(model, dtype)
     return model.eval().to(device)
 
 
-def halve(model: Whisper) -> None:
+def dtype_of(precision: str, device: str) -> torch.dtype:
+    """The type that a model computes in on a device.
+
+    Raises:
+        UserError: it cannot.
+    """
+    if precision == "auto":
+        return torch.float32 if device == "cpu" else torch.float16
+    if precision == "int8" or (precision == "float16" and device == "cpu"):
+        why = "int8 needs engine: faster-whisper" if precision == "int8" else "float16 needs a GPU"
+        raise UserError(f"transcribe.precision: {why}; set it to auto, float32 or bfloat16")
+    return {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}[
+        precision
+    ]
+
+
+def halve(model: Whisper, dtype: torch.dtype = torch.float16) -> None:
     """Keep matrices in the half precision they are used in: upstream converts them at every step.
 
     Norms and positions stay, as the model reckons with them in single precision.
     """
     for module in model.modules():
         if isinstance(module, (nn.Linear, nn.Conv1d, nn.Embedding)):
-            module.half()
+            module.to(dtype)
 
 
 def log_mel(samples: np.ndarray, n_mels: int, device: str) -> Tensor:
@@ -99,14 +122,23 @@ class WhisperRecogniser:
     Args:
         checkpoint: file in openai-whisper's format.
         batch: clips decoded together.
-        device: `cuda` (half precision) or `cpu`.
+        device: `cuda` or `cpu`.
         word_times: whether to find out when each word is said.
+        precision: auto (float16 on a GPU, float32 on a CPU), float32, float16 or bfloat16.
     """
 
     opinion = {"temperature": 0.4}  # what it is sure of is drawn all the same
 
-    def __init__(self, checkpoint: Path, batch: int, device: str, word_times: bool = True):
-        self.model = load(checkpoint, device)
+    def __init__(
+        self,
+        checkpoint: Path,
+        batch: int,
+        device: str,
+        word_times: bool = True,
+        precision: str = "auto",
+    ):
+        self.dtype = dtype_of(precision, device)
+        self.model = load(checkpoint, device, self.dtype)
         self.batch = batch
         self.few = 1 if device == "cpu" else batch  # padding is not free on a CPU
         self.device = device
@@ -126,7 +158,7 @@ class WhisperRecogniser:
             temperature=temperature,
             beam_size=beams if beams > 1 else None,
             without_timestamps=True,
-            fp16=self.device != "cpu",
+            fp16=False,  # features come in the precision that they are decoded in
         )
         task = _Task(self.model, options, [code for code, _ in languages], padded)
         results = task.run(features)
@@ -139,11 +171,21 @@ class WhisperRecogniser:
 
         On a CPU clip by clip: a batch is no faster there, and its padding would be encoded, too.
         """
-        mels = [log_mel(clip.samples, self.model.dims.n_mels, self.device) for clip in clips]
+        mels = [
+            log_mel(clip.samples, self.model.dims.n_mels, self.device).to(self.dtype)
+            for clip in clips
+        ]
         if self.device == "cpu":
             rows = [self.model.encoder(mel[None])[0] for mel in mels]
             return torch.stack([*rows, *[rows[0]] * (size - len(rows))])
-        return self.model.encoder(torch.stack([*mels, *[mels[0]] * (size - len(mels))]).half())
+        return self.model.encoder(torch.stack([*mels, *[mels[0]] * (size - len(mels))]))
+
+    @torch.inference_mode()
+    def spoken(self, clips: Sequence[Clip]) -> list[dict[str, float]]:
+        """See `hypothesis.Recogniser`."""
+        if not self.model.is_multilingual:
+            return [{} for _ in clips]
+        return [self.model.detect_language(self._encode([clip], 1))[1][0] for clip in clips]
 
     def _languages(self, features: Tensor, clips: Sequence[Clip]) -> list[tuple[str, float | None]]:
         """Code to decode each clip in, and its probability where it had to be detected.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from voicekiln.asr.hypothesis import MAX_S, RATE_HZ, Clip, is_silent
+from voicekiln.asr.hypothesis import MAX_S, RATE_HZ, UPSTREAM, Clip, Limits
 from voicekiln.asr.listen import Listener
 from voicekiln.audio.span import load_span
 from voicekiln.corpus.pieces import VERSION as PIECES_VERSION
@@ -52,7 +52,7 @@ class Plan:
     blocks: list[Block]
     heard_in: dict[int, tuple[str, str | None, int, tuple[Span, ...]]]
 
-    def records(self, transcripts: Store) -> dict[int, dict]:
+    def records(self, transcripts: Store, limits: Limits = UPSTREAM) -> dict[int, dict]:
         """The record of each row, by its index.
 
         Raises:
@@ -64,7 +64,7 @@ class Plan:
             for span, entry in zip(block.spans, entries, strict=True):
                 heard[block.item, block.language, span] = entry
         return {
-            index: joined([heard[item, language, span] for span in spans], spans, rate_hz)
+            index: joined([heard[item, language, span] for span in spans], spans, rate_hz, limits)
             for index, (item, language, rate_hz, spans) in self.heard_in.items()
         }
 
@@ -162,7 +162,9 @@ def transcribe(
         flush()
 
 
-def joined(records: Sequence[dict], spans: Sequence[Span], rate_hz: int) -> dict:
+def joined(
+    records: Sequence[dict], spans: Sequence[Span], rate_hz: int, limits: Limits = UPSTREAM
+) -> dict:
     """One record for a segment that was heard in pieces.
 
     Pieces without speech say nothing. Scores are means over the pieces by their length, except
@@ -171,7 +173,7 @@ def joined(records: Sequence[dict], spans: Sequence[Span], rate_hz: int) -> dict
     if len(records) == 1:
         return records[0]
     lengths = [end - start for start, end in spans]
-    speaking = [not is_silent(r["avg_logprob"], r["no_speech_prob"]) for r in records]
+    speaking = [not limits.silent(r["avg_logprob"], r["no_speech_prob"]) for r in records]
     words = []
     for record, (start, _), speaks in zip(records, spans, speaking, strict=True):
         offset_s = (start - spans[0][0]) / rate_hz

@@ -18,11 +18,12 @@ from accelerate import Accelerator
 from accelerate.utils import send_to_device
 
 from voicekiln.errors import UserError
+from voicekiln.gpu import free
 from voicekiln.training import optimizers
 from voicekiln.training.batches import LENGTH_STEP_FRAMES, Batches, BatchSize, plan
 from voicekiln.training.data import Clips, Request
 from voicekiln.training.ema import Ema
-from voicekiln.training.memory import REMEDIES, OutOfMemory, free, no_help, out_of_memory_is
+from voicekiln.training.memory import REMEDIES, OutOfMemory, no_help, out_of_memory_is
 from voicekiln.training.processes import highest
 from voicekiln.training.settings import AUTO, TrainSettings
 from voicekiln.training.terminal import SHOWN

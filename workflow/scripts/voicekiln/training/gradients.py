@@ -72,7 +72,7 @@ class Gradients:
                 outcome = STOPPED if losses is None else DONE
             except OutOfMemory as error:
                 outcome, too_much = TOO_MUCH, error.request
-            # out here nothing of a batch that failed is needed any more, see `memory.free`
+            # out here nothing of a batch that failed is needed any more, see `gpu.free`
             outcome = highest(outcome, self._accelerator)
             if outcome == DONE:
                 add_gradients(self._trained, self._accelerator)

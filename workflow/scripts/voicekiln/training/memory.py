@@ -5,21 +5,17 @@ that it would have been: a loss is a sum over clips, divided by the update's tot
 remembered.
 """
 
-import gc
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-import torch
-
 from voicekiln.errors import UserError
+from voicekiln.gpu import free, is_out_of_memory
 from voicekiln.training.data import Request
 
 log = logging.getLogger("train")
 
-# beside torch's own error: cuBLAS and the allocator of the CPU raise plain ones
-SAID = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
 REMEDIES = (
     "What helps: a lower train.batch_frames with a higher train.accumulate; precision: bf16 (or "
     "fp16); gradient_checkpointing: true; fewer train.workers; a lower segment.max_s of the corpus "
@@ -39,13 +35,6 @@ class OutOfMemory(Exception):
         self.request = request
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory, of the device or of the host, ran out."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in SAID)
-
-
 @contextmanager
 def out_of_memory_is(error: Exception) -> Iterator[None]:
     """Raises `error` in the place of whatever says that memory ran out."""
@@ -55,17 +44,6 @@ def out_of_memory_is(error: Exception) -> Iterator[None]:
         if is_out_of_memory(raised):
             raise error from None
         raise
-
-
-def free() -> None:
-    """Gives back what a try that failed has left.
-
-    An error and its traceback hold each other, and with them all that the try had made, until
-    Python's collector comes by; on a GPU the memory would be missing at once.
-    """
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def no_help(where: str) -> UserError:

@@ -1,0 +1,190 @@
+"""Whisper models from Hugging Face: the same logits and tokens as by transformers, or one line."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+from safetensors.torch import load_file, save_file
+from test_transcribe import clips
+from voicekiln import config, upstream
+from voicekiln.asr import engines, hugging_face, sources
+from voicekiln.asr.convert import convert
+from voicekiln.asr.hypothesis import Clip
+from voicekiln.asr.whisper import WhisperRecogniser, load
+from voicekiln.errors import UserError
+
+upstream.prepare()  # lets transformers import torchaudio
+transformers = pytest.importorskip("transformers")
+
+TINY = {
+    "vocab_size": 51865, "num_mel_bins": 80, "d_model": 32, "encoder_layers": 2,
+    "encoder_attention_heads": 2, "encoder_ffn_dim": 128, "decoder_layers": 2,
+    "decoder_attention_heads": 2, "decoder_ffn_dim": 128, "max_source_positions": 1500,
+    "max_target_positions": 64,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A small random model of transformers'."""
+    torch.manual_seed(1)
+    made = transformers.WhisperForConditionalGeneration(transformers.WhisperConfig(**TINY))
+    for parameter in made.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    return made.eval()
+
+
+def saved(model, folder, how):
+    if how in ("safetensors", "shards"):
+        model.save_pretrained(folder, max_shard_size="3MB" if how == "shards" else "1GB")
+    else:
+        model.config.save_pretrained(folder)
+        torch.save(model.state_dict(), folder / "pytorch_model.bin")
+    return hugging_face.weights_file(folder)
+
+
+@pytest.fixture
+def folder(model, tmp_path):
+    saved(model, tmp_path, "safetensors")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("how", "name"),
+    [
+        ("safetensors", "model.safetensors"),
+        ("shards", "model.safetensors.index.json"),
+        ("pickle", "pytorch_model.bin"),
+    ],
+)
+@torch.inference_mode()
+def test_logits_and_tokens_are_those_of_transformers(model, tmp_path, how, name):
+    weights = saved(model, tmp_path, how)
+    assert weights.name == name and hugging_face.is_one(weights)
+    ours = load(weights, "cpu")
+    mel = torch.randn(2, 80, 3000, generator=torch.Generator().manual_seed(2))
+    tokens = torch.tensor(
+        [[50258, 50259, 50359, 50363, 11, 22], [50258, 50260, 50359, 50363, 3, 4]]
+    )
+    theirs = model(input_features=mel, decoder_input_ids=tokens).logits
+    logits = ours(mel, tokens)
+    torch.testing.assert_close(logits, theirs, atol=1e-4, rtol=1e-4)
+    said = tokens[:, :4]
+    for _ in range(8):  # greedily, by each on its own text
+        said = torch.cat([said, ours(mel, said)[:, -1:].argmax(-1)], 1)
+    others = tokens[:, :4]
+    for _ in range(8):
+        step = model(input_features=mel, decoder_input_ids=others).logits
+        others = torch.cat([others, step[:, -1:].argmax(-1)], 1)
+    assert said.tolist() == others.tolist()
+
+
+def test_it_hears_by_both_engines(folder, tmp_path_factory):
+    clip = Clip(clips()[0].samples[:32_000], "en")
+    original = engines.load(folder / "model.safetensors", 1, "cpu", word_times=False)
+    [heard] = original.hear([clip], 1)
+    made = tmp_path_factory.mktemp("converted")
+    convert(folder / "model.safetensors", made, "float32")
+    [again] = engines.load(made / "model.bin", 1, "cpu", word_times=False).hear([clip], 1)
+    assert again.text == heard.text
+    assert again.avg_logprob == pytest.approx(heard.avg_logprob, abs=1e-3)
+    (likely,) = original.spoken([clip])
+    assert sum(likely.values()) == pytest.approx(1, abs=1e-3) and "am" in likely
+
+
+def test_the_digest_covers_every_file(model, tmp_path):
+    weights = saved(model, tmp_path, "shards")
+    before = engines.digest(weights)
+    shard = sorted(tmp_path.glob("model-*.safetensors"))[-1]
+    tensors = load_file(shard)
+    name = sorted(tensors)[0]
+    save_file(tensors | {name: tensors[name] + 1}, shard)
+    assert engines.digest(weights) != before
+
+
+def settings(folder, engine="whisper"):
+    return config.resolve(
+        {
+            "corpora": {
+                "a": {
+                    "audio": str(folder),
+                    "language": "en",
+                    "transcribe": {"model": str(folder), "engine": engine},
+                }
+            },
+            "runs": {},
+        },
+        ROOT / "workflow/schemas/config.schema.yaml",
+    )
+
+
+def test_a_folder_can_be_named(folder):
+    found = settings(folder)
+    config.check_files(found, ROOT)
+    section = found["corpora"]["a"]["transcribe"]
+    assert sources.file(section, "model", ROOT) == str(folder / "model.safetensors")
+    assert sources.converted(section, ROOT) is None
+    assert engines.title(folder / "model.safetensors") == str(folder)
+    section = settings(folder, "faster-whisper")["corpora"]["a"]["transcribe"]
+    assert sources.converted(section, ROOT).startswith(f"{folder.name}-")
+
+
+def change(folder, **values):
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda f: change(f, model_type="wav2vec2"), "model_type is 'wav2vec2', expected whisper"),
+        (
+            lambda f: change(f, vocab_size=51900),
+            "vocab_size is 51900, and Whisper's own",
+        ),
+        (lambda f: change(f, d_model=None), "d_model is missing or not a whole number"),
+        (lambda f: (f / "config.json").write_text("{"), "cannot be read as JSON"),
+        (lambda f: (f / "config.json").unlink(), "it holds no config.json"),
+        (lambda f: (f / "model.safetensors").unlink(), "it holds no tensors; expected one of"),
+        (
+            lambda f: (
+                (f / "model.safetensors").rename(f / "adapter_model.safetensors")
+                and (f / "adapter_config.json").write_text("{}")
+            ),
+            "it is a LoRA adapter alone",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_folder_is_told_before_any_job(folder, spoil, said):
+    spoil(folder)
+    with pytest.raises(UserError) as refused:
+        config.check_files(settings(folder), ROOT)
+    assert said in str(refused.value) and "corpora.a.transcribe.model" in str(refused.value)
+
+
+def test_a_shard_that_is_missing_is_named(model, tmp_path):
+    saved(model, tmp_path, "shards")
+    shard = sorted(tmp_path.glob("model-*.safetensors"))[0]
+    shard.unlink()
+    with pytest.raises(UserError, match=rf"{shard.name} is missing, model.safetensors.index.json"):
+        config.check_files(settings(tmp_path), ROOT)
+
+
+def test_tensors_that_do_not_fit_are_told(folder):
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    del tensors["model.encoder.conv1.weight"]
+    save_file(tensors, path)
+    with pytest.raises(UserError, match="tensors do not fit the dimensions .*conv1.weight"):
+        load(path, "cpu")
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float32"])
+def test_precisions_on_a_cpu(folder, precision):
+    one = WhisperRecogniser(folder / "model.safetensors", 2, "cpu", False, precision)
+    wanted = {"bfloat16": torch.bfloat16, "float32": torch.float32}[precision]
+    assert one.model.encoder.conv1.weight.dtype == wanted
+    heard = one.hear([Clip(np.zeros(16_000, np.float32), "en")], 1)
+    assert np.isfinite(heard[0].avg_logprob)

@@ -1,0 +1,48 @@
+"""Memory of the GPU: whether it ran out, what gives it back, how much was used."""
+
+import gc
+import logging
+
+import torch
+
+log = logging.getLogger("gpu")
+
+# beside torch's own error: cuBLAS, CTranslate2 and the allocator of the CPU raise plain ones
+SAID = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory, of the device or of the host, ran out."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in SAID)
+
+
+def free() -> None:
+    """Give back what a try that failed has left.
+
+    An error and its traceback hold each other, and with them all that the try had made, until
+    Python's collector comes by; on a GPU the memory would be missing at once.
+    """
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def in_use() -> str:
+    """How much memory the device has and how much of it is free, for messages."""
+    if not torch.cuda.is_available():
+        return "the memory of this machine"
+    unused, total = torch.cuda.mem_get_info()
+    name = torch.cuda.get_device_name()
+    return f"the memory of {name} ({unused / 1e9:.1f} of {total / 1e9:.1f} GB are free)"
+
+
+def log_peak() -> None:
+    """Log the most GPU memory that this job has had; nothing without a GPU."""
+    if torch.cuda.is_available():
+        unused, total = torch.cuda.mem_get_info()
+        log.info(
+            "GPU memory: %.2f GB at most by torch; %.2f of %.2f GB in use on the device",
+            *(torch.cuda.max_memory_allocated() / 1e9, (total - unused) / 1e9, total / 1e9),
+        )
