@@ -14,6 +14,7 @@ from test_training_resume import imported as imported  # noqa: PLC0414 (a fixtur
 from training_setup import tiny_run
 from voicekiln.errors import UserError
 from voicekiln.training import fingerprint, gradients, state
+from voicekiln.training.ema import Ema
 from voicekiln.training.status import (
     EXIT_ERROR,
     EXIT_FINISHED,
@@ -148,8 +149,8 @@ def other_vocabulary(settings):
         ({"seed": 8}, None, "seed 7 -> 8"),
         ({"clips": 24}, None, "train data"),
         ({}, other_vocabulary, "vocabulary"),
-        ({"learning_rate": 5e-3, "on_rate_change": "restart"}, None, "(5x): begins again"),
-        ({"learning_rate": 2e-4, "on_rate_change": "restart"}, None, "(5x): begins again"),
+        ({"learning_rate": 5e-3, "on_rate_change": "restart"}, None, "(5x): training starts again"),
+        ({"learning_rate": 2e-4, "on_rate_change": "restart"}, None, "(5x): training starts again"),
     ],
     ids=["seed", "data", "vocabulary", "rate up", "rate down"],
 )
@@ -164,11 +165,12 @@ def test_it_begins_again_and_the_old_state_is_moved_aside(
             edit(settings)
         code, log = start(settings)
         assert code == EXIT_FINISHED
-        assert (says in log and "moved aside" in log) == (folder == begun)
+        assert (says in log) == (folder == begun)
+        assert ("(5 updates) is kept in" in log) == (folder == begun)
         assert list(metrics(settings, "train")) == list(range(1, UPDATES + 1))
         made.append(final(settings))
     same(*made)
-    previous = begun / "training" / "previous"
+    previous = begun / "training" / "previous" / "1"
     assert fingerprint.read(previous) == fingerprint.read(stopped.directory)
     pointed = {n: state.pointed(previous / "checkpoints", n) for n in ("best", "last")}
     assert [pointed[n]["update"] for n in ("best", "last")] == [4, 5]
@@ -183,13 +185,51 @@ def test_killed_while_the_old_state_is_moved_aside(n, begun):
     settings = settings_in(begun, seed=8)
     assert in_child(settings, at_call(Path, "rename", n)) == -signal.SIGKILL
     assert in_child(settings) == EXIT_FINISHED
-    previous = begun / "training" / "previous"
-    assert [state.update_of(p) for p in state.found(previous / "checkpoints")] == [5, 4]
-    assert fingerprint.read(previous)["identity"]["seed"] == 7
-    # and the next time
+    aside = begun / "training" / "previous"
+    assert [state.update_of(p) for p in state.found(aside / "1" / "checkpoints")] == [5, 4]
+    assert fingerprint.read(aside / "1")["identity"]["seed"] == 7
+    # and the next time: of seeds 7 (5 updates) and 8 (12) the newest, which was trained longest
     assert in_child(settings_in(begun, seed=9)) == EXIT_FINISHED
-    assert fingerprint.read(previous)["identity"]["seed"] == 8
-    assert not list((begun / "training").glob("*.part"))
+    assert [path.name for path in aside.iterdir()] == ["2"]
+    assert fingerprint.read(aside / "2")["identity"]["seed"] == 8
+    assert not list((begun / "training").glob(".previous*"))
+
+
+def test_a_change_that_is_undone_continues_where_it_was(begun, whole):
+    assert in_child(settings_in(begun, seed=8)) == EXIT_FINISHED
+    settings = settings_in(begun)
+    code, log = start(settings)
+    assert code == EXIT_FINISHED
+    assert "previous/1: training continues from it" in log and "resumed from checkpoint_5" in log
+    same(final(settings), final(whole))
+    (other,) = (begun / "training" / "previous").iterdir()
+    assert fingerprint.read(other)["identity"]["seed"] == 8
+    # finished by now, it comes back as finished
+    assert in_child(settings_in(begun, seed=8)) == EXIT_FINISHED
+    assert final(settings)["update"] == UPDATES
+
+
+@pytest.mark.parametrize("n", [1, 7, 9, 10, 13, 15])
+def test_killed_while_an_earlier_state_comes_back(n, begun, whole):
+    assert in_child(settings_in(begun, seed=8)) == EXIT_FINISHED
+    settings = settings_in(begun)
+    assert in_child(settings, at_call(Path, "rename", n)) == -signal.SIGKILL
+    assert in_child(settings) == EXIT_FINISHED
+    same(final(settings), final(whole))
+    (other,) = (begun / "training" / "previous").iterdir()
+    assert fingerprint.read(other)["identity"]["seed"] == 8
+    assert not list((begun / "training").glob(".previous*"))
+
+
+def test_two_edits_do_not_lose_the_run_that_was_trained_longest(begun):
+    assert in_child(settings_in(begun)) == EXIT_FINISHED  # 12 updates
+    for seed in (8, 9, 10):
+        settings = settings_in(begun, seed=seed)
+        assert in_child(settings, at_call(Ema, "update", 4)) < 0  # 3 updates are saved
+    kept = sorted((begun / "training" / "previous").iterdir())
+    seeds = [fingerprint.read(folder)["identity"]["seed"] for folder in kept]
+    assert seeds == [7, 9]
+    assert [state.update_of(p) for p in state.found(kept[0] / "checkpoints")] == [12]
 
 
 @pytest.mark.parametrize(

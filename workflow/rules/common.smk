@@ -21,6 +21,7 @@ from voicekiln.corpus import listing
 from voicekiln.errors import UserError
 from voicekiln.provenance import canonical, code_digest, sha256_file
 from voicekiln.store.items import identity
+from voicekiln.training.settings import AUTO, AUTO_WORKERS
 
 STORE = Path("results", "store")
 
@@ -394,9 +395,15 @@ def architecture(wildcards):
     return canonical(base["model"])
 
 
+def batch_frames(wildcards):
+    """Params: most frames of a batch, which every training clip must fit into; or auto."""
+    return RUNS[wildcards.run]["train"]["batch_frames"]
+
+
 def training_threads(wildcards):
     """Threads: one for the training process, one for each that loads batches."""
-    return 1 + RUNS[wildcards.run]["train"]["workers"]
+    workers = RUNS[wildcards.run]["train"]["workers"]
+    return 1 + (AUTO_WORKERS if workers == AUTO else workers)
 
 
 def vocoder(wildcards):

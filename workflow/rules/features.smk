@@ -21,6 +21,7 @@ rule extract_features:
     params:
         code=family_code("extract_features.py"),
         settings=run_settings("family", "features"),
+        batch_frames=batch_frames,
         shards=shard_count,
         store=store("features"),
     script:

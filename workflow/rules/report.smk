@@ -2,7 +2,7 @@
 
 
 rule report_run:
-    """Write the report of a run."""
+    """Write the report of a run, and the hashes of what it was made of."""
     input:
         datasets=run_datasets,
         unchanged=behind_checkpoints,
@@ -18,6 +18,7 @@ rule report_run:
             category="Voices",
             labels={"run": "{run}", "what": "report"},
         ),
+        lock="results/runs/{run}/run.lock.json",
     log:
         "logs/report_run/{run}.log",
     conda:

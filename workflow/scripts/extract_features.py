@@ -10,6 +10,8 @@ from voicekiln.corpus.dataset import load
 from voicekiln.corpus.listing import shard_of
 from voicekiln.features.store import PackStore
 from voicekiln.store.items import Store
+from voicekiln.training.batches import require_fit
+from voicekiln.training.settings import AUTO
 
 log = logging.getLogger("features")
 STORE = Path("results", "store")
@@ -23,6 +25,7 @@ def main(smk):
     segments = load([smk.input.dataset])
     shard = int(smk.wildcards.shard)
     mine = segments[[shard_of(path, smk.params.shards) == shard for path in segments["path"]]]
+    require_batches(mine, family, smk.params.batch_frames)
     basis = {
         "family": settings["family"],
         "version": family.VERSION,
@@ -42,6 +45,16 @@ def main(smk):
     log.info("%d clips, %d items computed", len(mine), len(missing))
     found = [{"segment_id": row.segment_id, **packs.find(key)} for key, row in rows]
     tables.write(tables.frame(found, tables.FEATURES), Path(smk.output.index), tables.FEATURES)
+
+
+def require_batches(segments, family, batch_frames):
+    """Stop before any clip is computed that no batch could hold."""
+    if batch_frames == AUTO:
+        return
+    train = segments[segments["split"] == "train"]
+    samples = (train["end"] - train["start"]) / train["rate_hz"] * family.RATE_HZ
+    frames = [family.n_frames(round(n)) for n in samples]
+    require_fit(frames, train["segment_id"].tolist(), batch_frames)
 
 
 if "snakemake" in globals():

@@ -6,26 +6,37 @@ Snakemake writes it when a run is done. For a look at one that is under way:
 """
 
 import argparse
+import json
 from pathlib import Path
 
 from voicekiln import config, configfile, job
 from voicekiln.errors import UserError
 from voicekiln.report.facts import gather
+from voicekiln.report.lock import lock
 from voicekiln.report.page import render
 from voicekiln.store.files import write_atomic
 
 RESULTS = Path("results")
+SCRIPTS = Path(__file__).resolve().parent
 SCHEMA = Path(__file__).resolve().parents[1] / "schemas" / "config.schema.yaml"
 
 
 def main(smk):
     job.start(smk)
-    write(Path(smk.output.report), smk.params.settings)
+    settings = smk.params.settings
+    content = lock(*folders(Path(smk.output.lock).parent, settings), settings, SCRIPTS)
+    write_atomic(Path(smk.output.lock), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    write(Path(smk.output.report), settings)
+
+
+def folders(run, settings):
+    """The folders of a run and of its corpora."""
+    return run, [RESULTS / "corpora" / name for name in config.corpora_of(settings["run"])]
 
 
 def write(target, settings):
-    corpora = [RESULTS / "corpora" / name for name in config.corpora_of(settings["run"])]
-    write_atomic(target, render(gather(target.parent, corpora, RESULTS / "store", settings)))
+    run, corpora = folders(target.parent, settings)
+    write_atomic(target, render(gather(run, corpora, RESULTS / "store", settings)))
     job.say(f"the report is {target} ({target.stat().st_size / 2**20:.1f} MiB)")
 
 

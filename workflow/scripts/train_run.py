@@ -12,6 +12,7 @@ from voicekiln.corpus.dataset import load
 from voicekiln.features.store import check_packs
 from voicekiln.store.files import write_atomic
 from voicekiln.training.launch import finished_record, launch
+from voicekiln.training.settings import AUTO, AUTO_WORKERS, loader_processes
 from voicekiln.training.status import EXIT_ERROR
 
 log = logging.getLogger("train")
@@ -27,8 +28,10 @@ def main(smk):
     settings = smk.params.settings
     family = families.get(settings["family"])
     rows = write_rows(smk, directory)
+    workers = settings["train"]["workers"]
     # of the job's threads, what the loader processes leave
-    threads = max(1, smk.threads - settings["train"]["workers"])
+    threads = max(1, smk.threads - (AUTO_WORKERS if workers == AUTO else workers))
+    workers = loader_processes(workers, smk.threads, torch.cuda.is_available())
     content = {
         "family": settings["family"],
         "base": {
@@ -40,7 +43,7 @@ def main(smk):
         "train_rows": str(rows["train"]),
         "val_rows": str(rows["val"]),
         "directory": str(directory),
-        "settings": settings["train"],
+        "settings": settings["train"] | {"workers": workers},
         "threads": threads,
         "vocoder": smk.params.vocoder,
         "fingerprint_parts": {"code": smk.params.code},

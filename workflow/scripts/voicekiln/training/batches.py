@@ -134,11 +134,7 @@ def plan(
         raise UserError(
             "there are no clips to train on; see the corpus's ledger.json for the reasons"
         )
-    _refuse(
-        [(f, i) for f, i in zip(frames, ids, strict=True) if f > batch_frames],
-        f"are longer than train.batch_frames ({batch_frames} frames) and fit no batch: raise it, or"
-        " lower the longest segment of the corpus",
-    )
+    require_fit(frames, ids, batch_frames)
     _refuse(
         [(f, i) for f, i in zip(frames, ids, strict=True) if f < 2],
         "are shorter than 2 frames: leave them out",
@@ -155,6 +151,19 @@ def plan(
         else:
             last.append(i)
     return Batches(tuple(frames), tuple(map(tuple, members)), per_update, seed)
+
+
+def require_fit(frames: Sequence[int], ids: Sequence[str], batch_frames: int) -> None:
+    """Stops at clips that are longer than a batch.
+
+    Raises:
+        UserError: with their lengths and ids.
+    """
+    _refuse(
+        [(f, i) for f, i in zip(frames, ids, strict=True) if f > batch_frames],
+        f"are longer than train.batch_frames ({batch_frames} frames) and fit no batch: raise it to"
+        f" {max(frames, default=0)} or more, or lower segment.max_s of the corpus",
+    )
 
 
 def in_order(frames: Sequence[int], ids: Sequence[str], batch_frames: int) -> list[tuple[int, ...]]:

@@ -9,12 +9,11 @@ fingerprint.json lies beside the checkpoints. A run goes on from its state only 
 | learning rate, below 5x                             | continue with a notice                    |
 | learning rate, 5x or more                           | stop and ask (`on_rate_change`)           |
 | code only                                           | continue with a notice (`on_code_change`) |
-| anything else: data, vocabulary, base, model, loss, | old state moved aside, start at update 0  |
+| anything else: data, vocabulary, base, model, loss, | another run, see `previous`               |
 | optimiser, schedule, batches, precision, seed       |                                           |
 """
 
 import logging
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,7 +21,6 @@ from typing import Any
 
 from voicekiln.errors import UserError
 from voicekiln.provenance import canonical, sha256_json
-from voicekiln.training import state
 from voicekiln.training.batches import BatchSize
 from voicekiln.training.data import Row
 from voicekiln.training.settings import TrainSettings
@@ -31,8 +29,6 @@ from voicekiln.training.status import read_json, write_json
 log = logging.getLogger("train")
 
 FILE = "fingerprint.json"
-PREVIOUS = "previous"
-MOVED = ("checkpoints", "tensorboard", "metrics.jsonl", "status.json", "progress.json")
 RATE_FACTOR = 5.0
 # Settings that may change from one start to the next. All others make another run.
 FREE = {
@@ -176,10 +172,10 @@ def decide(old: dict | None, new: dict, has_state: bool, settings: TrainSettings
     if not has_state:
         return Decision("fresh", ())
     if old is None:
-        return Decision("restart", (f"checkpoints without a {FILE} are moved aside",))
+        return Decision("restart", (f"the checkpoints that are there have no {FILE}",))
     if changed := differences(old["identity"], new["identity"]):
         what = ", ".join(changed)
-        return Decision("restart", (f"not the run it was ({what}): its state is moved aside",))
+        return Decision("restart", (f"this is another run than before ({what})",))
     notices = []
     before, now = old["learning_rate"], new["learning_rate"]
     if before != now:
@@ -188,11 +184,11 @@ def decide(old: dict | None, new: dict, has_state: bool, settings: TrainSettings
         if factor >= RATE_FACTOR and settings.on_rate_change == "stop":
             raise UserError(
                 f"{text}, and training has begun with the old one. Set train.on_rate_change:"
-                " continue to go on from the state that is there, restart to begin at update 0"
-                " (the old state is moved aside), or put the old rate back"
+                " continue to continue with the new rate, restart to start again at update 0 (the"
+                " state is kept in previous/), or put the old rate back"
             )
         if factor >= RATE_FACTOR and settings.on_rate_change == "restart":
-            return Decision("restart", (f"{text}: begins again, the old state is moved aside",))
+            return Decision("restart", (f"{text}: training starts again at update 0",))
         notices.append(f"{text}: continues with it")
     if old["epochs"] != new["epochs"]:
         notices.append(f"train.epochs went from {old['epochs']} to {new['epochs']}")
@@ -215,30 +211,6 @@ def differences(old: dict, new: dict) -> list[str]:
             long = isinstance(a, dict) or len(str(a)) > 20
             changed.append(name if long else f"{name} {a} -> {b}")
     return changed
-
-
-def move_aside(directory: Path) -> None:
-    """Moves the state that is there to `previous/`, where its best and last checkpoint stay.
-
-    Cut off at any point, `finish_moving` completes it.
-    """
-    finish_moving(directory)
-    (directory / f"{PREVIOUS}.part").mkdir()
-    finish_moving(directory)
-
-
-def finish_moving(directory: Path) -> None:
-    """Completes a `move_aside` that was cut off; nothing is written in between the two."""
-    new, previous = directory / f"{PREVIOUS}.part", directory / PREVIOUS
-    if not new.exists():
-        return
-    for name in (*MOVED, FILE):
-        if (directory / name).exists():
-            (directory / name).rename(new / name)
-    if (new / "checkpoints").exists():
-        state.prune(new / "checkpoints", keep=0)
-    shutil.rmtree(previous, ignore_errors=True)
-    new.rename(previous)
 
 
 def read(directory: Path) -> dict | None:

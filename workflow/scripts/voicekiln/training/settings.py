@@ -8,6 +8,7 @@ from typing import Any
 from voicekiln.errors import UserError
 
 AUTO = "auto"
+AUTO_WORKERS = 2
 PLATEAU_FLOOR = (
     1e-7  # below it an update changes nothing; other schedules end at 0, as f5_tts's does
 )
@@ -96,6 +97,19 @@ class RunSettings:
     threads: int
     code: str
     vocoder: Path | None
+
+
+def loader_processes(workers: int | str, threads: int, gpu: bool) -> int:
+    """Processes that load batches; the batches do not depend on how many there are.
+
+    Args:
+        workers: `train.workers`.
+        threads: of the job. With auto one of them trains and the others load.
+        gpu: whether there is one. On a CPU a batch takes far longer to train on than to load.
+    """
+    if workers != AUTO:
+        return workers
+    return min(AUTO_WORKERS, threads - 1) if gpu else 0
 
 
 def in_updates(interval: int | str | None, per_epoch: int) -> int | None:

@@ -20,7 +20,7 @@ from voicekiln import checkpoints, families
 from voicekiln.errors import UserError
 from voicekiln.features.packs import PackReader
 from voicekiln.tokenizers.vocab import index, read_vocab
-from voicekiln.training import batch_size, optimizers
+from voicekiln.training import batch_size, optimizers, previous
 from voicekiln.training import fingerprint as prints
 from voicekiln.training import state as states
 from voicekiln.training.data import Clips, read_rows
@@ -253,8 +253,8 @@ def build(settings: RunSettings, family: ModuleType, n_tokens: int) -> torch.nn.
 
 
 def prepare_directory(directory: Path, old: dict | None, new: dict, settings: RunSettings) -> None:
-    """Makes the folder fit for this run: what is of another run goes aside."""
-    prints.finish_moving(directory)
+    """Makes the folder ready: the state of another run goes aside, this run's own comes back."""
+    previous.finish(directory)
     has_state = bool(states.found(directory / "checkpoints"))
     s = settings.train
     if old and old["code"] != new["code"] and ended(directory, new["sha256"], s):
@@ -263,8 +263,25 @@ def prepare_directory(directory: Path, old: dict | None, new: dict, settings: Ru
     for notice in decision.notices:
         log.warning("%s", notice)
     if decision.action == "restart":
-        prints.move_aside(directory)
+        previous.move_aside(directory)
+    if decision.action != "resume":
+        take_back(directory, new, s)
+    previous.tidy(directory)
     prints.write(directory, new)
+
+
+def take_back(directory: Path, new: dict, settings: TrainSettings) -> None:
+    """Continues from the state of an earlier run, if this is it again."""
+    for earlier in previous.found(directory):
+        old = prints.read(earlier)
+        if old is None or old["sha256"] != new["sha256"]:
+            continue
+        decision = prints.decide(old, new, True, settings)
+        if decision.action == "resume":
+            previous.take_back(directory, earlier)
+            for notice in decision.notices:
+                log.warning("%s", notice)
+        return
 
 
 def ended(directory: Path, identity: str, settings: TrainSettings) -> str | None:
