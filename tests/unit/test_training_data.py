@@ -17,6 +17,7 @@ from voicekiln.training.batches import Position, plan
 from voicekiln.training.data import Clips, Request, load, read_rows
 from voicekiln.training.feed import Feed
 from voicekiln.training.memory import Parts
+from voicekiln.training.settings import loader_processes
 
 
 @pytest.fixture
@@ -108,3 +109,12 @@ def test_rows_come_by_id_and_mistakes_name_the_line(tmp_path):
     path.write_text('{"id": "a"}\n')
     with pytest.raises(UserError, match="line 1: text, speaker"):
         read_rows(path)
+
+
+@pytest.mark.parametrize(
+    "workers, threads, gpu, processes",
+    [("auto", 3, True, 2), ("auto", 2, True, 1), ("auto", 1, True, 0), ("auto", 3, False, 0)]
+    + [(0, 3, True, 0), (4, 1, False, 4)],
+)
+def test_how_many_processes_load_batches(workers, threads, gpu, processes):
+    assert loader_processes(workers, threads, gpu) == processes

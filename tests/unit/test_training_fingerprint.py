@@ -6,6 +6,7 @@ import pytest
 from training_setup import TRAIN
 from voicekiln.errors import UserError
 from voicekiln.training import fingerprint as prints
+from voicekiln.training import previous
 from voicekiln.training.batch_size import given
 from voicekiln.training.data import Row
 from voicekiln.training.settings import TrainSettings
@@ -189,14 +190,15 @@ def test_moving_aside_can_be_cut_off_anywhere(tmp_path):
     for broken_at in range(4):
         folder = tmp_path / str(broken_at)
         (folder / "checkpoints" / "checkpoint_3").mkdir(parents=True)
-        (folder / "previous" / "older").mkdir(parents=True)
-        (folder / "previous.part").mkdir()
+        (folder / previous.FOLDER / "4").mkdir(parents=True)
+        (folder / previous.ASIDE).mkdir()
         (folder / "metrics.jsonl").write_text("{}\n")
         prints.write(folder, made())
-        part = folder / "previous.part"
+        part = folder / previous.ASIDE
         for name in ("checkpoints", "metrics.jsonl", "fingerprint.json")[:broken_at]:
             (folder / name).rename(part / name)
-        prints.finish_moving(folder)
-        assert [p.name for p in folder.iterdir()] == ["previous"]
-        assert prints.read(folder / "previous") == made()
-        assert (folder / "previous" / "metrics.jsonl").exists()
+        previous.finish(folder)
+        assert [p.name for p in folder.iterdir()] == [previous.FOLDER]
+        assert [p.name for p in previous.found(folder)] == ["5", "4"]
+        assert prints.read(folder / "previous" / "5") == made()
+        assert (folder / "previous" / "5" / "metrics.jsonl").exists()
