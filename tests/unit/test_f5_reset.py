@@ -1,5 +1,6 @@
 """Reset of F5-TTS bases, with upstream's Trainer as maker of checkpoints and as judge."""
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from voicekiln.families import f5
 from voicekiln.families.f5.reset import new_rows, relative, reset
 from voicekiln.families.f5.weights import EMBEDDING
 
+ROOT = Path(__file__).resolve().parents[2]
 ARCH = f5.architecture(TINY)
 NEW = [*TOKENS, "ሰ", "ላ", "É"]
 
@@ -150,7 +152,7 @@ def test_other_layouts_are_stripped_too(tmp_path, finished, make):
 
 def command(*arguments):
     """The reset as a user calls it."""
-    script = Path(__file__).resolve().parents[2] / "workflow" / "scripts" / "reset_checkpoint.py"
+    script = ROOT / "workflow" / "scripts" / "reset_checkpoint.py"
     return subprocess.run(
         [sys.executable, script, *map(str, arguments)], capture_output=True, text=True
     )
@@ -279,6 +281,16 @@ def test_new_rows_are_near_their_start_and_differ_from_each_other():
     # A row depends on its token alone, not on which others are new.
     alone, _ = new_rows(embedding, base, ["ላ"], seed=0)
     assert tensor_sha256(alone[0]) == tensor_sha256(rows[1])
+
+
+def test_new_rows_cost_less_at_the_first_step_than_random_ones():
+    """N8: clips of the demo, whose capitals and marks its base does not know."""
+    spec = importlib.util.spec_from_file_location("new_rows", ROOT / "benchmarks" / "new_rows.py")
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    found = benchmark.figures(benchmark.clips("garden.flac"), seeds=2)
+    (known,) = found["nothing new"]
+    assert known < max(found["ours"]) < min(found["random"])
 
 
 def test_relatives():
