@@ -233,6 +233,7 @@ BOMB = '<!DOCTYPE d [<!ENTITY a "aa"><!ENTITY b "&a;&a;">]>'
     [
         (eaf().replace("<ANNOTATION_DOC", BOMB + "<ANNOTATION_DOC", 1), "line 2: a document type"),
         ("<html>404</html>", "line 1: expected an ELAN document, found <html>"),
+        ("<ANNOTATION_DOCUMENT>" + "<a>" * 100, "within more than 50 others"),
         ("not xml", "line 1: expected an ELAN document: "),
         (eaf(('TIER_ID="x"', ms(ANNA)))[:-30], "expected an ELAN document: "),
         (eaf(('TIER_ID="x"', ms(ANNA)), slots=False), "time slots have no time: 'Where were"),

@@ -146,6 +146,7 @@ LONG = {
     "deep.eaf": "<ANNOTATION_DOCUMENT>" + "<a>" * N,
     "slots.eaf": EAF.replace("</TIME_ORDER>", '<TIME_SLOT TIME_VALUE="1"/>' * N + "</TIME_ORDER>"),
     "words.ctm": "".join(f"a 1 {i / 10:.1f} 0.1 word{i}\n" for i in range(N)),
+    "labels.txt": "0\t1\tx\n" * N,
     "tabs.txt": "0\t1\t" * N,
     "digits.txt": "1" * N + "\t" + "2" * N + "\tx",
     "spaces.lab": "1" + " " * N + "2",

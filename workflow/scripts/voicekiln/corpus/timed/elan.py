@@ -11,6 +11,7 @@ from voicekiln.corpus.timed.tiers import Tier
 from voicekiln.errors import UserError
 
 MOST_TIERS = 1000
+DEEPEST = 50
 
 
 def read(path: Path, text: str) -> tuple[list[Tier], list[str]]:
@@ -60,6 +61,8 @@ class _Document:
                 f"found <{name[:40]}>"
             )
         self.depth += 1
+        if self.depth > DEEPEST:
+            raise UserError(f"{self.path}: elements within more than {DEEPEST} others")
         if name == "TIME_SLOT" and attributes.get("TIME_VALUE", "").strip().isascii():
             value = attributes.get("TIME_VALUE", "").strip()
             if value.lstrip("-").isdigit() and len(value) < 15:

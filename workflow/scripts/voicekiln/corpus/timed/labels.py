@@ -46,6 +46,7 @@ def read(text: str, lab: bool) -> Found:
     fields = [match.groups() for _, _, match in matches if match]
     unit = _unit(fields, pattern, lab, headed) if pattern in (TABBED, SPACED, WHOLE) else 1.0
     before_s = 0.0
+    scored = len(fields) > 1 and all(SCORE.fullmatch(row[-1].strip()) for row in fields[:50])
     for line, row, match in matches:
         if match is None:
             if not (headed and line == lines[0][0]):
@@ -60,7 +61,7 @@ def read(text: str, lab: bool) -> Found:
             found.add(Stretch(line, _time(match[1], 1.0), None, match[2]))
         else:
             start_s, end_s = _time(match[1], unit), _time(match[2], unit)
-            found.add(Stretch(line, start_s, end_s, _label(match[3], fields)))
+            found.add(Stretch(line, start_s, end_s, _label(match[3], scored)))
     if pattern is STAMP:
         _up_to_the_next(found)
     return found
@@ -154,10 +155,9 @@ def _unit(fields, pattern, lab, headed):
     return TICK_S if lab and max(int(row[1]) for row in fields) >= LEAST_TICKS else 1.0
 
 
-def _label(text, fields):
-    """The label without HTK's score, where every line has one."""
+def _label(text, scored):
+    """The label without HTK's score, if every line has one."""
     text = text.strip()
-    scored = len(fields) > 1 and all(SCORE.fullmatch(row[2].strip()) for row in fields[:50])
     match = SCORE.fullmatch(text) if scored else None
     return match[1] if match else text
 

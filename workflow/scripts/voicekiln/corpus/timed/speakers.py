@@ -53,6 +53,8 @@ def unlabelled(text: str, keep: Collection[str], removed: unspoken.Removed) -> s
 
 def _speaker(line, names):
     """Who a line's label names."""
+    if not unspoken.ANY.search(line):
+        return None
     for bare in (unspoken.without_markup(line), unspoken.strip(line, ["labels"])):
         if speaker := unspoken.label(bare, names=names)[1]:
             return speaker
@@ -76,6 +78,8 @@ def _names(lines: Sequence[Sequence[str]]) -> set[str]:
 
 def _label(line):
     """What stands before a colon and may be a name, in capitals or not."""
+    if not unspoken.ANY.search(line):
+        return None
     bare = MARKS.sub("", unspoken.strip(line, ["labels"]))
     match = unspoken.LABEL.match(bare)
     if match is None:
