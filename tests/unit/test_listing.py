@@ -318,6 +318,9 @@ def test_names_in_a_list_that_fit_several_files_or_none(tmp_path):
     assert all("line 1: '1' may be any of 2 recordings" in row["fault"] for row in (first, second))
     assert texts([third]) == [["two"]]
     assert any("1 of 3 names belong to no recording: '3'" in note for note in notes)
+    path.write_text("2|two\n")
+    list_recordings(corpus, "voice", notes.append)
+    assert any("2 of 3 recordings are not in it: 'x/1.wav', 'y/1.wav'" in n for n in notes)
     path.write_text("x/1.wav|one\ny/1|other\n")
     assert texts(listed(tmp_path, transcripts=str(path))) == [["one"], ["other"], []]
     path.write_text("7|one\n")

@@ -73,6 +73,8 @@ def test_how_a_list_was_understood_is_one_line(tmp_path):
         f"{tmp_path}/list.csv: 2 lines separated by commas; columns: file (path), text, "
         "speaker (spk); not used: gender; 2 speakers"
     )
+    found = read(tmp_path, "path,text\na.wav,One.\nb.wav,\nc.wav,Three.\n")
+    assert found.summary.endswith("columns: file (path), text; 1 without a text")
     for content, encoding, form in (
         ("file;text\na.wav;One.\n", "utf-8-sig", "separated by semicolons (a byte order mark);"),
         ("file;text\na.wav;One.\n", "utf-16", "separated by semicolons (UTF-16);"),

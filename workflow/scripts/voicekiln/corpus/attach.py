@@ -110,6 +110,10 @@ def attach(rows: list[dict], path: Path, choice: lists.Choice, note) -> str:
     if unused:
         shown = ", ".join(f"{entry.audio!r}" for entry in unused[:SHOWN])
         note(f"{path}: {len(unused)} of {len(by_name)} names belong to no recording: {shown} ...")
+    named = {i for found in takers.values() for i in found}
+    if rest := [row["path"] for i, row in enumerate(rows) if i not in named]:
+        shown = ", ".join(repr(names.printable(name)) for name in rest[:SHOWN])
+        note(f"{path}: {len(rest)} of {len(rows)} recordings are not in it: {shown} ...")
     told: dict[int, list[Entry]] = {}
     for name, named in takers.items():
         for i in named:

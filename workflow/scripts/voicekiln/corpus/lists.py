@@ -347,6 +347,8 @@ def _summary(path, entries, reading, names, form):
     lines = f"{len(entries):,}".replace(",", " ") + (" line" if len(entries) == 1 else " lines")
     speakers = {entry.speaker for entry in entries if entry.speaker}
     who = f"; {len(speakers)} speaker{'s' * (len(speakers) > 1)}" if speakers else ""
+    if reading.of.get("text") and (without := sum(not entry.text for entry in entries)):
+        who += f"; {without} without a text"
     unused = [str(name)[:40] for name in reading.unused]
     more = ", ..." if len(unused) > 12 else ""
     left = f"; not used: {', '.join(unused[:12])}{more}" if unused else ""
