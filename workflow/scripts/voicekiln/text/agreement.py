@@ -1,7 +1,7 @@
-"""Which numbers a language says in one way only, whatever stands around them.
+"""Which numbers have one reading in a language, whatever stands around them.
 
-A number that agrees with its noun in gender or case, or that is said in two ways (1990 as a year),
-is not spelled without a hypothesis: it stays in digits and is listed. A language that is not in
+A number that agrees with its noun in gender or case, or that has two readings (1990 as a year), is
+not spelled without a hypothesis: it stays in digits and is listed. A language that is not in
 ONE_READING has no number of which this is certain: in the Slavic and Baltic languages, in Finnish,
 Greek, Arabic, Hebrew and Welsh nearly every numeral inflects.
 """
@@ -84,7 +84,7 @@ ONE_READING = {
 ONE_READING["nb"] = ONE_READING["nn"] = ONE_READING["no"]
 # languages whose citation form is what stands after "number" and before "percent", and in decimals
 CITED = frozenset("en de fr es it pt nl".split())
-# in these, 1100 to 1999 are years or counts, and each is said differently
+# numbers of four digits that are read in one way as years and in another as counts
 YEARS_DIFFER = {"en": range(1001, 2100), "de": range(1100, 2000)}
 
 NATIVE = {  # Korean counters that take native numerals, up to which number only these are in use
@@ -104,7 +104,7 @@ KOREAN_COUNTER = re.compile(
 
 
 def has_one_reading(n: int, language: str) -> bool:
-    """Whether the cardinal is the only way to say this number, whatever is counted."""
+    """Whether the cardinal is the only reading of this number, whatever is counted."""
     rule = ONE_READING.get(language)
     return rule is not None and rule(n)
 

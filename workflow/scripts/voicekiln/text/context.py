@@ -20,7 +20,7 @@ SHORT_WORDS = frozenset(
 )
 NUMBER_ABBREVIATIONS = frozenset("No Nr nr Nos n N x X".split())
 CONSONANTS = re.compile("[b-df-hj-np-tv-xz]{1,4}|Ft|Kč")  # kr, and no word
-DAYS_AS_ORDINALS = frozenset("en nl sv da no nb nn is hu kk fa tg bn".split())  # May 5: fifth
+DAYS_AS_ORDINALS = frozenset("en nl sv da no nb nn is hu kk fa bn".split())  # May 5: fifth
 FRACTION = re.compile(r"\d+/\d")  # 5 and 1/2
 VOWEL = re.compile("[aeiouy]", re.IGNORECASE)
 AMHARIC_PREFIX = re.compile(r"(?<!\w)(?:[የበለከ]|እስከ|ስለ|ወደ|እንደ)$")

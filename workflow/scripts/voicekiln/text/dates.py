@@ -19,7 +19,7 @@ CLOCK = r"(?: ?(?:[ap]\.m\.|(?:[ap]m|[AP]M|Uhr|uur|ሰዓት|часов|часа
 TIME = re.compile(rf"{EDGE}(\d{{1,2}})(?:[:.]|h ?)(\d{{2}}){CLOCK}{OVER}")
 GROUPS = re.compile(rf"{EDGE}\d+(?:[.,:/-]\d+)+{OVER}")
 MOST_GROUPS = 6
-# what stands between the parts of a date; of several templates the first that fits is taken
+# D the day, M the month, N its number, Y the year; what has a `?` may be missing
 DATES = {
     "en": ("M D Y", "D M Y", "the? D of M Y", "M the D Y", "N D Y", "D N Y"),
     "de": ("D M Y", "D N Y"),
@@ -34,7 +34,7 @@ DATES = {
     "am": ("M D ቀን? Y ዓመተ_ምሕረት|ዓም?", "D M Y", "D N Y"),
 }
 OTHER_DATES = ("D M Y", "D N Y")
-# H the hour, I the next one, M the minutes, O "oh" and minutes below ten, Q to the next hour
+# by minutes: H the hour, I the next one, J its ordinal, M the minutes, Q those to the next hour
 TIMES = {
     "en": {
         "": "H M",
@@ -109,11 +109,13 @@ TIMES = {
     },
 }
 OTHER_TIMES = {"": "H M"}
-BETWEEN = {  # what is said for a separator between numbers: ranges, results, fractions, decimals
-    "en": "to point dash over and through", "de": "bis zu Komma Punkt durch",
-    "fr": "à virgule point sur", "es": "a coma punto con por", "it": "a virgola punto su",
-    "pt": "a vírgula ponto por", "nl": "tot komma punt", "ru": "до точка запятая",
-    "uk": "до", "pl": "do przecinek kropka", "am": "እስከ ነጥብ", "sv": "till komma", "tr": "virgül",
+BETWEEN = {  # what is spoken for a separator in decimals, ranges, results and fractions
+    "en": "to point dot dash over and through", "de": "bis zu Komma Punkt durch",
+    "fr": "à virgule point sur", "es": "a coma punto con por", "it": "a virgola punto su e",
+    "pt": "a vírgula ponto por e", "nl": "tot komma punt", "ru": "до точка запятая",
+    "uk": "до кома", "pl": "do przecinek kropka", "am": "እስከ ነጥብ", "sv": "till komma", "da": "til komma",
+    "no": "til komma", "nb": "til komma", "nn": "til komma", "fi": "pilkku", "tr": "virgül",
+    "ar": "فاصلة", "ro": "virgulă", "ca": "coma", "hu": "egész", "cs": "celá celých", "fa": "ممیز",
 }  # fmt: skip
 DAY_PARTS = {
     "en": "am|pm|in the morning|in the afternoon|in the evening|at night|sharp",

@@ -8,7 +8,7 @@ a margin; a hypothesis with digits says nothing about how they were read.
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
+from functools import lru_cache
 
 from rapidfuzz.distance import Levenshtein
 
@@ -29,6 +29,7 @@ AMHARIC_HOMOPHONES = {
     )
     for vowel in range(7)
 } | {0x1203: 0x1200, 0x1213: 0x1200, 0x1283: 0x1200, 0x12A3: 0x12A0, 0x12D3: 0x12A0}  # fmt: skip
+CACHED = 1 << 16
 MOST_WORDS = 40  # in the place of one expression
 Reading = Callable[[str], str | None]  # what words are, if they are a reading
 Part = Mapping[str, str]  # readings of a part of a date by their letters
@@ -62,17 +63,17 @@ def spoken_for(
 def _in_order(words, reads, language) -> list[list[str]]:
     """The ways in which the words are readings of all the expressions, one after the other."""
     if len(reads) == 1:
-        said = read_words(words, reads[0], language)
+        said = _read(words, reads[0], language)
         return [[said]] if said else []
     found = []
     for n in range(1, len(words)) if len(words) <= MOST_WORDS else ():
-        said = read_words(words[:n], reads[0], language)
+        said = _read(words[:n], reads[0], language)
         if said:
             found += [[said, *rest] for rest in _in_order(words[n:], reads[1:], language)]
     return found
 
 
-def read_words(words: Sequence[str], read: Reading, language: str) -> str | None:
+def _read(words: Sequence[str], read: Reading, language: str) -> str | None:
     """What `read` makes of words, unless they hold digits."""
     said = _joined(words, language)
     return read(said) if said and not any(c.isnumeric() for c in said) else None
@@ -142,7 +143,7 @@ def part(readings: Iterable[str | None], language: str, optional: bool = False) 
     return found | ({"": ""} if optional else {})
 
 
-@cache
+@lru_cache(CACHED)
 def plain(text: str, language: str) -> str:
     """The letters of `text` without what recognisers often leave out or write in another way."""
     text = letters(text)
@@ -153,6 +154,6 @@ def plain(text: str, language: str) -> str:
     return unicodedata.normalize("NFC", ACCENTS.sub("", unicodedata.normalize("NFD", text)))
 
 
-@cache
+@lru_cache(CACHED // 64)
 def _any(alternatives):
     return "|".join(re.escape(a) for a in sorted(alternatives, key=lambda a: (-len(a), a)))

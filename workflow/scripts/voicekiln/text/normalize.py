@@ -1,4 +1,4 @@
-"""Texts as they are spoken: one form of each sign, numbers and abbreviations in words.
+"""Texts as they are spoken: one form of each sign, numbers and abbreviations spelled out.
 
 A model hears no digit and no quotation mark of a certain shape. What is not known to be spoken in
 some way stays as it is: numbers of a language that num2words does not know, and signs of scripts

@@ -7,7 +7,7 @@ it lacks (gender, case, short forms) is added from number_forms.tsv.
 
 import re
 from collections.abc import Iterable, Iterator
-from functools import cache
+from functools import cache, lru_cache
 from itertools import product
 from pathlib import Path
 
@@ -83,6 +83,7 @@ ORDINAL_ENDINGS = {
     "uk": {"ий": "ий а е ого ому им ої ою ій у і их", "ій": "ій я є ього ьому ім ьої ьою ю і іх"},
 }
 LARGEST_ORDINAL = 9999
+CACHED = 1 << 14
 
 
 def knows_numbers(language: str) -> bool:
@@ -90,7 +91,7 @@ def knows_numbers(language: str) -> bool:
     return CODES.get(language, language) in num2words.CONVERTER_CLASSES
 
 
-@cache
+@lru_cache(CACHED)
 def cardinal(n: int, language: str) -> str | None:
     """The number as one counts (`eins`, `один`), or None if num2words fails."""
     if language == "am" and n >= 1000:
@@ -100,7 +101,7 @@ def cardinal(n: int, language: str) -> str | None:
     return _ask(n, language, "cardinal")
 
 
-@cache
+@lru_cache(CACHED)
 def ordinal(n: int, language: str) -> str | None:
     """The ordinal in its citation form (`erste`, `primero`), or None if num2words fails."""
     if language == "tr":
@@ -111,7 +112,7 @@ def ordinal(n: int, language: str) -> str | None:
     return said.replace("tsième", "tième") if said and language == "fr" else said
 
 
-@cache
+@lru_cache(CACHED)
 def year(n: int, language: str) -> str | None:
     """The number as a year (`nineteen ninety`), where years are read in a way of their own."""
     if language == "sv" and 1100 <= n < 2100:
@@ -137,7 +138,7 @@ def native_korean(n: int) -> str | None:
     return (KOREAN_TENS[tens - 1] if tens else "") + (KOREAN[units - 1] if units else "")
 
 
-@cache
+@lru_cache(CACHED)
 def readings(digits: str, language: str) -> tuple[str, ...]:
     """All the ways in which a whole number may be said, each once, the citation form first."""
     n = int(digits)
@@ -154,7 +155,7 @@ def readings(digits: str, language: str) -> tuple[str, ...]:
     return distinct(said)
 
 
-@cache
+@lru_cache(CACHED)
 def ordinals_of(n: int, language: str) -> tuple[str, ...]:
     """The forms of the ordinal, each once."""
     if n > LARGEST_ORDINAL:

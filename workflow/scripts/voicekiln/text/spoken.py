@@ -28,14 +28,7 @@ DOTTED = re.compile(rf"{dates.EDGE}(?P<number>\d{{1,4}})\.(?= \w)")
 JOINED_SUFFIXES = frozenset("tr az kk hu fi".split())  # 1990'da: the ending of the spoken number
 PREFIX = re.compile(r"(?<!\w)[^\W\d_A-Za-z]{1,4}-?$")  # በ, ב-, و: written with the number
 PREFIXED = frozenset("am ti ar he fa".split())
-POINTS = {
-    "en": "point dot", "de": "Komma Punkt", "fr": "virgule point", "es": "coma punto con",
-    "it": "virgola punto e", "pt": "vírgula ponto e", "nl": "komma punt", "sv": "komma",
-    "da": "komma", "no": "komma", "nb": "komma", "nn": "komma", "fi": "pilkku", "pl": "przecinek",
-    "tr": "virgül", "ar": "فاصلة", "am": "ነጥብ", "ro": "virgulă", "ca": "coma", "hu": "egész",
-    "cs": "celá celých", "ru": "точка запятая",
-}  # fmt: skip
-MOST_DIGITS = 16  # of a number that is said as a whole or digit by digit
+MOST_DIGITS = 16  # of a number whose readings are tried
 MOST = 40  # expressions of one text; in a longer one the rest stays
 
 
@@ -86,9 +79,11 @@ def _candidates(text, language):
     for pattern, read in ((dates.DATE, dates.date), (dates.TIME, dates.time)):
         for match in pattern.finditer(text):
             yield *match.span(), lambda words, m=match, read=read: read(m, words, language)
+    plain_number = number_pattern(language)
     for match in dates.GROUPS.finditer(text):
-        numbers = re.findall(r"\d+", match[0])
-        yield *match.span(), lambda words, n=numbers: dates.groups(n, words, language)
+        if not plain_number.fullmatch(match[0]):
+            numbers = re.findall(r"\d+", match[0])
+            yield *match.span(), lambda words, n=numbers: dates.groups(n, words, language)
     for match in SUFFIXED.finditer(text):
         if _with_suffix(match, language):
             yield (
@@ -103,7 +98,7 @@ def _candidates(text, language):
                     ordinals_of(int(m["number"]), language), words, language
                 ),
             )
-    for match in number_pattern(language).finditer(text):
+    for match in plain_number.finditer(text):
         yield *match.span(), lambda words, m=match: _number(m, words, language)
 
 
@@ -122,14 +117,14 @@ def _with_suffix(match, language) -> tuple[str, ...]:
 
 
 def _number(match, words, language):
-    digits = (
-        str(value(match)) if not match["whole"].isascii() else re.sub(r"\D", "", match["whole"])
-    )
-    if len(digits) > 16:
+    whole, fraction = match["whole"], match["part"]
+    digits = re.sub(r"\D", "", whole) if whole.isascii() else str(value(match))
+    if len(digits) > MOST_DIGITS:
         return None
-    if match["part"]:
-        points = part(POINTS.get(language, "").split(), language)
-        fraction = (digit_by_digit(match["part"], language), *readings(match["part"], language))
-        parts = [part(readings(digits, language), language), points, part(fraction, language)]
-        return parse(words, [parts], language)
-    return choose(readings(digits, language), words, language)
+    said = readings(digits, language)
+    if fraction is None:
+        return choose(said, words, language)
+    after = (digit_by_digit(fraction, language), *readings(fraction[:MOST_DIGITS], language))
+    points = part(dates.BETWEEN.get(language, "").split(), language)
+    parts = [part(said, language), points, part(after, language)]
+    return parse(words, [parts], language)
