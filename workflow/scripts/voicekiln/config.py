@@ -185,13 +185,13 @@ def _cross_checks(config: Mapping[str, Any]) -> Iterator[str]:
         parts = ("loss", *families.LOSSES[run["family"]])
         if train["best_by"] not in parts:
             yield (
-                f"runs.{name}.train.best_by: {train['best_by']} is no part of the loss of "
+                f"runs.{name}.train.best_by: {train['best_by']} is not a part of the loss of "
                 f"{run['family']}; there are {', '.join(parts)}"
             )
         for part in train["loss_weights"]:
             if part not in parts[1:]:
                 yield (
-                    f"runs.{name}.train.loss_weights: {part} is no part of the loss of "
+                    f"runs.{name}.train.loss_weights: {part} is not a part of the loss of "
                     f"{run['family']}; there are {', '.join(parts[1:])}"
                 )
         base = run["base"]
@@ -233,7 +233,7 @@ def _pattern_checks(key: str, corpus: Mapping[str, Any]) -> Iterator[str]:
     try:
         named = set(re.compile(corpus["path_pattern"]).groupindex)
     except re.error as error:
-        yield f"{key}.path_pattern: no regular expression ({error})"
+        yield f"{key}.path_pattern: not a valid regular expression ({error})"
         return
     if not named or named - {"speaker", "language"}:
         yield (
@@ -241,7 +241,7 @@ def _pattern_checks(key: str, corpus: Mapping[str, Any]) -> Iterator[str]:
             f"found {', '.join(sorted(named)) or 'none'}"
         )
     elif "speaker" in named and corpus["speaker"] is not None:
-        yield f"{key}: both speaker and path_pattern say who speaks; leave one out"
+        yield f"{key}: speaker and path_pattern both name the speaker; leave one out"
 
 
 def _model_checks(key: str, section: Mapping[str, Any]) -> Iterator[str]:
