@@ -598,8 +598,11 @@ def test_a_loose_match_of_two_names_is_none(tmp_path):
 def test_a_list_of_audio_finds_its_files(tmp_path, name, path):
     touch(tmp_path, "wavs/a.wav")
     (tmp_path / "m.csv").write_text(f"audio_file|text\n{name}|One.\n")
-    (row,) = listed(tmp_path / "m.csv")
+    notes = []
+    (row,) = list_recordings({**CORPUS, "audio": str(tmp_path / "m.csv")}, "voice", notes.append)
     assert (row["path"], row["bytes"], row["fault"]) == (path, 1, None)
+    loose = any("differ from their files in case or suffix" in note for note in notes)
+    assert loose == (name in ("WAVS/A.WAV", "wavs/a.mp3"))
 
 
 def test_what_a_list_does_not_find_has_a_reason(tmp_path):

@@ -82,7 +82,7 @@ def test_the_recordings_are_moved(known):
         os.utime(path)  # as a copy that does not keep times
     known.config["corpora"]["voice"]["audio"] = str(elsewhere / "takes")
     known.run("dataset")
-    assert known.jobs.keys() - {"dataset"} <= SHARD_STEPS | {"correct"}
+    assert known.jobs.keys() - {"dataset"} <= SHARD_STEPS | {"check_corpus", "correct"}
     assert known.computed == {}
     assert known.path("corpora/voice/tables/correct/DIGEST.json").read_bytes() == tables_before
     assert known.dataset("voice") == before

@@ -1,7 +1,7 @@
 """What the lines of a list say about recordings."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from voicekiln.corpus import lists, names
@@ -17,7 +17,9 @@ def row_of(root: str, path: str, stat: os.stat_result | None) -> dict:
     return row | dict.fromkeys(("speaker", "language", "known", "sidecar", "fault"))
 
 
-def listed(entries: Iterable[Entry], folder: names.Folder) -> list[dict]:
+def listed(
+    entries: Iterable[Entry], folder: names.Folder, note: Callable[[str], None]
+) -> list[dict]:
     """The recordings of a list; several lines may give stretches of one recording."""
     located: dict[str, dict] = {}
     rows: dict[str, tuple[dict, list[Entry]]] = {}
@@ -29,7 +31,23 @@ def listed(entries: Iterable[Entry], folder: names.Folder) -> list[dict]:
     for row, lines in rows.values():
         row["fault"] = row["fault"] or lines[0].fault
         _tell(row, lines)
+    loose = [(audio, row["path"]) for audio, row in located.items() if _is_loose(audio, row)]
+    if loose:
+        name, path = loose[0]
+        note(
+            f"{len(loose)} names of the list in {folder.path} differ from their files in case or "
+            f"suffix: {name!r} is taken for {names.printable(path)!r} ..."
+        )
     return [row for row, _ in rows.values()]
+
+
+def _is_loose(audio, row):
+    """Whether a file was found whose name is not quite the one in the list."""
+    path = row["path"]
+    if row["bytes"] < 0 or path.endswith(audio):
+        return False
+    name, file = (names.one_form(os.path.basename(names.slashes(n))) for n in (audio, path))
+    return file not in (name, name + os.path.splitext(file)[1])
 
 
 def _locate(audio: str, folder: names.Folder) -> dict:

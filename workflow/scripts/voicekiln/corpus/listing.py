@@ -193,7 +193,7 @@ def _source(root: str, corpus: Mapping[str, Any], note) -> Iterable[dict]:
     """The rows of one folder or list; texts that come with it are their `known`."""
     path = Path(root)
     if (path / "wav.scp").is_file():
-        return listed(kaldi.entries(path, note), names.Folder(root))
+        return listed(kaldi.entries(path, note), names.Folder(root), note)
     if path.is_dir():
         found: list[str] = []
         rows = sorted(_scan(root, found, note), key=lambda row: row["path"])
@@ -207,7 +207,7 @@ def _source(root: str, corpus: Mapping[str, Any], note) -> Iterable[dict]:
         folder = names.Folder(folder_of(root))
         read = lists.read(path, _choice(corpus), folder.holds, note)
         note(read.summary)
-        return listed(read.entries, folder)
+        return listed(read.entries, folder, note)
     found_as = "is neither" if path.exists() else "does not exist"
     raise UserError(
         f"{root}: {found_as}; expected a folder with recordings, a recording or a list of them "
