@@ -40,8 +40,8 @@ def instead_of_speaking(what):
     return prepare
 
 
-def row(name, n_frames, speaker="a"):
-    return Row(name, "text", speaker, "en", n_frames, name, "pack", "00")
+def row(name, n_frames, speaker="a", language="en"):
+    return Row(name, "text", speaker, language, n_frames, name, "pack", "00")
 
 
 def test_samples_are_there_and_the_weights_are_the_same(silent, tmp_path, capfd):
@@ -123,6 +123,12 @@ def test_clips_of_typical_length_are_spoken_after_others_of_their_speaker():
     assert samples.pairs(rows[::-1], 1) == [(3, 2)], "whatever their order"
     assert samples.pairs(rows, 9) == [(1, 2), (2, 1), (4, 1), (0, 1), (3, 1)]
     assert samples.pairs(rows[:1], 1) == [(0, 0)] and samples.pairs(rows, 0) == []
+
+
+def test_a_text_is_spoken_after_a_clip_of_its_language():
+    rows = [row("en", 50), row("de", 51, language="de"), row("de of b", 60, "b", "de")]
+    rows += [row("en again", 70)]
+    assert dict(samples.pairs(rows, 9)) == {0: 3, 3: 0, 1: 2, 2: 1}
 
 
 def test_the_picture_has_the_original_above():

@@ -7,6 +7,7 @@ clip of its speaker. Whatever goes wrong with that is a warning.
 import logging
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -114,24 +115,24 @@ class Samples:
 def pairs(rows: Sequence[Row], count: int) -> list[tuple[int, int]]:
     """Which clips' texts are spoken, each with the clip it is spoken after, as indices.
 
-    Clips of typical length; the other one is of the same speaker where there is one.
+    Clips of typical length, first those whose speaker has another clip in the same language. The
+    other clip is in the same language and of the same speaker as far as there is one.
     """
     typical = statistics.median(row.n_frames for row in rows)
     by_length = sorted(
         range(len(rows)), key=lambda i: (abs(rows[i].n_frames - typical), rows[i].id)
     )
-    of_speaker: dict[str, list[int]] = {}
-    for i in by_length:
-        of_speaker.setdefault(rows[i].speaker, []).append(i)
+    alike = Counter((row.language, row.speaker) for row in rows)
 
     def other(i):
-        clips = of_speaker[rows[i].speaker]
-        choice = clips if len(clips) > 1 else by_length
-        return next((j for j in choice if j != i), i)
+        def unlike(j):
+            return rows[j].language != rows[i].language, rows[j].speaker != rows[i].speaker
 
-    # first those who have another clip of their speaker
-    chosen = sorted(by_length, key=lambda i: len(of_speaker[rows[i].speaker]) == 1)[:count]
-    return [(i, other(i)) for i in chosen]
+        # min takes the first of equals, which is the most typical one
+        return min((j for j in by_length if j != i), key=unlike, default=i)
+
+    chosen = sorted(by_length, key=lambda i: alike[rows[i].language, rows[i].speaker] == 1)
+    return [(i, other(i)) for i in chosen[:count]]
 
 
 def picture(original: torch.Tensor, spoken: torch.Tensor) -> np.ndarray:
