@@ -163,7 +163,7 @@ def test_any_text_in_any_language_is_read_once_and_gains_no_digit(text, language
     assert normalize(without, language, DEFAULT) == without
 
 
-@given(st.integers(0, 10**9))
+@given(st.integers(0, 99_999))  # above, num2words drops a one: 101 000
 def test_turkish_numbers_are_those_of_num2words_with_spaces(number):
     assert cardinal(number, "tr").replace(" ", "") == num2words.num2words(number, lang="tr")
 

@@ -113,7 +113,8 @@ BETWEEN = {  # what is spoken for a separator in decimals, ranges, results and f
     "en": "to point dot dash over and through", "de": "bis zu Komma Punkt durch",
     "fr": "à virgule point sur", "es": "a coma punto con por", "it": "a virgola punto su e",
     "pt": "a vírgula ponto por e", "nl": "tot komma punt", "ru": "до точка запятая",
-    "uk": "до кома", "pl": "do przecinek kropka", "am": "እስከ ነጥብ", "sv": "till komma", "da": "til komma",
+    "uk": "до кома", "pl": "do przecinek kropka", "am": "እስከ ነጥብ", "sv": "till komma",
+    "da": "til komma",
     "no": "til komma", "nb": "til komma", "nn": "til komma", "fi": "pilkku", "tr": "virgül",
     "ar": "فاصلة", "ro": "virgulă", "ca": "coma", "hu": "egész", "cs": "celá celých", "fa": "ممیز",
 }  # fmt: skip
