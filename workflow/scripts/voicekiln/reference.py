@@ -233,7 +233,7 @@ def _lengths(rows: pd.DataFrame) -> pd.Series:
 
 
 def stems(records: Sequence[Mapping]) -> list[str]:
-    """A file name without suffix for each reference, all different, also where case is not told.
+    """A file name without suffix for each reference, all different, also where case does not count.
 
     The speaker's name; further languages of a speaker have theirs behind it, as in `anna.de`.
 

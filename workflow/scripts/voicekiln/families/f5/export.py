@@ -150,7 +150,7 @@ def write_reference(path: Path, samples: np.ndarray, text: str) -> None:
 
 
 def copy_vocoder(source: Path, target: Path) -> None:
-    """Copies a Vocos folder with what it says of its licence."""
+    """Copies a Vocos folder with its licence files."""
     target.mkdir(parents=True)
     for path in sorted(source.iterdir()):
         told = path.name.upper().startswith(("LICENSE", "LICENCE", "README", "NOTICE"))

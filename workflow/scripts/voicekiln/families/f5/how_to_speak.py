@@ -1,4 +1,4 @@
-"""The page in an exported folder that tells how to speak with it."""
+"""The page in an exported folder that explains how to speak with it."""
 
 import textwrap
 from collections.abc import Sequence
