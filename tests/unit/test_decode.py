@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from test_probe import RATE_HZ, tone, write_with_ffmpeg
 from voicekiln.audio.decode import stream
 from voicekiln.audio.probe import AudioError, check_length, probe
+from voicekiln.corpus.inventory import look_into
 
 
 def read(path, block_s=10.0):
@@ -293,6 +294,13 @@ def test_the_default_sound_track_is_used(tmp_path, name, default):
     samples, rate_hz = read(path)
     spectrum = np.abs(np.fft.rfft(samples[:rate_hz, 0]))
     assert np.argmax(spectrum) == pytest.approx([300, 1000, 3000][default], abs=2)
+
+
+def test_several_sound_tracks_are_told(tmp_path, caplog):
+    look_into(film(tmp_path / "one.mkv", [beep(0)]))
+    assert not caplog.records
+    look_into(film(tmp_path / "two.mkv", [beep(0), beep(0)], default=1))
+    assert "two.mkv: it has 2 sound tracks; number 2, the one that players play" in caplog.text
 
 
 def sound_file(name):

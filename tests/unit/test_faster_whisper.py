@@ -51,6 +51,18 @@ def test_both_engines_hear_the_same_words_at_the_same_times(recogniser):
             assert times == pytest.approx(others, abs=0.05)
 
 
+def test_int8_hears_the_same(folder, recogniser):
+    small = engines.load(folder / "model.bin", 1, "cpu", word_times=False, precision="int8")
+    [ours], [theirs] = (one.hear(clips()[:1], 1) for one in (small, recogniser))
+    assert ours.text == theirs.text
+    assert ours.avg_logprob == pytest.approx(theirs.avg_logprob, abs=0.1)
+
+
+def test_a_precision_that_the_device_does_not_have_is_refused(folder):
+    with pytest.raises(UserError, match="cannot compute in float16 on this cpu; it can in .*int8"):
+        engines.load(folder / "model.bin", 1, "cpu", word_times=False, precision="float16")
+
+
 def test_what_a_clip_gets_does_not_depend_on_its_company(recogniser):
     a, b, _, _ = clips()
     for way in ({}, {"temperature": 1.0}, {"beams": 2}):

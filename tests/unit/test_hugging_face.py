@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
+from hypothesis import given
+from hypothesis import settings as settings_of_hypothesis
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from test_transcribe import clips
 from voicekiln import config, upstream
@@ -145,6 +148,9 @@ def change(folder, **values):
             "vocab_size is 51900, and Whisper's own",
         ),
         (lambda f: change(f, d_model=None), "d_model is missing or not a whole number"),
+        (lambda f: change(f, d_model=10**9), "d_model is 1000000000, which no Whisper model has"),
+        (lambda f: change(f, decoder_attention_heads=0), "decoder_attention_heads is 0, which no"),
+        (lambda f: change(f, encoder_attention_heads=5), "encoder_attention_heads is 5, which no"),
         (lambda f: (f / "config.json").write_text("{"), "cannot be read as JSON"),
         (lambda f: (f / "config.json").unlink(), "it holds no config.json"),
         (lambda f: (f / "model.safetensors").unlink(), "it holds no tensors; expected one of"),
@@ -188,3 +194,26 @@ def test_precisions_on_a_cpu(folder, precision):
     assert one.model.encoder.conv1.weight.dtype == wanted
     heard = one.hear([Clip(np.zeros(16_000, np.float32), "en")], 1)
     assert np.isfinite(heard[0].avg_logprob)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=8,
+)
+
+
+@settings_of_hypothesis(max_examples=60, deadline=None)
+@given(
+    values=st.dictionaries(st.sampled_from([*TINY, "model_type"]), JSON, max_size=4),
+    content=st.none() | st.binary(max_size=64),
+)
+def test_any_configuration_is_read_or_refused(tmp_path_factory, values, content):
+    path = tmp_path_factory.getbasetemp() / "fuzz-config.json"
+    path.write_text(json.dumps(TINY | {"model_type": "whisper"} | values))
+    if content is not None:
+        path.write_bytes(content)
+    try:
+        hugging_face.dimensions(path)
+    except UserError as refused:
+        assert str(path) in str(refused)

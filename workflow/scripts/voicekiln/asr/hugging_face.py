@@ -17,6 +17,7 @@ INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 WEIGHTS = ("model.safetensors", INDEXES[0], "pytorch_model.bin", INDEXES[1])
 CONFIG = "config.json"
 MAX_JSON_BYTES = 64 << 20
+MAX_DIMENSION = 100_000  # far above those of the largest model, far below what fills a memory
 VOCABULARIES = (51864, 51865, 51866)  # of the standard tokenizers: English, v1 and v2, v3
 DIMENSIONS = {
     "n_mels": "num_mel_bins",
@@ -142,6 +143,14 @@ def dimensions(config: Path) -> dict[str, int]:
     missing = [key for key in dict.fromkeys(DIMENSIONS.values()) if type(found.get(key)) is not int]
     if missing:
         raise UserError(f"{config}: {', '.join(missing)} is missing or not a whole number")
+    beyond = [key for key in DIMENSIONS.values() if not 1 <= found[key] <= MAX_DIMENSION]
+    beyond += [
+        key
+        for key in ("encoder_attention_heads", "decoder_attention_heads")
+        if not beyond and found["d_model"] % found[key]
+    ]
+    if beyond:
+        raise UserError(f"{config}: {beyond[0]} is {found[beyond[0]]}, which no Whisper model has")
     if found["vocab_size"] not in VOCABULARIES:
         raise UserError(
             f"{config}: vocab_size is {found['vocab_size']}, and Whisper's own tokenizers have "

@@ -62,23 +62,25 @@ class ChannelMeter:
 
     def __init__(self, rate_hz: int, channels: int):
         self._frame = max(1, rate_hz // FRAMES_PER_S)
-        self._pending = np.zeros((0, channels + 1), np.float32)
+        self._pending = [np.zeros(0, np.float32)] * (channels + 1)
         self._powers: list[np.ndarray] = []
 
     def update(self, block: np.ndarray, mono: np.ndarray) -> None:
         """Add `[n, channels]` float32 samples and their `mean`."""
-        both = np.concatenate([self._pending, np.column_stack([block, mono])])
-        n_frames = len(both) // self._frame
-        frames = both[: n_frames * self._frame].reshape(n_frames, self._frame, -1)
-        if n_frames:
-            self._powers.append(frames.var(axis=1))  # an offset is no sound
-        self._pending = both[n_frames * self._frame :]
+        powers = []
+        for number, samples in enumerate([*block.T, mono]):  # one at a time, for the memory
+            samples = np.concatenate([self._pending[number], samples])
+            whole = len(samples) - len(samples) % self._frame
+            # an offset is no sound
+            powers.append(samples[:whole].reshape(-1, self._frame).var(axis=1))
+            self._pending[number] = samples[whole:].copy()
+        self._powers.append(np.stack(powers, axis=1))
 
     def choose(self) -> Choice:
         """The mean, unless a channel loses clearly less of the recording."""
-        if not self._powers:
-            return Choice(None, 0.0, 0.0)
         frames = np.concatenate(self._powers).astype(np.float64)
+        if not len(frames):  # shorter than a tenth of a second
+            return Choice(None, 0.0, 0.0)
         seconds = np.add.reduceat(frames, range(0, len(frames), FRAMES_PER_S)) / FRAMES_PER_S
         each, mixed = seconds[:, :-1], seconds[:, -1]  # [S, C], [S]
         loudest = each.max(axis=1)
