@@ -25,6 +25,8 @@ ROWS = lists.rows(TABLE)
         ("it", "mele, ecc. Poi", "mele, eccetera. Poi"),
         ("es", "peras, etc. ¿Y tú?", "peras, etcétera. ¿Y tú?"),
         ("nl", "peren enz.", "peren enzovoort."),
+        ("ru", "груши и т. д. Потом", "груши и так далее. Потом"),
+        ("sv", "päron osv.", "päron och så vidare."),
         ("am", "የት/ቤቱ ዶ/ር በፍ/ቤት", "የትምህርት ቤቱ ዶክተር በፍርድ ቤት"),
         ("am", "ት.ቤት ወ.ሮ ዶ.ር. አበበ", "ትምህርት ቤት ወይዘሮ ዶክተር አበበ"),
         ("am", "ጠ/ሚ/ር እና ጠ/ሚኒስትሩ", "ጠቅላይ ሚኒስትር እና ጠቅላይ ሚኒስትሩ"),
