@@ -31,7 +31,7 @@ TAGS = re.compile(
     rf"</?(?:{INLINE})(?:\.[\w.-]+)*\s*/?>"  # <i>, </font>, <c.yellow>, <br/>
     rf"|<(?:{INLINE})(?:\s+[\w:-]+\s*=\s*{VALUE})+\s*/?>"  # <font color="red">
     r"|<(?:v|lang)(?:\.[\w.-]+)*[ \t][^<>]*>"  # <v Anna>
-    r"|<\d[\d:.,]*>"  # <00:00:01.500>
+    r"|<\d{1,3}:[\d:.,]*>"  # <00:00:01.500>
     r"|<!--[^<>]*-->|\{\\[^{}]*\}",  # {\an8}
     re.IGNORECASE,
 )
@@ -45,7 +45,10 @@ IN_WORD = re.compile(r"(?<=\w)\[([a-z]{1,3})\]|(?<!\w)\[(\w)\](?=\w)")  # walk[e
 ROUND = re.compile(r"[(（]([^()（）]{1,120})[)）]")
 IN_LANGUAGE = re.compile(r"(?:in|auf|en|em|på|на|по)[ -][^\W\d_]{4,}")  # (in French)
 NOTES = "♩♪♫♬\U0001f3b5\U0001f3b6"
-LYRICS = re.compile(rf"[{NOTES}][^{NOTES}]*[{NOTES}]+|[{NOTES}][^{NOTES}\n]*|^\s*#\s[^#]+\s#\s*$")
+LYRICS = re.compile(
+    rf"[{NOTES}][^{NOTES}]*[{NOTES}]+|[{NOTES}][^{NOTES}\n]*"
+    r"|^\s*([#*])\s[^#*]+\s\1\s*$"  # # la la #
+)
 TURN = re.compile(r"(?:^|(?<=\s))>{2,3}(?:\s+|(?=[^\W\d_]))")
 DASH = re.compile(r"^\s*[-–—―]\s*(?=[^\W\d_]|[\"'“‘«„¿¡(\[])")
 LABEL = re.compile(
@@ -58,9 +61,11 @@ BRACKETED = re.compile(  # [SPEAKER_00] Hello, [Anna]: Hello
 BEFORE_CJK = re.compile(
     r"^\s*[（(]([\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af・ー ]{2,8})[)）]\s*(?=\S)"
 )
-NUMBERED = re.compile(
+ROLE = re.compile(  # and roles, which are no one's name and are not said before a colon
     r"(?:speaker|spk|sprecher|sprecherin|locuteur|orador|hablante|говорящий)"
-    r"(?:[ _-]?\d{1,3}|[ _-][a-z])",
+    r"(?:[ _-]?\d{1,3}|[ _-][a-z])"
+    r"|(?:(?:young|old|older) )?(?:man|woman|boy|girl|male|female|narrator|announcer|interviewer"
+    r"|interviewee|reporter|moderator)(?:[ _-]?\d{1,3})?",
     re.IGNORECASE,
 )
 PICTURES = (
@@ -168,7 +173,7 @@ def _bracketed(text, names):
     found = BRACKETED.match(text)
     if found:
         name = found[1].strip()
-        if NUMBERED.fullmatch(name) or (found[2] and (name in names or is_label(name))):
+        if ROLE.fullmatch(name) or (found[2] and (name in names or is_label(name))):
             return found
     found = BEFORE_CJK.match(text)
     return found if found and is_name(found[1]) else None
@@ -176,7 +181,7 @@ def _bracketed(text, names):
 
 def is_label(name: str) -> bool:
     """Whether what stands before a colon names a speaker by its form alone."""
-    if NUMBERED.fullmatch(name):
+    if ROLE.fullmatch(name):
         return True
     cased = [c for c in name if c.isupper() or c.islower()]
     capitals = all(c.isupper() for c in cased) and re.search(r"[^\W\d_]{3}", name)

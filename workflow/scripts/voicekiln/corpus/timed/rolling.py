@@ -15,7 +15,7 @@ TOUCH_S = 0.1  # cues closer than this follow each other
 STAYS_S = 10.0  # a line may stay on the screen through a pause of this length
 SHARE = 0.3  # of the pairs of cues, from which a file is rolling
 OVERLAPPING = 0.5  # of the pairs, from which overlaps are the way the file is shown
-TIMED_WORDS = re.compile(r"<\d[\d:.]*>")  # only a line that is new has them
+TIMED_WORDS = re.compile(r"<\d{1,3}:[\d:.]*>")  # only a line that is new has them
 
 
 def resolve(cues: Sequence[Stretch]) -> list[Stretch]:
