@@ -105,7 +105,7 @@ def ours(run, updates: int, per_epoch: int) -> list[tuple[float, float]]:
     """Ends of updates of our loop."""
     from voicekiln.training import worker
     from voicekiln.training.ema import Ema
-    from voicekiln.training.loop import accelerator_for
+    from voicekiln.training.processes import accelerator_for
     from voicekiln.training.stop import Stop
 
     tick, times = clock(updates, per_epoch)

@@ -48,6 +48,7 @@ TRAIN = {
     "validate_every": 4,
     "loss_weights": {},
     "best_by": "loss",
+    "max_forgetting": None,
     "samples": 0,
     "patience": 0,
     "keep": -1,
@@ -85,6 +86,7 @@ def write_run(
     n_frames: tuple[int, int] = (10, 40),
     threads: int = 1,
     added_tokens: int = 0,
+    earlier: dict[str, str] | None = None,
     **train,
 ) -> Path:
     """Writes all files of a run; returns the worker's settings file.
@@ -96,6 +98,7 @@ def write_run(
         n_frames: shortest and longest clip.
         threads: of the worker.
         added_tokens: how many of the vocabulary's last tokens count as new.
+        earlier: rows of earlier runs' validation clips.
         train: settings that replace those of `TRAIN`.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -127,6 +130,7 @@ def write_run(
         "directory": str(folder / "training"),
         "settings": TRAIN | train,
         "threads": threads,
+        "earlier": earlier or {},
         "fingerprint_parts": {"code": "abc"},
     }
     path = folder / "settings.json"

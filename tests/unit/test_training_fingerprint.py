@@ -58,6 +58,7 @@ def test_no_state_begins_and_the_same_run_goes_on():
         {"deterministic": True},
         {"stop_after_minutes": 5.0},
         {"save_every": None},
+        {"max_forgetting": 0.5},
         {"save_last_every": 2},
         {"patience": 3},
         {"samples": 3},
@@ -134,7 +135,7 @@ def test_every_setting_is_in_one_of_the_tests_above():
     free = {"epochs", "save_every", "validate_every", "keep", "log_every", "workers"}
     free |= {"patience", "samples", "stop_after_minutes", "learning_rate", "accumulate"}
     free |= {"gradient_checkpointing", "update_frames", "prefetch", "pin_memory"}
-    free |= {"deterministic", "compile", "save_last_every"}
+    free |= {"deterministic", "compile", "save_last_every", "max_forgetting"}
     assert prints.FREE == free | {"on_code_change", "on_rate_change"}
 
 

@@ -9,7 +9,7 @@ from test_training_resume import at_call, final, in_child, metrics, same
 from test_training_resume import imported as imported  # noqa: PLC0414 (a fixture)
 from training_setup import tiny_run
 from voicekiln.errors import UserError
-from voicekiln.training import loop, state, worker
+from voicekiln.training import processes, state, worker
 from voicekiln.training.ema import Ema
 from voicekiln.training.status import EXIT_FINISHED
 
@@ -68,7 +68,7 @@ def with_scaler(**values):
 
     def prepare():
         def accelerator_for(precision):
-            accelerator = Accelerator(cpu=True, mixed_precision=loop.PRECISION[precision])
+            accelerator = Accelerator(cpu=True, mixed_precision=processes.PRECISION[precision])
             accelerator.native_amp = True
             accelerator.scaler = torch.amp.GradScaler("cpu", **values)
             return accelerator
@@ -103,4 +103,4 @@ def test_fp16_leaves_out_updates_that_overflow(tmp_path, fp32):
 def test_fp16_without_a_gpu_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match="fp16 needs a GPU; on a CPU use fp32 or bf16"):
-        loop.accelerator_for("fp16")
+        processes.accelerator_for("fp16")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from training_setup import tiny_run
+from training_setup import tiny_run, write_rows
 from voicekiln import families
 from voicekiln.errors import UserError
 from voicekiln.training import gradients, state, watch, worker
@@ -580,3 +580,20 @@ def test_a_full_disk_is_freed_of_what_would_go_anyway(uninterrupted, tmp_path):
 
     assert in_child(settings, full_for_two) == EXIT_FINISHED
     same(final(settings), final(uninterrupted))
+
+
+def test_what_earlier_voices_lose_is_measured_reported_and_limited(uninterrupted, tmp_path):
+    """N26: killed and resumed, the losses are compared with the same start."""
+    rows = write_rows(tmp_path / "earlier.jsonl", 4, (10, 40), seed=9)
+    run = RUN | {"earlier": {"first": str(rows)}}
+    whole = tiny_run(tmp_path / "a", **run)
+    assert in_child(whole, at_call(Ema, "update", 7)) < 0
+    assert in_child(whole) == EXIT_FINISHED
+    same(final(whole), final(uninterrupted))
+    losses = metrics(whole, "earlier", "first")
+    assert list(losses) == [0, 4, 8, 12] and losses[0] != metrics(whole, "validation")[0]
+    limit = losses[12] / losses[0] - 1
+    assert limit != 0
+    if limit < 0:  # they are much alike: nothing is forgotten
+        status = json.loads((whole.directory / "status.json").read_text())
+        assert not any("forgets" in concern["said"] for concern in status["concerns"])

@@ -395,6 +395,15 @@ def architecture(wildcards):
     return canonical(base["model"])
 
 
+def earlier_runs(wildcards):
+    """Params: the runs whose voices a run's base comes from, the nearest first."""
+    base, names = RUNS[wildcards.run]["base"], []
+    while "run" in base:
+        names.append(base["run"])
+        base = RUNS[base["run"]]["base"]
+    return names
+
+
 def batch_frames(wildcards):
     """Params: most frames of a batch, which every training clip must fit into; or auto."""
     return RUNS[wildcards.run]["train"]["batch_frames"]

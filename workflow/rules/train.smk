@@ -28,5 +28,6 @@ rule train_run:
         settings=run_settings("family", "train", "train_on"),
         architecture=architecture,
         vocoder=vocoder,
+        earlier=earlier_runs,
     script:
         "../scripts/train_run.py"

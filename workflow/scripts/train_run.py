@@ -46,6 +46,7 @@ def main(smk):
         "settings": settings["train"] | {"workers": workers},
         "threads": threads,
         "vocoder": smk.params.vocoder,
+        "earlier": earlier(directory.parents[1], smk.params.earlier),
         "fingerprint_parts": {"code": smk.params.code},
     }
     path = directory / "settings.json"
@@ -59,6 +60,22 @@ def main(smk):
     if outcome.exit_code:
         sys.exit(outcome.exit_code)
     write_atomic(finished, json.dumps(finished_record(directory), indent=1) + "\n")
+
+
+def earlier(runs, names):
+    """Rows of validation clips of the runs that the base comes from, as far as they are there."""
+    found = {}
+    for name in names:
+        rows = runs / name / "training" / "val_rows.jsonl"
+        try:
+            packs = {json.loads(line)["pack"] for line in rows.read_text().splitlines()}
+        except OSError:
+            packs = {str(rows)}
+        if missing := [pack for pack in sorted(packs) if not Path(pack).exists()]:
+            log.warning("run %s: what it forgets is not measured, %s is missing", name, missing[0])
+        else:
+            found[name] = str(rows)
+    return found
 
 
 def write_rows(smk, directory):

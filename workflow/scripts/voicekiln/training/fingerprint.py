@@ -38,6 +38,7 @@ FREE = {
     "validate_every",
     "patience",
     "samples",
+    "max_forgetting",
     "keep",
     "log_every",
     "workers",

@@ -21,6 +21,7 @@ from voicekiln.training import optimizers
 from voicekiln.training import state as states
 from voicekiln.training.batches import Batches, Position
 from voicekiln.training.data import Clips
+from voicekiln.training.earlier import Earlier
 from voicekiln.training.ema import Ema
 from voicekiln.training.feed import Feed, Work
 from voicekiln.training.gradients import Gradients
@@ -42,20 +43,6 @@ from voicekiln.training.watch import Done, Watch
 
 log = logging.getLogger("train")
 
-PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
-
-
-def accelerator_for(precision: str) -> Accelerator:
-    """An Accelerator on the GPU where there is one.
-
-    Raises:
-        UserError: fp16 without a GPU.
-    """
-    cpu = not torch.cuda.is_available()
-    if cpu and precision == "fp16":
-        raise UserError("train.precision: fp16 needs a GPU; on a CPU use fp32 or bf16")
-    return Accelerator(cpu=cpu, mixed_precision=PRECISION[precision])
-
 
 class Training:
     """A training and what it has reached.
@@ -74,6 +61,7 @@ class Training:
         base_rows: rows of the base's tokens, by name of the tensor, which are not to move.
         vocab: id of each token.
         vocoder: folder of the vocoder that samples are spoken with; None: Griffin-Lim.
+        earlier: validation clips of the runs that the base comes from, by run.
     """
 
     def __init__(
@@ -92,6 +80,7 @@ class Training:
         base_rows: Mapping[str, int],
         vocab: Mapping[str, int],
         vocoder: Path | None,
+        earlier: Mapping[str, Clips],
     ):
         s = self.settings = settings
         self.model, self.batches, self.train_rows = model, batches, train_clips.rows
@@ -110,6 +99,11 @@ class Training:
         self.feed = Feed(batches, train_clips, self.parts, s, accelerator)
         self.gradients = Gradients(family, model, self.feed, self.parts, s, accelerator, stop)
         self.validation = Validation(family, model, self.ema, val_clips, s, accelerator, stop)
+        validations = {
+            name: Validation(family, model, self.ema, clips, s, accelerator, stop)
+            for name, clips in earlier.items()
+        }
+        self.earlier = Earlier(validations, s.loss_weights, s.max_forgetting)
         self.samples = Samples(
             family, model, self.ema, val_clips, vocab, vocoder, s.samples, accelerator, stop
         )
@@ -260,7 +254,8 @@ class Training:
         self.watch.look()
         began = time.monotonic()
         parts = self.validation.losses(self.update)
-        if parts is None:
+        earlier = None if parts is None else self.earlier.losses(self.update)
+        if parts is None or earlier is None:
             return None
         loss = weighted(parts, self.settings.loss_weights)
         row = {"update": self.update, "epoch": self.position.epoch, "loss": loss}
@@ -284,6 +279,10 @@ class Training:
         )
         if self.writes and (concern := self.history.concern(self.watch.trained)):
             self.watch.concern(self.update, concern)
+        if earlier:
+            self.watch.write("earlier", {"update": self.update} | earlier, {})
+        for forgotten in self.earlier.warnings(earlier):
+            self.watch.concern(self.update, forgotten)
         self.watch.skip_time()
         return improved
 
@@ -352,6 +351,7 @@ class Training:
             self.keeper.point(checkpoint, self.history)
             self.watch.metrics.cut_back(self.update, self.history.last)
             self.watch.concerns = concerns(self.directory, self.update)
+        self.earlier.restore(self.watch.metrics.read())
         log.info("resumed from %s", checkpoint.name, extra=SHOWN)
         return True
 

@@ -13,9 +13,23 @@ import torch
 from accelerate import Accelerator
 from torch import distributed
 
+from voicekiln.errors import UserError
 from voicekiln.training.memory import Parts
 
 Batch = TypeVar("Batch")
+PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
+
+
+def accelerator_for(precision: str) -> Accelerator:
+    """An Accelerator on the GPU if there is one.
+
+    Raises:
+        UserError: fp16 without a GPU.
+    """
+    cpu = not torch.cuda.is_available()
+    if cpu and precision == "fp16":
+        raise UserError("train.precision: fp16 needs a GPU; on a CPU use fp32 or bf16")
+    return Accelerator(cpu=cpu, mixed_precision=PRECISION[precision])
 
 
 def share(batches: Sequence[Batch], accelerator: Accelerator) -> list[tuple[Batch, int]]:

@@ -55,6 +55,7 @@ class TrainSettings:
     validate_every: int | str  # likewise
     loss_weights: dict[str, float]  # of the family's parts; those that are not 1
     best_by: str  # `loss`, or a part of the family's
+    max_forgetting: float | None  # rise of an earlier run's loss that stops; None only warns
     samples: int  # spoken at each validation, for TensorBoard
     patience: int  # validations without a better one that end the training; 0: none
     keep: int  # newest checkpoints that stay, beside the best: -1 all, 0 the last alone
@@ -83,6 +84,7 @@ class RunSettings:
         threads: of the CPU, for each process.
         code: digest of the code, or an empty text.
         vocoder: its folder, for spoken samples; None: Griffin-Lim.
+        earlier: rows of validation clips of the runs that the base comes from, by run.
     """
 
     family: str
@@ -97,6 +99,7 @@ class RunSettings:
     threads: int
     code: str
     vocoder: Path | None
+    earlier: dict[str, Path]
 
 
 def loader_processes(workers: int | str, threads: int, gpu: bool) -> int:
@@ -151,6 +154,7 @@ def from_json(content: dict[str, Any]) -> RunSettings:
         threads=content["threads"],
         code=content.get("fingerprint_parts", {}).get("code", ""),
         vocoder=Path(content["vocoder"]) if content.get("vocoder") else None,
+        earlier={name: Path(rows) for name, rows in content.get("earlier", {}).items()},
     )
 
 

@@ -165,6 +165,8 @@ class Watch:
 
     def concern(self, update: int, said: str) -> None:
         """Says what gives cause for concern, and keeps it."""
+        if not self._accelerator.is_main_process:
+            return
         log.warning("%s", said)
         new = {"update": update, "said": said}
         # a resumed run does again what was done after its state, and says it again

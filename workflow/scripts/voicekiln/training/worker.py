@@ -27,8 +27,8 @@ from voicekiln.training.data import Clips, read_rows
 from voicekiln.training.describe import describe
 from voicekiln.training.history import History
 from voicekiln.training.lease import Lease
-from voicekiln.training.loop import Training, accelerator_for
-from voicekiln.training.processes import tells_of_others
+from voicekiln.training.loop import Training
+from voicekiln.training.processes import accelerator_for, tells_of_others
 from voicekiln.training.settings import RunSettings, TrainSettings, in_updates, read
 from voicekiln.training.status import (
     EXIT_ERROR,
@@ -140,7 +140,7 @@ def train(
     s, directory = settings.train, settings.directory
     family = families.get(settings.family)
     vocab = read_vocab(settings.vocab)
-    train_clips, val_clips = read_clips(settings, family, vocab)
+    train_clips, val_clips, earlier = read_clips(settings, family, vocab)
     require_part(s.best_by, val_clips)
     weights = family.read_weights(settings.checkpoint)
     model = build(settings, family, len(vocab)).to(accelerator.device).train()
@@ -195,6 +195,7 @@ def train(
         base_rows(settings, family, weights),
         index(vocab),
         settings.vocoder,
+        earlier,
     )
     del weights
     if not training.resume() and accelerator.is_main_process:
@@ -207,8 +208,8 @@ def train(
 
 def read_clips(
     settings: RunSettings, family: ModuleType, vocab: Sequence[str]
-) -> tuple[Clips, Clips]:
-    """Clips to train and to validate on.
+) -> tuple[Clips, Clips, dict[str, Clips]]:
+    """Clips to train and to validate on, and those that earlier runs were validated on.
 
     Raises:
         UserError: rows or tokens that cannot be read, none to validate on.
@@ -222,7 +223,8 @@ def read_clips(
     train_rows, val_rows = read_rows(settings.train_rows), read_rows(settings.val_rows)
     if not val_rows:
         raise UserError(f"{settings.val_rows}: no clips to validate on; see split in the config")
-    return clips(train_rows, True), clips(val_rows, False)
+    earlier = {name: clips(read_rows(rows), False) for name, rows in settings.earlier.items()}
+    return clips(train_rows, True), clips(val_rows, False), earlier
 
 
 def base_rows(
