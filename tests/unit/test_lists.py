@@ -40,6 +40,9 @@ IN_ANY_ORDER = [
     "Datei;Text;Sprecherin\na.wav;The bell rang twice.;anna\nb.wav;Nobody came.;ben\n",
     "fichier;locuteur;texte\na.wav;anna;The bell rang twice.\nb.wav;ben;Nobody came.\n",
     "clip;narrator;utterance\na.wav;anna;The bell rang twice.\nb.wav;ben;Nobody came.\n",
+    "wav_name,Narrator Code,transcript_clean\na.wav,anna,The bell rang twice.\n"
+    "b.wav,ben,Nobody came.\n",
+    "a.wav|f|anna|The bell rang twice.\nb.wav|m|ben|Nobody came.\n",
     "Aufnahme;Person;Wortlaut\na.wav;anna;The bell rang twice.\nb.wav;ben;Nobody came.\n",
     "which;narrator;sentence\na.wav;anna;The bell rang twice.\nb.wav;ben;Nobody came.\n",
 ]

@@ -55,6 +55,18 @@ RANK = {
     for field_, names in table.items()
     for i, name in enumerate(names.split())
 }
+# names made of several of these words; a first rank comes before a second one
+VARIANT = "raw|orig|original|clean|cleaned|norm|normali[sz]ed"
+COMPOUND = (
+    (
+        "speaker",
+        0,
+        "(?:speaker|spkr?|talker|reader|narrator)(?:id|name|label|code|key|no|nr|number|uid|tag)?",
+    ),
+    ("file", 0, "(?:audio|wav|sound|media|speech)(?:file)?(?:path|name|location)"),
+    ("file", 1, "(?:clip|utt|utterance|recording|segment|sample|item)(?:id|path|name|file)"),
+    ("text", 1, f"(?:{VARIANT})?(?:text|transcript|transcription|sentence)(?:{VARIANT})?"),
+)
 SECONDS = re.compile(r"(.+?)(?:in)?(s|secs?|seconds?)")
 MILLISECONDS = re.compile(r"(.+?)(?:in)?(ms|msecs?|millis|milliseconds?)")
 OTHER_UNIT = re.compile(
@@ -88,6 +100,9 @@ def known_name(name: str) -> tuple[str, int, int, float] | None:
     short = compact(name)
     if short in RANK:
         return *RANK[short], 1.0
+    for field_, second, pattern in COMPOUND:
+        if re.fullmatch(pattern, short):
+            return field_, second, len(RANK), 1.0
     for pattern, scale in ((MILLISECONDS, 0.001), (SECONDS, 1.0)):
         match = pattern.fullmatch(short)
         if match and RANK.get(match[1], ("",))[0] in TIMES:

@@ -15,6 +15,7 @@ SENTENCE = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]{5}"
 )
 NUMBERED = re.compile(r"[A-Za-z]{0,12}[-_ ]?\d{1,9}")  # s01, spk_3, p225
+GENDERS = frozenset("f m w d x male female other unknown".split())
 LABEL_CHARS = 64
 LANGUAGES = re.compile("[A-Za-z]{2}(?:[-_][A-Za-z]{2,4})?")
 MANY = 5000  # lines that are enough to tell what a column holds
@@ -166,6 +167,7 @@ def _text_and_speaker(rows, columns, free, of, where):
             for i in free
             if all(map(looks_like_label, columns[i]))
             and not _is_fractions(columns[i])
+            and not {value.lower() for value in columns[i]} <= GENDERS
             and not (text is not None and _are_alike(rows, i, text))
         ]
         repeated = [i for i in labels if _is_repeated(columns[i])]
