@@ -6,6 +6,7 @@ import pytest
 from corpus_rows import segment, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from voicekiln import tables
 from voicekiln.corpus.texts import spoken, unspoken_in, warn_of_unspoken
 from voicekiln.text.normalize import TextSettings, normalize
 from voicekiln.text.unspoken import KINDS, strip
@@ -160,13 +161,24 @@ def test_a_segment_of_which_nothing_is_said_is_dropped_and_the_kinds_are_told_on
     assert result["status"].tolist() == ["drop", "keep", "keep"]
     assert result["reason"][0] == "nothing is spoken" and result["text"].isna().tolist()[0]
     assert result["text"].tolist()[1:] == ["Only me.", "[Music] as I wrote it"]
-    removed = unspoken_in(found, SETTINGS)
-    assert removed == {"events": [2, "[door creaks]"], "labels": [1, "MARTHA:"]}
+    from_sidecars = '{"labels": [2, "BEN:"], "lyrics": [1, "la"]}'
+    file = {"content_sha256": "1", "unspoken": from_sidecars}
+    recordings = tables.frame(
+        [
+            file | {"path": "a.wav#0"},
+            file | {"path": "a.wav#1"},
+            {"path": "b.wav", "content_sha256": "2"},
+        ],
+        tables.RECORDINGS,
+    )
+    removed = unspoken_in(found, recordings, SETTINGS)
+    assert removed.pop("lyrics") == [1, "la"]
+    assert removed == {"events": [2, "[door creaks]"], "labels": [3, "MARTHA:"]}
     with caplog.at_level(logging.WARNING):
         warn_of_unspoken(removed, "voice")
     assert [record.getMessage() for record in caplog.records] == [
         "voice: 2 bracketed events removed from the texts because they are not spoken, for "
         "example '[door creaks]'; text.keep: [events] keeps them",
-        "voice: 1 speaker labels and turn marks removed from the texts because they are not "
+        "voice: 3 speaker labels and turn marks removed from the texts because they are not "
         "spoken, for example 'MARTHA:'; text.keep: [labels] keeps them",
     ]

@@ -10,7 +10,6 @@ from voicekiln.corpus import corrections, merge, respan, texts, trust
 from voicekiln.corpus.losses import many_lost, stop, too_much_lost
 from voicekiln.store.files import write_atomic
 from voicekiln.store.items import Store
-from voicekiln.text import unspoken
 from voicekiln.text.normalize import TextSettings
 
 log = logging.getLogger("correct")
@@ -50,9 +49,7 @@ def main(smk):
     audio = Store(STORE, "normalize")
     segments, acoustics = respan.move(segments, acoustics, spans, audio, cutting)
     settings = TextSettings(**smk.params.settings["text"])
-    removed = texts.unspoken_in(segments, settings)
-    for found in recordings["unspoken"].dropna():  # when the sidecars were read
-        unspoken.merge(removed, json.loads(found))
+    removed = texts.unspoken_in(segments, recordings, settings)
     texts.warn_of_unspoken(removed, smk.wildcards.corpus)
     segments = texts.spoken(segments, settings)
     segments = trust.score(segments)

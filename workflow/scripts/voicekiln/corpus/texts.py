@@ -1,5 +1,6 @@
 """The texts of a corpus as they are spoken, what cannot be said in them, and second texts."""
 
+import json
 import logging
 
 import pandas as pd
@@ -34,12 +35,19 @@ def spoken(table: pd.DataFrame, settings: TextSettings) -> pd.DataFrame:
     return table
 
 
-def unspoken_in(table: pd.DataFrame, settings: TextSettings) -> unspoken.Removed:
-    """What `spoken` removes from the texts of kept segments because it is not said."""
+def unspoken_in(
+    table: pd.DataFrame, recordings: pd.DataFrame, settings: TextSettings
+) -> unspoken.Removed:
+    """What is removed because it is not said: from kept texts by `spoken`, and from sidecars when
+    they were read (`tables.RECORDINGS`)."""
     removed: unspoken.Removed = {}
     given = table[(table["status"] == "keep") & (table["text_source"] != "corrected").fillna(True)]
     for text in given["text"].dropna() if settings.normalize else ():
         unspoken.strip(clean(text), settings.keep, removed)
+    # the channels of a file have the sidecar of the file
+    files = recordings.dropna(subset="unspoken").drop_duplicates(["content_sha256", "unspoken"])
+    for found in files["unspoken"]:
+        unspoken.merge(removed, json.loads(found))
     return removed
 
 
