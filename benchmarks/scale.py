@@ -133,6 +133,8 @@ def prefabricated(folder: Path, n: int) -> None:
     targets = []
     for shard, rows in enumerate(dealt):
         targets += _write_shard(folder, f"{shard:03d}", rows, draw)
+    targets.append("results/corpora/voice/checked.json")
+    (folder / targets[-1]).write_text("{}\n")
     run("  tables made up, marked as done", "--touch", "-F", *targets)
     run("  merge, deduplicate, validate, split", "dataset")
     run("  dry run", "-n", "dataset")
@@ -177,8 +179,9 @@ def _write_shard(folder, shard, listed, draw):
         path = f"results/corpora/voice/shards/{shard}/{name}.parquet"
         tables.write(tables.frame(rows, schema), folder / path, schema)
         written.append(path)
-    written.append(f"results/corpora/voice/shards/{shard}/unsaid.jsonl")
-    (folder / written[-1]).touch()
+    for name in ("unsaid.jsonl", "segment.json"):
+        written.append(f"results/corpora/voice/shards/{shard}/{name}")
+        (folder / written[-1]).write_text("{}" if name == "segment.json" else "")
     return written
 
 
