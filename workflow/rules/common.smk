@@ -255,9 +255,16 @@ def memory_to_normalize(wildcards):
 
 
 def speaker_model(wildcards):
-    """Input: the corpus's speaker embedding network, where there is one."""
+    """Input: the file of the corpus's speaker embedding network, if it names one."""
     model = CORPORA[wildcards.corpus]["measure"]["speaker_model"]
-    return [] if model is None else located(model)
+    return [] if model in (None, "auto") else located(model)
+
+
+def resemblyzer_version(wildcards):
+    """Params: version of the package that tells the corpus's speakers apart, if installed."""
+    if CORPORA[wildcards.corpus]["measure"]["speaker_model"] != "auto":
+        return None
+    return None if extras.missing("voices") else metadata.version("resemblyzer")
 
 
 def has_recogniser(wildcards):

@@ -23,6 +23,7 @@ rule measure:
     params:
         code=code("measure.py"),
         settings=corpus_settings("measure"),
+        resemblyzer=resemblyzer_version,
         store=store("measure"),
     script:
         "../scripts/measure.py"

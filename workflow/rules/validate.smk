@@ -19,5 +19,6 @@ rule validate_segments:
     params:
         code=code("validate_segments.py"),
         settings=corpus_settings("validate", "measure", "max_loss"),
+        resemblyzer=resemblyzer_version,
     script:
         "../scripts/validate_segments.py"

@@ -8,6 +8,7 @@ from voicekiln import job, notices, tables
 from voicekiln.audio.segment import SegmentSettings
 from voicekiln.corpus import corrections, merge, respan, texts, trust
 from voicekiln.corpus.losses import many_lost, stop, too_much_lost
+from voicekiln.corpus.quality import music
 from voicekiln.store.files import write_atomic
 from voicekiln.store.items import Store
 from voicekiln.text.normalize import TextSettings
@@ -53,6 +54,8 @@ def main(smk):
     texts.warn_of_unspoken(removed, smk.wildcards.corpus)
     segments = texts.spoken(segments, settings)
     segments = trust.score(segments)
+    if musical := music(segments):
+        log.warning("%s", musical)
     for row in conflicts:
         log.warning(
             "%s, line %d: the correction of %.2f-%.2f s is not applied (%s); correct the segment "

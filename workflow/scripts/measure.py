@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from voicekiln import job, tables
+from voicekiln.audio import resemblyzer
 from voicekiln.audio.speaker import Embedder
 from voicekiln.corpus import measure
 from voicekiln.errors import UserError
@@ -13,7 +14,7 @@ from voicekiln.store.items import Store
 
 log = logging.getLogger("measure")
 STORE = Path("results", "store")
-COLUMNS = ("snr_db", "bandwidth_hz", "pitch_hz")
+COLUMNS = ("snr_db", "bandwidth_hz", "pitch_hz", "music")
 
 
 def main(smk):
@@ -24,7 +25,8 @@ def main(smk):
     digest = sha256_file(model) if model else None
     if model and expected not in (None, digest):
         raise UserError(f"{model}: SHA-256 is {digest}, not {expected} as configured")
-    basis = {"version": measure.VERSION, "speaker_model": digest}
+    package = smk.params.resemblyzer
+    basis = {"version": measure.VERSION, "speaker_model": digest, "resemblyzer": package}
     audio, store = Store(STORE, "normalize"), Store(STORE, "measure", basis)
     keys, wanted = [], {}  # byte-equal recordings share an item, and so each span of it
     # dropped ones too: a correction may bring them back
@@ -37,7 +39,13 @@ def main(smk):
         wanted[key] = (item, spans)
     missing = {key: what for key, what in wanted.items() if store.get(key) is None}
     log.info("%d recordings, %d items computed", len(wanted), len(missing))
-    make(audio, store, missing, model, smk.threads)
+    if model:
+        log.info("speakers are told apart by %s", model)
+    elif package:
+        log.info("speakers are told apart by Resemblyzer %s", package)
+    else:
+        log.info("speakers are told apart by statistics of the sound")
+    make(audio, store, missing, embedder(model, package, smk.threads) if missing else None, smk)
     found = {}
     for key, index, places in keys:
         heard = dict(zip(map(tuple, wanted[key][1]), store.require(key)["segments"], strict=True))
@@ -58,14 +66,20 @@ def main(smk):
     tables.write(acoustics, Path(smk.output.acoustics), tables.ACOUSTICS)
 
 
-def make(audio, store, missing, model, threads):
-    """Measure the recordings whose items are missing, `threads` of them at a time."""
-    embed = Embedder(model) if model and missing else None
+def embedder(model, package, threads):
+    """What makes the speaker features; None takes statistics."""
+    if model:
+        return Embedder(model)
+    return resemblyzer.Embedder(threads=threads) if package else None
+
+
+def make(audio, store, missing, embed, smk):
+    """Measure the recordings whose items are missing, as many at a time as there are threads."""
 
     def measured(what):
         return measure.measure(audio, *what, embed)
 
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(smk.threads) as pool:
         done = pool.map(measured, missing.values())
         for key, segments in job.track(
             zip(missing, done, strict=True), len(missing), "recordings measured"

@@ -42,7 +42,7 @@ def main(smk):
     acoustics = tables.read_checked(Path(smk.input.unchanged), "acoustics.parquet")
     features = by_segment(segments, acoustics["segment_id"], acoustics["speaker_features"])
     settings = ValidateSettings(**resolved(smk.params.settings))
-    table, suspects = validate(segments, features, settings)
+    table, suspects = validate(segments, features, settings, smk.params.resemblyzer is not None)
     table = uphold(table)
     dropped = table[table["step"] == "validate"]
     for reason, rows in dropped.groupby("reason"):
@@ -81,10 +81,11 @@ def main(smk):
 
 
 def resolved(settings):
-    """The section `validate`; only a speaker model is sure enough to drop by itself."""
+    """The section `validate`; a network in a file drops whatever is unlike."""
     section = dict(settings["validate"])
-    if section["drop_other_speakers"] is None:
-        section["drop_other_speakers"] = settings["measure"]["speaker_model"] is not None
+    named = settings["measure"]["speaker_model"] not in (None, "auto")
+    if section["drop_other_speakers"] is None and named:
+        section["drop_other_speakers"] = True
     return section
 
 

@@ -387,7 +387,7 @@ def _named_files(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             if model is not None and is_file(model):
                 yield f"corpora.{name}.transcribe.{key}", model
         for section, key in (("normalize", "separate"), ("measure", "speaker_model")):
-            if corpus[section][key] is not None:
+            if corpus[section][key] not in (None, "auto"):
                 yield f"corpora.{name}.{section}.{key}", corpus[section][key]
     for name, run in config["runs"].items():
         for key in ("checkpoint", "vocab"):

@@ -91,6 +91,7 @@ SEGMENTS = {
     "snr_db": F,
     "bandwidth_hz": F,
     "pitch_hz": F,  # median of the voiced frames
+    "music": F,  # fraction of the segment in which tones hold their pitch: audio/music.py
     "speaker_distance": F,  # from the speaker's other segments
     "audio_sha256": S,  # of the segment's PCM
     "marked": S,  # keep | drop, by hand in the corrections

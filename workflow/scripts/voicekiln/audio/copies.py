@@ -29,7 +29,7 @@ MIN_OVERLAP = 0.6
 # Windows cut from one recording: what they share is alike but for the grid of frames (0.1 at most
 # of the bits differ). A short stretch of unrelated speech comes as near as 0.19, a long one never.
 SHARED_FRAMES, SHARED_DISTANCE = 6, 0.12  # 6 frames are 0.51 s of sound
-LONG_FRAMES = 44  # 1.4 s, from which the distance that is allowed for copies counts
+LONG_FRAMES = 86  # 2.3 s, from which the distance that is allowed for copies counts
 BLOCK = 2048  # clips that are looked up together
 MAX_COMPARED = 1 << 21  # frames that are compared together
 OFFSET_BITS, CLIP_BITS = 16, 24

@@ -8,12 +8,13 @@ import soundfile
 
 from voicekiln.audio import measures
 from voicekiln.audio.fingerprint import fingerprint
+from voicekiln.audio.music import STEPS_PER_S, musical
 from voicekiln.audio.pitch import MIN_VOICED, voiced_pitch_hz
 from voicekiln.audio.speaker import statistics
 from voicekiln.audio.vad import FRAMES_PER_S, levels_db
 from voicekiln.store.items import Store
 
-VERSION = 3
+VERSION = 4
 BLOCK_S = 10  # a whole number, see vad.levels_db
 MAX_S = 60  # of a longer segment the beginning is measured; validate.max_s goes no higher
 SURROUNDINGS_S = 5  # on both sides, where the noise floor of a segment is looked for
@@ -23,7 +24,8 @@ Describe = Callable[[np.ndarray, int], np.ndarray]  # samples, rate_hz -> speake
 def measure(
     audio: Store, item: str, spans: Sequence[Sequence[int]], embed: Describe | None = None
 ) -> list[dict]:
-    """One record for each span: what `sound_of` says, and `snr_db`.
+    """One record for each span: what `sound_of` says, `snr_db`, and `music`, the fraction of it in
+    which music sounds.
 
     Args:
         audio: the store of normalised audio.
@@ -35,11 +37,13 @@ def measure(
         UserError: the recording is damaged; it will be made again.
     """
     levels: list[np.ndarray] = []
+    music: list[np.ndarray] = []
     try:
         with soundfile.SoundFile(audio.path(item, ".flac")) as sound:
             rate_hz = sound.samplerate
             records = [
-                sound_of(samples, rate_hz, embed) for samples in stretches(sound, spans, levels)
+                sound_of(samples, rate_hz, embed)
+                for samples in stretches(sound, spans, levels, music)
             ]
     except (soundfile.LibsndfileError, EOFError) as error:
         audio.report(item, f"cannot be read ({error})")
@@ -49,6 +53,8 @@ def measure(
         reach = SURROUNDINGS_S * FRAMES_PER_S
         floor_db = measures.noise_floor_db(whole[max(0, first - reach) : last + reach])
         record["snr_db"] = _rounded(measures.snr_db(whole[first:last], floor_db), 1)
+        here = slice(start * STEPS_PER_S // rate_hz, -(-end * STEPS_PER_S // rate_hz))
+        record["music"] = _rounded(np.concatenate(music)[here].mean(), 3)
     return records
 
 
@@ -83,13 +89,17 @@ def by_segment(segments: pd.DataFrame, names: Sequence[str], values: Sequence) -
 
 
 def stretches(
-    sound: soundfile.SoundFile, spans: Sequence[Sequence[int]], levels: list[np.ndarray]
+    sound: soundfile.SoundFile,
+    spans: Sequence[Sequence[int]],
+    levels: list[np.ndarray],
+    music: list[np.ndarray],
 ) -> Iterator[np.ndarray]:
     """`[n]` int16 of each span, while the whole file is read once in blocks.
 
     Args:
         spans: [start, end], sorted; at most `MAX_S` of each are given.
         levels: takes the levels of the 10 ms frames of every block.
+        music: takes `musical` of every block.
 
     Raises:
         EOFError: the file ends before a span does.
@@ -99,6 +109,7 @@ def stretches(
     held, origin, i = np.zeros(0, np.int16), 0, 0
     for block in sound.blocks(BLOCK_S * sound.samplerate, dtype="int16"):
         levels.append(levels_db(block, sound.samplerate))
+        music.append(musical(block, sound.samplerate))
         held = np.concatenate([held, block])
         while i < len(waiting) and waiting[i][1] <= origin + len(held):
             yield held[waiting[i][0] - origin : waiting[i][1] - origin]

@@ -11,6 +11,8 @@ import pandas as pd
 SHOWN = 10
 NARROW = 0.75  # of the usual bandwidth
 WIDE = 0.9  # of what the corpus rate can hold; a 64 kbit/s MP3 has less, telephone speech a third
+MUSIC = 0.14  # fraction of a recording's speech in which tones hold their pitch
+MIN_MUSIC_S = 5.0  # a recording with less speech counts as so long
 # column, whether high (1) or low (-1) is bad, limit, decimals and unit of its values, meaning,
 # remedy
 LIMITS = (
@@ -71,6 +73,24 @@ def concerns(recordings: pd.DataFrame) -> list[Concern]:
         beyond = used[sign * used[column] > sign * limit]
         found.append(_concern(used, beyond, column, sign, digits, unit, text, remedy))
     return [concern for concern in found if concern]
+
+
+def music(segments: pd.DataFrame) -> Concern | None:
+    """Recordings with music under the speech of `segments` (`tables.SEGMENTS`)."""
+    measured = segments[segments["music"].notna()]
+    lasts_s = ((measured["end"] - measured["start"]) / measured["rate_hz"]).astype(float)
+    share = measured["music"].astype(float)
+    sums = measured[["root", "path"]].assign(lasts_s=lasts_s, music_s=share * lasts_s)
+    used = sums.groupby(["root", "path"], sort=True).sum().reset_index()
+    used["music"] = used["music_s"] / used["lasts_s"].clip(lower=MIN_MUSIC_S)
+    beyond = used[used["music"] >= MUSIC]
+    files = pd.MultiIndex.from_frame(beyond[["root", "path"]])
+    there = pd.MultiIndex.from_frame(measured[["root", "path"]]).isin(files)
+    text = (
+        f"found to have music under the speech, in {int((there & (share >= MUSIC)).sum())} "
+        "segments; normalize.separate removes it, or leave these recordings out"
+    )
+    return _concern(used, beyond, "music", 1, 2, "of it", text)
 
 
 def formats(used: pd.DataFrame) -> Concern | None:

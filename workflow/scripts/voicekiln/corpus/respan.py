@@ -17,7 +17,7 @@ from voicekiln.store.items import Store
 from voicekiln.tables import missing
 
 LEAST_S = 0.1  # a segment is never made shorter
-MEASURES = ("snr_db", "bandwidth_hz", "pitch_hz")
+MEASURES = ("snr_db", "bandwidth_hz", "pitch_hz", "music")
 Spans = dict[int, tuple[int, int]]  # row: start and end in samples
 
 

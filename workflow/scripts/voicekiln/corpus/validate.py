@@ -3,6 +3,7 @@
 A measure that is not there is never a reason to drop.
 """
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,9 +11,11 @@ import numpy as np
 import pandas as pd
 
 from voicekiln.audio.speaker import speaker_distances
+from voicekiln.corpus.voices import tell_apart
 from voicekiln.text.clean import letters, script_share
 from voicekiln.text.scripts import WITHOUT_SPACES, main_scripts, words
 
+log = logging.getLogger("validate")
 MIN_SEGMENTS = 30  # of a speaker, to know what is usual
 MAD_TO_SIGMA = 1.4826  # of a normal distribution
 # per speaker: column, its unit for the limit (least deviation that counts as one), sides that count
@@ -45,11 +48,11 @@ class ValidateSettings:
     min_script_share: float
     max_deviation: float  # from what is usual for the speaker, in robust standard deviations
     max_speaker_distance: float  # see audio.speaker.speaker_distances
-    drop_other_speakers: bool  # or only list them
+    drop_other_speakers: bool | None  # or only list them; None: those that are surely another's
 
 
 def validate(
-    table: pd.DataFrame, features: pd.Series, settings: ValidateSettings
+    table: pd.DataFrame, features: pd.Series, settings: ValidateSettings, resemblyzer: bool = False
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`table` with the segments dropped that break a rule; the first broken rule is the reason.
 
@@ -57,6 +60,7 @@ def validate(
         table: `tables.SEGMENTS`.
         features: speaker features of each segment (`[n]`, or None), by the index of `table`.
         settings: section `validate`.
+        resemblyzer: the features are its embeddings, whose distances are known.
 
     Returns:
         the table; and the segments that are kept though they are unlike their speaker's others, the
@@ -73,15 +77,37 @@ def validate(
             _drop(table, reason, distance, beyond, settings.max_deviation)
     kept = table["status"] == "keep"
     held = [features[index] if keep else None for index, keep in kept.items()]
-    table["speaker_distance"] = speaker_distances(held, table["speaker"].fillna("").tolist())
-    table["speaker_distance"] = table["speaker_distance"].round(3)
     limit = settings.max_speaker_distance
+    voices = _voices(table, held, limit) if resemblyzer else None
+    speakers = table["speaker"].fillna("").tolist()
+    distance = voices.distance if voices else speaker_distances(held, speakers)
+    table["speaker_distance"] = distance.round(3)
     unlike = table["speaker_distance"] > limit
     if settings.drop_other_speakers:
         _drop(table, ANOTHER_SPEAKER, table["speaker_distance"], unlike, limit)
+    elif voices and settings.drop_other_speakers is None:
+        sure = pd.Series(voices.sure, table.index)
+        _drop(table, ANOTHER_SPEAKER, table["speaker_distance"], sure, limit)
     suspects = table[unlike & (table["status"] == "keep")]
     order = ["speaker_distance", "segment_id"]
     return table, suspects.sort_values(order, ascending=[False, True], ignore_index=True)
+
+
+def _voices(table, features, limit):
+    """Whose voice the segments are; says which speakers have several."""
+    seconds = ((table["end"] - table["start"]) / table["rate_hz"]).astype(float)
+    speakers, recordings = table["speaker"].fillna(""), table["recording_id"].astype(str)
+    found = tell_apart(features, speakers.tolist(), recordings.tolist(), seconds.tolist(), limit)
+    for speaker, (n_main, n_second) in sorted(found.several.items()):
+        log.warning(
+            "speaker %s has more than one voice: %d segments are of the main voice, %d of another "
+            "one; give each voice its own name (path_pattern, or a speaker column), or drop the "
+            "others by validate.drop_other_speakers: true",
+            speaker or "(without a name)",
+            n_main,
+            n_second,
+        )
+    return found
 
 
 def _drop(table, reason, value, broken, limit):
