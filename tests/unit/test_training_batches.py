@@ -1,8 +1,14 @@
 """Batches: every clip once an epoch, from any position, within the limits, in a seeded order."""
 
+import importlib.util
+from pathlib import Path
+
+import pandas as pd
 import pytest
+from corpus_rows import segment
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from voicekiln import families
 from voicekiln.errors import UserError
 from voicekiln.training.batches import Batches, Position, in_order, plan
 
@@ -105,3 +111,19 @@ def test_validation_batches_hold_every_clip_in_a_fixed_order(frames):
     assert sorted(i for batch in batches for i in batch) == list(range(len(frames)))
     for batch in batches:
         assert len(batch) == 1 or len(batch) * max(frames[i] for i in batch) <= 100
+
+
+def test_a_clip_that_fits_no_batch_stops_its_features():
+    """Before anything is computed; validation clips have batches of their own."""
+    path = Path(__file__).resolve().parents[2] / "workflow" / "scripts" / "extract_features.py"
+    spec = importlib.util.spec_from_file_location("extract_features", path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    rows = [segment("a", length_s=2.0), segment("b", length_s=9.0, recording="r1")]
+    segments = pd.DataFrame(rows).assign(split=["train", "val"])
+    script.require_batches(segments, families.get("f5"), 200)  # 2 s are 188 frames
+    script.require_batches(segments.assign(split="train"), families.get("f5"), "auto")
+    with pytest.raises(
+        UserError, match=r"batch_frames \(200 frames\).*raise it to 84\d.*r1_0_21600"
+    ):
+        script.require_batches(segments.assign(split="train"), families.get("f5"), 200)
