@@ -80,9 +80,8 @@ def _report_unlisted(table):
     for language, n_texts in kept.value_counts().sort_index().items():
         if not is_listed(short_code(language)):
             log.warning(
-                "No rules are known for the language %s of %d texts: their numbers stay in digits, "
-                "their abbreviations and punctuation as they are; check the code (ISO 639), or "
-                "list them in text.abbreviations",
+                "The language %s of %d texts is not in text/languages.tsv, so their numbers, "
+                "abbreviations and punctuation are not normalised; check that it is an ISO 639 code",
                 language,
                 n_texts,
             )
