@@ -55,3 +55,11 @@ def test_both_engines_detect_the_same(checkpoint, tmp_path):
     for a, b in zip(one, two, strict=True):
         assert a.language_prob == pytest.approx(b.language_prob, abs=1e-3)
         assert len(a.words) == len(b.words)
+
+
+def test_the_languages_that_a_clip_may_be_in(recogniser):
+    (likely,) = recogniser.spoken(clips()[:1])
+    (detected,) = recogniser.hear([replace(clips()[0], language=None)], 1)
+    assert sum(likely.values()) == pytest.approx(1, abs=1e-3)
+    assert max(likely, key=likely.get) == detected.language
+    assert likely[detected.language] == pytest.approx(detected.language_prob, abs=1e-4)
