@@ -118,6 +118,9 @@ def test_single_words_of_ljspeech_are_texts(tmp_path):
 
 
 def test_transcript_column_beyond_the_list_stops(tmp_path):
+    wide = "Aufnahme;a;b;c;d;e\nb.wav;3,0;5,5;Zwei.\n"
+    with pytest.raises(UserError, match="column 5 holds nothing and no texts"):
+        read(tmp_path, wide, text=5)
     content = "a|In 1455.|in fourteen fifty-five.\n"
     with pytest.raises(UserError, match="transcript_column is 7, and the list has only 3 columns"):
         read(tmp_path, content, text=7)

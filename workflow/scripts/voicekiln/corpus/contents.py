@@ -267,7 +267,7 @@ def no_texts(rows: Sequence[Sequence[str]], i: int) -> str | None:
     is more like texts; None if it can be."""
     rows = _sample(rows)
     columns = _columns(rows)
-    values = columns[i]
+    values = columns[i] if i < len(columns) else []
     if not values:
         return "nothing"
     if _is_numbers(values):
