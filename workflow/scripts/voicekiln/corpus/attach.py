@@ -35,8 +35,8 @@ def listed(
     if loose:
         name, path = loose[0]
         note(
-            f"{len(loose)} names of the list in {folder.path} differ from their files in case or "
-            f"suffix: {name!r} is taken for {names.printable(path)!r} ..."
+            f"{len(loose)} of the names that the list in {folder.path} gives differ from their "
+            f"files in case or suffix: {name!r} is taken for {names.printable(path)!r} ..."
         )
     return [row for row, _ in rows.values()]
 
