@@ -81,7 +81,7 @@ def _report_unlisted(table):
         if not is_listed(short_code(language)):
             log.warning(
                 "The language %s of %d texts is not in text/languages.tsv, so their numbers, "
-                "abbreviations and punctuation are not normalised; check that it is an ISO 639 code",
+                "abbreviations and punctuation are not normalised; check that it is an ISO code",
                 language,
                 n_texts,
             )
