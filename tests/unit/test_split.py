@@ -203,8 +203,8 @@ def test_the_choice_of_last_resort_is_said(caplog):
     "val, words",
     [
         ({"seconds": 50.0}, []),
-        ({"seconds": 300.0}, ["holds 23.1% of the audio"]),
-        ({"seconds": 5.0}, ["holds 0.5% of the audio"]),
+        ({"seconds": 300.0}, ["validation has 23.1% of the audio"]),
+        ({"seconds": 5.0}, ["validation has 0.5% of the audio"]),
         ({"median_s": 9.0}, ["4.0 s long in training and 9.0 s in validation"]),
         ({"speakers": 1}, ["only 1 of 2 speakers have clips in the validation set"]),
         ({"segments": 0}, []),
