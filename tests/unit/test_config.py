@@ -146,6 +146,8 @@ def test_the_shipped_configuration_and_the_examples_hold():
         ("runs.demo_f5.base", {"run": "demo_f5"}, r"cannot start from itself"),
         ("runs.demo_f5.base", {"vocab": "y"}, r"expected either run alone, or checkpoint"),
         ("runs.demo_f5.base.checkpoint_sha256", "abc", r"expected a SHA-256, 64 hex"),
+        ("runs.demo_f5.vocoder_sha256", "0" * 64, r"vocoder_sha256 is set, but vocoder is not"),
+        ("corpora.demo.measure.speaker_model_sha256", "0" * 64, r"speaker_model names no file"),
         ("runs.demo_f5.train.loss_weights", {"mel": 2.0}, r"mel is not a part of the loss of f5"),
         ("runs.demo_f5.train.loss_weights", {"flow": 0}, r"loss_weights.flow: 0 is out of range"),
         ("runs.demo_f5.train.best_by", "mel_ce", r"best_by: mel_ce is not a part .* loss, flow"),

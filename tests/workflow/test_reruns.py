@@ -130,7 +130,7 @@ def test_a_speaker_model_is_given(known):
     assert {len(vector) for vector in acoustics["speaker_features"]} == {16}
     known.config["corpora"]["voice"]["measure"]["speaker_model_sha256"] = "0" * 64
     output = known.run("results/corpora/voice/tables/correct/DIGEST.json", ok=False)
-    assert "speaker.onnx: SHA-256 is" in output and model.exists()
+    assert "speaker.onnx: its SHA-256 is" in output and model.exists()
 
 
 def test_another_number_of_shards_gives_the_same_data_set(known):

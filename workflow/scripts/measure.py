@@ -8,8 +8,7 @@ from voicekiln import job, tables
 from voicekiln.audio import resemblyzer
 from voicekiln.audio.speaker import Embedder
 from voicekiln.corpus import measure
-from voicekiln.errors import UserError
-from voicekiln.provenance import sha256_file
+from voicekiln.provenance import require_sha256, sha256_file
 from voicekiln.store.items import Store
 
 log = logging.getLogger("measure")
@@ -21,10 +20,10 @@ def main(smk):
     job.start(smk)
     table = tables.read(Path(smk.input.table))
     model = Path(smk.input.speaker_model) if smk.input.speaker_model else None
-    expected = smk.params.settings["measure"]["speaker_model_sha256"]
+    if model:
+        key = f"corpora.{smk.wildcards.corpus}.measure.speaker_model_sha256"
+        require_sha256(model, smk.params.settings["measure"]["speaker_model_sha256"], key)
     digest = sha256_file(model) if model else None
-    if model and expected not in (None, digest):
-        raise UserError(f"{model}: SHA-256 is {digest}, not {expected} as configured")
     package = smk.params.resemblyzer
     basis = {"version": measure.VERSION, "speaker_model": digest, "resemblyzer": package}
     audio, store = Store(STORE, "normalize"), Store(STORE, "measure", basis)

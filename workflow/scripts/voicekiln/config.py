@@ -161,6 +161,12 @@ def _cross_checks(config: Mapping[str, Any]) -> Iterator[str]:
         if corpus["path_pattern"] is not None:
             yield from _pattern_checks(f"corpora.{name}", corpus)
         yield from _model_checks(f"corpora.{name}.transcribe", corpus["transcribe"])
+        model = corpus["measure"]["speaker_model"]
+        if corpus["measure"]["speaker_model_sha256"] is not None and model in (None, "auto"):
+            yield (
+                f"corpora.{name}.measure.speaker_model_sha256 is set, but speaker_model names no "
+                "file; name one, or remove the hash"
+            )
     for name, run in config["runs"].items():
         for corpus in corpora_of(run):
             if corpus not in config["corpora"]:
@@ -194,6 +200,11 @@ def _cross_checks(config: Mapping[str, Any]) -> Iterator[str]:
                     f"runs.{name}.train.loss_weights: {part} is not a part of the loss of "
                     f"{run['family']}; there are {', '.join(parts[1:])}"
                 )
+        if run["vocoder_sha256"] is not None and run["vocoder"] is None:
+            yield (
+                f"runs.{name}.vocoder_sha256 is set, but vocoder is not; name the folder of the "
+                "vocoder, or remove the hash"
+            )
         base = run["base"]
         whole = {"checkpoint", "vocab", "model"}
         if set(base) - {"checkpoint_sha256", "vocab_sha256"} not in ({"run"}, whole) or (

@@ -3,10 +3,10 @@
 from functools import cache
 from pathlib import Path
 
-from voicekiln.errors import UserError
-from voicekiln.provenance import sha256_file
+from voicekiln.provenance import require_sha256, sha256_file
 
-NAMES = ("config.yaml", "pytorch_model.bin")
+WEIGHTS = "pytorch_model.bin"
+NAMES = ("config.yaml", WEIGHTS)
 
 
 def files(folder: str | None) -> list[str]:
@@ -25,11 +25,5 @@ def content(folder: str, expected: str | None) -> dict[str, str]:
     Raises:
         UserError: the weights have another hash.
     """
-    found = {Path(path).name: sha256_file(path) for path in files(folder)}
-    weights = found["pytorch_model.bin"]
-    if expected not in (None, weights):
-        raise UserError(
-            f"{Path(folder, 'pytorch_model.bin')}: SHA-256 is {weights}, but vocoder_sha256 is "
-            f"{expected}; check the file, or correct the key"
-        )
-    return found
+    require_sha256(Path(folder, WEIGHTS), expected, "vocoder_sha256")
+    return {Path(path).name: sha256_file(path) for path in files(folder)}

@@ -31,7 +31,10 @@ def digest(model: Path, expected: str | None = None) -> str:
     """
     found = sha256_file(model)
     if expected not in (None, found):
-        raise UserError(f"{model}: SHA-256 is {found}, not {expected} as configured")
+        raise UserError(
+            f"{model}: its SHA-256 is {found}, and the configuration (transcribe.sha256, or "
+            f"second_sha256) expects {expected}; download the file again, or correct the key"
+        )
     if hugging_face.is_one(model):
         return sha256_json({path.name: sha256_file(path) for path in hugging_face.files(model)})
     if not is_folder(model):
