@@ -15,14 +15,25 @@ SETTINGS = {
 }
 
 
-def made(folder, rows=("a", "b"), settings=SETTINGS, vocab=" \n", base="1" * 64, train="{}\n"):
+def made(
+    folder,
+    rows=("a", "b"),
+    settings=SETTINGS,
+    vocab=" \n",
+    base="1" * 64,
+    train="{}\n",
+    vocoder="4" * 64,
+):
     """The lock of a small run in a folder, as text."""
     run, corpus = folder / "runs" / "r", folder / "corpora" / "mine"
-    for part in (run / "tokenizer", run / "base", corpus / "dataset"):
+    for part in (run / "tokenizer", run / "base", run / "export", corpus / "dataset"):
         part.mkdir(parents=True)
     (run / "tokenizer/vocab.txt").write_text(vocab)
     reset = {"base": {"file": "m.pt", "sha256": base}, "file": {"sha256": "2" * 64}}
     (run / "base/reset.json").write_text(json.dumps(reset))
+    files = [("vocab.txt", "5" * 64), ("vocos/config.yaml", vocoder)]
+    files = [{"path": path, "sha256": sha256} for path, sha256 in files]
+    (run / "export/MANIFEST.json").write_text(json.dumps({"files": files, "vocoder": "vocos"}))
     for name, content in (("train", train), ("val", "{}\n")):
         (corpus / f"dataset/{name}.jsonl").write_text(content)
     (corpus / "DIGEST.json").write_text("{}")
@@ -37,6 +48,7 @@ def test_the_same_run_elsewhere_has_the_same_lock(tmp_path):
     content = json.loads(first)
     assert content["audio"]["mine"]["recordings"] == 2
     assert content["base"] == {"file": "m.pt", "sha256": "1" * 64, "reset_sha256": "2" * 64}
+    assert content["vocoder"] == {"vocos/config.yaml": "4" * 64}
     seeds = {"run.train.seed": 666, "run.reset.seed": 0, "corpora.mine.split.seed": 5}
     assert content["seeds"] == seeds
     assert content["packages"]["torch"] and "train_run.py" in content["code"]
@@ -49,6 +61,7 @@ def test_the_same_run_elsewhere_has_the_same_lock(tmp_path):
         ({"rows": ("a", "c")}, "audio"),
         ({"vocab": " \na\n"}, "vocabulary"),
         ({"base": "3" * 64}, "base"),
+        ({"vocoder": "6" * 64}, "vocoder"),
         ({"train": "{} \n"}, "datasets"),
         ({"settings": SETTINGS | {"corpora": {"mine": {"split": {"seed": 6}}}}}, "config"),
     ],

@@ -1,4 +1,4 @@
-"""run.lock.json: what a run was made of, as hashes; equal inputs give the same bytes everywhere."""
+"""run.lock.json: hashes of what a run was made of; equal inputs give the same bytes everywhere."""
 
 import platform
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ def lock(
     """Hashes of everything that a run's result depends on: no times, no absolute paths.
 
     Args:
-        run: `results/runs/<run>`, with its vocabulary and its reset base.
+        run: `results/runs/<run>`, with its vocabulary, its reset base and its exported voice.
         corpora: `results/corpora/<corpus>` of each corpus that the run joins.
         settings: the resolved configuration of the run and of its corpora.
         scripts: folder of the rules' scripts.
@@ -28,6 +28,7 @@ def lock(
     family = settings["run"]["family"]
     named = (f"voicekiln.families.{family}", "voicekiln.training.worker")
     reset = read_json(run / "base/reset.json")
+    voice = read_json(run / "export/MANIFEST.json")
     return {
         "format": FORMAT,
         "run": run.name,
@@ -40,6 +41,11 @@ def lock(
         },
         "base": reset["base"] | {"reset_sha256": reset["file"]["sha256"]},
         "vocabulary": {"sha256": sha256_file(run / "tokenizer/vocab.txt")},
+        "vocoder": {
+            file["path"]: file["sha256"]
+            for file in voice["files"]
+            if voice["vocoder"] and file["path"].startswith(voice["vocoder"])
+        },
         "code": {
             script.name: code_digest(script, *named) for script in sorted(scripts.glob("*.py"))
         },
