@@ -1,9 +1,9 @@
-"""Read a configuration and tell every mistake in it with file, line and remedy.
+"""Report every mistake in a configuration with file, line and remedy.
 
     .venv/bin/python workflow/scripts/check_config.py config/my.yaml
 
-For what Snakemake refuses without a line before VoiceKiln can look at it: tabs, wrong indentation,
-aliases that contain themselves, a file that is not there. It starts no job.
+For files that Snakemake refuses, without a line, before VoiceKiln sees them: tabs, wrong
+indentation, aliases that contain themselves, a missing file. It starts no job.
 """
 
 import argparse
@@ -19,7 +19,7 @@ SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Tell every mistake in a configuration.")
+    parser = argparse.ArgumentParser(description="Report every mistake in a configuration.")
     parser.add_argument("configfile", type=Path, nargs="+", help="later ones override earlier ones")
     try:
         whole, lines = {}, {}

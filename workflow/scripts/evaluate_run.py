@@ -1,4 +1,4 @@
-"""Choose the checkpoint of a run and let it speak the test sentences."""
+"""Choose the checkpoint of a run and speak the test sentences with it."""
 
 import json
 import logging
@@ -55,13 +55,13 @@ def main(smk):
 
 
 def warn_of_silent(references, wanted):
-    """Log how many speakers no sample is spoken of because of the default limit."""
+    """Warn if `evaluate.speakers` is a number that leaves speakers without samples."""
     everyone = len(spoken.speaking(references, "all"))
     n = len(spoken.speaking(references, wanted))
     if isinstance(wanted, int) and n < everyone:
         log.warning(
             "samples are spoken for the %d of %d speakers with most training audio; "
-            "evaluate.speakers: all speaks for everyone",
+            "set evaluate.speakers to all to hear everyone",
             n,
             everyone,
         )

@@ -55,7 +55,7 @@ def main(smk):
     outcome = launch(path, directory, processes, threads, job.say, job.abandoned)
     last_words = outcome.last_words(directory)
     job.say(last_words)
-    if outcome.exit_code == EXIT_ERROR:  # of all else the worker's own last line tells
+    if outcome.exit_code == EXIT_ERROR:  # otherwise the worker's own last line is enough
         log.error("%s", last_words)
     if outcome.exit_code:
         sys.exit(outcome.exit_code)
@@ -72,7 +72,12 @@ def earlier(runs, names):
         except OSError:
             packs = {str(rows)}
         if missing := [pack for pack in sorted(packs) if not Path(pack).exists()]:
-            log.warning("run %s: what it forgets is not measured, %s is missing", name, missing[0])
+            log.warning(
+                "run %s: %s is missing, so what the voice forgets of this run is not measured; "
+                "build that run again to measure it",
+                name,
+                missing[0],
+            )
         else:
             found[name] = str(rows)
     return found

@@ -57,8 +57,11 @@ def ours(record: logging.LogRecord) -> bool:
 
 
 def kind_of(record: logging.LogRecord) -> str:
-    """The message of a record without its values: without the name that it begins with, and without
-    numbers, if they are not arguments."""
+    """The message of a record without its values.
+
+    The format string if the values are its arguments; otherwise the text without the name that it
+    starts with and without numbers.
+    """
     if hasattr(record, "kind"):
         return record.kind
     if record.args and record.msg != "%s":
@@ -75,7 +78,7 @@ class Notices(logging.Handler):
         path: the file; what an earlier run of the job left in it is removed.
         step: the step that warns, unless the record names another (see `repeat`).
         say: shows a line on the terminal, or None.
-        known: texts that an earlier step has told.
+        known: texts that an earlier step has shown.
     """
 
     def __init__(
@@ -138,7 +141,7 @@ class _Collector(logging.Handler):
 
 @contextmanager
 def collecting(source: Path) -> Iterator[list[dict[str, str]]]:
-    """Collect what this thread warns of, to be stored with an item and replayed.
+    """Collect the warnings of this thread, to be stored with an item and replayed.
 
     Args:
         source: the file that the item is made from. Its path is left out of the texts, because

@@ -69,6 +69,6 @@ def cutting(
 
 
 def of_other(corpus: str, folders: Sequence[Path], settings: Mapping[str, Any]) -> list[str]:
-    """The problems of another corpus if all of its shards are there: they are told together."""
+    """The problems of another corpus if all of its shards are there, to be reported together."""
     files = [f / name for f in folders for name in ("normalize.parquet", "segment.parquet")]
     return problems(*read(folders), settings, corpus) if all(map(Path.exists, files)) else []

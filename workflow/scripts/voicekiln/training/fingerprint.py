@@ -184,9 +184,9 @@ def decide(old: dict | None, new: dict, has_state: bool, settings: TrainSettings
         text = f"train.learning_rate went from {before:g} to {now:g} ({factor:.3g}x)"
         if factor >= RATE_FACTOR and settings.on_rate_change == "stop":
             raise UserError(
-                f"{text}, and training has begun with the old one. Set train.on_rate_change:"
-                " continue to continue with the new rate, restart to start again at update 0 (the"
-                " state is kept in previous/), or put the old rate back"
+                f"{text}, and training has started with the old one. Set train.on_rate_change:"
+                " continue to keep this state, or restart to start again at update 0 (the state is"
+                " kept in training/previous/), or set train.learning_rate back"
             )
         if factor >= RATE_FACTOR and settings.on_rate_change == "restart":
             return Decision("restart", (f"{text}: training starts again at update 0",))

@@ -29,8 +29,8 @@ def move_aside(directory: Path) -> Path:
     finish(directory)
     newest = found(directory)[0]
     log.warning(
-        "the state of the run before (%d updates) is kept in %s; with its settings and data back, "
-        "training continues from it",
+        "the state of the earlier run (%d updates) is kept in %s; training continues from it if "
+        "its settings and data come back",
         updates(newest),
         newest,
     )
@@ -38,8 +38,8 @@ def move_aside(directory: Path) -> Path:
 
 
 def take_back(directory: Path, earlier: Path) -> None:
-    """Makes the state of an earlier run the current one; there must be none."""
-    log.warning("these are the settings and data of %s: training continues from it", earlier)
+    """Makes the state of an earlier run the current one, of which there must be none."""
+    log.warning("the settings and data are those of %s: training continues from it", earlier)
     earlier.rename(directory / BACK)
     finish(directory)
 
@@ -85,6 +85,11 @@ def tidy(directory: Path) -> None:
     longest = max(earlier, key=updates)  # of equals the newest
     for folder in earlier[1:]:
         if folder != longest:
+            log.warning(
+                "%s (%d updates) is removed: of earlier runs the newest and the longest are kept",
+                folder,
+                updates(folder),
+            )
             state.remove(folder)
     for leftover in (directory / FOLDER).glob(f".*{state.GONE}"):
         state.remove(leftover)

@@ -62,7 +62,7 @@ class Metrics:
         self.path = path
 
     def write(self, kind: str, **values: Any) -> None:
-        """Appends one object; `kind` is train, validation or learning_rate."""
+        """Appends one object; `kind` is train, validation, earlier or learning_rate."""
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps({"kind": kind} | values) + "\n")
 

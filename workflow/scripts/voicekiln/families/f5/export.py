@@ -21,7 +21,7 @@ import soundfile
 import torch
 import yaml
 
-from voicekiln import checkpoints
+from voicekiln import checkpoints, vocoders
 from voicekiln.errors import UserError
 from voicekiln.families.f5 import how_to_speak
 from voicekiln.families.f5.architecture import shapes
@@ -153,8 +153,8 @@ def copy_vocoder(source: Path, target: Path) -> None:
     """Copies a Vocos folder with its licence files."""
     target.mkdir(parents=True)
     for path in sorted(source.iterdir()):
-        told = path.name.upper().startswith(("LICENSE", "LICENCE", "README", "NOTICE"))
-        if path.is_file() and (told or path.name in ("config.yaml", "pytorch_model.bin")):
+        licence = path.name.upper().startswith(("LICENSE", "LICENCE", "README", "NOTICE"))
+        if path.is_file() and (licence or path.name in vocoders.NAMES):
             shutil.copyfile(path, target / path.name)
 
 
