@@ -359,7 +359,7 @@ def test_another_seed_is_another_run_and_the_old_state_is_kept_aside(tmp_path):
     assert in_child(other) == EXIT_FINISHED
     name = next(iter(old))
     assert not torch.equal(final(other)[name], old[name])
-    previous = settings.directory / "previous" / "checkpoints"
+    previous = settings.directory / "previous" / "1" / "checkpoints"
     assert state.pointed(previous, "last")["update"] == UPDATES
     kept = {p.name for p in state.found(previous)}
     assert kept == {state.pointed(previous, n)["checkpoint"] for n in ("best", "last")}
