@@ -1,5 +1,6 @@
 """Numbers, dates and times read as a hypothesis has them."""
 
+import time
 import unicodedata
 
 import pytest
@@ -98,6 +99,13 @@ def test_the_reading_that_was_heard_is_taken(language, text, hypothesis, spoken)
 )
 def test_what_is_not_clear_in_the_hypothesis_stays_in_digits(language, text, hypothesis):
     assert normalize(text, language, DEFAULT, hypothesis) == text
+
+
+def test_a_long_chain_of_numbers_with_two_readings_each_takes_no_time():
+    text = ", ".join(["00"] * 30) + "."
+    begin = time.process_time()
+    assert normalize(text, "en", DEFAULT, "zero " * 38) == text
+    assert time.process_time() - begin < 5
 
 
 def test_a_reading_close_to_what_was_heard_needs_a_margin():

@@ -8,7 +8,7 @@ a margin; a hypothesis with digits says nothing about how they were read.
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from rapidfuzz.distance import Levenshtein
 
@@ -61,16 +61,24 @@ def spoken_for(
 
 
 def _in_order(words, reads, language) -> list[list[str]]:
-    """The ways in which the words are readings of all the expressions, one after the other."""
-    if len(reads) == 1:
-        said = _read(words, reads[0], language)
-        return [[said]] if said else []
-    found = []
-    for n in range(1, len(words)) if len(words) <= MOST_WORDS else ():
-        said = _read(words[:n], reads[0], language)
-        if said:
-            found += [[said, *rest] for rest in _in_order(words[n:], reads[1:], language)]
-    return found
+    """Ways in which the words are readings of all the expressions, one after the other; of several
+    only two, since more are no clearer."""
+    if len(reads) > 1 and len(words) > MOST_WORDS:
+        return []
+
+    @cache
+    def ways(first: int, k: int) -> list[tuple[str, ...]]:
+        if k == len(reads):
+            return [()]
+        left = len(reads) - k - 1
+        found: dict[tuple[str, ...], None] = {}
+        for last in range(first + 1 if left else len(words), len(words) - left + 1):
+            said = _read(words[first:last], reads[k], language)
+            if said:
+                found.update(dict.fromkeys((said, *rest) for rest in ways(last, k + 1)))
+        return list(found)[:2]
+
+    return [list(said) for said in ways(0, 0)]
 
 
 def _read(words: Sequence[str], read: Reading, language: str) -> str | None:
