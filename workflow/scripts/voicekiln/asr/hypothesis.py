@@ -9,6 +9,8 @@ import numpy as np
 
 RATE_HZ = 16000
 MAX_S = 30.0  # Whisper's window
+# codes of ISO 639 for languages that Whisper has under another code
+WHISPER_CODES = {"nb": "no", "jv": "jw"}
 
 
 @dataclass(frozen=True)

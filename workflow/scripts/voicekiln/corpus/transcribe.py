@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from voicekiln.asr.hypothesis import MAX_S, RATE_HZ, UPSTREAM, Clip, Limits
+from voicekiln.asr.hypothesis import MAX_S, RATE_HZ, UPSTREAM, WHISPER_CODES, Clip, Limits
 from voicekiln.asr.listen import Listener
 from voicekiln.audio.span import load_span
 from voicekiln.corpus.pieces import VERSION as PIECES_VERSION
@@ -81,7 +81,7 @@ def plan(rows: pd.DataFrame, language: str | None, audio: Store, transcripts: St
     heard_in, spans_of = {}, {}
     for row in rows.itertuples():
         spoken = row.language if language is None else language
-        spoken = None if spoken == "auto" else spoken
+        spoken = None if spoken == "auto" else WHISPER_CODES.get(spoken, spoken)
         span = (int(row.start), int(row.end))
         stretches = hearable(transcripts, audio, row.item, span, int(row.rate_hz))
         heard_in[row.Index] = (row.item, spoken, int(row.rate_hz), stretches)
