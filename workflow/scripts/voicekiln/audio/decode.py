@@ -197,6 +197,8 @@ def _packets(path, container, stream):
 
 def _silence_like(frame, n_samples):
     """Frames of silence, `n_samples` in all, none longer than a few seconds."""
+    if not n_samples:
+        return  # before the frame is turned into an array, which takes longer than decoding it
     like = frame.to_ndarray()  # planar: [channels, n]; interleaved: [1, channels * n]
     width = like.shape[1] // frame.samples
     for start in range(0, n_samples, MAX_SILENT_FRAME):

@@ -47,14 +47,15 @@ def measure(
             ]
     except (soundfile.LibsndfileError, EOFError) as error:
         audio.report(item, f"cannot be read ({error})")
-    whole = np.concatenate(levels) if levels else np.zeros(0, np.float32)
+    whole = np.concatenate([np.zeros(0, np.float32), *levels])
+    tones = np.concatenate([np.zeros(0, bool), *music])
     for record, (start, end) in zip(records, spans, strict=True):
         first, last = start * FRAMES_PER_S // rate_hz, -(-end * FRAMES_PER_S // rate_hz)
         reach = SURROUNDINGS_S * FRAMES_PER_S
         floor_db = measures.noise_floor_db(whole[max(0, first - reach) : last + reach])
         record["snr_db"] = _rounded(measures.snr_db(whole[first:last], floor_db), 1)
         here = slice(start * STEPS_PER_S // rate_hz, -(-end * STEPS_PER_S // rate_hz))
-        record["music"] = _rounded(np.concatenate(music)[here].mean(), 3)
+        record["music"] = _rounded(tones[here].mean(), 3)
     return records
 
 
