@@ -20,7 +20,7 @@ from voicekiln.audio.normalize import NormalizeSettings, normalize
 from voicekiln.config import resolve
 from voicekiln.corpus import edges
 from voicekiln.corpus.edges import Piece, check
-from voicekiln.corpus.segments import Given, cut
+from voicekiln.corpus.segments import Given, cut, still_forced
 from voicekiln.store.items import Store
 
 CONFIG = {"corpora": {"c": {"audio": "in", "language": "en", "transcripts": "sidecar"}}}
@@ -282,8 +282,8 @@ def test_golden_edges(normalised, tmp_path):
         ("both", 5, 20, "end"),
         ("both", 10, 25, "start"),
         ("both", 5, 25, None),
+        ("both", 10, 20, "both"),
     ],
 )
 def test_a_forced_cut_that_was_mended_is_none_any_more(forced, start, end, still):
-    row = edges.Row("r", *[None] * len(edges.SEEN))._replace(start=10, end=20, forced_cut=forced)
-    assert edges._forced(row, {"start": start, "end": end}) == still
+    assert still_forced(forced, (10, 20), {"start": start, "end": end}) == still

@@ -26,7 +26,7 @@ from voicekiln import tables
 from voicekiln.audio import vad
 from voicekiln.audio.segment import SegmentSettings
 from voicekiln.audio.vad import FRAMES_PER_S
-from voicekiln.corpus.segments import Given, cut
+from voicekiln.corpus.segments import Given, cut, still_forced
 from voicekiln.store.items import Store
 
 log = logging.getLogger("align")
@@ -195,7 +195,8 @@ def mend(
             if "start" in values:
                 moved += 1
                 name = f"{row.recording_id}_{values['start']}_{values['end']}"
-                values = values | {"segment_id": name, "forced_cut": _forced(row, values)}
+                forced = still_forced(row.forced_cut, (row.start, row.end), values)
+                values = values | {"segment_id": name, "forced_cut": forced}
             dropped += "status" in values
             for column, value in values.items():
                 table.at[row.label, column] = value
@@ -207,16 +208,6 @@ def mend(
         dropped,
     )
     return table
-
-
-def _forced(row: Row, moved: dict) -> str | None:
-    """The edges inside speech that are still where they were."""
-    if tables.missing(row.forced_cut):
-        return None
-    still = [side for side in ("start", "end") if getattr(row, side) == moved[side]]
-    if row.forced_cut == "both":
-        return still[0] if still else None
-    return row.forced_cut if row.forced_cut in still else None
 
 
 def _piece(row: Row) -> Piece:

@@ -12,9 +12,8 @@ import pandas as pd
 from voicekiln.audio.segment import SegmentSettings
 from voicekiln.corpus import measure
 from voicekiln.corpus.corrections import NO_COPIES, Correction, conflict, match, of_used
-from voicekiln.corpus.segments import Given, cut
+from voicekiln.corpus.segments import Given, cut, still_forced
 from voicekiln.store.items import Store
-from voicekiln.tables import missing
 
 LEAST_S = 0.1  # a segment is never made shorter
 MEASURES = ("snr_db", "bandwidth_hz", "pitch_hz", "music")
@@ -128,7 +127,8 @@ def move(
             print_ = bytes.fromhex(record.pop("fingerprint"))
             name = f"{table['recording_id'].iat[row]}_{start}_{end}"
             old = table.iloc[row]
-            record |= {"segment_id": name, "forced_cut": _forced(old, start, end)}
+            forced = still_forced(old["forced_cut"], (old["start"], old["end"]), record)
+            record |= {"segment_id": name, "forced_cut": forced}
             for column, value in record.items():
                 table.iat[row, table.columns.get_loc(column)] = value
             acoustics.iat[row, acoustics.columns.get_loc("segment_id")] = name
@@ -148,12 +148,3 @@ def _measured(audio, item, places, settings) -> dict[tuple[int, int], dict]:
         | {"fingerprint": sound["fingerprint"]}
         for place, record, sound in zip(places, records, sounds, strict=True)
     }
-
-
-def _forced(old, start, end) -> str | None:
-    """The edges inside speech that are still where they were."""
-    if missing(old["forced_cut"]):
-        return None
-    sides = ("start", "end") if old["forced_cut"] == "both" else (old["forced_cut"],)
-    still = [side for side in sides if {"start": start, "end": end}[side] == old[side]]
-    return "both" if len(still) == 2 else next(iter(still), None)

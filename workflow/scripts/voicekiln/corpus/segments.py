@@ -12,6 +12,7 @@ import soundfile
 from voicekiln.asr.hypothesis import MAX_S
 from voicekiln.audio import segment as cutting
 from voicekiln.store.items import Store
+from voicekiln.tables import missing
 from voicekiln.text.clean import comparable
 
 CONCERN = 0.2  # share of the segments from which something is said ...
@@ -209,6 +210,24 @@ def cut(
         "dropped": result.dropped,
         "engine": result.engine,
     }
+
+
+def still_forced(forced: str | None, span: tuple[int, int], moved: Mapping[str, int]) -> str | None:
+    """The edges inside speech that a moved segment still has: start, end, both or None.
+
+    Args:
+        forced: those of its old span.
+        span: its old start and end.
+        moved: its new `start` and `end`.
+    """
+    if missing(forced):
+        return None
+    still = [
+        side
+        for side, at in zip(("start", "end"), span, strict=True)
+        if forced in (side, "both") and moved[side] == at
+    ]
+    return "both" if len(still) == 2 else next(iter(still), None)
 
 
 def by_engine(segments: pd.DataFrame) -> str:
