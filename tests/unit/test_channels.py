@@ -142,12 +142,25 @@ def test_channels_are_no_copies_of_each_other_but_copies_of_a_file_are(tmp_path)
     assert table.at["b.wav#1", "reason"] == "byte-equal copy of a.wav#1"
 
 
-def test_two_channels_with_the_same_sound_are_one_recording(tmp_path):
+def test_two_channels_with_the_same_sound_are_one_recording(tmp_path, caplog):
     soundfile.write(tmp_path / "a.wav", tones(300, 300), 16_000)
     found = [row | {"sound": "same"} for row in recordings(tmp_path, "separate").values()]
     table = merged(tmp_path, found)
     assert list(table["status"]) == ["ok", "copy"]
     assert table["reason"][1] == "same samples in another channel of a.wav#0"
+    assert not caplog.records
+
+
+def test_texts_of_a_channel_with_the_same_sound_are_missed_with_a_warning(tmp_path, caplog):
+    soundfile.write(tmp_path / "a.wav", tones(300, 300), 16_000)
+    found = [row | {"sound": "same"} for row in recordings(tmp_path, "separate").values()]
+    for row, start_s in zip(found, (0.0, 1.0), strict=True):
+        row["known"] = json.dumps([{"start_s": start_s, "end_s": start_s + 1, "text": "Yes."}])
+    merged(tmp_path, found)
+    assert (
+        "a.wav#1: same samples in another channel of a.wav#0, which has no text where this one "
+        "has 1 (first: 'Yes.')" in caplog.text
+    )
 
 
 def test_all_channels_of_a_file_are_on_one_side_of_the_split(tmp_path):

@@ -37,6 +37,8 @@ def merge_recordings(shards: list[Path]) -> pd.DataFrame:
             reason = f"{where} of {table.at[original, 'path']}"
             table.loc[copy, ["status", "step", "reason"]] = ["copy", "inventory", reason]
             _warn_of_other_texts(table.loc[copy], known[copy], known[original])
+            if table.at[copy, "recording_id"] != table.at[original, "recording_id"]:
+                _warn_of_lost_texts(table.loc[copy], known[copy], known[original])
     return table
 
 
@@ -47,7 +49,7 @@ def _texts(known):
 
 
 def _warn_of_other_texts(copy, texts, used):
-    """Say where a copy comes with another text than the file that is used."""
+    """Report a text of a copy that differs from that of the file that is used."""
     for start, end, text in texts:
         others = [other for other in used if _overlap((start, end), other[:2])]
         if others and text not in [other[2] for other in others]:
@@ -60,6 +62,27 @@ def _warn_of_other_texts(copy, texts, used):
                 text[:60],
             )
             return
+
+
+def _warn_of_lost_texts(copy, texts, used):
+    """Report texts of a copy for stretches that have none in the file that is used.
+
+    Of byte-equal files `merge_segments` takes them over.
+    """
+    lost = [
+        text
+        for start, end, text in texts
+        if not any(_overlap((start, end), other[:2]) for other in used)
+    ]
+    if lost:
+        log.warning(
+            "%s: %s, which has no text where this one has %d (first: %r), so they are not used; "
+            "give them to the file that is used",
+            copy["path"],
+            copy["reason"],
+            len(lost),
+            lost[0][:60],
+        )
 
 
 def _overlap(one, other):
