@@ -18,8 +18,8 @@ from voicekiln.text.decoding import read_text
 from voicekiln.text.languages import is_listed, short_code
 
 log = logging.getLogger("sidecars")
-# in this order, where there are several
 MOST_CHARACTERS = 5_000_000  # nobody says more in the longest recording that is read, 48 hours
+# the first of these is used if a recording has several
 SUFFIXES = (*subtitles.SUFFIXES, ".txt", ".lab")
 FORMATS = ".srt, .vtt, .eaf, .TextGrid, .ctm, .txt or .lab"
 # of NAME.en.srt, NAME.pt-BR.vtt, NAME.en.forced.srt (yt-dlp, media players)
