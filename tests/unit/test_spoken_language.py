@@ -1,9 +1,10 @@
 """Recordings in another language than expected are told, those that nobody can tell are not."""
 
+import pandas as pd
 import soundfile
 from test_transcribe import DEMO, RECORDING
-from voicekiln.asr import engines, spoken
-from voicekiln.corpus.transcribe import Block
+from voicekiln.asr import engines, spoken_language
+from voicekiln.corpus.transcribe import Block, plan
 from voicekiln.store.items import Store
 
 RATES = {f"item{k}": 24_000 for k in range(5)}
@@ -23,15 +24,15 @@ def test_the_sample_takes_turns_and_the_longest_first():
         block("item1", "am", 1, 8),
         block("item2", None, 9),
     ]
-    chosen = spoken.sample(blocks, RATES, 4)
+    chosen = spoken_language.sample(blocks, RATES, 4)
     lengths = [(one.item, (one.spans[0][1] - one.spans[0][0]) / 24_000) for one in chosen]
     assert lengths == [("item0", 9), ("item1", 8), ("item0", 5), ("item0", 4)]
-    assert spoken.sample(blocks, RATES, 0) == []
+    assert spoken_language.sample(blocks, RATES, 0) == []
 
 
 def warnings(expected, *likely):
     chosen = [block(f"item{k}", expected, 5) for k in range(len(likely))]
-    return spoken.concerns(chosen, likely, {f"item{k}": f"{k}.wav" for k in range(5)})
+    return spoken_language.concerns(chosen, likely, {f"item{k}": f"{k}.wav" for k in range(5)})
 
 
 def test_a_confident_mismatch_is_told_with_recordings_and_probability():
@@ -46,22 +47,33 @@ def test_a_confident_mismatch_is_told_with_recordings_and_probability():
 
 def test_several_stretches_of_a_recording_count_together():
     chosen = [block("item0", "en", 5)] * 2
-    assert spoken.concerns(chosen, [{"cy": 0.95}, {"en": 0.9}], {"item0": "a.wav"}) == []
+    assert spoken_language.concerns(chosen, [{"cy": 0.95}, {"en": 0.9}], {"item0": "a.wav"}) == []
 
 
 def test_what_is_close_unknown_or_unclear_is_not_told():
     assert warnings("sr", {"hr": 0.99}) == []
+    assert warnings("yue", {"zh": 0.99}) == []  # which older models take for Chinese
     assert warnings("en", {"de": 0.7, "en": 0.05}) == []
     assert warnings("tig", {"am": 0.99}) == []
     assert warnings("en", {}) == []  # by a model that knows English alone
 
 
 def test_languages_that_whisper_does_not_know():
-    (told,) = spoken.unknown(["ti", "en", None, "ti"], True, "large-v3.pt")
+    (told,) = spoken_language.unknown(["ti", "en", None, "ti"], True, "large-v3.pt")
     assert told.startswith("Whisper was not trained on the language ti")
-    (told,) = spoken.unknown(["am", "en"], False, "small.en.pt")
+    (told,) = spoken_language.unknown(["am", "en"], False, "small.en.pt")
     assert told.startswith("small.en.pt was trained on English alone, and the corpus is in am")
-    assert spoken.unknown(["am", "en"], True, "m") == []
+    assert spoken_language.unknown(["am", "en"], True, "m") == []
+
+
+def test_whisper_gets_its_own_codes(tmp_path):
+    rows = pd.DataFrame({"language": ["nb", "nn", "jv", "de", "ti"], "item": list("abcde")})
+    rows = rows.assign(start=0, end=24_000, rate_hz=24_000)
+    store = Store(tmp_path, "transcribe")
+    blocks = plan(rows, None, Store(tmp_path, "normalize"), store).blocks
+    assert [one.language for one in blocks] == ["no", "nn", "jw", "de", "ti"]
+    blocks = plan(rows, "nb", Store(tmp_path, "normalize"), store).blocks
+    assert {one.language for one in blocks} == {"no"}
 
 
 def test_what_was_detected_is_kept(tmp_path):
@@ -71,7 +83,8 @@ def test_what_was_detected_is_kept(tmp_path):
     soundfile.write(part, samples, rate_hz, format="FLAC")
     audio.put("item0", {}, flac=part)
     chosen = [block("item0", "en", 3)]
-    assert spoken.detect(chosen, audio, texts, None) is None
+    assert spoken_language.detect(chosen, audio, texts, None) is None
     one = engines.load(DEMO / "whisper.pt", 1, "cpu", word_times=False)
-    assert spoken.detect(chosen, audio, texts, one) == [{}]  # the demo's model knows English alone
-    assert spoken.detect(chosen, audio, texts, None) == [{}]
+    # the demo's model knows English alone
+    assert spoken_language.detect(chosen, audio, texts, one) == [{}]
+    assert spoken_language.detect(chosen, audio, texts, None) == [{}]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 from voicekiln import job, tables
-from voicekiln.asr import engines, listen, spoken
+from voicekiln.asr import engines, listen, spoken_language
 from voicekiln.asr.hypothesis import UPSTREAM, Limits
 from voicekiln.corpus import transcribe as transcribing
 from voicekiln.provenance import to_json
@@ -93,8 +93,8 @@ def recognise(smk, settings, table, wanted):
     missing = [block for block in plan.blocks if store.get(block.key) is None]
     log.info("%d items, %d computed", len(plan.blocks), len(missing))
     rates = dict(zip(wanted["item"], wanted["rate_hz"].astype(int), strict=True))
-    chosen = spoken.sample(plan.blocks, rates, settings["check_language"])
-    likely = spoken.detect(chosen, audio, store, None)
+    chosen = spoken_language.sample(plan.blocks, rates, settings["check_language"])
+    likely = spoken_language.detect(chosen, audio, store, None)
     if missing or likely is None:
         likely = hear(smk, missing, chosen, audio, store, models, way)
     paths = dict(zip(wanted["item"], wanted["path"], strict=True))
@@ -107,9 +107,9 @@ def warn_of_languages(blocks, chosen, likely, paths, model):
     """Warn of languages that the model does not know, and that are probably not the spoken ones."""
     multilingual = not chosen or any(likely)
     languages = {block.language for block in blocks}
-    for warning in spoken.unknown(languages, multilingual, engines.title(model)):
+    for warning in spoken_language.unknown(languages, multilingual, engines.title(model)):
         log.warning("%s", warning)
-    for warning in spoken.concerns(chosen, likely, paths):
+    for warning in spoken_language.concerns(chosen, likely, paths):
         log.warning("%s", warning)
 
 
@@ -131,7 +131,7 @@ def hear(smk, missing, chosen, audio, store, models, way):
     listener = listen.Listener(first, others[0] if others else None, way)
     done = job.Progress(total, "segments transcribed")
     transcribing.transcribe(missing, audio, store, listener, done)
-    likely = spoken.detect(chosen, audio, store, first)
+    likely = spoken_language.detect(chosen, audio, store, first)
     if device == "cuda":
         gpu.log_peak()
     return likely

@@ -15,8 +15,8 @@ from voicekiln.text.clean import clean
 from voicekiln.text.forms import ordinary_letters
 from voicekiln.text.languages import short_code
 from voicekiln.text.numbers import in_digits, in_words, n_digits
+from voicekiln.text.numbers_heard import as_heard
 from voicekiln.text.punctuation import in_language, one_form
-from voicekiln.text.spoken import as_heard
 
 ETHIOPIC_TIME = re.compile("(?<=[\\d\u1369-\u137c])\u1361(?=[\\d\u1369-\u137c])")  # 7፡30
 UNSETTLED = re.compile("[\\d\u1369-\u137c&]")

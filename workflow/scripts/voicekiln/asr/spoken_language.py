@@ -27,6 +27,10 @@ RELATED = (
     {"uk", "be", "ru"},
     {"es", "gl", "ca"},
     {"bg", "mk"},
+    {"zh", "yue"},
+    {"nl", "af"},
+    {"tr", "az"},
+    {"de", "lb"},
 )
 
 
