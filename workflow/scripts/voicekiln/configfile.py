@@ -14,9 +14,9 @@ from typing import Any
 import yaml
 
 from voicekiln.errors import UserError
+from voicekiln.explain import MOST_VALUES
 
 MOST_BYTES = 1_000_000
-MOST_VALUES = 100_000  # with every alias written out
 # What YAML 1.1 makes of unquoted words and numbers, by the tag that it gives them.
 READ_AS = {
     "bool": "true or false",

@@ -170,12 +170,8 @@ def _unknown(key, path, here, schema):
     close = difflib.get_close_matches(key, known, CLOSE)
     if close:
         return f"unknown key; did you mean {' or '.join(close)}? ({_documented(path)})"
-    elsewhere = (
-        [where for where in _sections(schema).get(key, ()) if where.split(".")[0] == path[:1][0]]
-        if path
-        else []
-    )
-    if elsewhere:
+    places = _sections(schema).get(key, ()) if path else ()
+    if elsewhere := [place for place in places if place.split(".")[0] == path[0]]:
         return f"unknown key; it belongs in {' or '.join(elsewhere)}"
     return f"unknown key ({_documented(path)})"
 

@@ -22,6 +22,7 @@ from voicekiln.errors import UserError
 from voicekiln.tables import missing
 
 FLOOR = 0.01
+EDGES_CUT = {"start": 1, "end": 1, "both": 2}  # by the column forced_cut
 POOR = 0.5  # a score below this deserves a warning
 
 
@@ -169,7 +170,7 @@ def grade(rows: pd.DataFrame, good_s: Range) -> pd.DataFrame:
     rate = np.log2(rows["chars_per_s"].astype(float).where(rows["chars_per_s"] > 0))
     rows["pace"] = (rate - rate.groupby(rows["speaker"]).transform("median")).abs()
     values = {name: rows[name] for name in PARTS if name not in ("length_s", "forced_cut")}
-    values["forced_cut"] = rows["forced_cut"].map({"start": 1, "end": 1, "both": 2}).fillna(0)
+    values["forced_cut"] = rows["forced_cut"].map(EDGES_CUT).fillna(0)
     values["length_s"] = pd.Series(
         np.interp(rows["length_s"], good_s, (0, 1, 1, 0)), rows.index, float
     )
@@ -198,7 +199,7 @@ def best(graded: pd.DataFrame, good_s: Range) -> pd.Series:
 
 
 def _reference(row: pd.Series, why: str, train_s: float) -> Reference:
-    measured = {"forced_cut": {"start": 1, "end": 1, "both": 2}.get(row["forced_cut"], 0)}
+    measured = {"forced_cut": EDGES_CUT.get(row["forced_cut"], 0)}
     for name in PARTS:
         if name not in measured and not missing(row[name]):
             measured[name] = round(float(row[name]), 4)

@@ -47,12 +47,13 @@ class Embedder:
         Args:
             max_stretches: that are heard of a clip; None: all.
         """
+        path = weights_path()
         import torch  # takes seconds, and not every corpus needs it
 
         torch.set_num_threads(threads)
         self._torch = torch
         self._max_stretches = max_stretches
-        held = torch.load(weights_path(), map_location="cpu", weights_only=True)["model_state"]
+        held = torch.load(path, map_location="cpu", weights_only=True)["model_state"]
         self._lstm = torch.nn.LSTM(N_MELS, N_FEATURES, 3, batch_first=True)
         self._linear = torch.nn.Linear(N_FEATURES, N_FEATURES)
         for name, part in (("lstm.", self._lstm), ("linear.", self._linear)):
