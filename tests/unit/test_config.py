@@ -170,6 +170,15 @@ def test_mistakes_are_named_with_their_path(path, value, said):
     assert "Traceback" not in str(error.value) and "^[" not in str(error.value)
 
 
+def test_each_missing_key_is_named_once():
+    config = demo()
+    for key in ("family", "base"):
+        del config["runs"]["demo_f5"][key]
+    with pytest.raises(UserError) as error:
+        resolve(config, SCHEMA)
+    assert [str(error.value).count(f"{key} is missing") for key in ("family", "base")] == [1, 1]
+
+
 @pytest.mark.parametrize("name", [2024, 1.5, None, True, datetime.date(2024, 1, 2)])
 @pytest.mark.parametrize("section", ["corpora", "runs"])
 def test_a_name_that_yaml_does_not_read_as_text_is_to_be_quoted(name, section):

@@ -91,7 +91,8 @@ def _filled(config, schema, lines):
     for error in _Filling(rules).iter_errors(filled):
         for path, text in explain.mistakes(error, rules):
             problems.append(_located(path, text, lines))
-    _stop_at(problems)
+    # jsonschema reports each missing key by itself, and `mistakes` all that are missing
+    _stop_at(list(dict.fromkeys(problems)))
     for section in _with_a_language(filled):
         section["language"] = short_code(section["language"])
     return filled
