@@ -5,7 +5,7 @@ from pathlib import Path
 
 from voicekiln import tables
 from voicekiln.corpus import merge
-from voicekiln.provenance import sha256_file
+from voicekiln.provenance import sha256_file, sha256_json
 from voicekiln.review import facts
 from voicekiln.review.build import Reviewed
 
@@ -44,5 +44,5 @@ def find(folder: Path, shards: Sequence[str], corrections: Path | None) -> Revie
         recordings=recordings,
         corrections=corrections if corrections and corrections.exists() else None,
         conflicts=facts.read_conflicts(conflicts) if conflicts.exists() else [],
-        digest="-".join(sha256_file(path)[:16] for path in newest[:4]),
+        digest=sha256_json([sha256_file(path) for path in newest])[:16],
     )
