@@ -118,7 +118,7 @@ def test_single_words_of_ljspeech_are_texts(tmp_path):
 
 
 def test_transcript_column_beyond_the_list_stops(tmp_path):
-    wide = "Aufnahme;a;b;c;d;e\nb.wav;3,0;5,5;Zwei.\n"
+    wide = "Aufnahme;a;b;c;d;e\nb.wav;3,0;5,5;Zwei.;;\n"
     with pytest.raises(UserError, match="column 5 holds nothing and no texts"):
         read(tmp_path, wide, text=5)
     content = "a|In 1455.|in fourteen fifty-five.\n"
@@ -304,6 +304,35 @@ def test_text_that_holds_the_separator_is_told_with_its_line(tmp_path):
     for content in ("path,text\na.wav,Hello.\nb.wav,Hello, you.\n", "a.wav,Hello.\n" * 2 + "b,c,d"):
         with pytest.raises(UserError, match=r"line 3: .*3 fields"):
             read(tmp_path, content)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "a.wav,Hello there my friend.\nb.wav,Another sentence, with a comma\n",
+        "a.wav,Yes, it is.\nb.wav,No, it is not.\nc.wav,Well, maybe later.\n",
+        "a.wav;Ja.\nb.wav;Nein; das glaube ich nicht.\n",
+        "a.wav,One\nb.wav,two,three\n",
+    ],
+)
+def test_no_text_is_cut_at_a_comma_of_its_own(tmp_path, content):
+    with pytest.raises(UserError, match="line [12]: .*in quotation marks|need quotation marks"):
+        read(tmp_path, content)
+
+
+def test_a_space_after_every_separator_is_none_of_a_text(tmp_path):
+    content = "a.wav, anna, The bell rang.\nb.wav, ben, Nobody came.\n"
+    assert rows(read(tmp_path, content)) == [
+        ("a.wav", "anna", "The bell rang."),
+        ("b.wav", "ben", "Nobody came."),
+    ]
+
+
+def test_names_of_audio_files_alone_are_a_list(tmp_path):
+    found = read(tmp_path, "a.wav\nclips/b.MP3\n")
+    assert rows(found) == [("a.wav", None, None), ("clips/b.MP3", None, None)]
+    assert found.summary.endswith("list.csv: 2 lines; columns: file (column 1)")
+    assert rows(read(tmp_path, "a.wav\n")) == [("a.wav", None, None)]
 
 
 def test_the_header_is_blamed_for_a_text_that_is_not_found(tmp_path):

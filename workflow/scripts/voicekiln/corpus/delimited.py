@@ -34,7 +34,10 @@ def rows(path: Path, text: str, is_recording: Callable[[str], bool]) -> tuple[st
         text = text.replace(first, "", 1)
         lines = text.split("\n")
     else:
-        separator = _by_header(first, is_recording) or _by_share(path, first, lines, is_recording)
+        separator = _by_header(first, is_recording)
+        if separator is None:
+            separator = _by_share(path, first, lines, is_recording)
+            _check_separators(path, lines, separator)
     if separator in ";,":
         return separator, list(_quoted(path, text, separator))
     split = [
@@ -80,6 +83,19 @@ def _by_header(first, is_recording):
     return max(known, key=known.get) if known else None
 
 
+def _check_separators(path, lines, separator):
+    """Stop where a comma is followed by a space and the first one is not: it belongs to a text."""
+    for number, line in enumerate(lines, 1):
+        if separator in ";," and '"' not in line:
+            spaced = [field.startswith(" ") for field in line.split(separator)[1:]]
+            if any(spaced) and not spaced[0]:
+                raise UserError(
+                    f"{path}, line {number}: {line[:80]!r} has {separator!r} both between columns "
+                    "and within a text; put texts that contain it in quotation marks, or separate "
+                    "the columns by | or tabs"
+                )
+
+
 def _by_share(path, first, lines, is_recording):
     """What separates the columns without a header: what nearly all lines have."""
     lines = [line for line in lines if line.strip()]
@@ -91,7 +107,8 @@ def _by_share(path, first, lines, is_recording):
     if path.suffix.lower() == ".tsv":
         return "\t"
     best = max(shares.values())
-    if best == 0 and not columns.known_name(first.strip()):
+    only_names = all(map(columns.has_audio_suffix, map(str.strip, lines)))
+    if best == 0 and not (only_names or columns.known_name(first.strip())):
         raise NoList(
             f"{path}, line 1: names no audio file; expected columns separated by |, tabs, "
             "semicolons or commas, or an object {...} on each line"

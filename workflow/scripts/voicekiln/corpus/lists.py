@@ -100,7 +100,8 @@ def _table(path, text, choice, is_recording, form):
     separator, rows = delimited.rows(path, text, is_recording)
     if not rows:
         return List([], Summary(f"{path}: 0 lines"))
-    form = f" separated by {delimited.SEPARATORS[separator]}{form}"
+    if any(len(row) > 1 for _, row in rows):
+        form = f" separated by {delimited.SEPARATORS[separator]}{form}"
     named = any(isinstance(column, str) for column in choice.columns.values())
     if named or columns.is_header(rows[0][1], is_recording):
         return _with_header(path, rows, choice, separator, form)
@@ -191,8 +192,9 @@ def _stop_at_texts(rows, names, reading, where):
 def _without_header(path, rows, choice, separator, is_recording, form):
     widths = Counter(len(row) for _, row in rows)
     width = max(widths, key=lambda n: (widths[n], n))
+    least = 2 if separator in "|\t" else width  # a comma may belong to a text, rarely a |
     for number, row in rows:
-        if len(row) != width and not 2 <= len(row) <= width and width > 1:
+        if not min(least, width) <= len(row) <= width:
             raise UserError(
                 f"{path}, line {number}: found {len(row)} fields where {width} are expected; lists "
                 "whose texts hold the separator need quotation marks or another separator"
