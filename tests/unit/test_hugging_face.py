@@ -152,8 +152,8 @@ def change(folder, **values):
         (lambda f: change(f, decoder_attention_heads=0), "decoder_attention_heads is 0, which no"),
         (lambda f: change(f, encoder_attention_heads=5), "encoder_attention_heads is 5, which no"),
         (lambda f: (f / "config.json").write_text("{"), "cannot be read as JSON"),
-        (lambda f: (f / "config.json").unlink(), "it holds no config.json"),
-        (lambda f: (f / "model.safetensors").unlink(), "it holds no tensors; expected one of"),
+        (lambda f: (f / "config.json").unlink(), "it has no config.json"),
+        (lambda f: (f / "model.safetensors").unlink(), "it has no tensors; expected one of"),
         (
             lambda f: (
                 (f / "model.safetensors").rename(f / "adapter_model.safetensors")

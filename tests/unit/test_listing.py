@@ -343,7 +343,7 @@ def test_somebody_has_to_know_the_text(tmp_path):
     require_texts(listed(tmp_path, transcripts="sidecar"), "voice")
     notes = []
     list_recordings({**CORPUS, "audio": str(tmp_path)}, "voice", notes.append)
-    assert notes[0] == f"{tmp_path}: other files that were not looked at: 1 .pdf"
+    assert notes[0] == f"{tmp_path}: files of other kinds are ignored: 1 .pdf"
 
 
 def test_a_separator_within_a_text_does_not_cut_it(tmp_path):
@@ -571,7 +571,7 @@ def test_names_that_differ_a_little_are_matched_and_told(tmp_path):
         "d.wav": ["Four."],
         "D.wav": [],
     }
-    for words in ("case are not told apart, such as 'a.wav'", "another suffix", "last part"):
+    for words in ("case is ignored, such as 'a.wav'", "a different suffix", "last part"):
         assert any(words in note for note in notes), words
 
 

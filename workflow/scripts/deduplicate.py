@@ -37,7 +37,7 @@ def main(smk):
     doubted = pairs[pairs["kind"].isin(["same audio", "copy of a recording"]) & ~pairs["same_text"]]
     if len(doubted):
         log.warning(
-            "%d pairs of segments hold the same audio with different texts (first: %s); listen to "
+            "%d pairs of segments have the same audio and different texts (first: %s); listen to "
             "them on the review page and correct the wrong texts",
             len(doubted),
             ", ".join(doubted["other"].head(3)),

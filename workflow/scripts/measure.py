@@ -39,11 +39,11 @@ def main(smk):
     missing = {key: what for key, what in wanted.items() if store.get(key) is None}
     log.info("%d recordings, %d items computed", len(wanted), len(missing))
     if model:
-        log.info("speakers are told apart by %s", model)
+        log.info("speakers are distinguished by %s", model)
     elif package:
-        log.info("speakers are told apart by Resemblyzer %s", package)
+        log.info("speakers are distinguished by Resemblyzer %s", package)
     else:
-        log.info("speakers are told apart by statistics of the sound")
+        log.info("speakers are distinguished by statistics of the sound")
     make(audio, store, missing, embedder(model, package, smk.threads) if missing else None, smk)
     found = {}
     for key, index, places in keys:

@@ -72,7 +72,7 @@ def main(smk):
 
 
 def check_pinned(recordings, pinned):
-    """Stop where a recording that is to validate is not there or cannot be used."""
+    """Stop if a recording pinned for validation is missing or cannot be used."""
     for path in pinned:
         # a file whose channels are recordings stands for all of them
         of_file = recordings["channel"].notna() & recordings["path"].str.startswith(f"{path}#")

@@ -66,7 +66,7 @@ def main(smk):
     numbers = with_digits(table)[[*LISTED, "n_digits"]]
     if len(numbers):
         log.warning(
-            "%d kept segments hold numbers in digits (digits.jsonl, first: %s); spell them out in "
+            "%d kept segments have numbers in digits (digits.jsonl, first: %s); spell them out in "
             "the corrections, or set text.numbers: drop",
             len(numbers),
             numbers["text"].iloc[0][:60],

@@ -32,7 +32,7 @@ def convert(checkpoint: Path, folder: Path, precision: str = "float16") -> None:
         checkpoint: file in openai-whisper's format, or with the tensors of a Hugging Face model.
         folder: is there and empty.
         precision: of the matrices in `model.bin`: float32, float16, int8, ... Released checkpoints
-            are float16 themselves; on a CPU CTranslate2 reckons with them in float32.
+            are float16 themselves; on a CPU CTranslate2 computes in float32.
     """
     model = load(checkpoint, "cpu")
     tokenizer = get_tokenizer(model.is_multilingual, num_languages=model.num_languages)

@@ -93,9 +93,9 @@ def problem(folder: Path) -> str | None:
     if (folder / "adapter_config.json").is_file() and weights_file(folder) is None:
         return "it is a LoRA adapter alone; merge it into its base first (peft: merge_and_unload)"
     if not (folder / CONFIG).is_file():
-        return f"it holds no {CONFIG}"
+        return f"it has no {CONFIG}"
     if weights_file(folder) is None:
-        return f"it holds no tensors; expected one of {', '.join(WEIGHTS)}"
+        return f"it has no tensors; expected one of {', '.join(WEIGHTS)}"
     try:
         files(weights_file(folder))
         dimensions(folder / CONFIG)

@@ -95,7 +95,7 @@ def dtype_of(precision: str, device: str) -> torch.dtype:
 def halve(model: Whisper, dtype: torch.dtype = torch.float16) -> None:
     """Keep matrices in the half precision they are used in: upstream converts them at every step.
 
-    Norms and positions stay, as the model reckons with them in single precision.
+    Norms and positions stay, as the model computes with them in single precision.
     """
     for module in model.modules():
         if isinstance(module, (nn.Linear, nn.Conv1d, nn.Embedding)):
@@ -190,7 +190,7 @@ class WhisperRecogniser:
     def _languages(self, features: Tensor, clips: Sequence[Clip]) -> list[tuple[str, float | None]]:
         """Code to decode each clip in, and its probability where it had to be detected.
 
-        A language that Whisper does not know is read as the one that it takes it for.
+        For a language that Whisper does not know, the one that it detects instead is used.
         """
         if not self.model.is_multilingual:
             return [("en", None)] * len(clips)

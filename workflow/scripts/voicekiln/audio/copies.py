@@ -1,8 +1,8 @@
 """Copies of a recording, and stretches that clips share, among a million clips by fingerprints.
 
-Two clips are held against each other where three of the four bytes of a frame are equal, in each of
-the four ways; a copy has such frames as long as its distance is allowed, and what chance brings
-together differs a few frames further. Speech has patterns that thousands of clips share: a clip
+Two clips are compared where three of the four bytes of a frame are equal, in each of the four ways;
+a copy has such frames as long as its distance is allowed, and what chance brings together differs a
+few frames further. Speech has patterns that thousands of clips share: a clip
 looks up its rarest first, so that what it costs is bounded at any size. Besides the fingerprints
 themselves an index of one way is held, 6 bytes a frame while it is made.
 """
@@ -18,7 +18,7 @@ from voicekiln.ragged import distinct, portions, ranges, sums
 WAYS = 4
 SHARE_BITS = 2  # the share of the patterns that is looked at is 2^-SHARE_BITS
 MAX_KEY_BITS = 24
-LOOK_UPS = 256  # frames of others that a clip is held against in each way
+LOOK_UPS = 256  # frames of others that a clip is compared with in each way
 NEXT = (-16, 16)  # frames from an equal one, where no others overlap: these are held ready,
 PROBES = ((-32, 32), (-64, -48, 48, 64))  # and these looked at in turn
 PROBE_MARGIN = 0.1  # above the distance that is allowed, as a probe is short

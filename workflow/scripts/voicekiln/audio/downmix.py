@@ -40,7 +40,7 @@ def fault(choice: Choice) -> str | None:
     what = f"its channels cancel each other in {choice.cancelled:.0%} of its sound (opposite phase)"
     if choice.channel is None:
         return (
-            f"{what}, and no channel holds all of it, so that part is lost in the mix; "
+            f"{what}, and no channel contains all of it, so that part is lost in the mix; "
             "set `channels: separate`, or correct the recording"
         )
     return (

@@ -1,11 +1,11 @@
-"""What audio a voice learnt from: how much, from whom, how long the clips are, how they sound."""
+"""The audio that a voice is trained on: how much, from whom, length and sound of the clips."""
 
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-# S4-99: clips are told apart below 6 s, up to 30 s, and above
+# length classes (S4-99): below 6 s, up to 30 s, above
 CLASSES = (("under 6 s", 0.0, 6.0), ("6 to 30 s", 6.0, 30.0), ("over 30 s", 30.0, np.inf))
 MEASURES = ("length_s", "level_db", "snr_db", "bandwidth_hz", "pitch_hz", "chars_per_s")
 QUANTILES = {"lowest": 0.0, "lower": 0.25, "median": 0.5, "upper": 0.75, "highest": 1.0}

@@ -1,4 +1,4 @@
-"""What the columns of a list with a header hold, told by their names."""
+"""What the columns of a list with a header contain, recognised by their names."""
 
 import re
 import unicodedata

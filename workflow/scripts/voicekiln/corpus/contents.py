@@ -1,4 +1,4 @@
-"""What the columns of a list without a header hold, told by what stands in them."""
+"""What the columns of a list without a header contain, recognised by their values."""
 
 import re
 import zlib

@@ -238,7 +238,7 @@ def of_used(correction: Correction, copies: Mapping[str, str]) -> Correction:
 
 
 def conflict(c: Correction, why: str) -> dict[str, Any]:
-    """What conflicts.jsonl says of a correction that is not applied, or not wholly."""
+    """The row of conflicts.jsonl for a correction that is not applied, or only in part."""
     edges = {"new_start_s": c.new_start_s, "new_end_s": c.new_end_s}
     return {
         "line": c.line,

@@ -68,7 +68,7 @@ def check_quotes(path: Path, table: Sequence[Row], n_columns: int, separator: st
         inner = [line for cell in row if "\n" in cell for line in cell.split("\n")[1:]]
         if any(line.count(separator) >= n_columns - 1 for line in inner):
             raise UserError(
-                f"{path}, line {number}: a field in quotation marks goes over {len(inner) + 1} "
+                f"{path}, line {number}: a field in quotation marks spans {len(inner) + 1} "
                 "lines that look like lines of the list; a quotation mark is not closed"
             )
 

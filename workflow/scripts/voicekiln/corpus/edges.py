@@ -1,12 +1,12 @@
-"""Words that a segment's edge cuts through: found by energy and word times, mended or dropped.
+"""Words that a segment's edge cuts through: found by energy and word times, moved or dropped.
 
-An edge is clean where it is quiet within 30 ms of it. Quiet and loud are told by the recording
-itself: the loudness of a 10 ms frame is where it lies between the noise floor around it (0) and the
-level of loud speech there (1), in dB. A cut edge moves outward to the next quiet place, unless that
-is further off than the rest of a word, in another segment, or makes the segment too long.
+An edge is clean where it is quiet within 30 ms of it. Quiet and loud are relative to the recording:
+the loudness of a 10 ms frame is where it lies between the noise floor around it (0) and the level
+of loud speech there (1), in dB. A cut edge moves outward to the next quiet place, unless that is
+further off than the rest of a word, in another segment, or makes the segment too long.
 
 The rest of a cut word is not in the text that a recogniser made of the first part of it, so there
-only the dying-away of a sound is mended; a given text holds the whole word.
+only the decay of a sound is added; a given text holds the whole word.
 """
 
 import json
@@ -68,7 +68,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Checked:
-    """Where a segment is after the check; `cut` names the edge that could not be mended."""
+    """Where a segment is after the check; `cut` names the edge that is still inside a word."""
 
     start: int
     end: int
@@ -98,7 +98,7 @@ def loudness(flac: Path) -> tuple[np.ndarray, int]:
 def check(
     pieces: Sequence[Piece], loud: np.ndarray, rate_hz: int, n_samples: int, max_s: float
 ) -> list[Checked]:
-    """The segments of a recording with their edges mended.
+    """The segments of a recording with their edges moved to quiet places.
 
     Args:
         pieces: sorted and disjoint.

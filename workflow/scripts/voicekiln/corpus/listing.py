@@ -51,7 +51,7 @@ def list_recordings(
             `lists.Summary`.
 
     Raises:
-        UserError: a source is not there, is wrong, or holds nothing that can be used.
+        UserError: a source is missing or wrong, or has nothing that can be used.
     """
     with _without_collector():
         return _list_recordings(corpus, default_speaker, note or (lambda text: None))
@@ -97,7 +97,7 @@ def folder_of(source: str) -> str:
 
 
 def require_texts(rows: list[dict], corpus: str) -> None:
-    """Stop where nobody is to listen and no recording has a text.
+    """Stop if there is no recogniser and no recording has a text.
 
     Raises:
         UserError: naming what the configuration lacks.
@@ -126,7 +126,7 @@ def listable(list_corpus: Callable[[str], Any], corpus: str) -> bool:
 
 
 def all_problems(list_corpus: Callable[[str], Any], corpora: Iterable[str]) -> None:
-    """List all corpora, to tell everything that is wrong at once.
+    """List all corpora, to report everything that is wrong at once.
 
     Raises:
         UserError: with the problem of each corpus that cannot be listed.
@@ -275,7 +275,7 @@ def _scan(root: str, lists: list[str], note) -> Iterator[dict]:
                 yield row_of(root, path, None)
     if others:
         kinds = ", ".join(f"{n} {names.printable(suffix)}" for suffix, n in others.most_common(8))
-        note(f"{root}: other files that were not looked at: {kinds}")
+        note(f"{root}: files of other kinds are ignored: {kinds}")
 
 
 def _join(first: dict, again: dict) -> None:
@@ -321,7 +321,7 @@ def _find_sidecars(rows, language, note) -> None:
         if path:
             try:
                 stat = os.stat(path)
-            except OSError:  # a link to nowhere: told when the recording is looked into
+            except OSError:  # a link to nowhere: the inventory reports it
                 stat = os.lstat(path)
             row["sidecar"] = [path, stat.st_size, stat.st_mtime_ns]
     if find.foreign:

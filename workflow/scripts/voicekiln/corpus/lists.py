@@ -227,7 +227,7 @@ def _without_header(path, rows, choice, separator, is_recording, form):
 
 
 def _check_text_column(path, rows, i, column):
-    """Stop where transcript_column points at what are clearly no texts."""
+    """Stop if the column of transcript_column clearly contains no texts."""
     held = contents.no_texts([row for _, row in rows], i)
     if held:
         number, row = next((line for line in rows if i < len(line[1]) and line[1][i]), rows[0])
@@ -235,7 +235,7 @@ def _check_text_column(path, rows, i, column):
             f"{path}: transcript_column is {column}, but column {i + 1} holds {held} and no texts "
             f"(line {number}: {' | '.join(row)[:80]!r}); set transcript_column to the column of "
             f"the text, or to null to have the columns recognised (`columns: {{text: {i + 1}}}` "
-            "takes it nevertheless)"
+            "uses it anyway)"
         )
 
 

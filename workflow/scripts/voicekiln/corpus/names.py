@@ -70,12 +70,12 @@ def last_part(name: str) -> str:
     return any_case(bare(name))
 
 
-# how names are compared, the strictest first, and what is said of those that match only then
+# how names are compared, the strictest first, and what to report about those that match only then
 WAYS = (
     (str, None),
     (one_form, None),
-    (any_case, "match a recording only if upper and lower case are not told apart"),
-    (other_suffix, "have another suffix than the recording"),
+    (any_case, "match a recording only if case is ignored"),
+    (other_suffix, "have a different suffix from the recording"),
     (last_part, "match a recording only by the last part of their path"),
 )
 
@@ -88,8 +88,8 @@ def match(names: Iterable[str], forms: list[list[str]]):
         forms: the names that each recording may have, the most exact first.
 
     Returns:
-        the recordings (indices) of each name that means any; and what to say about names that match
-        in one of the looser ways, with an example.
+        the recordings (indices) of each name that means any; and what to report about names that
+        match in one of the looser ways, with an example.
     """
     left = dict.fromkeys(names)
     free = list(range(len(forms)))

@@ -15,7 +15,7 @@ from voicekiln.store.items import Store
 from voicekiln.tables import missing
 from voicekiln.text.clean import comparable
 
-CONCERN = 0.2  # share of the segments from which something is said ...
+CONCERN = 0.2  # fraction of the segments from which there is a warning ...
 ENOUGH = 5  # ... where there are so many
 FEW = 0.1  # share of the recorded time
 LOW_MEAN_S = 2.0
@@ -28,12 +28,12 @@ OVERLAPS = "overlaps the one before"
 DISTURBED = "another speaker begins within it"
 MANY_REGIONS = 10  # a segment, more than one a second
 HEAR = {
-    "auto": "a smaller segment.energy_share, onset, offset or aggressiveness hears more",
+    "auto": "a smaller segment.energy_share, onset, offset or aggressiveness finds more",
     "webrtcvad": (
-        "a smaller segment.energy_share or aggressiveness hears more, engine: silero also hears "
-        "through noise and music"
+        "a smaller segment.energy_share or aggressiveness finds more, engine: silero also finds "
+        "speech in noise and music"
     ),
-    "silero": "a smaller segment.onset and offset, or a smaller energy_share, hears more",
+    "silero": "a smaller segment.onset and offset, or a smaller energy_share, finds more",
 }
 
 
@@ -244,7 +244,7 @@ def statistics(
     silent: Sequence[str],
     settings: cutting.SegmentSettings,
 ) -> tuple[str, list[str]]:
-    """What a shard's segments are like, and what of it is a concern (S4-69 ... S4-71), in words.
+    """What a corpus's segments are like, and what of it is a concern (S4-69 ... S4-71), as text.
 
     Args:
         seconds: length of each segment.
@@ -305,8 +305,8 @@ def statistics(
         )
     if done["regions"] > MANY_REGIONS * n_cut:
         concerns.append(
-            f"{done['regions']} regions of speech made {n_cut} segments, it is heard in shreds: "
-            "a larger segment.min_pause_s or a smaller energy_share closes the gaps"
+            f"{done['regions']} regions of speech made {n_cut} segments, so speech is found in "
+            "fragments: a larger segment.min_pause_s or a smaller energy_share closes the gaps"
         )
     if done["split_without_pause"] > CONCERN * n_cut:
         concerns.append(

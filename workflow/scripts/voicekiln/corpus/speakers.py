@@ -50,8 +50,8 @@ def below_common_root(paths: Sequence[str]) -> dict[str, str]:
 
 
 def note_a_wrapper(found: Sequence[Sequence[str]], note: Callable[[str], None]) -> None:
-    """Say so where all recordings would be of one speaker named by their outermost folder, and
-    folders below it may name the speakers.
+    """Note if all recordings would be of one speaker named by their outermost folder, and folders
+    below it may name the speakers.
 
     Args:
         found: the folders of each recording, `of_folders`.

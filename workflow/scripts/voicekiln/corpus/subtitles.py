@@ -68,7 +68,7 @@ def entries(
         stretches = rolling.resolve(stretches)
     elif words.are_phones(stretches):
         raise UserError(f"{path}: holds speech sounds, not words; give the words")
-    if kind not in BY_TIERS:  # there each tier was looked at for itself
+    if kind not in BY_TIERS:  # there each tier was joined by itself
         stretches = words.utterances(stretches, words=kind == ".ctm")
     stretches, notes = speakers.spoken(stretches, keep, {} if removed is None else removed)
     for fact, *values in notes:
@@ -89,7 +89,7 @@ def _found(path, text, kind, tier) -> Found:
 
 
 def _tell(path, text, found, note):
-    """Say what of a file is not used; stop where that is most of it."""
+    """Report what of a file is not used; stop if that is most of it."""
     for fact, *values in found.notes:
         note(f"%s: {fact}.", path, *values)
     found.broken.sort()

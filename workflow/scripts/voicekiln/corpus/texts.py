@@ -52,7 +52,7 @@ def unspoken_in(
 
 
 def warn_of_unspoken(removed: unspoken.Removed, corpus: str) -> None:
-    """Say once for each kind what was removed from a corpus's texts, and how to keep it."""
+    """Warn once for each kind of what was removed from a corpus's texts, and how to keep it."""
     for kind in unspoken.KINDS:
         if kind in removed:
             n, example = removed[kind]

@@ -94,7 +94,7 @@ def validate(
 
 
 def _voices(table, features, limit):
-    """Whose voice the segments are; says which speakers have several."""
+    """Whose voice the segments are; warns of speakers with several."""
     seconds = ((table["end"] - table["start"]) / table["rate_hz"]).astype(float)
     speakers, recordings = table["speaker"].fillna(""), table["recording_id"].astype(str)
     found = tell_apart(features, speakers.tolist(), recordings.tolist(), seconds.tolist(), limit)

@@ -10,7 +10,7 @@ from voicekiln.text import unspoken
 
 SHARE = 0.05  # of the stretches, from which labels in small letters are names
 FEW = 0.5  # of the stretches, from which a label that comes once is one
-NAMED = "%d of %d texts name their speaker; the others are taken as the recording's own speaker"
+NAMED = "%d of %d texts name their speaker; the others are assigned to the recording's own speaker"
 MARKS = re.compile(r"^\s*(?:>{2,3}|[-–—―])\s*")  # of a turn
 PARTICLES = frozenset("of the von van de der den da di la le del el al bin ibn".split())
 

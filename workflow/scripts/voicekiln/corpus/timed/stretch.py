@@ -8,7 +8,7 @@ MOST_CHARACTERS = 20_000  # of one stretch, 20 minutes of speech
 KEPT = 20  # broken ones
 MOST_S = 48 * 3600.0  # the longest recording that is read
 SHARED = (
-    "%d cues hold words of several speakers, the first in line %d; they are taken as the "
+    "%d cues contain words of several speakers, the first in line %d; they are assigned to the "
     "recording's own speaker unless you split them"
 )
 SHOWN = 60  # characters of a broken line in a message
