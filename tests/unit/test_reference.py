@@ -97,6 +97,9 @@ def test_a_pinned_clip_is_taken_for_its_speaker_and_is_the_main_one():
     assert chosen(*rows, pinned=[ids[3], ids[1]]) == ["ben's other", "mine"]
     with pytest.raises(UserError, match="no kept segment has the id nowhere"):
         chosen(*rows, pinned="nowhere")
+    with pytest.raises(UserError, match="speaker carla in language en, who has no training clip"):
+        held_out = clip("hers", start_s=90, speaker="carla", split="val")
+        chosen(*rows, held_out, pinned=table(held_out)["segment_id"].iloc[0])
     with pytest.raises(UserError, match="both of speaker anna"):
         chosen(*rows, pinned=ids[:2])
 

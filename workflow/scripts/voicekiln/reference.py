@@ -112,8 +112,8 @@ def references(
             first comes first, as the voice's main reference.
 
     Raises:
-        UserError: nothing trains, a pinned id is not in the data set, or two are for one speaker
-            and language.
+        UserError: nothing trains; a pinned id is not in the data set, is of a speaker and language
+            that do not train, or is the second one for its speaker and language.
     """
     if not segments["split"].eq("train").any():
         raise UserError("the data set has no training segment, so there is no reference clip")
@@ -134,6 +134,13 @@ def references(
             why = f"best of {n} training clips" if n > 1 else "the only training clip"
         found.append(_reference(row, why, train_s))
     names = list(wanted)
+    trained = {(one.speaker, one.language) for one in found}
+    for speaker, language in names:
+        if (speaker, language) not in trained:
+            raise UserError(
+                f"evaluate.reference: {wanted[speaker, language]} is of speaker {speaker} in "
+                f"language {language}, who has no training clip; name a clip of another speaker"
+            )
     voices = graded.groupby("speaker")["length_s"].sum()
     return sorted(
         found,
