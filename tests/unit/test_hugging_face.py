@@ -101,6 +101,8 @@ def test_the_digest_covers_every_file(model, tmp_path):
     weights = saved(model, tmp_path, "shards")
     before = engines.digest(weights)
     shard = sorted(tmp_path.glob("model-*.safetensors"))[-1]
+    section = settings(tmp_path)["corpora"]["a"]["transcribe"]
+    assert str(shard) in sources.parts(section, "model", ROOT)
     tensors = load_file(shard)
     name = sorted(tensors)[0]
     save_file(tensors | {name: tensors[name] + 1}, shard)
@@ -132,6 +134,8 @@ def test_a_folder_can_be_named(folder):
     assert engines.title(folder / "model.safetensors") == str(folder)
     section = settings(folder, "faster-whisper")["corpora"]["a"]["transcribe"]
     assert sources.converted(section, ROOT).startswith(f"{folder.name}-")
+    assert sources.parts(section, "model", ROOT) == [str(folder / "config.json")]
+    assert sources.parts(section, "second_model", ROOT) == []
 
 
 def change(folder, **values):

@@ -207,6 +207,9 @@ def shard_counts(wildcards):
     return {name: n_shards(name) for name in CORPORA}
 
 
+MODEL_KEYS = ["model", "second_model"]
+
+
 def whisper_model(key):
     """Input function: a model that the corpus is transcribed with, where it has one."""
 
@@ -215,6 +218,13 @@ def whisper_model(key):
         return models.file(section, key, ROOT) or []
 
     return path
+
+
+def whisper_parts(wildcards):
+    """Input: the other files of the corpus's models that are folders and are not converted."""
+    section = CORPORA[wildcards.corpus]["transcribe"]
+    keys = MODEL_KEYS[1:] if models.converted(section, ROOT) else MODEL_KEYS
+    return [path for key in keys for path in models.parts(section, key, ROOT)]
 
 
 def model_hashes(wildcards):
@@ -231,6 +241,11 @@ def to_convert(wildcards):
 def checkpoint_to_convert(wildcards):
     """Input: a checkpoint that is converted for faster-whisper."""
     return str(models.known_by(models.source(to_convert(wildcards), "model", ROOT)))
+
+
+def parts_to_convert(wildcards):
+    """Input: its other files, if it is a folder."""
+    return models.parts(to_convert(wildcards), "model", ROOT)
 
 
 def hash_to_convert(wildcards):

@@ -8,6 +8,7 @@ rule transcribe:
         checked="results/corpora/{corpus}/checked.json",
         model=whisper_model("model"),
         second_model=whisper_model("second_model"),
+        parts=whisper_parts,
     output:
         table="results/corpora/{corpus}/shards/{shard}/transcribe.parquet",
     log:
@@ -48,6 +49,7 @@ rule convert_model:
     """Convert a Whisper checkpoint for faster-whisper, without a network."""
     input:
         model=checkpoint_to_convert,
+        parts=parts_to_convert,
     output:
         model="results/models/ctranslate2/{converted}/model.bin",
     log:

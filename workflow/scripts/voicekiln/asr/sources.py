@@ -45,6 +45,15 @@ def known_by(path: Path) -> Path:
     return (hugging_face.weights_file(path) or path / "model.bin") if path.is_dir() else path
 
 
+def parts(section: Mapping[str, Any], key: str, basedir: Path) -> list[str]:
+    """The other files of a model that is a folder: another one of them makes another model."""
+    if section[key] is None or not (folder := source(section, key, basedir)).is_dir():
+        return []
+    known = known_by(folder)
+    whole = hugging_face.files(known) if hugging_face.is_one(known) else folder.glob("*.json")
+    return sorted(str(path) for path in whole if path != known)
+
+
 def expected(section: Mapping[str, Any], basedir: Path) -> list[str | None]:
     """SHA-256 that the files of both models must have; a converted one was checked before."""
     first = None if converted(section, basedir) else section["sha256"]
