@@ -119,7 +119,7 @@ def _licences(with_vocoder: bool) -> str:
     ]
     if with_vocoder:
         lines += [
-            f"- `{VOCODER}/` is a copy of the configured vocoder, with the licence",
-            "  files of its folder. The licence of the released vocos-mel-24khz is MIT.",
+            f"- `{VOCODER}/` is a copy of the configured vocoder and keeps its licence,",
+            "  which is MIT for the released vocos-mel-24khz; licence files were copied with it.",
         ]
     return "\n".join(lines)
