@@ -1,6 +1,7 @@
 """What is written in a text and not said is removed by rule, counted, and kept on request."""
 
 import logging
+import time
 
 import pytest
 from corpus_rows import segment, table
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from voicekiln import tables
 from voicekiln.corpus.texts import spoken, unspoken_in, warn_of_unspoken
+from voicekiln.corpus.timed.cues import VOICE
 from voicekiln.text.normalize import TextSettings, normalize
 from voicekiln.text.unspoken import KINDS, strip
 
@@ -182,3 +184,12 @@ def test_a_segment_of_which_nothing_is_said_is_dropped_and_the_kinds_are_told_on
         "voice: 3 speaker labels and turn marks removed from the texts because they are not "
         "spoken, for example 'MARTHA:'; text.keep: [labels] keeps them",
     ]
+
+
+@pytest.mark.parametrize("head", ["<v", "<c", "</font", "<lang"])
+def test_a_tag_that_is_never_closed_takes_no_time(head):
+    text = head + ".a" * 1000 + "!"
+    begin = time.process_time()
+    assert strip(text) == text
+    assert VOICE.findall(text) == []
+    assert time.process_time() - begin < 2

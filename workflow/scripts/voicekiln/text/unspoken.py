@@ -28,9 +28,9 @@ Removed = dict[str, list]  # by kind: how many, and the first one
 INLINE = "i|b|u|s|em|strong|small|big|sub|sup|font|span|ruby|rt|rp|c|v|lang|br|p|div|tt|code|a"
 VALUE = r"(?:\"[^\"<>]*\"|'[^'<>]*'|[^\s\"'<>]+)"
 TAGS = re.compile(
-    rf"</?(?:{INLINE})(?:\.[\w.-]+)*\s*/?>"  # <i>, </font>, <c.yellow>, <br/>
+    rf"</?(?:{INLINE})(?:\.[\w-]*)*\s*/?>"  # <i>, </font>, <c.yellow>, <br/>
     rf"|<(?:{INLINE})(?:\s+[\w:-]+\s*=\s*{VALUE})+\s*/?>"  # <font color="red">
-    r"|<(?:v|lang)(?:\.[\w.-]+)*[ \t][^<>]*>"  # <v Anna>
+    r"|<(?:v|lang)(?:\.[\w-]*)*[ \t][^<>]*>"  # <v Anna>
     r"|<\d{1,3}:[\d:.,]*>"  # <00:00:01.500>
     r"|<!--[^<>]*-->|\{\\[^{}]*\}",  # {\an8}
     re.IGNORECASE,

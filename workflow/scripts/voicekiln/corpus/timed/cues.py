@@ -13,7 +13,7 @@ TIME = r"(-?)(?:(\d{1,5})\s?:\s?)?(\d{1,3})\s?:\s?(\d{1,2})(?:\s?[.,:]\s?(\d{1,9
 TIMES = re.compile(rf"\s*{TIME}\s*(?:--?-?\s?>|[–—]>|→)\s*{TIME}(?:\s.*)?")
 OTHER_ARROW = re.compile(r"\s*-?\d[\d:.,\s]*(?:-\s?>|[–—]>|→)")
 BLOCK = re.compile(r"(?:NOTE|STYLE|REGION)(?:\s|$)")  # of WebVTT, up to an empty line
-VOICE = re.compile(r"<v(?:\.[\w.-]+)*[ \t]+([^<>]+)>", re.IGNORECASE)
+VOICE = re.compile(r"<v(?:\.[\w-]*)*[ \t]+([^<>]+)>", re.IGNORECASE)
 
 
 def read(text: str, vtt: bool) -> Found:
