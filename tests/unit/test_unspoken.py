@@ -5,7 +5,7 @@ import time
 
 import pytest
 from corpus_rows import segment, table
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from voicekiln import tables
 from voicekiln.corpus.texts import spoken, unspoken_in, warn_of_unspoken
@@ -126,6 +126,7 @@ def test_tags_in_square_brackets_are_markup():
 
 
 @settings(max_examples=200, deadline=None)
+@example(text="<i> . ( B )")
 @given(
     text=st.lists(
         st.sampled_from(

@@ -120,10 +120,10 @@ def strip(
             text = _events(text, removed, names)
         if "emoji" not in keep:
             text = EMOJI.sub(_counting(removed, "emoji", " "), text)
+        if text != given and not LEADING.match(given):
+            text = LEADING.sub("", text)
     if text == given:
         return text
-    if not LEADING.match(given):
-        text = LEADING.sub("", text)
     text = SPACE_BEFORE.sub("", " ".join(text.split()))
     return text if any(c.isalnum() for c in text) else ""
 

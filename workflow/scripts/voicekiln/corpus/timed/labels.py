@@ -41,7 +41,7 @@ def read(text: str, lab: bool) -> Found:
     """The labels of a text file that `holds_labels`; with `lab`, whole numbers are units of HTK."""
     pattern, found = _pattern(text, lab), Found()
     lines = list(_lines(text))
-    headed = bool(HEADER.match(text))
+    headed = bool(lines and HEADER.match(lines[0][1]))
     matches = [(line, row, pattern.fullmatch(row)) for line, row in lines]
     fields = [match.groups() for _, _, match in matches if match]
     unit = _unit(fields, pattern, lab, headed) if pattern in (TABBED, SPACED, WHOLE) else 1.0
@@ -110,7 +110,7 @@ def _pattern(text, lab):
     rows = [row for _, row in _lines(text)]
     if rows and HEADER.match(rows[0]):
         rows = rows[1:]
-    headed = re.search(r"^\s*#\s*$", text, re.MULTILINE)
+    headed = any(line.strip() == "#" for line in text.split("\n"))
     for pattern in (
         *([COLOURED] if lab and headed else ()),
         *(ARROW, TABBED, SPACED),
