@@ -2,7 +2,7 @@
 
 
 rule evaluate_run:
-    """Choose the checkpoint and let it speak the test sentences."""
+    """Choose the checkpoint and speak the test sentences with it."""
     input:
         datasets=run_datasets,
         unchanged=behind_checkpoints,
