@@ -119,7 +119,7 @@ def test_single_words_of_ljspeech_are_texts(tmp_path):
 
 def test_transcript_column_beyond_the_list_stops(tmp_path):
     wide = "Aufnahme;a;b;c;d;e\nb.wav;3,0;5,5;Zwei.;;\n"
-    with pytest.raises(UserError, match="column 5 holds nothing and no texts"):
+    with pytest.raises(UserError, match="column 5 contains nothing and no texts"):
         read(tmp_path, wide, text=5)
     content = "a|In 1455.|in fourteen fifty-five.\n"
     with pytest.raises(UserError, match="transcript_column is 7, and the list has only 3 columns"):
@@ -137,7 +137,7 @@ def test_transcript_column_beyond_the_list_stops(tmp_path):
     ],
 )
 def test_short_texts_in_other_scripts_are_told_from_speakers(tmp_path, content):
-    with pytest.raises(UserError, match="column 3 holds .*speakers and no texts"):
+    with pytest.raises(UserError, match="column 3 contains .*speakers and no texts"):
         read(tmp_path, content, text=3)
     found = read(tmp_path, content)
     lines = [line.split("|") for line in content.splitlines()]
@@ -147,7 +147,7 @@ def test_short_texts_in_other_scripts_are_told_from_speakers(tmp_path, content):
 @pytest.mark.parametrize("third", ["0 0 1 1", "anna anna ben ben", "a b c d", "1 2 3 4"])
 def test_transcript_column_that_holds_speakers_stops(tmp_path, third):
     lines = [f"{i}.wav|The bell rang {i} times.|{who}\n" for i, who in enumerate(third.split())]
-    with pytest.raises(UserError, match="is 3, but column 3 holds .*speakers and no texts"):
+    with pytest.raises(UserError, match="is 3, but column 3 contains .*speakers and no texts"):
         read(tmp_path, "".join(lines), text=3)
     assert [entry.speaker for entry in read(tmp_path, "".join(lines)).entries] == third.split()
 
@@ -161,8 +161,8 @@ def test_transcript_column_that_holds_speakers_stops(tmp_path, third):
         ("a.wav|The bell rang.|Die Glocke schlug an.\n", r"columns 2 and 3 .* the text.*columns: "),
         ("a.wav|b.wav|The bell rang.\n", r"columns 1 and 2 .* the file.*columns: \{file"),
         ("a.wav|anna|north|The bell rang.\n", r"columns 2 and 3 .* the speaker"),
-        ("a.wav|0.5|2.5|The bell rang.\n", r"columns 2 and 3 hold numbers.*start.*duration"),
-        ("a.wav|yes\nb.wav|no\n" * 8, "column 2 holds only 2 values .*speaker: 2.*text: 2"),
+        ("a.wav|0.5|2.5|The bell rang.\n", r"columns 2 and 3 contain numbers.*start.*duration"),
+        ("a.wav|yes\nb.wav|no\n" * 8, "column 2 has only 2 values .*speaker: 2.*text: 2"),
         ("a.wav|en|One two three.\nb.wav|de|Eins zwei drei.\n", "column 2 .* languages or speaker"),
         ("path,text,transcript\na.wav,One.,Two.\n", "'text' and 'transcript' may each be the text"),
         ("path,file,text\na.wav,b.wav,Two.\n", "'path' and 'file' may each be the file"),

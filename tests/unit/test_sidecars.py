@@ -207,7 +207,7 @@ def test_markup_and_messages_of_servers_are_no_text(tmp_path, text):
         assert read(tmp_path, text)
         return
     for name in ("a.txt", "a.lab"):
-        with pytest.raises(UserError, match="expected what is said, found"):
+        with pytest.raises(UserError, match="expected a transcript, found"):
             read(tmp_path, text, name)
 
 

@@ -196,7 +196,7 @@ def all_corpora(wildcards):
         name: {
             "shards": shards(name),
             "review": corpus["review"],
-            "corrections": corpus["corrections"],
+            "corrections": corpus["corrections"] and located(corpus["corrections"]),
         }
         for name, corpus in CORPORA.items()
     }

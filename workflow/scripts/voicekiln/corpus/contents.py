@@ -121,7 +121,7 @@ def _time_columns(rows, columns, free, file, where):
         return dict(zip(("start", "end" if ends else "duration"), found, strict=True))
     shown = " and ".join(str(i + 1) for i in found)
     raise UserError(
-        f"{where}: columns {shown} hold numbers, which may be start and end, or offset and "
+        f"{where}: columns {shown} contain numbers, which may be start and end, or offset and "
         f"duration, or something else; say which in the configuration, for example `columns: "
         f"{{start: {found[0] + 1}, end: {found[1] + 1}}}`, or `columns: {{start: null}}` if they "
         "are no times"
@@ -237,7 +237,7 @@ def _stop_at_labels(values, i, where):
     few = len(values) >= 2 * FEW and len(set(values)) <= len(values) / FEW
     if few and all(map(looks_like_label, values)):
         raise UserError(
-            f"{where}: column {i + 1} holds only {len(set(values))} values ({_examples(values)}), "
+            f"{where}: column {i + 1} has only {len(set(values))} values ({_examples(values)}), "
             f"which may be speakers or texts; set `columns: {{speaker: {i + 1}}}` or `columns: "
             f"{{text: {i + 1}}}` in the configuration"
         )

@@ -124,7 +124,7 @@ def _parsed(number: int, line: str) -> Correction:
     if not isinstance(text, str | None) or status not in (None, "keep", "drop"):
         raise ValueError(f"text is {text!r}, status (keep, drop) is {status!r}")
     if text is not None and re.search("[\ud800-\udfff]", text):
-        raise ValueError("text holds half a character (a lone surrogate)")
+        raise ValueError("text contains half a character (a lone surrogate)")
     if text is None and status is None and new == (None, None):
         raise ValueError("neither text nor status nor new_start_s")
     new = [None if value is None else float(value) for value in new]

@@ -119,7 +119,7 @@ def _with_header(path, rows, choice, separator, form):
         if any(row[len(header) :]) or len(row) > len(header) + 1:
             raise UserError(
                 f"{path}, line {number}: {len(row)} fields under a header of {len(header)}; a text "
-                "that holds the separator has to be quoted, or separated in another way"
+                "that contains the separator has to be in quotation marks"
             )
     delimited.check_quotes(path, rows, len(header), separator)
     names = names[:width]
@@ -197,7 +197,7 @@ def _without_header(path, rows, choice, separator, is_recording, form):
         if not min(least, width) <= len(row) <= width:
             raise UserError(
                 f"{path}, line {number}: found {len(row)} fields where {width} are expected; lists "
-                "whose texts hold the separator need quotation marks or another separator"
+                "whose texts contain the separator need quotation marks or another separator"
             )
     delimited.check_quotes(path, rows, width, separator)
     names = [(f"column {i + 1}", i) for i in range(width)]
@@ -232,9 +232,9 @@ def _check_text_column(path, rows, i, column):
     if held:
         number, row = next((line for line in rows if i < len(line[1]) and line[1][i]), rows[0])
         raise UserError(
-            f"{path}: transcript_column is {column}, but column {i + 1} holds {held} and no texts "
-            f"(line {number}: {' | '.join(row)[:80]!r}); set transcript_column to the column of "
-            f"the text, or to null to have the columns recognised (`columns: {{text: {i + 1}}}` "
+            f"{path}: transcript_column is {column}, but column {i + 1} contains {held} and no "
+            f"texts (line {number}: {' | '.join(row)[:80]!r}); set transcript_column to the column "
+            f"of the text, or to null to have the columns recognised (`columns: {{text: {i + 1}}}` "
             "uses it anyway)"
         )
 

@@ -213,7 +213,7 @@ def refuse_markup(path: Path, text: str) -> None:
         or ANSWER.fullmatch(said)
     ):
         raise UserError(
-            f"{path}: expected what is said, found markup, data or a server's message: "
+            f"{path}: expected a transcript, found markup, data or a server's message: "
             f"{said[:60]!r}. Fetch the transcript again or remove the file"
         )
 

@@ -67,7 +67,7 @@ def entries(
     if kind in (".srt", ".vtt"):
         stretches = rolling.resolve(stretches)
     elif words.are_phones(stretches):
-        raise UserError(f"{path}: holds speech sounds, not words; give the words")
+        raise UserError(f"{path}: contains speech sounds, not words; give the words")
     if kind not in BY_TIERS:  # there each tier was joined by itself
         stretches = words.utterances(stretches, words=kind == ".ctm")
     stretches, notes = speakers.spoken(stretches, keep, {} if removed is None else removed)
@@ -101,7 +101,7 @@ def _tell(path, text, found, note):
     if n_broken:
         note(
             "%s: %d of %d cues are left out because they cannot be read, %s. Correct them to use "
-            "what is said there.",
+            "them.",
             path,
             n_broken,
             n_broken + n_read,

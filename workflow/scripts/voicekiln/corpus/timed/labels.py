@@ -84,7 +84,7 @@ def ctm(path: Path, text: str) -> Found:
     if len(files) > 1:
         if path.stem not in files:
             raise UserError(
-                f"{path}: holds words of {len(files)} recordings ({', '.join(files[:3])} ...), "
+                f"{path}: contains words of {len(files)} recordings ({', '.join(files[:3])} ...), "
                 f"none of {path.stem}"
             )
         words = [word for word in words if word[1] == path.stem]

@@ -79,7 +79,7 @@ def choose(path: Path, tiers: Sequence[Tier], names: Sequence[str], wanted: str 
     else:
         chosen, left = _speech(tiers)
     if not chosen and (wanted is not None or not tiers or any(t.found.stretches for t in tiers)):
-        called = f" called {wanted}" if wanted is not None else " that holds words"
+        called = f" called {wanted}" if wanted is not None else " that contains words"
         raise UserError(
             f"{path}: no tier of intervals{called}; there is: {', '.join(names) or 'nothing'}"
         )
