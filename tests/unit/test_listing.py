@@ -106,6 +106,19 @@ def test_sidecars(tmp_path):
         sidecars.read(Path(b["sidecar"][0]), None)
 
 
+def test_sidecars_beside_texts_of_a_list_are_not_used_with_a_note(tmp_path):
+    touch(tmp_path, "a.wav", "a.srt", "b.wav", "b.txt")
+    (tmp_path / "list.csv").write_text("file,text\na.wav,Yes.\nb.wav,\n")
+    notes = []
+    corpus = {**CORPUS, "audio": str(tmp_path / "list.csv"), "transcripts": "sidecar"}
+    a, b = list_recordings(corpus, "corpus_name", notes.append)
+    assert (a["known"][0]["text"], a["sidecar"]) == ("Yes.", None)
+    assert b["sidecar"][0].endswith("b.txt")
+    (note,) = [note for note in notes if " sidecars " in note]
+    assert note.startswith("1 sidecars are not used because a list gives the texts of their ")
+    assert "a.srt" in note
+
+
 def test_a_touched_sidecar_changes_its_shard(tmp_path):
     touch(tmp_path, "a.wav", "a.SRT", "a.txt")
     (row,) = before = listed(tmp_path, transcripts="sidecar")

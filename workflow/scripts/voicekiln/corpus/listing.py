@@ -309,12 +309,18 @@ def _give_texts(rows, corpus, note) -> None:
 
 
 def _find_sidecars(rows, language, note) -> None:
-    find = sidecars.Finder()
+    find, of_listed = sidecars.Finder(), sidecars.Finder()
+    second: set[str] = set()  # sidecars of recordings whose texts a list gives
     for row in rows:
+        audio = os.path.join(row["root"], row["path"])
         try:
-            audio = os.path.join(row["root"], row["path"])
-            path = None if row["known"] else find(audio, row["language"] or language)
+            if row["known"]:
+                second.update(filter(None, [of_listed(audio, row["language"] or language)]))
+                continue
+            path = find(audio, row["language"] or language)
         except UserError as error:
+            if row["known"]:
+                continue
             row["fault"] = row["fault"] or str(error)
             note(f"{names.printable(row['path'])} cannot be used: {names.printable(str(error))}.")
             continue
@@ -335,8 +341,13 @@ def _find_sidecars(rows, language, note) -> None:
             f"{len(find.competing)} recordings have several sidecars; for the first, "
             f"{_first([used])} is used and {_first(others)} is not. Remove what is not meant."
         )
-    left = [path for _, others in find.competing for path in others]
-    if unused := find.seen() - {row["sidecar"][0] for row in rows if row["sidecar"]} - set(left):
+    if second:
+        note(
+            f"{len(second)} sidecars are not used because a list gives the texts of their "
+            f"recordings: {_first(sorted(second))}. Remove those texts from the list to use them."
+        )
+    known = second | {path for _, others in find.competing for path in others}
+    if unused := find.seen() - {row["sidecar"][0] for row in rows if row["sidecar"]} - known:
         note(
             f"{len(unused)} files that end as sidecars do have no recording of their name: "
             f"{_first(sorted(unused))}"
