@@ -328,6 +328,15 @@ def test_a_space_after_every_separator_is_none_of_a_text(tmp_path):
     ]
 
 
+def test_a_comma_within_a_text_of_several_lines_is_no_separator(tmp_path):
+    content = 'a.wav,anna,en,"The bell,\nred,round, rang."\nb.wav,ben,en,"Nobody came."\n'
+    found = read(tmp_path, content)
+    assert [text.split() for _, _, text in rows(found)] == [
+        ["The", "bell,", "red,round,", "rang."],
+        ["Nobody", "came."],
+    ]
+
+
 def test_names_of_audio_files_alone_are_a_list(tmp_path):
     found = read(tmp_path, "a.wav\nclips/b.MP3\n")
     assert rows(found) == [("a.wav", None, None), ("clips/b.MP3", None, None)]

@@ -85,8 +85,10 @@ def _by_header(first, is_recording):
 
 def _check_separators(path, lines, separator):
     """Stop where a comma is followed by a space and the first one is not: it belongs to a text."""
+    if separator not in ";," or any(line.count('"') % 2 for line in lines):
+        return  # a field over several lines is in quotation marks
     for number, line in enumerate(lines, 1):
-        if separator in ";," and '"' not in line:
+        if '"' not in line:
             spaced = [field.startswith(" ") for field in line.split(separator)[1:]]
             if any(spaced) and not spaced[0]:
                 raise UserError(
