@@ -16,6 +16,16 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """What a test logged travels between pytest's processes as UTF-8, odd file names included."""
+    report = yield
+    report.sections = [
+        (name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections
+    ]
+    return report
+
+
 @pytest.fixture
 def shared_data() -> Path:
     """Folder of real recorded speech; tests that need it skip where it is not present."""
