@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 from training_setup import tiny_run, write_rows
 from voicekiln import families
@@ -42,6 +43,8 @@ def in_child(settings: RunSettings, prepare=lambda: None, kill_after_s: float | 
         code = 99
         try:
             torch.set_num_threads(1)
+            # an accelerator of an earlier test, with another precision, is inherited by the fork
+            AcceleratorState._reset_state(reset_partial_state=True)
             stop = Stop(settings.train.stop_after_minutes)
             stop.on_signals()
             prepare()

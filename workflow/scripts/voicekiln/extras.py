@@ -11,7 +11,7 @@ NEEDS = {
         "pip install --no-deps noisereduce==3.0.3 joblib tqdm matplotlib",
     ),
     "separate": (("torch", "torchaudio"), "pip install torch==2.13.0 torchaudio==2.11.0"),
-    "voices": (("resemblyzer", "torch"), "pip install --no-deps Resemblyzer==0.1.4"),
+    "voices": (("resemblyzer", "torch"), "pip install --no-deps resemblyzer==0.1.4"),
     "uroman": (("uroman",), "pip install --no-deps uroman==1.3.1.1"),
     "epitran": (
         ("epitran", "panphon", "marisa_trie", "jamo", "unicodecsv"),
