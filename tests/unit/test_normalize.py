@@ -186,6 +186,15 @@ def test_an_offset_that_changes_is_removed(tmp_path, step, kind):
     assert alike(samples, voice) > (0.97 if step < 0.4 else 0.9)  # what is left is the jump's click
 
 
+def test_a_small_change_of_the_offset_is_left_and_its_mean_removed(tmp_path):
+    """Below a quarter of the level a high-pass would do more harm than the change."""
+    voice = 0.6 * speech_like()
+    step = np.where(np.arange(len(voice)) > len(voice) / 2, 0.01, 0)
+    result, _ = normalized(tmp_path, (voice + step).astype(np.float32), 24_000)
+    assert result.offset_change == 0
+    assert result.dc_offset == pytest.approx((voice + step).mean(), abs=1e-6)
+
+
 def test_a_constant_offset_is_taken_off_exactly(tmp_path):
     voice = speech_like()
     plain, _ = normalized(tmp_path, voice, 24_000)

@@ -97,7 +97,7 @@ def heard(shared_data, embed):
 @pytest.mark.parametrize("together", [True, False])
 def test_another_speakers_clips_are_found_and_own_ones_are_not_n13(voices, main, other, together):
     if main == other:
-        pytest.skip("one voice")
+        pytest.skip("a voice is not another than itself")
     clips = voices[main] + voices[other][:2]
     n = len(voices[main])
     recordings = [f"r{i % 3}" for i in range(n)] + (["r0", "r1"] if together else ["x", "y"])
