@@ -44,7 +44,7 @@ from torch.utils.data import SequentialSampler  # noqa: E402
 from voicekiln.audio import normalize, segment  # noqa: E402
 from voicekiln.audio.probe import AUDIO_SUFFIXES, AudioError  # noqa: E402
 from voicekiln.families import f5  # noqa: E402
-from voicekiln.training.batches import plan  # noqa: E402
+from voicekiln.training.data.plan import plan  # noqa: E402
 
 SHARED = ROOT.parent / "shared" / "data"
 FRAMES_PER_S = f5.RATE_HZ / f5.HOP

@@ -21,8 +21,8 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
-from voicekiln.training.history import History  # noqa: E402
-from voicekiln.training.keeper import Keeper  # noqa: E402
+from voicekiln.training.state.history import History  # noqa: E402
+from voicekiln.training.state.writer import Keeper  # noqa: E402
 
 WIDTH = 1024
 

@@ -11,8 +11,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scrip
 
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
-from voicekiln import tables  # noqa: E402
 from voicekiln.corpus.corrections import SCORES, Correction, correct  # noqa: E402
+from voicekiln.store import tables  # noqa: E402
 
 RATE_HZ, PER_RECORDING, LENGTH_S, EVERY_S = 24000, 50, 3, 4
 

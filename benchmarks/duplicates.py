@@ -34,12 +34,12 @@ sys.path[:0] = [
     str(ROOT / "tests"),
 ]
 from test_fingerprint import ALTERED, noisy, samples_of  # noqa: E402
-from voicekiln import tables  # noqa: E402
-from voicekiln.audio.copies import Prints, copies  # noqa: E402
 from voicekiln.audio.fingerprint import fingerprint  # noqa: E402
 from voicekiln.corpus.deduplicate import DeduplicateSettings, deduplicate  # noqa: E402
-from voicekiln.corpus.prints import prints  # noqa: E402
-from voicekiln.text.minhash import near_leaders  # noqa: E402
+from voicekiln.corpus.fingerprints import prints  # noqa: E402
+from voicekiln.search.fingerprints import Prints, copies  # noqa: E402
+from voicekiln.search.minhash import near_leaders  # noqa: E402
+from voicekiln.store import tables  # noqa: E402
 
 RATE_HZ = 24_000
 THRESHOLD = 0.85

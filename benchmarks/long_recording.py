@@ -18,7 +18,7 @@ import pandas as pd
 import soundfile
 import yaml
 from scale import ROOT, sentence, speech
-from voicekiln.corpus.losses import STEPS
+from voicekiln.corpus.limits import STEPS
 
 RATE_HZ = 24_000
 

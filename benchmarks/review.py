@@ -18,8 +18,8 @@ import numpy as np  # noqa: E402
 import review_corpus  # noqa: E402
 import soundfile  # noqa: E402
 from browser import Browser, executable  # noqa: E402
-from voicekiln import tables  # noqa: E402
 from voicekiln.review import audio, facts, page  # noqa: E402
+from voicekiln.store import tables  # noqa: E402
 from voicekiln.store.items import Store  # noqa: E402
 
 RATE_HZ, EVERY_S, LENGTH_S, PER_RECORDING = 24000, 4.5, 4.0, 160

@@ -25,11 +25,11 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
-from voicekiln import tables  # noqa: E402
 from voicekiln.audio import decode  # noqa: E402
-from voicekiln.config import resolve  # noqa: E402
-from voicekiln.corpus.listing import deal, list_recordings  # noqa: E402
+from voicekiln.config.resolve import resolve  # noqa: E402
+from voicekiln.corpus.sources.listing import deal, list_recordings  # noqa: E402
 from voicekiln.provenance import sha256_json  # noqa: E402
+from voicekiln.store import tables  # noqa: E402
 
 DEMO = ROOT / "resources" / "demo" / "recordings"
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"

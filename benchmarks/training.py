@@ -93,8 +93,8 @@ def clock(updates: int, per_epoch: int):
 
 def batches_of(run):
     """The batches that both sides train on."""
-    from voicekiln.training.batches import plan
-    from voicekiln.training.data import read_rows
+    from voicekiln.training.data.clips import read_rows
+    from voicekiln.training.data.plan import plan
 
     rows, s = read_rows(run.train_rows), run.train
     frames, ids = [r.n_frames for r in rows], [r.id for r in rows]
@@ -104,9 +104,9 @@ def batches_of(run):
 def ours(run, updates: int, per_epoch: int) -> list[tuple[float, float]]:
     """Ends of updates of our loop."""
     from voicekiln.training import worker
-    from voicekiln.training.ema import Ema
-    from voicekiln.training.processes import accelerator_for
-    from voicekiln.training.stop import Stop
+    from voicekiln.training.process.collectives import accelerator_for
+    from voicekiln.training.process.stop import Stop
+    from voicekiln.training.step.ema import Ema
 
     tick, times = clock(updates, per_epoch)
     average = Ema.update
@@ -131,7 +131,7 @@ def upstreams(run, updates: int, per_epoch: int) -> list[tuple[float, float]]:
     from voicekiln import families
     from voicekiln.features.packs import PackReader
     from voicekiln.tokenizers.vocab import index, read_vocab
-    from voicekiln.training.data import read_rows
+    from voicekiln.training.data.clips import read_rows
 
     family = families.get(run.family)
     vocab = read_vocab(run.vocab)
@@ -225,7 +225,7 @@ def frames_and_flop(run) -> tuple[float, float]:
     from voicekiln import families
     from voicekiln.features.packs import PackReader
     from voicekiln.tokenizers.vocab import index, read_vocab
-    from voicekiln.training.data import Clips, Request, read_rows
+    from voicekiln.training.data.clips import Clips, Request, read_rows
 
     family, rows, vocab = families.get(run.family), read_rows(run.train_rows), read_vocab(run.vocab)
     tokens = family.tokens([row.text for row in rows], index(vocab))

@@ -1,7 +1,7 @@
 """Rows of recordings and segments for tests, in seconds and words."""
 
-from voicekiln import tables
 from voicekiln.corpus.validate import ValidateSettings
+from voicekiln.store import tables
 
 RATE_HZ = 24000
 

@@ -18,8 +18,8 @@ RUN = {"clips": 25, "epochs": 4, "workers": 1}
 def train(settings, stop_after: int | None, queue):
     """Runs in a process of its own: accelerate keeps one precision for a process."""
     from voicekiln.training import worker
-    from voicekiln.training.ema import Ema
-    from voicekiln.training.stop import Stop
+    from voicekiln.training.process.stop import Stop
+    from voicekiln.training.step.ema import Ema
 
     stop, average = Stop(), Ema.update
 
@@ -79,8 +79,8 @@ def test_the_first_loss_is_the_cpus(tmp_path):
     from voicekiln import families
     from voicekiln.features.packs import PackReader
     from voicekiln.tokenizers.vocab import index, read_vocab
-    from voicekiln.training.batches import in_order
-    from voicekiln.training.data import Clips, Request, read_rows
+    from voicekiln.training.data.clips import Clips, Request, read_rows
+    from voicekiln.training.data.plan import in_order
 
     family = families.get("f5")
     rows, vocab = read_rows(gpu.val_rows), index(read_vocab(gpu.vocab))

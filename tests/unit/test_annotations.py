@@ -1,7 +1,7 @@
 """TextGrids and ELAN documents with several tiers; words and phones of aligners."""
 
 import pytest
-from voicekiln.corpus import subtitles
+from voicekiln.corpus.sources import subtitles
 from voicekiln.errors import UserError
 
 

@@ -2,8 +2,8 @@
 
 import pandas as pd
 from corpus_rows import recording, segment, table
-from voicekiln import tables
 from voicekiln.corpus.audio_report import as_markdown, audio_report
+from voicekiln.store import tables
 
 
 def report():

@@ -10,10 +10,11 @@ import pytest
 import torch
 from f5_small import TINY, TOKENS, tiny_model, upstream_train
 from safetensors.torch import save_file
-from voicekiln import config, filekinds
-from voicekiln.checkpoints import state_sha256
+from voicekiln.config import resolve as config
 from voicekiln.errors import UserError
 from voicekiln.families import f5
+from voicekiln.weights import kinds as filekinds
+from voicekiln.weights.files import state_sha256
 
 ARCH = f5.architecture(TINY)
 

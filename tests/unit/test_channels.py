@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from voicekiln import tables
 from voicekiln.audio.normalize import NormalizeSettings, normalize
-from voicekiln.corpus import channels, corrections, inventory, merge, split
-from voicekiln.corpus.listing import list_recordings
+from voicekiln.corpus import corrections, merge, split
+from voicekiln.corpus.sources import channels, inventory
+from voicekiln.corpus.sources.listing import list_recordings
+from voicekiln.store import tables
 
 SETTINGS = NormalizeSettings(24_000, -23.0, -1.0, 30.0)
 CORPUS = {

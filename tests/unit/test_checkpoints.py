@@ -1,4 +1,4 @@
-"""`voicekiln.checkpoints`: nothing is executed, nothing is half written, hashes see every bit."""
+"""`voicekiln.weights.files`: nothing is executed, nothing is half written, hashes see every bit."""
 
 import argparse
 import os
@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from voicekiln import checkpoints
 from voicekiln.errors import UserError
+from voicekiln.weights import files as checkpoints
 
 STATE = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(True)}
 

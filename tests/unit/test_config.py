@@ -5,8 +5,8 @@ import re
 import pytest
 import yaml
 from conftest import ROOT
-from voicekiln import explain
-from voicekiln.config import is_file, locate, resolve
+from voicekiln.config import explain
+from voicekiln.config.resolve import is_file, locate, resolve
 from voicekiln.errors import UserError
 
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"

@@ -6,7 +6,7 @@ import sys
 import pytest
 import yaml
 from conftest import ROOT
-from voicekiln import configfile
+from voicekiln.config import yaml_files as configfile
 from voicekiln.errors import UserError
 
 

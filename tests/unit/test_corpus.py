@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from corpus_rows import RATE_HZ, recording, segment, table, validate_settings
-from voicekiln import tables
-from voicekiln.audio.copies import Prints
 from voicekiln.corpus import merge
 from voicekiln.corpus.deduplicate import DeduplicateSettings, deduplicate
+from voicekiln.corpus.ledger import ledger
 from voicekiln.corpus.split import SplitSettings, split
 from voicekiln.corpus.validate import validate
 from voicekiln.errors import UserError
-from voicekiln.ledger import ledger
+from voicekiln.search.fingerprints import Prints
+from voicekiln.store import tables
 
 
 def dropped(result):

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from corpus_rows import segment, table
-from voicekiln import tables
 from voicekiln.corpus.dataset import join, load
 from voicekiln.errors import UserError
+from voicekiln.store import tables
 
 PROMPT = "the quick brown fox jumps over the lazy dog by the river"
 

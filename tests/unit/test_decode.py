@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from test_probe import RATE_HZ, tone, write_with_ffmpeg
 from voicekiln.audio.decode import stream
 from voicekiln.audio.probe import AudioError, check_length, probe
-from voicekiln.corpus.inventory import look_into
+from voicekiln.corpus.sources.inventory import look_into
 
 
 def read(path, block_s=10.0):

@@ -7,8 +7,8 @@ import pytest
 from corpus_rows import segment, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from voicekiln.audio.copies import Prints
 from voicekiln.corpus.deduplicate import DeduplicateSettings, deduplicate
+from voicekiln.search.fingerprints import Prints
 
 SETTINGS = DeduplicateSettings(
     copy_distance=0.3, takes_per_text=1, near_similarity=0.8, drop_near=False

@@ -14,13 +14,13 @@ from conftest import ROOT
 from corpus_rows import segment
 from hypothesis import given
 from hypothesis import strategies as st
-from voicekiln import tables
 from voicekiln.audio import segment as cutting
 from voicekiln.audio.normalize import NormalizeSettings, normalize
-from voicekiln.config import resolve
-from voicekiln.corpus import edges
-from voicekiln.corpus.edges import Piece, check
-from voicekiln.corpus.segments import Given, cut, still_forced
+from voicekiln.config.resolve import resolve
+from voicekiln.corpus.segments import edges
+from voicekiln.corpus.segments.edges import Piece, check
+from voicekiln.corpus.segments.segments import Given, cut, still_forced
+from voicekiln.store import tables
 from voicekiln.store.items import Store
 
 CONFIG = {"corpora": {"c": {"audio": "in", "language": "en", "transcripts": "sidecar"}}}

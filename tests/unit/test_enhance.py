@@ -14,7 +14,7 @@ from voicekiln import upstream
 from voicekiln.audio import enhance, measures
 from voicekiln.audio.enhance import Separator, denoise
 from voicekiln.audio.normalize import NormalizeSettings, normalize
-from voicekiln.config import resolve
+from voicekiln.config.resolve import resolve
 from voicekiln.errors import UserError
 from voicekiln.extras import NEEDS
 

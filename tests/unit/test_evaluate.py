@@ -2,9 +2,9 @@ import json
 
 import pytest
 import torch
-from voicekiln import evaluate
 from voicekiln.errors import UserError
-from voicekiln.training import state
+from voicekiln.training.state import checkpoints as state
+from voicekiln.voice import choice as evaluate
 
 
 @pytest.fixture

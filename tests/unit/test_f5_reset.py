@@ -10,11 +10,11 @@ import pytest
 import torch
 from f5_small import TINY, TOKENS, tiny_model, upstream_train
 from safetensors.torch import load_file, save_file
-from voicekiln.checkpoints import tensor_sha256
 from voicekiln.errors import UserError
 from voicekiln.families import f5
 from voicekiln.families.f5.reset import new_rows, relative, reset
 from voicekiln.families.f5.weights import EMBEDDING
+from voicekiln.weights.files import tensor_sha256
 
 ROOT = Path(__file__).resolve().parents[2]
 ARCH = f5.architecture(TINY)

@@ -1,8 +1,8 @@
 import hashlib
 
 import pytest
+from voicekiln.asr.fetch import fetch
 from voicekiln.errors import UserError
-from voicekiln.fetch import fetch
 
 CONTENT = b"model" * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

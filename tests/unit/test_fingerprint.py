@@ -12,8 +12,8 @@ from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 from voicekiln.audio import decode
-from voicekiln.audio.copies import LOOK_UPS, Prints, copies
 from voicekiln.audio.fingerprint import FRAMES_PER_S, fingerprint
+from voicekiln.search.fingerprints import LOOK_UPS, Prints, copies
 from workflow_runner import sentences
 
 RATE_HZ = 24_000

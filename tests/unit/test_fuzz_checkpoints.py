@@ -16,10 +16,11 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from hypothesis.control import currently_in_test_context
 from safetensors.torch import save
-from voicekiln import checkpoints, filekinds
 from voicekiln.corpus import corrections
 from voicekiln.errors import UserError
 from voicekiln.tokenizers import pieces, vocab
+from voicekiln.weights import files as checkpoints
+from voicekiln.weights import kinds as filekinds
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "workflow" / "scripts"
 TENSORS = {"transformer.a": torch.arange(6.0), "b": torch.ones(2, 3)}

@@ -10,8 +10,8 @@ import yaml
 from conftest import ROOT
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from voicekiln import configfile
-from voicekiln.config import load
+from voicekiln.config import yaml_files as configfile
+from voicekiln.config.resolve import load
 from voicekiln.errors import UserError
 
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"

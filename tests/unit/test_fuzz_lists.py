@@ -8,9 +8,9 @@ import unicodedata
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from voicekiln.corpus import kaldi, lists
-from voicekiln.corpus.listing import list_recordings
-from voicekiln.corpus.lists import Choice
+from voicekiln.corpus.sources import kaldi, lists
+from voicekiln.corpus.sources.listing import list_recordings
+from voicekiln.corpus.sources.lists import Choice
 from voicekiln.errors import UserError
 
 VALID = {

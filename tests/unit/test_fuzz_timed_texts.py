@@ -5,7 +5,7 @@ import math
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from voicekiln.corpus import sidecars, subtitles
+from voicekiln.corpus.sources import sidecars, subtitles
 from voicekiln.errors import UserError
 from voicekiln.text.unspoken import strip
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given as cases
 from hypothesis import strategies as st
 from segment import segment_rows
-from voicekiln.corpus.segments import distinct, given, outside, speaking
+from voicekiln.corpus.segments.segments import distinct, given, outside, speaking
 
 RATE_HZ = 1000
 RECORDING = {

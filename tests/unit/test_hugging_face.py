@@ -11,11 +11,12 @@ from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from test_transcribe import clips
-from voicekiln import config, upstream
+from voicekiln import upstream
 from voicekiln.asr import engines, hugging_face, sources
 from voicekiln.asr.convert import convert
 from voicekiln.asr.hypothesis import Clip
 from voicekiln.asr.whisper import WhisperRecogniser, load
+from voicekiln.config import resolve as config
 from voicekiln.errors import UserError
 
 upstream.prepare()  # lets transformers import torchaudio

@@ -3,7 +3,7 @@ import os
 import pytest
 import soundfile
 from conftest import ROOT
-from voicekiln.corpus import inventory
+from voicekiln.corpus.sources import inventory
 from voicekiln.store.items import Store
 
 DEMO = ROOT / "resources" / "demo" / "recordings"

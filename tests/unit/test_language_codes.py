@@ -4,8 +4,8 @@ import pytest
 from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
-from voicekiln.config import resolve
-from voicekiln.corpus.entries import language_code
+from voicekiln.config.resolve import resolve
+from voicekiln.corpus.sources.entries import language_code
 from voicekiln.errors import UserError
 from voicekiln.text import lists
 from voicekiln.text.languages import TABLE, is_listed, short_code

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from voicekiln.corpus import sidecars
-from voicekiln.corpus.inventory import examine
-from voicekiln.corpus.listing import (
+from voicekiln.corpus.sources import sidecars
+from voicekiln.corpus.sources.inventory import examine
+from voicekiln.corpus.sources.listing import (
     all_problems,
     deal,
     list_recordings,

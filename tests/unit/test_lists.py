@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from voicekiln.corpus import lists
-from voicekiln.corpus.entries import NoList
-from voicekiln.corpus.lists import Choice
+from voicekiln.corpus.sources import lists
+from voicekiln.corpus.sources.entries import NoList
+from voicekiln.corpus.sources.lists import Choice
 from voicekiln.errors import UserError
 
 

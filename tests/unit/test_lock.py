@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from corpus_rows import recording
-from voicekiln import tables
 from voicekiln.report.lock import lock
+from voicekiln.store import tables
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "workflow" / "scripts"
 SETTINGS = {

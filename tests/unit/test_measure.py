@@ -10,12 +10,12 @@ import soxr
 from corpus_rows import segment, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from voicekiln import tables
 from voicekiln.audio import decode, measures, vad
 from voicekiln.audio.pitch import voiced_pitch_hz
 from voicekiln.corpus import measure as module
 from voicekiln.corpus.measure import measure, stretches
 from voicekiln.errors import UserError
+from voicekiln.store import tables
 from voicekiln.store.items import Store
 
 RATE_HZ = 24_000

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from voicekiln.text import minhash
+from voicekiln.search import minhash
 
 THRESHOLD = 0.85
 words = st.lists(st.sampled_from("the cat sat on a mat with one red hat".split()), min_size=2)

@@ -5,8 +5,8 @@ import pytest
 from corpus_rows import recording
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from voicekiln import tables
 from voicekiln.corpus.quality import concerns
+from voicekiln.store import tables
 
 GOOD = {
     "codec": "flac",

@@ -11,13 +11,13 @@ from corpus_rows import recording, segment, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from readings import chapter, cut, misheard, plain
-from voicekiln import tables
 from voicekiln.audio import segment as cutting
 from voicekiln.audio.normalize import NormalizeSettings, normalize
-from voicekiln.config import resolve
-from voicekiln.corpus.reading import left_over, page, pieces, place, read_along
-from voicekiln.corpus.segments import Given, distinct
-from voicekiln.corpus.segments import given as spans_of
+from voicekiln.config.resolve import resolve
+from voicekiln.corpus.segments.reading import left_over, page, pieces, place, read_along
+from voicekiln.corpus.segments.segments import Given, distinct
+from voicekiln.corpus.segments.segments import given as spans_of
+from voicekiln.store import tables
 from voicekiln.text.align import EXTEND, MATCH, MISMATCH, OPEN, _codes, _pairs, align
 
 CONFIG = {"corpora": {"c": {"audio": "in", "language": "en", "transcripts": "sidecar"}}}

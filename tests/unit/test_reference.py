@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from voicekiln.errors import UserError
 from voicekiln.families import f5
-from voicekiln.reference import PARTS, Range, grade, poor, references
+from voicekiln.voice.references import PARTS, Range, grade, poor, references
 
 GOOD_S = Range(*f5.REFERENCE_S)
 CLEAN = {"trust": 1.0, "snr_db": 40.0, "bandwidth_hz": 11000.0, "chars_per_s": 14.0}

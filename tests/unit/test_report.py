@@ -11,13 +11,13 @@ import browser
 import numpy as np
 import pytest
 import soundfile
-from voicekiln import tables
-from voicekiln.corpus.losses import STEPS
-from voicekiln.ledger import ledger
+from voicekiln.corpus.ledger import ledger
+from voicekiln.corpus.limits import STEPS
 from voicekiln.report import charts
 from voicekiln.report.clips import MAX_CLIP_S, Clips, envelope
 from voicekiln.report.facts import funnel, gather, spoken
 from voicekiln.report.page import duration, render, size
+from voicekiln.store import tables
 from voicekiln.store.items import Store
 
 RATE_HZ = 24000

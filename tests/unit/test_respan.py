@@ -8,13 +8,13 @@ from conftest import ROOT
 from corpus_rows import RATE_HZ, recording, segment, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from voicekiln import tables
 from voicekiln.audio.segment import SegmentSettings
-from voicekiln.config import resolve
+from voicekiln.config.resolve import resolve
 from voicekiln.corpus.corrections import Correction
-from voicekiln.corpus.respan import LEAST_S, move, moves
-from voicekiln.corpus.segments import Given, cut
-from voicekiln.ledger import ledger
+from voicekiln.corpus.ledger import ledger
+from voicekiln.corpus.segments.respan import LEAST_S, move, moves
+from voicekiln.corpus.segments.segments import Given, cut
+from voicekiln.store import tables
 from voicekiln.store.items import Store
 
 MINIMAL = {"corpora": {"c": {"audio": "a", "language": "en", "transcripts": "sidecar"}}}

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 from corpus_rows import RATE_HZ, recording, segment
-from voicekiln import tables
 from voicekiln.corpus.corrections import Correction, read
 from voicekiln.review import audio, facts, page
+from voicekiln.store import tables
 
 SHA = "0123456789abcdef" * 4
 ID = SHA[:16]

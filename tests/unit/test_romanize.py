@@ -9,7 +9,7 @@ from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from voicekiln import extras
-from voicekiln.config import resolve
+from voicekiln.config.resolve import resolve
 from voicekiln.errors import UserError
 from voicekiln.text.languages import TABLE
 from voicekiln.text.romanize import knows, romanize

@@ -26,7 +26,7 @@ from voicekiln.audio import segment as module
 from voicekiln.audio import silero, vad
 from voicekiln.audio.normalize import NormalizeSettings, normalize
 from voicekiln.audio.segment import Frames, SegmentSettings, plan, segment, speech_regions, whole
-from voicekiln.corpus.segments import statistics
+from voicekiln.corpus.segments.segments import statistics
 from voicekiln.errors import UserError
 from voicekiln.provenance import sha256_file
 

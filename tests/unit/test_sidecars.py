@@ -1,7 +1,7 @@
 """Text files beside recordings: labels with times, subtitles, plain texts, and what is none."""
 
 import pytest
-from voicekiln.corpus import sidecars, subtitles
+from voicekiln.corpus.sources import sidecars, subtitles
 from voicekiln.errors import UserError
 
 

@@ -7,7 +7,6 @@ import pytest
 from corpus_rows import segment, table
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from voicekiln.audio.copies import Prints
 from voicekiln.corpus.deduplicate import DeduplicateSettings, deduplicate
 from voicekiln.corpus.split import (
     SplitSettings,
@@ -18,6 +17,7 @@ from voicekiln.corpus.split import (
     split,
     validating,
 )
+from voicekiln.search.fingerprints import Prints
 
 SETTINGS = SplitSettings(
     val_share=0.2,

@@ -3,8 +3,8 @@
 import pytest
 from corpus_rows import recording
 from split_corpus import check_pinned
-from voicekiln import tables
 from voicekiln.errors import UserError
+from voicekiln.store import tables
 
 RECORDINGS = tables.frame(
     [

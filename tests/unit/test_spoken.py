@@ -3,8 +3,8 @@
 import pytest
 from corpus_rows import segment, table
 from voicekiln.errors import UserError
-from voicekiln.reference import Range, references, stems
-from voicekiln.spoken import likely_language, plan, speaking
+from voicekiln.voice.references import Range, references, stems
+from voicekiln.voice.sentences import likely_language, plan, speaking
 
 GOOD_S = Range(2, 5, 10, 12)
 SETTINGS = {"sentences": [], "n_sentences": 2, "speakers": "all"}

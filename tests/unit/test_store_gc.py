@@ -2,9 +2,9 @@ import os
 
 import pandas as pd
 import pytest
-from voicekiln import tables
+from voicekiln.corpus.gc import in_use, survey, sweep
 from voicekiln.errors import UserError
-from voicekiln.store.gc import in_use, survey, sweep
+from voicekiln.store import tables
 from voicekiln.store.items import Store
 
 

@@ -4,10 +4,10 @@ import pytest
 import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
-from voicekiln.corpus import subtitles
-from voicekiln.corpus.inventory import examine
-from voicekiln.corpus.listing import list_recordings
-from voicekiln.corpus.timed.stretch import SILENCE
+from voicekiln.corpus.sources import subtitles
+from voicekiln.corpus.sources.inventory import examine
+from voicekiln.corpus.sources.listing import list_recordings
+from voicekiln.corpus.sources.timed.stretch import SILENCE
 from voicekiln.errors import UserError
 
 # words of letters; what else a text may hold has tests of its own

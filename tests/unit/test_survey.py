@@ -6,10 +6,10 @@ import pytest
 import yaml
 from conftest import ROOT
 from corpus_rows import RATE_HZ, recording, segment
-from voicekiln import tables
-from voicekiln.config import resolve
-from voicekiln.corpus import survey
+from voicekiln.config.resolve import resolve
+from voicekiln.corpus.sources import survey
 from voicekiln.review import so_far
+from voicekiln.store import tables
 
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 

@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_training_resume import at_call, final, in_child, same
 from training_setup import tiny_run
-from voicekiln import config
+from voicekiln.config import resolve as config
 from voicekiln.errors import UserError
-from voicekiln.training import batch_size, gradients
-from voicekiln.training.batches import BatchSize
-from voicekiln.training.status import EXIT_FINISHED, EXIT_USER_ERROR
+from voicekiln.training.data.plan import BatchSize
+from voicekiln.training.log.records import EXIT_FINISHED, EXIT_USER_ERROR
+from voicekiln.training.step import gradients
+from voicekiln.training.step import size as batch_size
 
 # clips of 10 to 40 frames; an update of 480 frames is 40 % of them
 RUN = {"clips": 50, "epochs": 2, "batch_frames": "auto", "update_frames": 480, "accumulate": 1}

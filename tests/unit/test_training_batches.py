@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from voicekiln import families
 from voicekiln.errors import UserError
-from voicekiln.training.batches import Batches, Position, in_order, plan
+from voicekiln.training.data.plan import Batches, Position, in_order, plan
 
 LENGTHS = st.lists(st.integers(2, 400), min_size=1, max_size=60)
 

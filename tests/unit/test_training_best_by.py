@@ -4,9 +4,10 @@ import json
 
 from test_training_resume import final, in_child, same
 from training_setup import tiny_run
-from voicekiln import evaluate, families
-from voicekiln.training import state
-from voicekiln.training.status import EXIT_FINISHED, EXIT_USER_ERROR
+from voicekiln import families
+from voicekiln.training.log.records import EXIT_FINISHED, EXIT_USER_ERROR
+from voicekiln.training.state import checkpoints as state
+from voicekiln.voice import choice as evaluate
 
 RUN = {"clips": 25, "epochs": 3, "log_every": 1}  # 12 updates, validated every 4
 

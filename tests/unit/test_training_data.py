@@ -12,12 +12,12 @@ from voicekiln import families
 from voicekiln.errors import UserError
 from voicekiln.features.packs import PackReader
 from voicekiln.tokenizers.vocab import index, read_vocab
-from voicekiln.training import feed as feeding
-from voicekiln.training.batches import Position, plan
-from voicekiln.training.data import Clips, Request, load, read_rows
-from voicekiln.training.feed import Feed
-from voicekiln.training.memory import Parts
+from voicekiln.training.data.clips import Clips, Request, load, read_rows
+from voicekiln.training.data.plan import Position, plan
 from voicekiln.training.settings import loader_processes
+from voicekiln.training.step import loader as feeding
+from voicekiln.training.step.loader import Feed
+from voicekiln.training.step.out_of_memory import Parts
 
 
 @pytest.fixture

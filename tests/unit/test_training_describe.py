@@ -6,10 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 from training_setup import TRAIN, tiny_run
-from voicekiln.training import describe, state, worker
-from voicekiln.training.epochs import Epochs
+from voicekiln.training import summary as describe
+from voicekiln.training import worker
+from voicekiln.training.log.epochs import Epochs
+from voicekiln.training.process.stop import Stop
 from voicekiln.training.settings import TrainSettings
-from voicekiln.training.stop import Stop
+from voicekiln.training.state import checkpoints as state
 
 
 def settings(**changes):

@@ -2,7 +2,7 @@
 
 import pytest
 from voicekiln.errors import UserError
-from voicekiln.training.earlier import Earlier
+from voicekiln.training.step.forgetting import Earlier
 
 
 class Course:

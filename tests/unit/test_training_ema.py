@@ -3,7 +3,7 @@
 import pytest
 import torch
 from ema_pytorch import EMA
-from voicekiln.training.ema import Ema
+from voicekiln.training.step.ema import Ema
 
 
 def model():

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 from training_setup import TRAIN
 from voicekiln.errors import UserError
-from voicekiln.training import fingerprint as prints
-from voicekiln.training import previous
-from voicekiln.training.batch_size import given
-from voicekiln.training.data import Row
+from voicekiln.training.data.clips import Row
 from voicekiln.training.settings import TrainSettings
+from voicekiln.training.state import identity as prints
+from voicekiln.training.state import previous
+from voicekiln.training.step.size import given
 
 SETTINGS = TrainSettings(**(TRAIN | {"betas": (0.9, 0.999), "milestones": (), "freeze": ()}))
 ROW = Row("a", "hello", "s", "en", 100, "key", "pack", "00ff")

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from voicekiln.training.history import History
+from voicekiln.training.state.history import History
 
 
 def history(*losses, every=10):

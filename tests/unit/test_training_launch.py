@@ -14,9 +14,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from training_setup import write_run
-from voicekiln.training import state, terminal
-from voicekiln.training.launch import finished_record, launch
-from voicekiln.training.status import EXIT_ERROR, EXIT_STOPPED, EXIT_USER_ERROR, read_json
+from voicekiln.training.log.records import EXIT_ERROR, EXIT_STOPPED, EXIT_USER_ERROR, read_json
+from voicekiln.training.process import terminal
+from voicekiln.training.process.launch import finished_record, launch
+from voicekiln.training.state import checkpoints as state
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 from voicekiln.errors import UserError
-from voicekiln.training.lease import Lease, LeaseTimes, here, started
+from voicekiln.training.state.lease import Lease, LeaseTimes, here, started
 
 FAST = LeaseTimes(beat_s=0.05, silent_s=0.4)
 

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from test_training_resume import final, in_child, metrics, same
 from training_setup import tiny_run
 from voicekiln.errors import UserError
-from voicekiln.training import gradients, loop, state, validation
-from voicekiln.training.data import Request
-from voicekiln.training.memory import OutOfMemory, Parts, out_of_memory_is
-from voicekiln.training.status import EXIT_FINISHED, EXIT_USER_ERROR
+from voicekiln.training import loop
+from voicekiln.training.data.clips import Request
+from voicekiln.training.log.records import EXIT_FINISHED, EXIT_USER_ERROR
+from voicekiln.training.state import checkpoints as state
+from voicekiln.training.step import gradients, validation
+from voicekiln.training.step.out_of_memory import OutOfMemory, Parts, out_of_memory_is
 
 RUN = {"clips": 25, "epochs": 2, "model": {"dropout": 0.0}, "batch_frames": 240, "batch_clips": 8}
 ERRORS = [

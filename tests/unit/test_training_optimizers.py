@@ -8,9 +8,10 @@ from test_training_resume import at_call, final, in_child, same
 from training_setup import LETTERS, tiny_run
 from voicekiln import families
 from voicekiln.errors import UserError
-from voicekiln.training import gradients, optimizers, state
-from voicekiln.training.ema import Ema
-from voicekiln.training.status import EXIT_FINISHED, EXIT_USER_ERROR
+from voicekiln.training.log.records import EXIT_FINISHED, EXIT_USER_ERROR
+from voicekiln.training.state import checkpoints as state
+from voicekiln.training.step import gradients, optimizers
+from voicekiln.training.step.ema import Ema
 
 ADAPTIVE = ["adamw", "adam", "sgd", "rmsprop"]
 

@@ -9,9 +9,11 @@ from test_training_resume import at_call, final, in_child, metrics, same
 from test_training_resume import imported as imported  # noqa: PLC0414 (a fixture)
 from training_setup import tiny_run
 from voicekiln.errors import UserError
-from voicekiln.training import processes, state, worker
-from voicekiln.training.ema import Ema
-from voicekiln.training.status import EXIT_FINISHED
+from voicekiln.training import worker
+from voicekiln.training.log.records import EXIT_FINISHED
+from voicekiln.training.process import collectives as processes
+from voicekiln.training.state import checkpoints as state
+from voicekiln.training.step.ema import Ema
 
 RUN = {"clips": 25, "epochs": 3, "log_every": 1}  # 12 updates
 

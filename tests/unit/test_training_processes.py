@@ -13,10 +13,12 @@ from test_training_memory import little_memory
 from test_training_resume import at_call, final, in_child, kill_in_torch_save, metrics, same
 from test_training_resume import imported as imported  # noqa: PLC0414 (a fixture)
 from training_setup import tiny_run
-from voicekiln.training import gradients, state, worker
-from voicekiln.training.ema import Ema
-from voicekiln.training.status import EXIT_FINISHED, EXIT_STOPPED, EXIT_USER_ERROR
-from voicekiln.training.stop import EXCHANGE, OUTCOME_FILE, Stop
+from voicekiln.training import worker
+from voicekiln.training.log.records import EXIT_FINISHED, EXIT_STOPPED, EXIT_USER_ERROR
+from voicekiln.training.process.stop import EXCHANGE, OUTCOME_FILE, Stop
+from voicekiln.training.state import checkpoints as state
+from voicekiln.training.step import gradients
+from voicekiln.training.step.ema import Ema
 
 # 4 updates of 2 x 1 batches an epoch
 RUN = {"clips": 25, "epochs": 3, "accumulate": 1, "save_every": 3, "validate_every": 4}

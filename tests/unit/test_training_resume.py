@@ -17,11 +17,14 @@ from safetensors.torch import load_file
 from training_setup import tiny_run, write_rows
 from voicekiln import families
 from voicekiln.errors import UserError
-from voicekiln.training import gradients, state, watch, worker
-from voicekiln.training.ema import Ema
+from voicekiln.training import worker
+from voicekiln.training.log import metrics as watch
+from voicekiln.training.log.records import EXIT_FINISHED, EXIT_STOPPED, EXIT_USER_ERROR
+from voicekiln.training.process.stop import Stop
 from voicekiln.training.settings import RunSettings
-from voicekiln.training.status import EXIT_FINISHED, EXIT_STOPPED, EXIT_USER_ERROR
-from voicekiln.training.stop import Stop
+from voicekiln.training.state import checkpoints as state
+from voicekiln.training.step import gradients
+from voicekiln.training.step.ema import Ema
 
 # 4 updates of 2 batches an epoch, 12 updates; saved every 3, validated every 4; dropout 0.1.
 RUN = {"clips": 25, "epochs": 3}

@@ -11,9 +11,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from test_training_resume import RUN, final, in_child, metrics, same
 from training_setup import tiny_run
 from voicekiln import families
-from voicekiln.training import samples
-from voicekiln.training.data import Row
-from voicekiln.training.status import EXIT_FINISHED, EXIT_STOPPED
+from voicekiln.training.data.clips import Row
+from voicekiln.training.log.records import EXIT_FINISHED, EXIT_STOPPED
+from voicekiln.training.step import samples
 
 F5 = families.get("f5")
 

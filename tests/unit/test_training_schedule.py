@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch.optim import lr_scheduler
 from torch.optim.lr_scheduler import LinearLR, SequentialLR
 from voicekiln.errors import UserError
-from voicekiln.training.schedule import Schedule, reductions
+from voicekiln.training.step.schedule import Schedule, reductions
 
 PEAK = 2.0e-5
 

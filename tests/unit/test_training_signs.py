@@ -9,8 +9,8 @@ from training_setup import LETTERS, tiny_run
 from voicekiln import families
 from voicekiln.errors import UserError
 from voicekiln.features.packs import PackReader
-from voicekiln.training.data import Clips, Request, load, read_rows
-from voicekiln.training.signs import QUIET, Signs, host_mb
+from voicekiln.training.data.clips import Clips, Request, load, read_rows
+from voicekiln.training.log.health import QUIET, Signs, host_mb
 
 
 def row(loss=1.0, update=0, updates=10, seconds=10.0, frames=30_000, wait_s=0.0, **more):

@@ -13,15 +13,17 @@ from test_training_resume import at_call, final, in_child, metrics, same
 from test_training_resume import imported as imported  # noqa: PLC0414 (a fixture)
 from training_setup import tiny_run
 from voicekiln.errors import UserError
-from voicekiln.training import fingerprint, gradients, state
-from voicekiln.training.ema import Ema
-from voicekiln.training.status import (
+from voicekiln.training.log.records import (
     EXIT_ERROR,
     EXIT_FINISHED,
     EXIT_STOPPED,
     EXIT_USER_ERROR,
     read_json,
 )
+from voicekiln.training.state import checkpoints as state
+from voicekiln.training.state import identity as fingerprint
+from voicekiln.training.step import gradients
+from voicekiln.training.step.ema import Ema
 
 # 4 updates of 2 batches an epoch, 12 updates
 RUN = {"clips": 25, "epochs": 3, "log_every": 1}

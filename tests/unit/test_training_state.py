@@ -7,10 +7,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 from voicekiln.errors import UserError
-from voicekiln.training import keeper, progress, state
-from voicekiln.training.history import History
-from voicekiln.training.keeper import Keeper, snapshot
-from voicekiln.training.status import Metrics
+from voicekiln.training.log import progress
+from voicekiln.training.log.records import Metrics
+from voicekiln.training.state import checkpoints as state
+from voicekiln.training.state import writer as keeper
+from voicekiln.training.state.history import History
+from voicekiln.training.state.writer import Keeper, snapshot
 
 
 def save(folder, update, loss=1.0, **more):

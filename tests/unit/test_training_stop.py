@@ -5,7 +5,7 @@ import signal
 import subprocess
 
 import pytest
-from voicekiln.training.stop import EXCHANGE, LAUNCHER, STOP_FILE, Stop, heard
+from voicekiln.training.process.stop import EXCHANGE, LAUNCHER, STOP_FILE, Stop, heard
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from voicekiln.asr.listen import Listener, ListenSettings
 from voicekiln.asr.whisper import WhisperRecogniser, halve, log_mel
 from voicekiln.audio.span import load_span
 from voicekiln.corpus import transcribe as transcribing
-from voicekiln.corpus.pieces import pieces
+from voicekiln.corpus.segments.pieces import pieces
 from voicekiln.errors import UserError
 from voicekiln.store.items import Store
 

@@ -7,7 +7,9 @@ import soundfile
 import transcribe
 from conftest import ROOT
 from test_transcribe import DEMO, RECORDING, spans
-from voicekiln import config, job, tables
+from voicekiln import job
+from voicekiln.config import resolve as config
+from voicekiln.store import tables
 from voicekiln.store.items import Store
 
 

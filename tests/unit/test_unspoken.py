@@ -7,9 +7,9 @@ import pytest
 from corpus_rows import segment, table
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from voicekiln import tables
+from voicekiln.corpus.sources.timed.cues import VOICE
 from voicekiln.corpus.texts import spoken, unspoken_in, warn_of_unspoken
-from voicekiln.corpus.timed.cues import VOICE
+from voicekiln.store import tables
 from voicekiln.text.normalize import TextSettings, normalize
 from voicekiln.text.unspoken import KINDS, strip
 

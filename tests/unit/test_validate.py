@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from corpus_rows import recording, segment, table, validate_settings
-from voicekiln import tables
-from voicekiln.corpus import losses
-from voicekiln.corpus.losses import STEPS
+from voicekiln.corpus import limits as losses
+from voicekiln.corpus.limits import STEPS
 from voicekiln.corpus.validate import ANOTHER_SPEAKER, MIN_SEGMENTS, validate
 from voicekiln.errors import UserError
+from voicekiln.store import tables
 
 LIMITS = dict.fromkeys(STEPS, 0.5) | {"total": 1.0}
 

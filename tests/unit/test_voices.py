@@ -5,7 +5,7 @@ import os
 import shutil
 
 import pytest
-from voicekiln import voices
+from voicekiln.voice import versions as voices
 
 
 def export(run, name, files):

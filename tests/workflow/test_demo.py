@@ -9,11 +9,11 @@ import pytest
 import torch
 from conftest import ROOT
 from safetensors import safe_open
-from voicekiln import tables
 from voicekiln.families import f5
+from voicekiln.store import tables
 from voicekiln.text.clean import comparable
 from voicekiln.tokenizers.vocab import index, read_vocab
-from voicekiln.training.data import read_rows
+from voicekiln.training.data.clips import read_rows
 from workflow_runner import Workflow, sentences
 
 pytestmark = pytest.mark.slow

@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from voicekiln import tables
+from voicekiln.store import tables
 from workflow_runner import DEMO, sentences
 
 pytestmark = pytest.mark.slow

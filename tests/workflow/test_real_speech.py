@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT
-from voicekiln import tables
+from voicekiln.store import tables
 
 pytestmark = pytest.mark.slow
 

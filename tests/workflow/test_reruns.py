@@ -7,8 +7,9 @@ from collections import Counter
 
 import pytest
 from speaker_network import network
-from voicekiln import notices, tables
-from voicekiln.corpus.listing import shard_of
+from voicekiln import notices
+from voicekiln.corpus.sources.listing import shard_of
+from voicekiln.store import tables
 from workflow_runner import DEMO, Workflow, piece
 
 pytestmark = pytest.mark.slow

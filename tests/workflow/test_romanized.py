@@ -6,7 +6,7 @@ import json
 import pytest
 import yaml
 from conftest import ROOT
-from voicekiln import tables
+from voicekiln.store import tables
 from workflow_runner import Workflow
 
 pytestmark = [

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from conftest import ROOT
 from f5_small import tiny_vocos
-from voicekiln import voices
+from voicekiln.voice import versions as voices
 from workflow_runner import Workflow
 
 pytestmark = pytest.mark.slow

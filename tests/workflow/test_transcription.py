@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from voicekiln import tables
+from voicekiln.store import tables
 from workflow_runner import DEMO, Workflow, piece, sentences
 
 pytestmark = pytest.mark.slow

@@ -13,11 +13,12 @@ ROOT = Path(workflow.basedir)
 SCRIPTS = ROOT / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from voicekiln import config as configuration
-from voicekiln import configfile as configfiles
-from voicekiln import extras, vocoders
+from voicekiln.config import resolve as configuration
+from voicekiln.config import yaml_files as configfiles
+from voicekiln import extras
+from voicekiln.voice import vocoders
 from voicekiln.asr import sources as models
-from voicekiln.corpus import listing
+from voicekiln.corpus.sources import listing
 from voicekiln.errors import UserError
 from voicekiln.provenance import canonical, code_digest, sha256_file
 from voicekiln.store.items import identity

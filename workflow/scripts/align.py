@@ -4,10 +4,12 @@ import json
 import logging
 from pathlib import Path
 
-from voicekiln import job, tables
+from voicekiln import job
 from voicekiln.audio.segment import SegmentSettings, identity
-from voicekiln.corpus import edges, trust
-from voicekiln.corpus.reading import read_along
+from voicekiln.corpus import trust
+from voicekiln.corpus.segments import edges
+from voicekiln.corpus.segments.reading import read_along
+from voicekiln.store import tables
 from voicekiln.store.files import write_atomic
 from voicekiln.store.items import Store
 

@@ -3,10 +3,11 @@
 import json
 from pathlib import Path
 
-from voicekiln import checkpoints, families, job
+from voicekiln import families, job
 from voicekiln.provenance import require_sha256
 from voicekiln.store.files import write_atomic
 from voicekiln.tokenizers import vocab
+from voicekiln.weights import files as checkpoints
 
 
 def main(smk):

@@ -11,7 +11,8 @@ import sys
 from copy import deepcopy
 from pathlib import Path
 
-from voicekiln import config, configfile
+from voicekiln.config import resolve as config
+from voicekiln.config import yaml_files as configfile
 from voicekiln.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,8 +6,9 @@ from collections import Counter
 from pathlib import Path
 
 from voicekiln import job, notices
-from voicekiln.corpus import losses, survey
-from voicekiln.corpus.segments import by_engine
+from voicekiln.corpus import limits as losses
+from voicekiln.corpus.segments.segments import by_engine
+from voicekiln.corpus.sources import survey
 from voicekiln.store.files import write_atomic
 
 log = logging.getLogger("check")

@@ -4,11 +4,13 @@ import json
 import logging
 from pathlib import Path
 
-from voicekiln import job, notices, tables
+from voicekiln import job, notices
 from voicekiln.audio.segment import SegmentSettings
-from voicekiln.corpus import corrections, merge, respan, texts, trust
-from voicekiln.corpus.losses import many_lost, stop, too_much_lost
+from voicekiln.corpus import corrections, merge, texts, trust
+from voicekiln.corpus.limits import many_lost, stop, too_much_lost
 from voicekiln.corpus.quality import music
+from voicekiln.corpus.segments import respan
+from voicekiln.store import tables
 from voicekiln.store.files import write_atomic
 from voicekiln.store.items import Store
 from voicekiln.text.normalize import TextSettings

@@ -3,12 +3,13 @@
 import logging
 from pathlib import Path
 
-from voicekiln import job, tables
+from voicekiln import job
 from voicekiln.corpus.corrections import uphold
 from voicekiln.corpus.deduplicate import DeduplicateSettings, deduplicate
-from voicekiln.corpus.losses import many_lost, stop, too_much_lost
-from voicekiln.corpus.prints import prints
+from voicekiln.corpus.fingerprints import prints
+from voicekiln.corpus.limits import many_lost, stop, too_much_lost
 from voicekiln.corpus.split import SplitSettings, validating
+from voicekiln.store import tables
 from voicekiln.store.files import write_atomic
 
 log = logging.getLogger("deduplicate")

@@ -9,13 +9,16 @@ from pathlib import Path
 
 import soundfile
 import torch
-from voicekiln import evaluate, families, job, reference, spoken
+from voicekiln import families, job
 from voicekiln.audio.span import load_span
 from voicekiln.corpus.dataset import load
 from voicekiln.store.files import temporary, write_atomic
 from voicekiln.store.items import Store
 from voicekiln.tokenizers.vocab import index, read_vocab
-from voicekiln.training.state import WEIGHTS
+from voicekiln.training.state.checkpoints import WEIGHTS
+from voicekiln.voice import choice as evaluate
+from voicekiln.voice import references as reference
+from voicekiln.voice import sentences as spoken
 
 log = logging.getLogger("evaluate")
 STORE = Path("results", "store")

@@ -4,13 +4,17 @@ import json
 from pathlib import Path
 
 import pandas as pd
-from voicekiln import checkpoints, families, job, reference, tables, voices
+from voicekiln import families, job
 from voicekiln.audio.span import load_span
 from voicekiln.corpus.audio_report import as_markdown, audio_report
 from voicekiln.corpus.dataset import load
+from voicekiln.store import tables
 from voicekiln.store.items import Store
 from voicekiln.tokenizers.vocab import read_vocab
-from voicekiln.training.state import WEIGHTS
+from voicekiln.training.state.checkpoints import WEIGHTS
+from voicekiln.voice import references as reference
+from voicekiln.voice import versions as voices
+from voicekiln.weights import files as checkpoints
 
 STORE = Path("results", "store")
 

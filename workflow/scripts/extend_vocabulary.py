@@ -4,10 +4,12 @@ import json
 import logging
 from pathlib import Path
 
-from voicekiln import families, job, reference, spoken
+from voicekiln import families, job
 from voicekiln.corpus.dataset import join
 from voicekiln.store.files import write_atomic
 from voicekiln.tokenizers import vocab
+from voicekiln.voice import references as reference
+from voicekiln.voice import sentences as spoken
 
 log = logging.getLogger("tokenizer")
 

@@ -4,13 +4,14 @@ import logging
 from pathlib import Path
 
 import torch
-from voicekiln import families, job, tables
+from voicekiln import families, job
 from voicekiln.audio.span import load_span
 from voicekiln.corpus.dataset import load
-from voicekiln.corpus.listing import shard_of
+from voicekiln.corpus.sources.listing import shard_of
 from voicekiln.features.store import PackStore
+from voicekiln.store import tables
 from voicekiln.store.items import Store
-from voicekiln.training.batches import require_fit
+from voicekiln.training.data.plan import require_fit
 from voicekiln.training.settings import AUTO
 
 log = logging.getLogger("features")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import whisper
 from voicekiln import job
+from voicekiln.asr.fetch import fetch
 from voicekiln.errors import UserError
-from voicekiln.fetch import fetch
 
 
 def main(smk):

@@ -3,8 +3,9 @@
 import shutil
 from pathlib import Path
 
-from voicekiln import job, voices
-from voicekiln.store.gc import in_use, survey, sweep
+from voicekiln import job
+from voicekiln.corpus.gc import in_use, survey, sweep
+from voicekiln.voice import versions as voices
 
 RESULTS = Path("results")
 

@@ -3,10 +3,11 @@
 import logging
 from pathlib import Path
 
-from voicekiln import job, tables
-from voicekiln.corpus import channels, inventory
-from voicekiln.corpus.listing import deal, list_recordings
-from voicekiln.corpus.lists import Summary
+from voicekiln import job
+from voicekiln.corpus.sources import channels, inventory
+from voicekiln.corpus.sources.listing import deal, list_recordings
+from voicekiln.corpus.sources.lists import Summary
+from voicekiln.store import tables
 from voicekiln.store.items import Store
 
 log = logging.getLogger("inventory")

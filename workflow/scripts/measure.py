@@ -4,11 +4,12 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from voicekiln import job, tables
+from voicekiln import job
 from voicekiln.audio import resemblyzer
 from voicekiln.audio.speaker import Embedder
 from voicekiln.corpus import measure
 from voicekiln.provenance import require_sha256, sha256_file
+from voicekiln.store import tables
 from voicekiln.store.items import Store
 
 log = logging.getLogger("measure")

@@ -5,13 +5,14 @@ from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
-from voicekiln import extras, job, notices, tables
+from voicekiln import extras, job, notices
 from voicekiln.audio import enhance
 from voicekiln.audio import normalize as audio
-from voicekiln.corpus import channels
-from voicekiln.corpus.inventory import refuse
+from voicekiln.corpus.sources import channels
+from voicekiln.corpus.sources.inventory import refuse
 from voicekiln.errors import UserError
 from voicekiln.provenance import sha256_file
+from voicekiln.store import tables
 from voicekiln.store.items import Store
 
 log = logging.getLogger("normalize")

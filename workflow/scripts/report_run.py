@@ -9,7 +9,9 @@ import argparse
 import json
 from pathlib import Path
 
-from voicekiln import config, configfile, job
+from voicekiln import job
+from voicekiln.config import resolve as config
+from voicekiln.config import yaml_files as configfile
 from voicekiln.errors import UserError
 from voicekiln.report.facts import gather
 from voicekiln.report.lock import lock

@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 from voicekiln import families
-from voicekiln.checkpoints import writable_problem
 from voicekiln.errors import UserError
+from voicekiln.weights.files import writable_problem
 
 
 def main(arguments: list[str]) -> str:

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from voicekiln import job, tables
+from voicekiln import job
 from voicekiln.provenance import sha256_file
 from voicekiln.review import facts
 from voicekiln.review.build import Reviewed, build
+from voicekiln.store import tables
 
 
 def main(smk):

@@ -5,10 +5,11 @@ import logging
 from collections import Counter
 from pathlib import Path
 
-from voicekiln import job, tables
+from voicekiln import job
 from voicekiln.audio import segment as cutting
-from voicekiln.corpus.segments import by_engine, cut, distinct, given, outside, speaking
+from voicekiln.corpus.segments.segments import by_engine, cut, distinct, given, outside, speaking
 from voicekiln.provenance import to_json
+from voicekiln.store import tables
 from voicekiln.store.files import write_atomic
 from voicekiln.store.items import Store
 

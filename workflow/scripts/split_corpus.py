@@ -4,13 +4,14 @@ import json
 import logging
 from pathlib import Path
 
-from voicekiln import job, tables
-from voicekiln.corpus.losses import small_sets, stop, too_few_segments, too_much_lost
+from voicekiln import job
+from voicekiln.corpus.fingerprints import prints
+from voicekiln.corpus.ledger import ledger
+from voicekiln.corpus.limits import small_sets, stop, too_few_segments, too_much_lost
 from voicekiln.corpus.manifest import write_manifests
-from voicekiln.corpus.prints import prints
 from voicekiln.corpus.split import SplitSettings, imbalances, split
 from voicekiln.errors import UserError
-from voicekiln.ledger import ledger
+from voicekiln.store import tables
 from voicekiln.store.files import write_atomic
 
 log = logging.getLogger("split")

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from voicekiln import families, job, tables
+from voicekiln import families, job
 from voicekiln.corpus.dataset import load
 from voicekiln.features.store import check_packs
+from voicekiln.store import tables
 from voicekiln.store.files import write_atomic
-from voicekiln.training.launch import finished_record, launch
+from voicekiln.training.log.records import EXIT_ERROR
+from voicekiln.training.process.launch import finished_record, launch
 from voicekiln.training.settings import AUTO, AUTO_WORKERS, loader_processes
-from voicekiln.training.status import EXIT_ERROR
 
 log = logging.getLogger("train")
 STORE = Path("results", "store")

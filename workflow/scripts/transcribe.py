@@ -6,11 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
-from voicekiln import job, tables
+from voicekiln import job
 from voicekiln.asr import engines, listen, spoken_language
 from voicekiln.asr.hypothesis import UPSTREAM, Limits
 from voicekiln.corpus import transcribe as transcribing
 from voicekiln.provenance import to_json
+from voicekiln.store import tables
 from voicekiln.store.items import Store
 
 log = logging.getLogger("transcribe")

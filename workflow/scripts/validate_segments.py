@@ -3,13 +3,14 @@
 import logging
 from pathlib import Path
 
-from voicekiln import job, tables
+from voicekiln import job
 from voicekiln.corpus.corrections import uphold
-from voicekiln.corpus.losses import many_lost, stop, too_much_lost
+from voicekiln.corpus.limits import many_lost, stop, too_much_lost
 from voicekiln.corpus.measure import by_segment
 from voicekiln.corpus.texts import with_digits
 from voicekiln.corpus.validate import ValidateSettings, validate
 from voicekiln.corpus.variety import monotony
+from voicekiln.store import tables
 from voicekiln.store.files import write_atomic
 
 log = logging.getLogger("validate")

@@ -112,7 +112,7 @@ def read(model: Path) -> dict[str, Any]:
     """
     import torch
 
-    from voicekiln import checkpoints
+    from voicekiln.weights import files as checkpoints
 
     config, *rest = files(model)
     dims = dimensions(config)

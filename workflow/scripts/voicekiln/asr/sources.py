@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from voicekiln.asr import hugging_face
-from voicekiln.config import is_file, locate
+from voicekiln.config.resolve import is_file, locate
 from voicekiln.provenance import sha256_json
 
 MODELS = Path("results", "models")

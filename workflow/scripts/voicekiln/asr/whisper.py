@@ -19,10 +19,10 @@ from whisper.model import ModelDimensions, Whisper
 from whisper.timing import add_word_timestamps
 from whisper.tokenizer import LANGUAGES, get_tokenizer
 
-from voicekiln import checkpoints
 from voicekiln.asr import hugging_face
 from voicekiln.asr.hypothesis import RATE_HZ, Clip, Hypothesis
 from voicekiln.errors import UserError
+from voicekiln.weights import files as checkpoints
 
 VERSION = 2
 # Released models by decoder layers, heads and vocabulary: a fine-tuned one keeps these, and with

@@ -99,7 +99,8 @@ class Separator:
         """
         import torch
 
-        from voicekiln import headers, upstream
+        from voicekiln import upstream
+        from voicekiln.weights import headers
 
         upstream.prepare()
         from torchaudio.models import HDemucs

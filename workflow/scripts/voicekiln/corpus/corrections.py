@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from voicekiln.corpus import channels
+from voicekiln.corpus.sources import channels
 from voicekiln.errors import UserError
 
 NO_COPIES: Mapping[str, str] = MappingProxyType({})

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from voicekiln import tables
-from voicekiln.audio.copies import Prints
-from voicekiln.corpus.prints import prints
+from voicekiln.corpus.fingerprints import prints
 from voicekiln.corpus.split import leaks, prove
 from voicekiln.errors import UserError
+from voicekiln.search.fingerprints import Prints
+from voicekiln.store import tables
 
 log = logging.getLogger("dataset")
 ACOUSTICS = Path("tables", "correct", "DIGEST.json")  # beside a corpus's own record

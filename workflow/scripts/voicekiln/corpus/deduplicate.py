@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from voicekiln.audio.copies import Prints, copies
-from voicekiln.ragged import ranges
+from voicekiln.search.fingerprints import Prints, copies
+from voicekiln.search.minhash import near_leaders
+from voicekiln.search.ragged import ranges
 from voicekiln.text.clean import comparable
-from voicekiln.text.minhash import near_leaders
 
 PAIRS = ["kind", "kept", "other", "similarity", "same_text", "dropped"]
 # by what the most trustworthy of several is chosen; the last one makes the order total

@@ -8,7 +8,7 @@ import pandas as pd
 
 from voicekiln.store.files import write_atomic
 from voicekiln.store.items import Store
-from voicekiln.tables import missing
+from voicekiln.store.tables import missing
 
 
 def write_manifests(table: pd.DataFrame, folder: Path, store: Path) -> list[Path]:

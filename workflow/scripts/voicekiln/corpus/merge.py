@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from voicekiln import tables
+from voicekiln.store import tables
 
 log = logging.getLogger("merge")
 

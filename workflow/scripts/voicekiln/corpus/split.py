@@ -17,10 +17,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 import pandas as pd
 
-from voicekiln.audio.copies import Prints, copies
-from voicekiln.corpus import channels
+from voicekiln.corpus.sources import channels
+from voicekiln.search.fingerprints import Prints, copies
+from voicekiln.search.minhash import near_matches
 from voicekiln.text.clean import comparable
-from voicekiln.text.minhash import near_matches
 
 log = logging.getLogger("split")
 MIN_GROUPS = 10  # of a speaker, from which one validates in any case

@@ -6,7 +6,7 @@ import logging
 import pandas as pd
 
 from voicekiln.corpus.corrections import uphold
-from voicekiln.tables import missing
+from voicekiln.store.tables import missing
 from voicekiln.text import unspoken
 from voicekiln.text.clean import clean
 from voicekiln.text.languages import is_listed, short_code

@@ -12,8 +12,8 @@ import pandas as pd
 from voicekiln.asr.hypothesis import MAX_S, RATE_HZ, UPSTREAM, WHISPER_CODES, Clip, Limits
 from voicekiln.asr.listen import Listener
 from voicekiln.audio.span import load_span
-from voicekiln.corpus.pieces import VERSION as PIECES_VERSION
-from voicekiln.corpus.pieces import pieces
+from voicekiln.corpus.segments.pieces import VERSION as PIECES_VERSION
+from voicekiln.corpus.segments.pieces import pieces
 from voicekiln.store.items import Store
 
 VERSION = 2

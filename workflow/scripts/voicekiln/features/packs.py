@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
-from voicekiln.checkpoints import write_atomic
 from voicekiln.errors import UserError
 from voicekiln.provenance import sha256_json
+from voicekiln.weights.files import write_atomic
 
 SUFFIX = ".safetensors"
 

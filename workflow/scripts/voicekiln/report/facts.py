@@ -13,12 +13,13 @@ from typing import Any
 
 import pandas as pd
 
-from voicekiln import notices, tables
+from voicekiln import notices
 from voicekiln.audio.span import load_span
-from voicekiln.corpus import losses
+from voicekiln.corpus import limits as losses
 from voicekiln.corpus.audio_report import audio_report
 from voicekiln.provenance import sha256_file
 from voicekiln.report.clips import Clips
+from voicekiln.store import tables
 from voicekiln.store.items import Store
 from voicekiln.text.clean import comparable
 

@@ -6,9 +6,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from voicekiln import tables
 from voicekiln.provenance import canonical, code_digest, sha256_file, sha256_json
 from voicekiln.report.facts import PACKAGES, read_json
+from voicekiln.store import tables
 
 FORMAT = 1
 DATASET = ("dataset/train.jsonl", "dataset/val.jsonl", "DIGEST.json")

@@ -9,9 +9,10 @@ from typing import Any
 import pandas as pd
 import soundfile
 
-from voicekiln import job, tables
+from voicekiln import job
 from voicekiln.corpus import corrections
 from voicekiln.review import audio, facts, page
+from voicekiln.store import tables
 from voicekiln.store.files import write_atomic
 from voicekiln.store.items import Store
 

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from voicekiln import tables
 from voicekiln.corpus import merge
 from voicekiln.provenance import sha256_file, sha256_json
 from voicekiln.review import facts
 from voicekiln.review.build import Reviewed
+from voicekiln.store import tables
 
 MERGED = ("tables/correct", "tables/deduplicate", "tables/validate", ".")
 OF_SHARDS = ("segment.parquet", "measure.parquet")

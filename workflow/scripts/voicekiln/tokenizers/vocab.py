@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from voicekiln.checkpoints import atomic
 from voicekiln.errors import UserError
+from voicekiln.weights.files import atomic
 
 MAX_BYTES = 16 << 20  # F5-TTS's vocabulary has 12 kB
 SHOWN_CHARACTERS = 40  # of a token, in an error message

@@ -17,29 +17,29 @@ import torch
 from accelerate import Accelerator
 
 from voicekiln.errors import UserError
-from voicekiln.training import optimizers
-from voicekiln.training import state as states
-from voicekiln.training.batches import Batches, Position
-from voicekiln.training.data import Clips
-from voicekiln.training.earlier import Earlier
-from voicekiln.training.ema import Ema
-from voicekiln.training.feed import Feed, Work
-from voicekiln.training.gradients import Gradients
-from voicekiln.training.history import TOTAL, History
-from voicekiln.training.keeper import Keeper
-from voicekiln.training.lease import Lease
-from voicekiln.training.memory import Parts, no_help, out_of_memory_is
-from voicekiln.training.objective import weighted
-from voicekiln.training.processes import first_known, sum_over
-from voicekiln.training.progress import Progress
-from voicekiln.training.samples import Samples
-from voicekiln.training.schedule import Schedule
+from voicekiln.training.data.clips import Clips
+from voicekiln.training.data.plan import Batches, Position
+from voicekiln.training.log.metrics import Done, Watch
+from voicekiln.training.log.progress import Progress
+from voicekiln.training.log.records import concerns, write_status
+from voicekiln.training.process.collectives import first_known, sum_over
+from voicekiln.training.process.stop import Stop
+from voicekiln.training.process.terminal import SHOWN
 from voicekiln.training.settings import TrainSettings
-from voicekiln.training.status import concerns, write_status
-from voicekiln.training.stop import Stop
-from voicekiln.training.terminal import SHOWN
-from voicekiln.training.validation import Validation
-from voicekiln.training.watch import Done, Watch
+from voicekiln.training.state import checkpoints as states
+from voicekiln.training.state.history import TOTAL, History
+from voicekiln.training.state.lease import Lease
+from voicekiln.training.state.writer import Keeper
+from voicekiln.training.step import optimizers
+from voicekiln.training.step.ema import Ema
+from voicekiln.training.step.forgetting import Earlier
+from voicekiln.training.step.gradients import Gradients
+from voicekiln.training.step.loader import Feed, Work
+from voicekiln.training.step.objective import weighted
+from voicekiln.training.step.out_of_memory import Parts, no_help, out_of_memory_is
+from voicekiln.training.step.samples import Samples
+from voicekiln.training.step.schedule import Schedule
+from voicekiln.training.step.validation import Validation
 
 log = logging.getLogger("train")
 

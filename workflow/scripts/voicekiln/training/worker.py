@@ -16,21 +16,12 @@ from types import ModuleType
 import torch
 from accelerate import Accelerator
 
-from voicekiln import checkpoints, families
+from voicekiln import families
 from voicekiln.errors import UserError
 from voicekiln.features.packs import PackReader
 from voicekiln.tokenizers.vocab import index, read_vocab
-from voicekiln.training import batch_size, optimizers, previous
-from voicekiln.training import fingerprint as prints
-from voicekiln.training import state as states
-from voicekiln.training.data import Clips, read_rows
-from voicekiln.training.describe import describe
-from voicekiln.training.history import History
-from voicekiln.training.lease import Lease
-from voicekiln.training.loop import Training
-from voicekiln.training.processes import accelerator_for, tells_of_others
-from voicekiln.training.settings import RunSettings, TrainSettings, in_updates, read
-from voicekiln.training.status import (
+from voicekiln.training.data.clips import Clips, read_rows
+from voicekiln.training.log.records import (
     EXIT_ERROR,
     EXIT_FINISHED,
     EXIT_STOPPED,
@@ -41,9 +32,21 @@ from voicekiln.training.status import (
     write_json,
     write_status,
 )
-from voicekiln.training.stop import EXCHANGE, OUTCOME_FILE, Stop
-from voicekiln.training.terminal import HIDDEN, ToTerminal
-from voicekiln.training.validation import require_part
+from voicekiln.training.loop import Training
+from voicekiln.training.process.collectives import accelerator_for, tells_of_others
+from voicekiln.training.process.stop import EXCHANGE, OUTCOME_FILE, Stop
+from voicekiln.training.process.terminal import HIDDEN, ToTerminal
+from voicekiln.training.settings import RunSettings, TrainSettings, in_updates, read
+from voicekiln.training.state import checkpoints as states
+from voicekiln.training.state import identity as prints
+from voicekiln.training.state import previous
+from voicekiln.training.state.history import History
+from voicekiln.training.state.lease import Lease
+from voicekiln.training.step import optimizers
+from voicekiln.training.step import size as batch_size
+from voicekiln.training.step.validation import require_part
+from voicekiln.training.summary import describe
+from voicekiln.weights import files as checkpoints
 
 log = logging.getLogger("train")
 

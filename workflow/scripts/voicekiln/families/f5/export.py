@@ -21,7 +21,6 @@ import soundfile
 import torch
 import yaml
 
-from voicekiln import checkpoints, vocoders
 from voicekiln.errors import UserError
 from voicekiln.families.f5 import how_to_speak
 from voicekiln.families.f5.architecture import shapes
@@ -30,6 +29,8 @@ from voicekiln.families.f5.reset import fresh_counters
 from voicekiln.families.f5.weights import EMA_PREFIX, require_shapes
 from voicekiln.provenance import sha256_file
 from voicekiln.tokenizers.vocab import write_vocab
+from voicekiln.voice import vocoders
+from voicekiln.weights import files as checkpoints
 
 MANIFEST = "MANIFEST.json"
 FORMATS = ("pt", "safetensors")

@@ -10,10 +10,10 @@ import soundfile
 import torch
 
 import voicekiln.upstream  # noqa: F401  (f5_tts can be imported after it)
-from voicekiln import checkpoints
 from voicekiln.errors import UserError
 from voicekiln.families.f5.mel import RATE_HZ
 from voicekiln.families.f5.vocoder import load_vocoder
+from voicekiln.weights import files as checkpoints
 
 log = logging.getLogger("export")
 STEPS = 2  # of the sampler: it is looked at, not listened to

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 
-from voicekiln import checkpoints
 from voicekiln.errors import UserError
 from voicekiln.families.f5.architecture import count_parameters, shapes
 from voicekiln.families.f5.weights import (
@@ -26,6 +25,7 @@ from voicekiln.families.f5.weights import (
 )
 from voicekiln.provenance import sha256_file
 from voicekiln.tokenizers.vocab import describe
+from voicekiln.weights import files as checkpoints
 
 log = logging.getLogger(__name__)
 

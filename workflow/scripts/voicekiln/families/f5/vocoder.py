@@ -9,9 +9,9 @@ import torch
 import yaml
 
 import voicekiln.upstream  # noqa: F401  (vocos can be imported after it)
-from voicekiln import checkpoints
 from voicekiln.errors import UserError
 from voicekiln.families.f5.mel import FLOOR, HOP, N_FFT, N_MELS, RATE_HZ, filterbank
+from voicekiln.weights import files as checkpoints
 
 Vocoder = Callable[[torch.Tensor], np.ndarray]
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import torch
 
-from voicekiln import checkpoints
 from voicekiln.errors import UserError
-from voicekiln.families import foreign
 from voicekiln.families.f5.architecture import RELEASED, dimensions
+from voicekiln.weights import files as checkpoints
+from voicekiln.weights import signatures as foreign
 
 EMBEDDING = "transformer.text_embed.text_embed.weight"  # row 0: filler; row i + 1: token i
 EMA_PREFIX = "ema_model."

@@ -1,0 +1,357 @@
+"""Lists of recordings as others keep them: JSON, or tables with or without a header.
+
+JSON has an object on each line (NVIDIA NeMo's manifests) or is one array of objects. Tables are
+separated by `|` (LJSpeech, VITS, Coqui, F5-TTS), tabs (Common Voice), semicolons or commas.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from voicekiln.corpus.sources import columns, contents, delimited, json_lists
+from voicekiln.corpus.sources.columns import TIMES, Column, Reading
+from voicekiln.corpus.sources.entries import Entry, NoList, channel_number, language_code, span
+from voicekiln.corpus.sources.names import bare
+from voicekiln.errors import UserError
+from voicekiln.text.decoding import read_text
+
+SUFFIXES = {".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".list", ".lst"}
+LJSPEECH_COLUMN = 3
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the configuration says about the columns of lists.
+
+    Attributes:
+        text: position of the text in tables without a header, counted from 1; None: recognised.
+        columns: position or name of each field, None where there is no such column.
+    """
+
+    text: int | None = None
+    columns: Mapping[str, int | str | None] = field(default_factory=dict)
+
+
+class Summary(str):
+    """A note about how something was read, which is no warning."""
+
+
+@dataclass(frozen=True)
+class List:
+    """What was read of a list, and in one line how it was understood."""
+
+    entries: list[Entry]
+    summary: Summary
+
+
+def read(
+    path: Path,
+    choice: Choice | None = None,
+    is_recording: Callable[[str], bool] = lambda name: False,
+    note: Callable[[str], None] = lambda text: None,
+) -> List:
+    """The lines of a list.
+
+    Args:
+        choice: what the configuration says about its columns.
+        is_recording: whether a name is that of a recording, to tell columns apart.
+        note: takes what the user should know.
+
+    Raises:
+        UserError: naming file and line, what was expected there.
+    """
+    choice = choice or Choice()
+    text, said = read_text(path)
+    if said:
+        note(said)
+    form = _form(path)
+    json = path.suffix.lower() in (".jsonl", ".ndjson", ".json")
+    if json or text.lstrip().startswith("{"):
+        rows = json_lists.rows(path, text)
+        names = [(name, name) for name in json_lists.keys(path, rows)]
+        chosen = _chosen(path, choice, names)
+        reading = columns.by_name(names, chosen, str(path))
+        if "text" not in chosen and not reading.of.get("text"):
+            _stop_at_texts(rows, names, reading, path)
+        _check_one_reading(rows, reading, dict(names))
+        return _list(path, rows, reading, dict(names), form)
+    return _table(path, text, choice, is_recording, form)
+
+
+def _form(path):
+    """What is unusual about the bytes of a list, for its summary."""
+    with open(path, "rb") as file:
+        head = file.read(1 << 16)
+    marks = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\xef\xbb": "a byte order mark"}
+    found = [marks[head[:2]]] if head[:2] in marks else []
+    if b"\0" in head and not found:
+        found.append("UTF-16")
+    if b"\r" in head and b"\n" not in head:
+        found.append("line ends of an old Mac")
+    return f" ({', '.join(found)})" if found else ""
+
+
+# tables
+
+
+def _table(path, text, choice, is_recording, form):
+    separator, rows = delimited.rows(path, text, is_recording)
+    if not rows:
+        return List([], Summary(f"{path}: 0 lines"))
+    if any(len(row) > 1 for _, row in rows):
+        form = f" separated by {delimited.SEPARATORS[separator]}{form}"
+    named = any(isinstance(column, str) for column in choice.columns.values())
+    if named or columns.is_header(rows[0][1], is_recording):
+        return _with_header(path, rows, choice, separator, form)
+    return _without_header(path, rows, choice, separator, is_recording, form)
+
+
+def _with_header(path, rows, choice, separator, form):
+    (number, header), *rows = rows
+    where = f"{path}, line {number}"
+    names = [(name or f"column {i + 1}", i) for i, name in enumerate(header)]
+    width = len(header)
+    while width and not header[width - 1]:  # what a spreadsheet leaves behind the last column
+        width -= 1
+    for number, row in rows:
+        if any(row[len(header) :]) or len(row) > len(header) + 1:
+            raise UserError(
+                f"{path}, line {number}: {len(row)} fields under a header of {len(header)}; a text "
+                "that contains the separator has to be in quotation marks"
+            )
+    delimited.check_quotes(path, rows, len(header), separator)
+    names = names[:width]
+    chosen = _chosen(path, choice, names)
+    reading = columns.by_name(names, chosen, where)
+    if not reading.of.get("file"):
+        reading = _file_by_content(rows, names, reading, where)
+    if "text" not in chosen and not reading.of.get("text"):
+        _stop_at_texts(rows, names, reading, where)
+    name = f"{path}, line "
+    lines = [(name + str(number), row) for number, row in rows]
+    _check_one_reading(lines, reading, {i: name for name, i in names})
+    return _list(path, lines, reading, {i: name for name, i in names}, form)
+
+
+def _check_one_reading(rows, reading, names):
+    """Stop where two columns are named as the text, or as the file, and say different things."""
+    for key in ("file", "text"):
+        found = reading.of.get(key, [])
+        for column in found[1:]:
+            for where, row in rows:
+                first, other = _values(row, found[:1]), _values(row, [column])
+                if None not in (first, other) and _differ(key, first, other):
+                    one, two = names[found[0]][:40], names[column][:40]
+                    raise UserError(
+                        f"{where}: {one!r} and {two!r} may each be the {key} and differ; say which "
+                        f"it is in the configuration: `columns: {{{key}: {one}}}`"
+                    )
+
+
+def _differ(key, first, other):
+    if key == "text" or not (isinstance(first, str) and isinstance(other, str)):
+        return first != other
+    return bare(first) != bare(other)
+
+
+def _file_by_content(rows, names, reading, where):
+    """`reading` with the column that holds names of audio files, whatever it is called."""
+    free = [(name, i) for name, i in names if name in reading.unused]
+    found = []
+    for name, i in free:
+        values = [row[i] for _, row in rows if i < len(row) and row[i]]
+        if values and all(map(columns.has_audio_suffix, values)):
+            found.append((name, i))
+    if len(found) != 1:
+        several = f"{columns.listed(found)} may each be it" if found else "none is known for it"
+        raise NoList(
+            f"{where}: names no audio file; of the columns {columns.listed(names)} {several}. Name "
+            "it in the configuration, for example `columns: {file: ...}`"
+        )
+    name, i = found[0]
+    unused = [other for other in reading.unused if other != name]
+    return Reading({**reading.of, "file": [i]}, reading.scales, unused)
+
+
+def _stop_at_texts(rows, names, reading, where):
+    """Stop where a column that is not used holds texts, and no other does."""
+    for name, i in names:
+        if name in reading.unused:
+            values = [_values(row, [i]) for _, row in rows]
+            values = [value for value in values if isinstance(value, str)]
+            if values and contents.holds_texts(values):
+                raise UserError(
+                    f"{where}: no column is named as the text; {name[:40]!r} may be it. Set "
+                    f"`columns: {{text: {name[:40]}}}` in the configuration, or `columns: {{text: "
+                    "null}` if the list has no texts"
+                )
+
+
+def _without_header(path, rows, choice, separator, is_recording, form):
+    widths = Counter(len(row) for _, row in rows)
+    width = max(widths, key=lambda n: (widths[n], n))
+    least = 2 if separator in "|\t" else width  # a comma may belong to a text, rarely a |
+    for number, row in rows:
+        if not min(least, width) <= len(row) <= width:
+            raise UserError(
+                f"{path}, line {number}: found {len(row)} fields where {width} are expected; lists "
+                "whose texts contain the separator need quotation marks or another separator"
+            )
+    delimited.check_quotes(path, rows, width, separator)
+    names = [(f"column {i + 1}", i) for i in range(width)]
+    shown = dict.fromkeys(range(width), "")
+    if any(_is_unknown_header(rows, i) for i in range(width)):
+        shown = dict(enumerate(rows[0][1]))
+        rows = rows[1:]
+    chosen = _chosen(path, choice, names)
+    if choice.text is not None and "text" not in chosen:
+        if choice.text > max(width, LJSPEECH_COLUMN):
+            raise UserError(
+                f"{path}: transcript_column is {choice.text}, and the list has only {width} "
+                f"columns (line {rows[0][0]}: {separator.join(rows[0][1])[:80]!r})"
+            )
+        chosen["text"] = min(choice.text, width) - 1
+        _check_text_column(path, rows, chosen["text"], choice.text)
+    fields = [row for _, row in rows]
+    reading = contents.by_content(fields, chosen, is_recording, str(path), separator in "|\t")
+    if reading is None:
+        raise NoList(
+            f"{path}, line {rows[0][0]}: names no audio file; expected a header with one of "
+            f"{', '.join(columns.NAMES['file'].split()[:6])}, or lines of `id|text`"
+        )
+    name = f"{path}, line "
+    lines = [(name + str(number), row) for number, row in rows]
+    return _list(path, lines, reading, shown, form)
+
+
+def _check_text_column(path, rows, i, column):
+    """Stop if the column of transcript_column clearly contains no texts."""
+    held = contents.no_texts([row for _, row in rows], i)
+    if held:
+        number, row = next((line for line in rows if i < len(line[1]) and line[1][i]), rows[0])
+        raise UserError(
+            f"{path}: transcript_column is {column}, but column {i + 1} contains {held} and no "
+            f"texts (line {number}: {' | '.join(row)[:80]!r}); set transcript_column to the column "
+            f"of the text, or to null to have the columns recognised (`columns: {{text: {i + 1}}}` "
+            "uses it anyway)"
+        )
+
+
+def _is_unknown_header(rows, i):
+    """Whether the first line names columns by words that are not known: in the i-th column all
+    lines but the first have the name of an audio file."""
+    named = (i < len(row) and columns.has_audio_suffix(row[i]) for _, row in rows)
+    return len(rows) > 1 and not next(named) and all(named)
+
+
+def _chosen(path, choice, names) -> dict[str, Column | None]:
+    """The columns that the configuration gives for this list."""
+    columns_by_name = {columns.compact(name): column for name, column in names}
+    found: dict[str, Column | None] = {}
+    for key, column in choice.columns.items():
+        if column is None and key == "file":
+            raise UserError(f"{path}: columns.file is null, and a list has to name its recordings")
+        if column is None:
+            found[key] = None
+        elif isinstance(column, int):
+            if not 1 <= column <= len(names) or isinstance(names[column - 1][1], str):
+                raise UserError(
+                    f"{path}: columns.{key} is {column}, and the list has "
+                    + ("names" if names and isinstance(names[0][1], str) else f"{len(names)}")
+                    + f" columns ({columns.listed(names)})"
+                )
+            found[key] = column - 1
+        elif columns.compact(column) in columns_by_name:
+            found[key] = columns_by_name[columns.compact(column)]
+        else:
+            raise UserError(
+                f"{path}: columns.{key} is {column}, and no column has that name; the columns are "
+                f"{columns.listed(names)}"
+            )
+    return found
+
+
+# what both become
+
+
+def _list(path, rows: Sequence[tuple[str, Any]], reading: Reading, names, form) -> List:
+    """The entries of rows, and how they were understood."""
+    if not reading.of.get("file") and rows:
+        known = ", ".join(columns.NAMES["file"].split()[:6])
+        raise UserError(
+            f"{rows[0][0]}: names no audio file; expected its path under one of {known}"
+        )
+    entries = [_entry(where, row, reading) for where, row in rows]
+    return List(entries, Summary(_summary(path, entries, reading, names, form)))
+
+
+def _values(row, found: Sequence[Column]):
+    """What a row has in the first of these columns that is not empty."""
+    for column in found:
+        if isinstance(column, str):
+            value = row.get(column)
+        else:
+            value = row[column] if column < len(row) else None
+        if value is not None and value != "":
+            return value
+    return None
+
+
+def _entry(where, row, reading: Reading) -> Entry:
+    of = reading.of
+    audio, text, speaker = (_values(row, of.get(key, ())) for key in ("file", "text", "speaker"))
+    if isinstance(audio, dict):  # Hugging Face: {"path": ..., "bytes": ...}
+        audio = audio.get("path")
+    if not isinstance(audio, str) or "\0" in audio or not audio.strip():
+        raise UserError(f"{where}: names no audio file; expected its path")
+    for name, said in (("file", audio), ("text", text), ("speaker", speaker)):
+        if isinstance(said, str):
+            if not said.isascii() and _has_surrogate(said):
+                raise UserError(f"{where}: half of a character (a lone surrogate) in {said[:40]!r}")
+        elif isinstance(said, dict | list):
+            raise UserError(f"{where}: expected the {name} as a string, found {str(said)[:40]!r}")
+    start_s, end_s, language, channel = None, None, None, None
+    if of.get("start"):
+        times = [_values(row, of.get(key, ())) for key in TIMES]
+        start_s, end_s = span(*times, reading.scales, where)
+    if of.get("language"):
+        language = language_code(_values(row, of["language"]), where)
+    if of.get("channel"):
+        channel = channel_number(_values(row, of["channel"]), where)
+    return Entry(
+        where,
+        audio.strip(),
+        None if text is None else str(text).strip() or None,
+        start_s,
+        end_s,
+        speaker=None if speaker is None else str(speaker).strip() or None,
+        language=language,
+        channel=channel,
+    )
+
+
+def _has_surrogate(text):
+    return any("\ud800" <= c <= "\udfff" for c in text)
+
+
+def _summary(path, entries, reading, names, form):
+    """How a list was understood, in a line."""
+    found = []
+    for key in columns.FIELDS:
+        if not reading.of.get(key):
+            continue
+        column = reading.of[key][0]
+        name = names.get(column) or (f"column {column + 1}" if isinstance(column, int) else column)
+        name = name[:40]
+        found.append(key if columns.compact(name) == key else f"{key} ({name})")
+    lines = f"{len(entries):,}".replace(",", " ") + (" line" if len(entries) == 1 else " lines")
+    speakers = {entry.speaker for entry in entries if entry.speaker}
+    who = f"; {len(speakers)} speaker{'s' * (len(speakers) > 1)}" if speakers else ""
+    if reading.of.get("text") and (without := sum(not entry.text for entry in entries)):
+        who += f"; {without} without a text"
+    unused = [str(name)[:40] for name in reading.unused]
+    more = ", ..." if len(unused) > 12 else ""
+    left = f"; not used: {', '.join(unused[:12])}{more}" if unused else ""
+    return f"{path}: {lines}{form}; columns: {', '.join(found)}{left}{who}"

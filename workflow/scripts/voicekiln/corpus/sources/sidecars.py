@@ -1,0 +1,233 @@
+"""Texts in files of their own beside the recordings: `a.wav` and `a.txt`, `a.en.srt`, ..."""
+
+import json
+import logging
+import os
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from unicodedata import normalize
+
+from voicekiln.audio.probe import AUDIO_SUFFIXES
+from voicekiln.corpus.sources import subtitles
+from voicekiln.corpus.sources.timed import cues, labels, speakers
+from voicekiln.errors import UserError
+from voicekiln.text import unspoken
+from voicekiln.text.decoding import read_text
+from voicekiln.text.languages import is_listed, short_code
+
+log = logging.getLogger("sidecars")
+MOST_CHARACTERS = 5_000_000  # nobody says more in the longest recording that is read, 48 hours
+# the first of these is used if a recording has several
+SUFFIXES = (*subtitles.SUFFIXES, ".txt", ".lab")
+FORMATS = ".srt, .vtt, .eaf, .TextGrid, .ctm, .txt or .lab"
+# of NAME.en.srt, NAME.pt-BR.vtt, NAME.en.forced.srt (yt-dlp, media players)
+LANGUAGE = re.compile(
+    r"(?P<code>[a-z]{2,3})(?:[-_][a-z0-9]{2,8}){0,3}(?:\.(?:auto|cc|sdh|forced|default|orig))?",
+    re.IGNORECASE,
+)
+MARKUP = re.compile(
+    r"<(?:!doctype|\?xml|html|head|body|title|script|rss|feed|svg|error|response|message)\b"
+    r"|\{\s*\"[^\"]*\"\s*:|\{\\rtf|%PDF-",
+    re.IGNORECASE,
+)
+ELEMENT = re.compile(r"<([A-Za-z][\w:.-]*)(?:\s[^<>]*)?>.*</\1\s*>", re.DOTALL)
+POINTER = re.compile(r"version https://git-lfs\.github\.com/")
+ANSWER = re.compile(
+    r"(?:HTTP/\S+ )?[45]\d\d:? (?:Not Found|Forbidden|Unauthorized|Bad \w+|Internal Server Error|"
+    r"Service \w+|Gateway \w+|Too Many Requests)\.?",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class _Sidecar:
+    """A file that may belong to a recording: how its name fits, and in which language."""
+
+    name: str
+    rank: int  # 0: NAME.srt, 1: NAME.wav.srt, 2: NAME.en.srt
+    language: str | None = None
+
+
+class Finder:
+    """Looks for sidecars, once in each folder.
+
+    Attributes:
+        competing: (path of the one that is used, paths of the others) of recordings with several.
+        foreign: paths of those that are used and say by name that they are in another language.
+    """
+
+    def __init__(self):
+        self._folders: dict[str, dict[str, list[_Sidecar]]] = {}
+        self._names: dict[str, set[str]] = {}
+        self.competing: list[tuple[str, list[str]]] = []
+        self.foreign: list[str] = []
+
+    def __call__(self, path: str, language: str | None = None) -> str | None:
+        """The sidecar of a recording's path, or None.
+
+        Args:
+            language: of the recording, which decides between NAME.en.srt and NAME.de.srt.
+
+        Raises:
+            UserError: there are several in other languages.
+        """
+        folder, name = os.path.split(path)
+        if folder not in self._folders:
+            self._folders[folder], self._names[folder] = _beside(folder)
+        found = self._folders[folder].get(name, [])
+        if not found:
+            return None
+        best = [sidecar for sidecar in found if sidecar.rank == found[0].rank]
+        if best[0].rank == 2:
+            best = self._in_language(folder, best, language)
+        used = os.path.join(folder, best[0].name)
+        others = [os.path.join(folder, one.name) for one in found if one is not best[0]]
+        if others:
+            self.competing.append((used, others))
+        return used
+
+    def _in_language(self, folder, found, language):
+        """Those in the language; plain codes (en) come before others (en-orig)."""
+        code = _code(language)
+        own = [sidecar for sidecar in found if code and _code(sidecar.language) == code]
+        if own:
+            return sorted(own, key=lambda one: (len(one.language), found.index(one)))
+        if len({_code(sidecar.language) for sidecar in found}) > 1:
+            names = ", ".join(sidecar.name for sidecar in found)
+            raise UserError(
+                f"several sidecars and none in {language}: {names}. Rename the one that holds "
+                "what is spoken, without the language"
+            )
+        if language:
+            self.foreign.append(os.path.join(folder, found[0].name))
+        return found
+
+    def seen(self) -> set[str]:
+        """All files that end as sidecars do, in the folders that were looked into."""
+        folders = self._names.items()
+        return {os.path.join(folder, name) for folder, names in folders for name in names}
+
+
+def _beside(folder):
+    """The sidecars of each audio file in a folder, best first, and the names of all sidecars."""
+    try:
+        names = sorted(os.listdir(folder or "."))
+    except OSError:  # of a recording that is not there either
+        return {}, set()
+    audio: dict[str, list[str]] = {}  # by stem
+    for name in names:
+        stem, end = os.path.splitext(name)
+        if end.lower() in AUDIO_SUFFIXES:
+            audio.setdefault(normalize("NFC", stem), []).append(name)
+    found: dict[str, list[_Sidecar]] = {}
+    seen = set()
+    for suffix in SUFFIXES:
+        for name in names:
+            stem, end = os.path.splitext(name)
+            if end.lower() != suffix:
+                continue
+            seen.add(name)
+            for recording, rank, language in _owners(normalize("NFC", stem), audio):
+                found.setdefault(recording, []).append(_Sidecar(name, rank, language))
+    for sidecars in found.values():
+        sidecars.sort(key=lambda one: one.rank)
+    return found, seen
+
+
+def _owners(stem, audio):
+    """The audio files that a sidecar may belong to by its name without suffix."""
+    if stem in audio:
+        return [(name, 0, None) for name in audio[stem]]
+    before, end = os.path.splitext(stem)
+    if end.lower() in AUDIO_SUFFIXES:
+        same = [name for name in audio.get(before, []) if normalize("NFC", name) == stem]
+        return [(name, 1, None) for name in same or audio.get(before, [])]
+    at = stem.find(".")
+    while at >= 0:
+        match = LANGUAGE.fullmatch(stem[at + 1 :])
+        # a.raw.txt and a.old.srt are no languages
+        is_language = match and (len(match["code"]) == 2 or is_listed(short_code(match["code"])))
+        if is_language and stem[:at] in audio:
+            return [(name, 2, stem[at + 1 :]) for name in audio[stem[:at]]]
+        at = stem.find(".", at + 1)
+    return []
+
+
+def _code(language):
+    """The short code of a language's own part, en of en-US and eng."""
+    match = LANGUAGE.fullmatch(language or "")
+    return short_code(match["code"]) if match else None
+
+
+def read(
+    path: Path,
+    tier: str | None = None,
+    keep: Collection[str] = (),
+    removed: unspoken.Removed | None = None,
+    note: Callable[..., None] = log.warning,
+) -> list[dict] | None:
+    """The known text of a sidecar, `{"start_s", "end_s", "text"}` each; None where it is empty.
+
+    A .txt or .lab that holds lines of start, end and text, or subtitles, is read as such.
+
+    Args:
+        tier, keep, removed, note: see `subtitles.read`.
+
+    Raises:
+        UserError: it cannot be read as what it should be.
+    """
+    kind = path.suffix.lower()
+    text, guessed = read_text(path, subtitles.MOST_BYTES)
+    if guessed:
+        note(subtitles.GUESSED, guessed)
+    if not text.strip():
+        return None
+    if kind not in subtitles.SUFFIXES:
+        if cues.holds_cues(text):
+            kind = ".vtt" if text.startswith("WEBVTT") else ".srt"
+        elif not labels.holds_labels(text, kind == ".lab"):
+            refuse_markup(path, text)
+            if len(text) > MOST_CHARACTERS:
+                raise UserError(f"{path}: more than {MOST_CHARACTERS} characters of text")
+            text = speakers.unlabelled(text, keep, {} if removed is None else removed)
+            return [{"start_s": None, "end_s": None, "text": " ".join(text.split())}]
+    return subtitles.entries(path, text, kind, tier, keep, removed, note) or None
+
+
+def refuse_markup(path: Path, text: str) -> None:
+    """Stop where a file holds a web page, data or a message of a server instead of a transcript.
+
+    Raises:
+        UserError: saying what it begins with.
+    """
+    said = text.strip()
+    element = ELEMENT.fullmatch(said)
+    inline = element and unspoken.TAGS.fullmatch(f"<{element[1]}>")
+    if (
+        MARKUP.match(said)
+        or (element and not inline)
+        or _is_json(said)
+        or POINTER.match(said)
+        or ANSWER.fullmatch(said)
+    ):
+        raise UserError(
+            f"{path}: expected a transcript, found markup, data or a server's message: "
+            f"{said[:60]!r}. Fetch the transcript again or remove the file"
+        )
+
+
+def _is_json(text):
+    if text[:1] not in ("{", "["):
+        return False
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) or (isinstance(value, list) and _holds_data(value))
+
+
+def _holds_data(values):
+    """[1] is a mark in a text; a list of objects or strings is data."""
+    return any(isinstance(value, dict | str | list) for value in values)

@@ -1,0 +1,75 @@
+"""What can be known of a corpus before it has texts: problems that stop it, and warnings."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from voicekiln.audio.segment import SegmentSettings
+from voicekiln.corpus import limits as losses
+from voicekiln.corpus import merge
+from voicekiln.corpus.quality import concerns
+from voicekiln.corpus.segments.segments import statistics
+
+
+def read(shards: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The merged recordings and segments of these shards' folders."""
+    recordings = merge.merge_recordings([folder / "normalize.parquet" for folder in shards])
+    segments = merge.merge_segments([folder / "segment.parquet" for folder in shards], recordings)
+    return recordings, segments
+
+
+def problems(
+    recordings: pd.DataFrame, segments: pd.DataFrame, settings: Mapping[str, Any], corpus: str
+) -> list[str]:
+    """Everything that keeps a corpus from becoming a data set, whatever its texts are.
+
+    Args:
+        settings: the sections of the corpus's configuration that hold limits.
+    """
+    kept = int((segments["status"] == "keep").sum())
+    return [
+        *losses.too_many_bad(recordings, settings["max_bad_recordings"], corpus),
+        *losses.too_little_audio(recordings, settings["min_total_s"], corpus)[1],
+        *losses.too_much_lost(segments, ("segment",), settings["max_loss"], corpus),
+        *losses.too_few_to_split(kept, settings["split"], corpus),
+    ]
+
+
+def warnings(recordings: pd.DataFrame, settings: Mapping[str, Any], corpus: str) -> list[str]:
+    """What may spoil the voice, as far as the recordings show it."""
+    bad = recordings[recordings["status"] == "bad"]
+    return [
+        *(f"{row.path}: not used: {row.reason}" for row in bad.itertuples()),
+        *losses.too_little_audio(recordings, settings["min_total_s"], corpus)[0],
+        *map(str, concerns(recordings)),
+    ]
+
+
+def cutting(
+    recordings: pd.DataFrame,
+    segments: pd.DataFrame,
+    events: Mapping[str, int],
+    section: Mapping[str, Any],
+) -> tuple[str, list[str]]:
+    """How the corpus was cut, in one line, and warnings about it.
+
+    Args:
+        events: of all shards, `statistics`.
+        section: `segment`.
+    """
+    used = recordings[recordings["status"] == "ok"]
+    kept = segments[segments["status"] == "keep"]
+    seconds = ((kept["end"] - kept["start"]) / kept["rate_hz"]).astype(float).tolist()
+    found = segments[segments["reason"].ne("too little speech").fillna(True)]
+    spoken = set(zip(found["root"], found["path"], strict=True))
+    silent = [row.path for row in used.itertuples() if (row.root, row.path) not in spoken]
+    recorded_s = float((used["n_samples"] / used["rate_hz"]).sum())
+    return statistics(seconds, events, recorded_s, silent, SegmentSettings(**section))
+
+
+def of_other(corpus: str, folders: Sequence[Path], settings: Mapping[str, Any]) -> list[str]:
+    """The problems of another corpus if all of its shards are there, to be reported together."""
+    files = [f / name for f in folders for name in ("normalize.parquet", "segment.parquet")]
+    return problems(*read(folders), settings, corpus) if all(map(Path.exists, files)) else []

@@ -1,0 +1,173 @@
+"""Which tiers of an annotation file hold what is said, and by whom."""
+
+import bisect
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from voicekiln.corpus.sources.timed.stretch import Found
+from voicekiln.corpus.sources.timed.words import are_phones, utterances
+from voicekiln.errors import UserError
+from voicekiln.text.clean import letters
+
+# a part of a tier's name that says what it holds, and names nobody
+WORDS = r"words?|wrd|ort-mau|mots?|wörter|wort|palabras?|parole|слова|слово"
+SAYS = (
+    rf"{WORDS}|utterances?|utt|sentences?|sents?|text|texts|txt|transcripts?|transcriptions?|"
+    r"transcrip\w*|trans|trs|trn|tro|tx|orthograph\w*|ortho?|default|default-lt|tier|"
+    r"tier ?\d+|speech|phrases?|turns?|segments?|lines?|satz|sätze|äußerungen|"
+    r"frases?|oración|oraciones|frasi|фразы"
+)
+PHONES = r"phones?|phonemes?|phonetic\w*|phono\w*|phn|phon|mau|kan-mau|kan|ipa|sampa|segs?"
+OTHER = (
+    r"syll\w*|tones?|tobi|breaks?|break.?ind\w*|pitch|stress|notes?|comments?|kommentare?|remarks?|"
+    r"gloss\w*|translations?|transl|übersetzung|traduc\w*|pos|lemmas?|morph\w*|gestures?|"
+    r"gestik|gaze|noises?|events?|clicks?|silences?|vad|misc|kinds?"
+)
+KINDS = rf"(?P<what>{SAYS}|{PHONES}|{OTHER})"
+ALONE = re.compile(KINDS, re.IGNORECASE)
+AFTER = re.compile(rf"(?P<who>.*?)(?:\s*[-–:@/|_.]\s*|\s+){KINDS}", re.IGNORECASE)  # Anna - words
+BEFORE = re.compile(rf"{KINDS}\s*[-–:@/|]\s*(?P<who>.+)", re.IGNORECASE)  # text@Anna
+SAME = 0.8  # of the letters or the times, from which two tiers hold the same
+COMPARED = 20_000  # letters
+
+
+@dataclass(frozen=True)
+class Tier:
+    """A tier: its name, what it holds, and who speaks in it as far as the file says so.
+
+    Attributes:
+        dependent: it says something of another tier.
+    """
+
+    name: str
+    found: Found
+    speaker: str | None = None
+    dependent: bool = False
+
+    @property
+    def parts(self) -> tuple[str | None, str | None]:
+        """Who and what the name says: `Anna - words` is (Anna, words), `Anna` is (Anna, None)."""
+        name = " ".join(self.name.split())[:200]
+        if match := ALONE.fullmatch(name):
+            return None, match["what"].lower()
+        if match := AFTER.fullmatch(name) or BEFORE.fullmatch(name):
+            return match["who"] or None, match["what"].lower()
+        return name or None, None
+
+    def holds(self, kinds: str) -> bool:
+        what = self.parts[1]
+        return what is not None and re.fullmatch(kinds, what) is not None
+
+
+def choose(path: Path, tiers: Sequence[Tier], names: Sequence[str], wanted: str | None) -> Found:
+    """What is said, from the tiers that hold it, in the order of time, with who says it.
+
+    Args:
+        names: of all tiers, for messages.
+        wanted: the tier to take: its name, or the part of it that says what it holds; None takes
+            all that hold speech, but each speech once.
+
+    Raises:
+        UserError: there is no such tier, or none holds speech.
+    """
+    result = Found()
+    if wanted is not None:
+        chosen = _wanted(tiers, wanted)
+        left = []
+    else:
+        chosen, left = _speech(tiers)
+    if not chosen and (wanted is not None or not tiers or any(t.found.stretches for t in tiers)):
+        called = f" called {wanted}" if wanted is not None else " that contains words"
+        raise UserError(
+            f"{path}: no tier of intervals{called}; there is: {', '.join(names) or 'nothing'}"
+        )
+    if left:
+        result.notes.append(
+            (
+                "tiers that are not read: %s; name the one to read in textgrid_tier if that is "
+                "wrong",
+                ", ".join(tier.name for tier in left),
+            )
+        )
+    speakers = _speakers(tiers, chosen)
+    for tier, speaker in zip(chosen, speakers, strict=True):
+        result.broken += tier.found.broken
+        result.n_broken += tier.found.n_broken
+        said = utterances(tier.found.stretches, words=tier.holds(WORDS))
+        result.stretches += [replace(stretch, speaker=speaker) for stretch in said]
+    result.stretches.sort(key=lambda s: (s.start_s, s.line))
+    return result
+
+
+def _wanted(tiers, wanted):
+    for same in (
+        lambda tier: tier.name == wanted,
+        lambda tier: tier.name.strip().casefold() == wanted.strip().casefold(),
+        lambda tier: tier.parts[1] == wanted.strip().casefold(),
+        lambda tier: wanted.strip().casefold() in re.split(r"\s*[@:/|]\s*", tier.name.casefold()),
+    ):
+        if chosen := [tier for tier in tiers if same(tier)]:
+            return chosen
+    return []
+
+
+def _speech(tiers):
+    """The tiers that hold speech, each once, and those that may and are left aside."""
+    filled = [
+        tier
+        for tier in tiers
+        if (tier.found.stretches or tier.found.n_broken)
+        and not tier.holds(PHONES)
+        and not are_phones(tier.found.stretches)
+    ]
+    own = [tier for tier in filled if not tier.dependent]
+    named = [tier for tier in own if not tier.holds(OTHER)] or own
+    # the longest stretches first: sentences before the words they are made of
+    order = sorted(named, key=lambda tier: len(tier.found.stretches))
+    kept: list[Tier] = []
+    repeated: list[Tier] = []
+    for tier in order:
+        levels = [other for other in kept if _same_speech(other, tier)]
+        twins = [other for other in kept if _same_times(other, tier)]
+        if levels:
+            repeated.append(tier)
+        elif not twins:
+            kept.append(tier)
+    chosen = [tier for tier in tiers if any(tier is other for other in kept)]
+    aside = [tier for tier in filled if not any(tier is other for other in [*chosen, *repeated])]
+    return chosen, aside
+
+
+def _same_speech(a, b):
+    """Whether a tier of sentences and one of words hold the same, at the same time."""
+    texts = (letters(" ".join(s.text for s in t.found.stretches))[:COMPARED] for t in (a, b))
+    first, second = ({text[i : i + 5] for i in range(max(1, len(text) - 4))} for text in texts)
+    if len(first & second) < SAME * len(first | second):
+        return False
+    spans = sorted((s.start_s, s.end_s) for s in a.found.stretches)
+    middles = [(s.start_s + s.end_s) / 2 for s in b.found.stretches]
+    at = (bisect.bisect(spans, (middle, float("inf"))) - 1 for middle in middles)
+    inside = sum(i >= 0 and middle <= spans[i][1] for i, middle in zip(at, middles, strict=True))
+    return inside >= SAME * len(middles)
+
+
+def _same_times(a, b):
+    """Whether two tiers hold the same stretches, as a text and its translation do."""
+    first, second = (
+        {(round(s.start_s, 2), round(s.end_s, 2)) for s in t.found.stretches} for t in (a, b)
+    )
+    return len(first & second) >= SAME * max(len(first), len(second))
+
+
+def _speakers(tiers, chosen):
+    """Who speaks in each chosen tier; a single tier's name need not be a speaker's."""
+    people = {tier.parts[0] for tier in tiers if not tier.dependent and not tier.holds(OTHER)}
+    several = len(people - {None}) > 1
+
+    def speaker(tier):
+        who, what = tier.parts
+        return tier.speaker or (who if several or (who and what) else None)
+
+    return [speaker(tier) for tier in chosen]

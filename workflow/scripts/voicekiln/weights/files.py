@@ -1,0 +1,305 @@
+"""Checkpoint files: read tensors-only, written atomically, compared by hashes of their tensors.
+
+Nothing in a file that came from elsewhere is executed: pickles are read with `weights_only=True`,
+and one that asks for more than tensors and plain containers is refused with the names of what it
+asked for.
+"""
+
+import hashlib
+import logging
+import os
+import pickletools
+import re
+import secrets
+import socket
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from voicekiln.errors import UserError
+from voicekiln.weights import kinds as filekinds
+from voicekiln.weights.kinds import PICKLE_SUFFIXES
+
+log = logging.getLogger(__name__)
+
+# What DataParallel, DistributedDataParallel and ema_pytorch put before a tensor's name.
+LEGACY_PREFIXES = ("module.", "ema_model.")
+COMPILED = r"(?<![^.])_orig_mod\."  # put by torch.compile before the names of what it compiled
+# What torch reads without asking; `torch.` beside it, of which torch's own error names the others.
+PLAIN = ("collections.OrderedDict", "__builtin__.set", "builtins.set", "_codecs.encode")
+LISTED_GLOBALS = 8
+READ_BYTES = 1 << 20
+
+
+def read(path: Path) -> dict:
+    """Content of a checkpoint file: tensors (on the CPU), numbers, strings, containers of these.
+
+    `.pt` files are memory-mapped, so an optimiser's state that nobody looks at costs no memory.
+
+    Raises:
+        UserError: no such file, unknown suffix, damaged file, or a pickle that wants to run code.
+    """
+    path = Path(path)
+    problem = filekinds.problem(path)
+    if problem:
+        raise UserError(f"{path}: {problem}")
+    if path.suffix.lower() != ".safetensors":
+        return read_pickle(path)
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise damaged(path, error) from error
+
+
+def can_be_mapped(path: Path) -> bool:
+    """Whether the tensors in a file of `torch.save` lie there as they are in memory.
+
+    Files of torch < 1.6 are no zip archives. One that was zipped again may hold deflated entries;
+    torch would map those without a word and give their compressed bytes as numbers.
+    """
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return all(entry.compress_type == zipfile.ZIP_STORED for entry in archive.infolist())
+
+
+def read_pickle(path: Path) -> dict:
+    """Content of a file written by `torch.save`; see `read`."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=can_be_mapped(path))
+    except Exception as error:
+        # torch raises UnpicklingError, RuntimeError, EOFError, ValueError, ... for a bad file.
+        unsafe = unsafe_globals(path, str(error))
+        if unsafe:
+            names = ", ".join(unsafe[:LISTED_GLOBALS])
+            more = f" and {len(unsafe) - LISTED_GLOBALS} more" * (len(unsafe) > LISTED_GLOBALS)
+            raise UserError(
+                f"{path}: refused, the file wants to load {names}{more}; only tensors and"
+                " plain containers are read. Ask its author for the weights as .safetensors, or,"
+                " if you trust it, save its tensors to a new file"
+            ) from error
+        raise damaged(path, error) from error
+    if not isinstance(content, Mapping):
+        raise UserError(f"{path}: expected a dictionary of tensors, got {type(content).__name__}")
+    for name in blown_up(content):
+        raise UserError(
+            f"{path}: tensor {name!r} is larger than the data that the file holds for it; save a"
+            " contiguous copy of it"
+        )
+    return dict(content)
+
+
+def blown_up(content: Mapping) -> Iterator[str]:
+    """Names of tensors that repeat their storage (strides of 0), a few bytes shown as terabytes."""
+    for name, value in content.items():
+        if isinstance(value, Mapping):
+            yield from blown_up(value)
+        elif isinstance(value, torch.Tensor) and value.layout == torch.strided:
+            if value.device.type == "cpu" and not value.is_quantized:
+                if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+                    yield str(name)
+
+
+def require_whole(path: Path) -> None:
+    """Stops where the bytes in a file of `torch.save` are not those that were written.
+
+    torch itself does not look: a download with a hole in it loads, and its tensors are noise.
+    Other formats hold no checksums; entries that were written without one hold a 0.
+
+    Raises:
+        UserError: with the entry whose checksum is another.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            try:
+                if entry.CRC:
+                    with archive.open(entry) as file:
+                        while file.read(READ_BYTES):
+                            pass
+            except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+                raise damaged(path, error) from error
+
+
+def damaged(path: Path, error: Exception) -> UserError:
+    """The error for a file that cannot be read to its end."""
+    # Of torch's many lines, some of which advise to run what is in the file, the one that tells.
+    text = str(error).strip()
+    told = re.search(r"WeightsUnpickler error:\s*(.+)", text)
+    advice = text.startswith(("Weights only", "Cannot use ``weights_only"))
+    first = "no file of torch.save" if advice else (text.splitlines() or [""])[0]
+    reason = (told[1] if told else first.split(". ")[0]) or type(error).__name__
+    n_bytes = path.stat().st_size
+    return UserError(
+        f"{path}: not a readable checkpoint, truncated or damaged ({n_bytes} bytes; {reason});"
+        " copy or download it again"
+    )
+
+
+def unsafe_globals(path: Path, refusal: str = "") -> list[str]:
+    """Names of the functions and classes that a file asks for beyond what is allowed.
+
+    Its pickles are scanned, not loaded. Empty for files that are no pickles.
+
+    Args:
+        refusal: torch's words on the file; they name the first one that it refused.
+
+    Returns:
+        the names, sorted, torch's own last.
+    """
+    names = set(re.findall(r"GLOBAL (\S+) was not an allowed global", refusal))
+    if zipfile.is_zipfile(path):
+        try:
+            names |= set(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+        except Exception as error:
+            log.debug("%s: not scanned for globals (%s)", path, error)
+    else:
+        scanned = scan_pickles(path)
+        names |= {n for n in scanned if not n.startswith("torch.") and n not in PLAIN}
+    return sorted(names, key=lambda name: (name.startswith("torch."), name))
+
+
+def scan_pickles(path: Path) -> set[str]:
+    """All globals of a file of torch before 1.6: a row of pickles with the tensors after them."""
+    names = set()
+    with open(path, "rb") as file:
+        try:
+            while True:
+                names.update(pickled_globals(file))
+        except Exception as error:
+            log.debug("%s: end of its pickles (%s)", path, error)
+    return names
+
+
+def pickled_globals(file: BinaryIO) -> Iterator[str]:
+    """Names of the globals in one pickle, by its opcodes; leaves the file behind the pickle."""
+    memo, strings = {}, []
+    for opcode, argument, _ in pickletools.genops(file):
+        if opcode.name in ("GLOBAL", "INST"):
+            yield argument.replace(" ", ".")
+        elif opcode.name == "STACK_GLOBAL":
+            yield ".".join(strings[-2:])
+        elif opcode.name == "MEMOIZE":
+            memo[len(memo)] = strings[-1] if strings else ""
+        elif opcode.name.endswith("BINGET"):
+            strings.append(memo.get(argument, ""))
+        elif isinstance(argument, str):
+            strings.append(argument)
+
+
+def without_prefixes(state: Mapping, prefixes: tuple[str, ...] = LEGACY_PREFIXES) -> dict:
+    """The same values under names without wrapper prefixes, in any order and number.
+
+    What torch.compile adds goes wherever it stands: it marks the part that was compiled.
+
+    Raises:
+        UserError: two names become one.
+    """
+    stripped = {}
+    for name, value in state.items():
+        short = re.sub(COMPILED, "", str(name))
+        while short.startswith(prefixes):
+            short = short[len(next(p for p in prefixes if short.startswith(p))) :]
+        if short in stripped:
+            raise UserError(
+                f"tensor {short!r} is in the checkpoint twice, once as {name!r}; leave one of the"
+                " copies in it, the average (ema_model) where there is one"
+            )
+        stripped[short] = value
+    return stripped
+
+
+def tensor_sha256(tensor: torch.Tensor) -> str:
+    """Hash of dtype, shape and bytes."""
+    digest = hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    digest.update(flat.view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def state_sha256(state: Mapping[str, torch.Tensor]) -> str:
+    """Hash of all names and tensors; independent of their order."""
+    lines = (f"{name} {tensor_sha256(state[name])}\n" for name in sorted(state))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`; what was written there is synced and renamed at the end.
+
+    After an error, or a kill, `path` is as it was before.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Host, process and a random part: two writers on a shared disk do not meet.
+    mark = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    temporary = path.with_name(f".{path.name}.{mark}.part")
+    try:
+        temporary.touch()
+        mode = temporary.stat().st_mode
+        yield temporary
+        # safetensors makes files that nobody else may read, whatever the umask says.
+        temporary.chmod(mode)
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def writable_problem(path: Path, source: Path, force: bool) -> str | None:
+    """What keeps a checkpoint from being written to a path, or None.
+
+    Args:
+        source: the file it is made from, which stays as it is.
+        force: whether a file at the path may be replaced.
+    """
+    if path.suffix.lower() not in filekinds.SUFFIXES:
+        return f"expected the name of a checkpoint file ({', '.join(filekinds.SUFFIXES)})"
+    if path.is_dir():
+        return "expected a file, this is a folder"
+    if path.exists() and source.exists() and path.samefile(source):
+        return f"is the file that is read, {source}; give another name"
+    if path.exists() and not force:
+        return "is there already; give another name, or --force to overwrite it"
+    return None
+
+
+def write_atomic(path: Path, content: Mapping) -> None:
+    """Writes `.safetensors` (a flat dictionary of tensors) or `.pt` (nested) in one step.
+
+    The bytes depend on the content alone, not on the path, the time or the order of the names.
+    """
+    path = Path(path)
+    with atomic(path) as temporary:
+        if path.suffix.lower() == ".safetensors":
+            save_file({name: content[name].contiguous() for name in sorted(content)}, temporary)
+        elif path.suffix.lower() in PICKLE_SUFFIXES:
+            # Through a file object: given a path, torch.save writes the file's name into the file.
+            with open(temporary, "wb") as file:
+                torch.save(own_storage(content), file)
+        else:
+            raise ValueError(f"{path}: expected .safetensors or one of {PICKLE_SUFFIXES}")
+
+
+def own_storage(value):
+    """The same content, names sorted, each tensor with a storage of its own size."""
+    if isinstance(value, Mapping):
+        return {name: own_storage(value[name]) for name in sorted(value, key=str)}
+    if isinstance(value, torch.Tensor):
+        # A view would take its whole storage along into the file.
+        return value.detach().clone(memory_format=torch.contiguous_format)
+    return value
