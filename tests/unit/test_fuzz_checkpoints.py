@@ -173,10 +173,10 @@ BOMBS = {  # name -> (file in the archive, what is said of it)
 SMALL_MEMORY = """
 import resource, sys
 from pathlib import Path
-from voicekiln import filekinds
+from voicekiln.weights import kinds
 resource.setrlimit(resource.RLIMIT_AS, (200 << 20, 200 << 20))
 path = Path(sys.argv[1])
-print(filekinds.problem(path), filekinds.names(path))
+print(kinds.problem(path), kinds.names(path))
 """
 
 
