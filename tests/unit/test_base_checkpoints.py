@@ -209,7 +209,7 @@ def test_a_checkpoint_of_something_else_is_called_by_its_name(tmp_path, trained,
     assert "expected an F5-TTS checkpoint" in message and "base.checkpoint" in message
     if "E2" not in other:  # its embedding has the same name
         runs = {"voice": {"base": {"checkpoint": str(tmp_path / "base.pt")}}}
-        with pytest.raises(UserError, match="runs.voice.base.checkpoint: .* family f5, found"):
+        with pytest.raises(UserError, match="runs.voice.base.checkpoint: .* of F5-TTS, found"):
             config.check_files(settings_with(runs), tmp_path)
 
 

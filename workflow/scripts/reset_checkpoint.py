@@ -13,6 +13,7 @@ from pathlib import Path
 
 from voicekiln import families
 from voicekiln.errors import UserError
+from voicekiln.families import facts
 from voicekiln.weights.files import writable_problem
 
 
@@ -34,7 +35,7 @@ def main(arguments: list[str]) -> str:
         "output", metavar="OUT", type=Path, help="likewise; .pt for f5-tts's trainer"
     )
     parser.add_argument("--force", action="store_true", help="overwrite OUT if it exists")
-    parser.add_argument("--family", choices=families.NAMES, default=families.NAMES[0])
+    parser.add_argument("--family", choices=facts.names(), default=facts.names()[0])
     given = parser.parse_args(arguments)
     if problem := writable_problem(given.output, given.input, given.force):
         raise UserError(f"{given.output}: {problem}")

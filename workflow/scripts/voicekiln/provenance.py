@@ -91,10 +91,19 @@ def _imported(tree: ast.Module, root: Path) -> Iterable[Path]:
                         yield file
 
 
+def _without_descriptions(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {k: _without_descriptions(v) for k, v in content.items() if k != "description"}
+    return [_without_descriptions(v) for v in content] if isinstance(content, list) else content
+
+
 @cache
 def _module(path: Path, root: Path) -> tuple[str, tuple[Path, ...]]:
-    """Digest of a module's meaning (comments, docstrings, layout left out) and of the tables (.tsv)
-    that it names, and what it imports."""
+    """Digest of a module and the library files that it imports.
+
+    Comments, docstrings and layout do not count. Tables (.tsv) that the module names do, and for a
+    package the YAML files beside its `__init__`, apart from their comments and descriptions.
+    """
     tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
     imported = tuple(sorted(set(_imported(tree, root))))
     for node in ast.walk(tree):
@@ -108,6 +117,13 @@ def _module(path: Path, root: Path) -> tuple[str, tuple[Path, ...]]:
         if isinstance(node, ast.Constant) and str(node.value).endswith(".tsv"):
             for table in sorted(root.rglob(str(node.value))):
                 digest.update(table.read_bytes())
+    if path.name == "__init__.py":
+        for file in sorted(path.parent.glob("*.yaml")):
+            # Here and not above: most environments have no yaml, and no need of it.
+            import yaml
+
+            content = yaml.safe_load(file.read_text(encoding="utf-8"))
+            digest.update(sha256_json(_without_descriptions(content)).encode())
     return digest.hexdigest(), imported
 
 

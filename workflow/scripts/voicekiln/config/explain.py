@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from voicekiln import families
+from voicekiln.families import facts
 from voicekiln.text.language_names import code_named
 
 MOST_VALUES = 100_000  # with every alias written out
@@ -210,8 +210,8 @@ def _wrong(error, path):
         limits = [f"{BOUNDS[b]} {error.schema[b]:g}" for b in BOUNDS if b in error.schema]
         return f"{shown} is out of range; expected {' and '.join(limits)}"
     if rule == "enum":
-        if path and path[-1] == "family" and value in families.PLANNED:
-            return f"{value} is planned and not there yet; expected {' or '.join(families.NAMES)}"
+        if path and path[-1] == "family" and value in facts.planned():
+            return f"{value} is planned and not available yet; expected {_or(facts.names())}"
         allowed = ["null" if v is None else str(v) for v in error.validator_value]
         close = difflib.get_close_matches(str(value).lower(), allowed, 1)
         hint = f"did you mean {close[0]}? " if close else ""

@@ -21,7 +21,7 @@ from voicekiln.text import romanize
 from voicekiln.text.languages import short_code
 from voicekiln.voice import vocoders
 from voicekiln.weights import kinds as filekinds
-from voicekiln.weights import signatures as foreign
+from voicekiln.weights import signatures
 
 # values of a corpus's `transcripts` that are no path
 TRANSCRIPT_WORDS = (None, "sidecar", "ignore")
@@ -192,17 +192,18 @@ def _cross_checks(config: Mapping[str, Any]) -> Iterator[str]:
                 f"runs.{name}.train: accumulate follows from update_frames when batch_frames is "
                 "auto; leave it out"
             )
-        parts = ("loss", *families.LOSSES[run["family"]])
+        family = families.facts.of(run["family"])
+        parts = ("loss", *family.losses)
         if train["best_by"] not in parts:
             yield (
                 f"runs.{name}.train.best_by: {train['best_by']} is not a part of the loss of "
-                f"{run['family']}; there are {', '.join(parts)}"
+                f"{family.title}; there are {', '.join(parts)}"
             )
         for part in train["loss_weights"]:
             if part not in parts[1:]:
                 yield (
                     f"runs.{name}.train.loss_weights: {part} is not a part of the loss of "
-                    f"{run['family']}; there are {', '.join(parts[1:])}"
+                    f"{family.title}; there are {', '.join(parts[1:])}"
                 )
         if run["vocoder_sha256"] is not None and run["vocoder"] is None:
             yield (
@@ -382,12 +383,15 @@ def _not_checkpoints(config: Mapping[str, Any], basedir: Path) -> Iterator[str]:
 
 
 def _other_family(checkpoint: Path, family: str | None) -> str | None:
-    """What a base is, where its tensors' names say that it is not of the run's family."""
-    names = filekinds.names(checkpoint) if family in families.TELLING else None
-    if names is None or any(families.TELLING[family] in name for name in names):
+    """A message if the names of a base's tensors do not belong to the run's family."""
+    facts = families.facts.of(family) if family else None
+    if facts is None or facts.signature is None:
         return None
-    there = foreign.model_of(names) or f"no tensor ...{families.TELLING[family]}"
-    return f"expected a checkpoint of the family {family}, found {there}; give one of its trainings"
+    names = filekinds.names(checkpoint)
+    if names is None or any(facts.signature in name for name in names):
+        return None
+    found = signatures.model_of(names) or f"no tensor ...{facts.signature}"
+    return f"expected a checkpoint of {facts.title}, found {found}; give one of its trainings"
 
 
 def _named_files(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -1,28 +1,24 @@
-"""What a checkpoint of something else is, by the names in it, so that an error can say so.
+"""The kind of model that a foreign checkpoint holds, by its tensor names, for error messages.
 
-Needs no torch, so that it can be asked when the configuration is read.
+Needs no torch, so that it works when the configuration is read.
 """
 
 import re
 from collections.abc import Iterable, Mapping
 
-# Beginnings of names that all have to be there; the first row that fits counts. XTTS's trainer
-# writes `xtts.` before its names, whose dots without it are these.
-SIGNS = (
-    ("an XTTS model", ("hifigan_decoder.",)),
-    ("an XTTS model", ("xtts.",)),
-    ("the GPT of an XTTS or IndexTTS model", ("gpt.h.", "mel_embedding.")),
-    ("a DVAE, as XTTS has one", ("codebook.", "decoder.")),
-    ("a Whisper model", ("encoder.blocks.", "decoder.token_embedding.")),
-    ("a Whisper model of transformers", ("model.encoder.layers.", "model.decoder.layers.")),
-    ("a Vocos vocoder", ("backbone.", "head.out.")),
-    ("a vocoder (BigVGAN or HiFi-GAN)", ("conv_pre.", "ups.")),
-    (
-        "an E2-TTS model (UNetT), of which only DiT models are trained here",
-        ("transformer.layers.",),
+from voicekiln.families.facts import Signature, all_facts
+
+# Beginnings of names that all have to be there, of models that belong to no family; those of
+# families and their relatives are in each family.yaml. The first that fits counts.
+OTHERS = (
+    Signature("a Whisper model", ("encoder.blocks.", "decoder.token_embedding.")),
+    Signature(
+        "a Whisper model of transformers", ("model.encoder.layers.", "model.decoder.layers.")
     ),
-    ("an optimiser's state without a model", ("param_groups", "state")),
-    ("an optimiser's state without a model", ("optimizer_state_dict",)),
+    Signature("a Vocos vocoder", ("backbone.", "head.out.")),
+    Signature("a vocoder (BigVGAN or HiFi-GAN)", ("conv_pre.", "ups.")),
+    Signature("an optimiser's state without a model", ("param_groups", "state")),
+    Signature("an optimiser's state without a model", ("optimizer_state_dict",)),
 )
 WRAPPERS = re.compile(r"^((module|ema_model|_orig_mod)\.)+")
 LORA = (".lora_A.", ".lora_B.", ".lora_down.", ".lora_up.")
@@ -41,9 +37,10 @@ def looks_like(content: Mapping) -> str | None:
 def model_of(names: Iterable[str]) -> str | None:
     """The model that has tensors of these names, where it is known and cannot be used."""
     names = {WRAPPERS.sub("", name) for name in names}
-    for what, signs in SIGNS:
-        if all(any(name.startswith(sign) for name in names) for sign in signs):
-            return what
+    families = (one for facts in all_facts().values() for one in facts.signatures)
+    for signature in (*families, *OTHERS):
+        if all(any(name.startswith(tensor) for name in names) for tensor in signature.tensors):
+            return signature.what
     if any(part in name for name in names for part in LORA):
         return "a LoRA adapter, which has to be merged into its model first"
     return None

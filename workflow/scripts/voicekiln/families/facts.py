@@ -1,0 +1,151 @@
+"""What family.yaml declares of a family, for the configuration, the report and the engine.
+
+    title        name for people
+    planned      true: not available yet; only title and signatures are read
+    base         files: name -> description, required, checkpoint, in_release; model: schema
+    vocoder      description, files, weights; left out if the family brings its own
+    tokenizer, features, speak, export    JSON Schema of the run's sections
+    train        defaults of the section `train` that are the family's own
+    losses       weight of each part of the loss
+    signature    part of a tensor name that each checkpoint of the family has
+    signatures   other checkpoints that can be recognised: what, tensors (beginnings of names)
+
+Needs no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import voicekiln.families
+from voicekiln.errors import UserError
+
+FACTS = "family.yaml"
+SECTIONS = ("tokenizer", "features", "speak", "export")
+
+
+@dataclass(frozen=True)
+class BaseFile:
+    """A file of a family's base.
+
+    Attributes:
+        description: for config/README.md and messages.
+        required: whether a run has to name it.
+        checkpoint: whether it holds weights, so that its kind is checked when the configuration is
+            read.
+        in_release: pattern of its path in the released folder, for `base.folder`.
+    """
+
+    description: str
+    required: bool = True
+    checkpoint: bool = False
+    in_release: str | None = None
+
+
+@dataclass(frozen=True)
+class Vocoder:
+    """The vocoder that a run can name.
+
+    Attributes:
+        description: for config/README.md.
+        files: their names in its folder.
+        weights: the one among them that `vocoder_sha256` is about.
+    """
+
+    description: str
+    files: tuple[str, ...]
+    weights: str
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Tensor names by which a checkpoint is recognised.
+
+    Attributes:
+        what: the model, with its article.
+        tensors: beginnings of names; each has to be there.
+    """
+
+    what: str
+    tensors: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Content of a family.yaml; see the module."""
+
+    name: str
+    title: str
+    planned: bool
+    files: Mapping[str, BaseFile]
+    model: Mapping[str, Any] | None
+    vocoder: Vocoder | None
+    sections: Mapping[str, Mapping[str, Any]]
+    train: Mapping[str, Any]
+    losses: Mapping[str, float]
+    signature: str | None
+    signatures: tuple[Signature, ...]
+
+
+@cache
+def read(path: Path) -> Facts:
+    """Facts of one file; the family is named by its folder."""
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    base = content.pop("base", {})
+    vocoder = content.pop("vocoder", None)
+    facts = Facts(
+        name=path.parent.name,
+        title=content.pop("title"),
+        planned=content.pop("planned", False),
+        files={name: BaseFile(**file) for name, file in base.pop("files", {}).items()},
+        model=base.pop("model", None),
+        vocoder=vocoder and Vocoder(**vocoder | {"files": tuple(vocoder["files"])}),
+        sections={name: content.pop(name, {"properties": {}}) for name in SECTIONS},
+        train=content.pop("train", {}),
+        losses=content.pop("losses", {}),
+        signature=content.pop("signature", None),
+        signatures=tuple(
+            Signature(entry["what"], tuple(entry["tensors"]))
+            for entry in content.pop("signatures", ())
+        ),
+    )
+    assert not content and not base, f"{path}: unknown {', '.join([*content, *base])}"
+    return facts
+
+
+def all_facts() -> dict[str, Facts]:
+    """Facts of every family, planned ones included, by name."""
+    files = (
+        file
+        for folder in voicekiln.families.__path__
+        for file in sorted(Path(folder).glob(f"*/{FACTS}"))
+    )
+    return {file.parent.name: read(file) for file in files}
+
+
+def names() -> tuple[str, ...]:
+    """Names of the families that are available."""
+    return tuple(name for name, facts in all_facts().items() if not facts.planned)
+
+
+def planned() -> tuple[str, ...]:
+    """Names of the families that are not available yet."""
+    return tuple(name for name, facts in all_facts().items() if facts.planned)
+
+
+def of(name: str) -> Facts:
+    """Facts of a family.
+
+    Raises:
+        UserError: there is no such family.
+    """
+    try:
+        return all_facts()[name]
+    except KeyError:
+        raise UserError(f"family: expected {' or '.join(names())}, got {name!r}") from None
