@@ -32,7 +32,6 @@ from voicekiln.provenance import sha256_json  # noqa: E402
 from voicekiln.store import tables  # noqa: E402
 
 DEMO = ROOT / "resources" / "demo" / "recordings"
-SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 RATE_HZ = 24_000
 
 
@@ -124,7 +123,7 @@ def prefabricated(folder: Path, n: int) -> None:
     began = time.perf_counter()
     here = os.getcwd()
     os.chdir(folder)
-    whole = resolve({"corpora": {"voice": settings}}, SCHEMA)["corpora"]["voice"]
+    whole = resolve({"corpora": {"voice": settings}})["corpora"]["voice"]
     listed = list_recordings(whole, "voice")
     dealt = deal(listed, settings["shards"])
     os.chdir(here)

@@ -1,24 +1,26 @@
-"""Rewrite the tables of config/README.md from the schema.
+"""Rewrite the tables of config/README.md from the schema (workflow/schemas).
 
     python docs/make_config_readme.py
 
-A table stands between `<!-- keys: PATH -->` and `<!-- end -->`, PATH as `corpora.*.segment`.
+A table lies between `<!-- keys: PATH -->` and `<!-- end -->`; PATH is `corpora.*.segment`, say.
 """
 
 import json
 import re
+import sys
 from pathlib import Path
 
-import yaml
-
 ROOT = Path(__file__).resolve().parents[1]
-SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
+sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
+
+from voicekiln.config.schema import whole  # noqa: E402
+
 README = ROOT / "config" / "README.md"
 MARKED = re.compile(r"(<!-- keys: (\S+) -->\n).*?(<!-- end -->)", re.S)
 
 
 def section(schema: dict, path: str) -> dict:
-    """The sub-schema at a dotted path, `*` for a name of the user's."""
+    """Sub-schema at a dotted path; `*` stands for a name that the user chose."""
     for part in path.split("."):
         if part == "*":
             (schema,) = schema["patternProperties"].values()
@@ -28,7 +30,7 @@ def section(schema: dict, path: str) -> dict:
 
 
 def allowed(schema: dict) -> str:
-    """Type or values and bounds of a key, in a few words."""
+    """Allowed values of a key: its type, values or bounds."""
     if "enum" in schema:
         values = ("null" if value is None else value for value in schema["enum"])
         return ", ".join(f"`{value}`" for value in values)
@@ -49,8 +51,8 @@ def allowed(schema: dict) -> str:
 
 
 def table(schema: dict) -> str:
-    """The keys of a section; sections inside it have tables of their own."""
-    lines = ["| key | default | allowed | what it is |", "|---|---|---|---|"]
+    """Table of the keys of a section, without its subsections."""
+    lines = ["| key | default | allowed | description |", "|---|---|---|---|"]
     for key, sub in schema["properties"].items():
         if "properties" in sub and sub.get("default") == {}:
             continue
@@ -61,9 +63,8 @@ def table(schema: dict) -> str:
 
 
 def rendered(text: str) -> str:
-    """The README's text with its tables made anew."""
-    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
-    return MARKED.sub(lambda m: m[1] + table(section(schema, m[2])) + m[3], text)
+    """`text` with its tables replaced."""
+    return MARKED.sub(lambda m: m[1] + table(section(whole(), m[2])) + m[3], text)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,10 @@ import re
 import pytest
 import yaml
 from conftest import ROOT
-from voicekiln.config import explain
+from voicekiln.config import explain, schema
 from voicekiln.config.resolve import is_file, locate, resolve
 from voicekiln.errors import UserError
 
-SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 MINIMAL = {"corpora": {"c": {"audio": "a", "language": "en", "transcripts": "sidecar"}}}
 
 
@@ -30,7 +29,7 @@ def changed(path: str, value) -> dict:
 
 def test_defaults_are_filled_in_at_every_level_and_the_input_stays():
     config = copy.deepcopy(MINIMAL)
-    filled = resolve(config, SCHEMA)
+    filled = resolve(config)
     assert filled["corpora"]["c"]["normalize"]["rate_hz"] == 24000
     assert filled["runs"] == {}
     assert config == MINIMAL
@@ -50,7 +49,7 @@ def test_defaults_are_filled_in_at_every_level_and_the_input_stays():
     ],
 )
 def test_how_checkpoints_are_saved_has_names_and_what_is_given_wins(given, save_every, keep):
-    train = resolve(changed("runs.demo_f5.train", given), SCHEMA)["runs"]["demo_f5"]["train"]
+    train = resolve(changed("runs.demo_f5.train", given))["runs"]["demo_f5"]["train"]
     assert (train["save_every"], train["keep"]) == (save_every, keep)
     assert "saving" not in train, "the worker is told numbers"
 
@@ -58,28 +57,27 @@ def test_how_checkpoints_are_saved_has_names_and_what_is_given_wins(given, save_
 @pytest.mark.parametrize("train", [{"saving": "slow"}, {"saving": ["fast"]}, "fast"])
 def test_a_way_of_saving_that_there_is_not_is_told(train):
     with pytest.raises(UserError, match="runs.demo_f5.train"):
-        resolve(changed("runs.demo_f5.train", train), SCHEMA)
+        resolve(changed("runs.demo_f5.train", train))
 
 
 def test_every_property_has_a_description_and_optional_ones_a_default():
-    def walk(schema, path, required):
-        for name, sub in schema.get("properties", {}).items():
+    def walk(section, path, required):
+        for name, sub in section.get("properties", {}).items():
             here = f"{path}.{name}"
             assert sub.get("description"), f"{here} has no description"
             in_base = path.endswith(".base")
             assert "default" in sub or name in required or in_base, f"{here} has no default"
             walk(sub, here, sub.get("required", ()))
-        for sub in schema.get("patternProperties", {}).values():
+        for sub in section.get("patternProperties", {}).values():
             walk(sub, path + ".*", sub.get("required", ()))
 
-    schema = yaml.safe_load(SCHEMA.read_text())
-    walk(schema, "config", schema.get("required", ()))
+    walk(schema.whole(), "config", ())
 
 
 def test_the_shipped_configuration_and_the_examples_hold():
     files = [ROOT / "config/config.yaml", *sorted((ROOT / "config/examples").glob("*.yaml"))]
     for file in files:
-        resolve(yaml.safe_load(file.read_text()), SCHEMA)
+        resolve(yaml.safe_load(file.read_text()))
     assert len(files) > 1
 
 
@@ -174,7 +172,7 @@ def test_the_shipped_configuration_and_the_examples_hold():
 )
 def test_mistakes_are_named_with_their_path(path, value, said):
     with pytest.raises(UserError, match=said) as error:
-        resolve(changed(path, value), SCHEMA)
+        resolve(changed(path, value))
     assert "Traceback" not in str(error.value) and "^[" not in str(error.value)
 
 
@@ -183,7 +181,7 @@ def test_each_missing_key_is_named_once():
     for key in ("family", "base"):
         del config["runs"]["demo_f5"][key]
     with pytest.raises(UserError) as error:
-        resolve(config, SCHEMA)
+        resolve(config)
     assert [str(error.value).count(f"{key} is missing") for key in ("family", "base")] == [1, 1]
 
 
@@ -193,7 +191,7 @@ def test_a_name_that_yaml_does_not_read_as_text_is_to_be_quoted(name, section):
     config = demo()
     config[section][name] = config[section].pop(next(iter(config[section])))
     with pytest.raises(UserError, match=rf'{section}\.{name}: .* write it in quotes: "{name}"'):
-        resolve(config, SCHEMA)
+        resolve(config)
 
 
 def test_lines_that_are_not_indented_are_one_mistake():
@@ -203,25 +201,25 @@ def test_lines_that_are_not_indented_are_one_mistake():
         ("corpora:\n v:\n  audio: a\n  language: en\n  segment:\n  min_s: 1\n", "v.segment"),
     ):
         with pytest.raises(UserError, match=f"{where}: the lines that belong to it are") as error:
-            resolve(yaml.safe_load(text), SCHEMA)
+            resolve(yaml.safe_load(text))
         assert len(str(error.value).splitlines()) == 2, error.value
 
 
 def test_what_stands_below_a_line_that_is_not_indented_is_checked_too():
     text = "corpora:\n my_voice:\n audio: a\n language: english\n"
     with pytest.raises(UserError, match="(?s)not indented.*my_voice.language: .*did you mean en"):
-        resolve(yaml.safe_load(text), SCHEMA)
+        resolve(yaml.safe_load(text))
 
 
 def test_an_empty_section_stands_for_its_defaults():
     text = "corpora:\n v:\n  audio: a\n  language: en\n  segment:\nruns:\n"
-    resolved = resolve(yaml.safe_load(text), SCHEMA)
+    resolved = resolve(yaml.safe_load(text))
     assert resolved["corpora"]["v"]["segment"]["min_s"] == 1.0 and resolved["runs"] == {}
 
 
 def test_a_corpus_named_like_a_key_is_a_corpus():
     config = {"corpora": {"text": {"audio": "a", "language": "en"}}}
-    assert list(resolve(config, SCHEMA)["corpora"]) == ["text"]
+    assert list(resolve(config)["corpora"]) == ["text"]
 
 
 def bomb(levels: int) -> list:
@@ -237,11 +235,11 @@ def bomb(levels: int) -> list:
 )
 def test_aliases_without_end_are_refused(path):
     with pytest.raises(UserError, match="aliases"):
-        resolve(changed(path, {"a": bomb(12)}), SCHEMA)
+        resolve(changed(path, {"a": bomb(12)}))
     loop: dict = {}
     loop["c"] = loop
     with pytest.raises(UserError, match="contains it"):
-        resolve(changed(path, loop), SCHEMA)
+        resolve(changed(path, loop))
 
 
 def test_a_line_of_the_file_is_named():
@@ -252,25 +250,25 @@ def test_a_line_of_the_file_is_named():
     }
     del config["runs"]["demo_f5"]["family"]
     with pytest.raises(UserError) as error:
-        resolve(config, SCHEMA, lines)
+        resolve(config, lines)
     assert re.search(r"epoch: unknown key; .* \[my.yaml, line 12\]$", str(error.value), re.M)
     assert re.search(r"demo_f5: family is missing .* \[my.yaml, line 9\]$", str(error.value), re.M)
 
 
 def test_every_pattern_of_the_schema_is_explained():
-    def patterns(schema):
-        if isinstance(schema, dict):
-            if isinstance(schema.get("pattern"), str):
-                yield schema["pattern"]
-            for key, sub in schema.items():
+    def patterns(section):
+        if isinstance(section, dict):
+            if isinstance(section.get("pattern"), str):
+                yield section["pattern"]
+            for key, sub in section.items():
                 if key not in ("pattern", "default", "patternProperties"):
                     yield from patterns(sub)
-            yield from patterns(list(schema.get("patternProperties", {}).values()))
-        elif isinstance(schema, list):
-            for sub in schema:
+            yield from patterns(list(section.get("patternProperties", {}).values()))
+        elif isinstance(section, list):
+            for sub in section:
                 yield from patterns(sub)
 
-    found = set(patterns(yaml.safe_load(SCHEMA.read_text())))
+    found = set(patterns(schema.whole()))
     language = {p for p in found if "{2,3}" in p}  # explained by name
     assert len(language) == 1 and found - language <= set(explain.PATTERNS)
 
@@ -279,7 +277,7 @@ def test_all_mistakes_are_told_at_once():
     config = changed("corpora.demo.shards", 0)
     config["runs"]["demo_f5"]["famly"] = "f5"
     with pytest.raises(UserError, match=r"shards(.|\n)*famly"):
-        resolve(config, SCHEMA)
+        resolve(config)
 
 
 def test_what_the_project_ships_is_found_from_anywhere(tmp_path, monkeypatch):

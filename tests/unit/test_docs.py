@@ -3,6 +3,7 @@ import sys
 
 import pytest
 from conftest import ROOT
+from voicekiln.config import schema
 
 sys.path.insert(0, str(ROOT / "docs"))
 import make_config_readme  # noqa: E402
@@ -17,10 +18,8 @@ def test_the_tables_of_the_configuration_are_those_of_the_schema():
 
 
 def test_every_section_of_the_schema_has_a_table():
-    import yaml
-
-    def sections(schema, path):
-        for name, sub in schema.get("properties", {}).items():
+    def sections(keys, path):
+        for name, sub in keys.get("properties", {}).items():
             here = f"{path}.{name}".lstrip(".")
             if sub.get("properties"):
                 yield here
@@ -29,8 +28,7 @@ def test_every_section_of_the_schema_has_a_table():
                 yield from sections(inner, f"{here}.*")
 
     text = make_config_readme.README.read_text(encoding="utf-8")
-    schema = yaml.safe_load(make_config_readme.SCHEMA.read_text(encoding="utf-8"))
-    for path in sections(schema, ""):
+    for path in sections(schema.whole(), ""):
         assert f"<!-- keys: {path} -->" in text, path
 
 

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from conftest import ROOT
 from corpus_rows import segment
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,7 +23,7 @@ from voicekiln.store import tables
 from voicekiln.store.items import Store
 
 CONFIG = {"corpora": {"c": {"audio": "in", "language": "en", "transcripts": "sidecar"}}}
-DEFAULTS = resolve(CONFIG, ROOT / "workflow/schemas/config.schema.yaml")["corpora"]["c"]
+DEFAULTS = resolve(CONFIG)["corpora"]["c"]
 NORMALIZE = NormalizeSettings(**DEFAULTS["normalize"])
 SEGMENT = cutting.SegmentSettings(**DEFAULTS["segment"])
 RATE_HZ = 24000

@@ -145,11 +145,10 @@ def test_a_recording_is_enhanced_before_it_is_measured(tmp_path):
 )
 def test_a_missing_package_stops_before_any_job_with_the_command(monkeypatch, key, value, command):
     corpus = {"audio": "x", "language": "en", "transcripts": "sidecar", "normalize": {key: value}}
-    schema = ROOT / "workflow/schemas/config.schema.yaml"
-    resolve({"corpora": {"c": corpus}}, schema)
+    resolve({"corpora": {"c": corpus}})
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=rf"corpora.c.normalize.{key} is {value}.*{command}"):
-        resolve({"corpora": {"c": corpus}}, schema)
+        resolve({"corpora": {"c": corpus}})
 
 
 def test_the_commands_name_the_versions_that_are_tested():

@@ -122,7 +122,6 @@ def settings(folder, engine="whisper"):
             },
             "runs": {},
         },
-        ROOT / "workflow/schemas/config.schema.yaml",
     )
 
 

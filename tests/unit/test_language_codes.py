@@ -1,7 +1,6 @@
 """Codes of languages: one short code for each."""
 
 import pytest
-from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 from voicekiln.config.resolve import resolve
@@ -11,7 +10,6 @@ from voicekiln.text import lists
 from voicekiln.text.languages import TABLE, is_listed, short_code
 from voicekiln.text.normalize import TextSettings, normalize
 
-SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 ROWS = lists.rows(TABLE)
 DEFAULT = TextSettings(normalize=True, punctuation="native", numbers="spell", abbreviations={})
 
@@ -29,14 +27,14 @@ def test_a_code_is_shortened_everywhere(code, short):
     assert short_code(code) == language_code(code, "here") == short
     corpus = {"audio": "a", "language": code, "transcripts": "sidecar", "transcribe": {}}
     corpus["transcribe"]["language"] = code
-    filled = resolve({"corpora": {"c": corpus}}, SCHEMA)["corpora"]["c"]
+    filled = resolve({"corpora": {"c": corpus}})["corpora"]["c"]
     assert filled["language"] == filled["transcribe"]["language"] == short
     assert is_listed(short) == (short not in ("xyz", "qq"))
 
 
 def test_auto_is_no_code():
     corpus = {"audio": "a", "language": "en", "transcribe": {"language": "auto"}}
-    filled = resolve({"corpora": {"c": corpus | {"transcripts": "sidecar"}}}, SCHEMA)
+    filled = resolve({"corpora": {"c": corpus | {"transcripts": "sidecar"}}})
     assert filled["corpora"]["c"]["transcribe"]["language"] == "auto"
 
 

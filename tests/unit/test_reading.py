@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import segment as segment_script
-from conftest import ROOT
 from corpus_rows import recording, segment, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,7 +20,7 @@ from voicekiln.store import tables
 from voicekiln.text.align import EXTEND, MATCH, MISMATCH, OPEN, _codes, _pairs, align
 
 CONFIG = {"corpora": {"c": {"audio": "in", "language": "en", "transcripts": "sidecar"}}}
-DEFAULTS = resolve(CONFIG, ROOT / "workflow/schemas/config.schema.yaml")["corpora"]["c"]
+DEFAULTS = resolve(CONFIG)["corpora"]["c"]
 NORMALIZE = NormalizeSettings(**DEFAULTS["normalize"])
 SEGMENT = cutting.SegmentSettings(**DEFAULTS["segment"])
 

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from conftest import ROOT
 from corpus_rows import RATE_HZ, recording, segment, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +17,7 @@ from voicekiln.store import tables
 from voicekiln.store.items import Store
 
 MINIMAL = {"corpora": {"c": {"audio": "a", "language": "en", "transcripts": "sidecar"}}}
-DEFAULTS = resolve(MINIMAL, ROOT / "workflow/schemas/config.schema.yaml")["corpora"]["c"]
+DEFAULTS = resolve(MINIMAL)["corpora"]["c"]
 SEGMENT = SegmentSettings(**DEFAULTS["segment"])
 RECORDINGS = tables.frame([recording("r0", 30.0), recording("r1", 9.0)], tables.RECORDINGS)
 

@@ -14,7 +14,6 @@ from voicekiln.errors import UserError
 from voicekiln.text.languages import TABLE
 from voicekiln.text.romanize import knows, romanize
 
-SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 AMHARIC = ("ሰላም ለዓለም። እንዴት ነህ፣ ወንድሜ?", "am")
 
 
@@ -103,7 +102,7 @@ def test_what_is_not_installed_is_told_with_the_command(tool, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     command = f"pip install --no-deps {tool}=="
     with pytest.raises(UserError, match=f"corpora.voice.text.romanize is {tool}.*{command}"):
-        resolve(config(tool), SCHEMA)
+        resolve(config(tool))
     with pytest.raises(UserError, match=command):
         romanize([("a", "en")], tool)
 
@@ -112,9 +111,9 @@ def test_a_language_without_rules_and_a_run_without_second_texts_are_told(monkey
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: True)
     assert knows("epitran", "am") and not knows("epitran", "en") and knows("uroman", "xx")
     with pytest.raises(UserError, match="epitran, which has no rules for the language en"):
-        resolve(config("epitran", "en"), SCHEMA)
+        resolve(config("epitran", "en"))
     base = {"checkpoint": "a.pt", "vocab": "v.txt", "model": "F5TTS_v1_Base"}
     run = {"corpus": "voice", "family": "f5", "base": base, "train_on": "romanized"}
-    resolve(config("uroman") | {"runs": {"r": run}}, SCHEMA)
+    resolve(config("uroman") | {"runs": {"r": run}})
     with pytest.raises(UserError, match="runs.r.train_on is romanized, but corpora.voice.text"):
-        resolve(config(None) | {"runs": {"r": run}}, SCHEMA)
+        resolve(config(None) | {"runs": {"r": run}})

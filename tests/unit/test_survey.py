@@ -4,20 +4,17 @@ import os
 
 import pytest
 import yaml
-from conftest import ROOT
 from corpus_rows import RATE_HZ, recording, segment
 from voicekiln.config.resolve import resolve
 from voicekiln.corpus.sources import survey
 from voicekiln.review import so_far
 from voicekiln.store import tables
 
-SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
-
 
 def settings(**changed):
     """A corpus's configuration."""
     config = {"corpora": {"voice": {"audio": "a", "language": "en", **changed}}}
-    return resolve(yaml.safe_load(yaml.safe_dump(config)), SCHEMA)["corpora"]["voice"]
+    return resolve(yaml.safe_load(yaml.safe_dump(config)))["corpora"]["voice"]
 
 
 def corpus(tmp_path, seconds, bad=0, dropped=0, name="voice"):

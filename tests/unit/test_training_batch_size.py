@@ -159,6 +159,5 @@ def test_accumulate_beside_auto_is_refused():
     run = {"corpus": "c", "family": "f5", "base": {"checkpoint": "a", "vocab": "b", "model": "c"}}
     run["train"] = {"batch_frames": "auto", "accumulate": 2}
     content = {"corpora": {"c": {"audio": "x", "language": "en"}}, "runs": {"r": run}}
-    schema = config.Path(__file__).parents[2] / "workflow/schemas/config.schema.yaml"
     with pytest.raises(UserError, match="accumulate follows from update_frames"):
-        config.resolve(content, schema)
+        config.resolve(content)

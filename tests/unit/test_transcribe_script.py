@@ -5,7 +5,6 @@ from types import SimpleNamespace
 import pytest
 import soundfile
 import transcribe
-from conftest import ROOT
 from test_transcribe import DEMO, RECORDING, spans
 from voicekiln import job
 from voicekiln.config import resolve as config
@@ -36,7 +35,6 @@ def run(tmp_path, monkeypatch):
         table["words"] = None
         settings = config.resolve(
             {"corpora": {"a": {"audio": "x", "language": language, "transcribe": changed}}},
-            ROOT / "workflow/schemas/config.schema.yaml",
         )["corpora"]["a"]["transcribe"]
         smk = SimpleNamespace(
             input=SimpleNamespace(model=str(DEMO / "whisper.pt"), second_model=[]),

@@ -59,9 +59,7 @@ else:
     configfile: CONFIGFILE
 
 
-SETTINGS = or_stop(configuration.load)(
-    config, ROOT / "workflow/schemas/config.schema.yaml", ROOT, LINES
-)
+SETTINGS = or_stop(configuration.load)(config, ROOT, LINES)
 CORPORA = SETTINGS["corpora"]
 RUNS = SETTINGS["runs"]
 

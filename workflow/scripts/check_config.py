@@ -16,7 +16,6 @@ from voicekiln.config import yaml_files as configfile
 from voicekiln.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
-SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 
 
 def main():
@@ -28,7 +27,7 @@ def main():
             content, where = configfile.read(path)
             merge(whole, content)
             lines |= where
-        resolved = config.load(whole, SCHEMA, ROOT, lines)
+        resolved = config.load(whole, ROOT, lines)
     except UserError as error:
         sys.exit(f"Error: {error}")
     corpora, runs = (", ".join(resolved[key]) or "none" for key in ("corpora", "runs"))

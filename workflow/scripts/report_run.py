@@ -20,7 +20,6 @@ from voicekiln.store.files import write_atomic
 
 RESULTS = Path("results")
 SCRIPTS = Path(__file__).resolve().parent
-SCHEMA = Path(__file__).resolve().parents[1] / "schemas" / "config.schema.yaml"
 
 
 def main(smk):
@@ -50,7 +49,7 @@ def look():
     arguments = parser.parse_args()
     try:
         content, lines = configfile.read(arguments.configfile)
-        whole = config.resolve(content, SCHEMA, lines)
+        whole = config.resolve(content, lines)
     except UserError as error:
         parser.error(str(error))
     if arguments.run not in whole["runs"]:

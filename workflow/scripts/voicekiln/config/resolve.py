@@ -5,17 +5,15 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from copy import deepcopy
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.validators import extend
 
 from voicekiln import extras, families
 from voicekiln.asr import hugging_face
-from voicekiln.config import explain
+from voicekiln.config import explain, schema
 from voicekiln.errors import UserError
 from voicekiln.text import romanize
 from voicekiln.text.languages import short_code
@@ -38,12 +36,12 @@ NO_LINES: Mapping[tuple, str] = {}
 
 
 def _fill(validate_properties):
-    def properties(validator, schema, instance, parent):
+    def properties(validator, keys, instance, parent):
         if validator.is_type(instance, "object"):
-            for key, sub in schema.items():
+            for key, sub in keys.items():
                 if "default" in sub and key not in instance:
                     instance[key] = deepcopy(sub["default"])
-        yield from validate_properties(validator, schema, instance, parent)
+        yield from validate_properties(validator, keys, instance, parent)
 
     return properties
 
@@ -54,7 +52,7 @@ _Filling = extend(
 
 
 def load(
-    config: Mapping[str, Any], schema: Path, basedir: Path, lines: Mapping[tuple, str] = NO_LINES
+    config: Mapping[str, Any], basedir: Path, lines: Mapping[tuple, str] = NO_LINES
 ) -> dict[str, Any]:
     """`resolve`, and the files that the configuration names looked at.
 
@@ -62,14 +60,12 @@ def load(
         UserError: naming each wrong key; or, if every value is allowed, everything else that is
             wrong: keys that exclude each other, files that are not there.
     """
-    filled = _filled(config, schema, lines)
+    filled = _filled(config, lines)
     _stop_at([*_cross_checks(filled), *_file_problems(filled, basedir)])
     return _without_words(filled)
 
 
-def resolve(
-    config: Mapping[str, Any], schema: Path, lines: Mapping[tuple, str] = NO_LINES
-) -> dict[str, Any]:
+def resolve(config: Mapping[str, Any], lines: Mapping[tuple, str] = NO_LINES) -> dict[str, Any]:
     """`config` with every default filled in.
 
     Args:
@@ -78,15 +74,15 @@ def resolve(
     Raises:
         UserError: naming each wrong key with its path and what is allowed there.
     """
-    filled = _filled(config, schema, lines)
+    filled = _filled(config, lines)
     _stop_at(list(_cross_checks(filled)))
     return _without_words(filled)
 
 
-def _filled(config, schema, lines):
+def _filled(config, lines):
     _stop_at(explain.unsound(config))
     filled = deepcopy(dict(config))
-    rules = _schema(Path(schema))
+    rules = schema.whole()
     problems = explain.mended(filled, rules)
     for train in _train_sections(filled):
         for key, value in SAVING.get(str(train.get("saving")), {}).items():
@@ -105,11 +101,6 @@ def _without_words(filled):
     for train in _train_sections(filled):
         del train["saving"]  # what it stands for is there by now
     return filled
-
-
-@cache
-def _schema(path: Path) -> dict[str, Any]:
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 def _stop_at(problems: list[str]) -> None:
