@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
 from voicekiln.training.state.history import History  # noqa: E402
-from voicekiln.training.state.writer import Keeper  # noqa: E402
+from voicekiln.training.state.writer import CheckpointWriter  # noqa: E402
 
 WIDTH = 1024
 
@@ -50,12 +50,12 @@ def plain(folder: Path, ema: dict, tensors: dict, synced: bool) -> float:
     return time.perf_counter() - began
 
 
-def ours(keeper: Keeper, ema: dict, tensors: dict, update: int) -> tuple[float, float]:
+def ours(writer: CheckpointWriter, ema: dict, tensors: dict, update: int) -> tuple[float, float]:
     """Seconds that our save stops the training for, and until it is on disk."""
     began = time.perf_counter()
-    keeper.take(ema, tensors, {"update": update, "epoch": 0, "validation_loss": None}, History())
+    writer.take(ema, tensors, {"update": update, "epoch": 0, "validation_loss": None}, History())
     stood = time.perf_counter() - began
-    keeper.wait()
+    writer.wait()
     return stood, time.perf_counter() - began
 
 
@@ -68,14 +68,14 @@ def main() -> None:
     ema, tensors = made(args.parameters)
     rows: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        keeper = Keeper(Path(folder), 0, None)
-        first, _ = ours(keeper, ema, tensors, 1)
+        writer = CheckpointWriter(Path(folder), 0, None)
+        first, _ = ours(writer, ema, tensors, 1)
         for n in range(args.rounds):
             times = {
                 "torch.save": plain(Path(folder), ema, tensors, synced=False),
                 "torch.save, synced": plain(Path(folder), ema, tensors, synced=True),
             }
-            times["ours stands still"], times["ours is on disk"] = ours(keeper, ema, tensors, n + 2)
+            times["ours stands still"], times["ours is on disk"] = ours(writer, ema, tensors, n + 2)
             for name, seconds in times.items():
                 rows.setdefault(name, []).append(seconds)
     print(f"{args.parameters:g} million parameters, {16 * args.parameters:g} MB")

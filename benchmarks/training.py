@@ -225,7 +225,7 @@ def frames_and_flop(run) -> tuple[float, float]:
     from voicekiln import families
     from voicekiln.features.packs import PackReader
     from voicekiln.tokenizers.vocab import index, read_vocab
-    from voicekiln.training.data.clips import Clips, Request, read_rows
+    from voicekiln.training.data.clips import BatchRequest, Clips, read_rows
 
     family, rows, vocab = families.get(run.family), read_rows(run.train_rows), read_vocab(run.vocab)
     tokens = family.tokens([row.text for row in rows], index(vocab))
@@ -234,7 +234,7 @@ def frames_and_flop(run) -> tuple[float, float]:
     members = batches.members[batches.per_epoch // 2]
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = family.build(run.architecture, len(vocab)).to(device)
-    batch = clips.batch(Request(members, 0))
+    batch = clips.batch(BatchRequest(members, 0))
     batch = {k: v.to(device) if torch.is_tensor(v) else v for k, v in batch.items()}
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(run.train.precision)
     with (

@@ -79,7 +79,7 @@ def test_the_first_loss_is_the_cpus(tmp_path):
     from voicekiln import families
     from voicekiln.features.packs import PackReader
     from voicekiln.tokenizers.vocab import index, read_vocab
-    from voicekiln.training.data.clips import Clips, Request, read_rows
+    from voicekiln.training.data.clips import BatchRequest, Clips, read_rows
     from voicekiln.training.data.plan import in_order
 
     family = families.get("f5")
@@ -91,7 +91,7 @@ def test_the_first_loss_is_the_cpus(tmp_path):
     total = count = 0.0
     groups = in_order([r.n_frames for r in rows], [r.id for r in rows], gpu.train.batch_frames)
     for group in groups:
-        batch = clips[Request(group, "validation")]
+        batch = clips[BatchRequest(group, "validation")]
         with torch.no_grad():
             value = family.loss(model, batch, batch["totals"])["flow"]
         total += value.item() * batch["totals"]["flow"]

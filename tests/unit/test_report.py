@@ -306,14 +306,14 @@ def test_a_run_that_was_stopped_or_failed_says_why(results):
 
 
 def test_what_training_gave_cause_to_say_is_told(results):
-    assert "What gave cause for concern" not in page_of(results)
+    assert "Warnings update" not in page_of(results)
     path = results / "runs/loud/training/status.json"
-    concerns = [{"update": 20, "said": f"the loss is 9 after going on {EVIL}"}]
-    write_json(path, json.loads(path.read_text()) | {"concerns": concerns})
+    warnings = [{"update": 20, "message": f"the loss is 9 after going on {EVIL}"}]
+    write_json(path, json.loads(path.read_text()) | {"warnings": warnings})
     for state in ("finished", "running"):
         write_json(path, json.loads(path.read_text()) | {"state": state})
         page = Page(page_of(results))
-        assert "What gave cause for concern update 20: the loss is 9 after going on" in page.text
+        assert "Warnings update 20: the loss is 9 after going on" in page.text
         assert not page.with_attribute("onerror") and EVIL in page.text
         (path.parent / "finished.json").unlink(missing_ok=True)
 

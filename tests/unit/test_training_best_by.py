@@ -69,7 +69,7 @@ def test_it_ends_early_by_the_part_that_is_named(tmp_path):
     status = json.loads((settings.directory / "status.json").read_text())
     assert "no better validation drift in 2 validations" in status["reason"]
     assert status["update"] == 12
-    assert "validation drift rose by" in status["concerns"][0]["said"]
+    assert "validation drift rose by" in status["warnings"][0]["message"]
     assert in_child(settings, two_parts) == EXIT_FINISHED
     assert json.loads((settings.directory / "status.json").read_text())["update"] == 12
 

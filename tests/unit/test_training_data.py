@@ -12,12 +12,12 @@ from voicekiln import families
 from voicekiln.errors import UserError
 from voicekiln.features.packs import PackReader
 from voicekiln.tokenizers.vocab import index, read_vocab
-from voicekiln.training.data.clips import Clips, Request, load, read_rows
+from voicekiln.training.data.clips import BatchRequest, Clips, load, read_rows
 from voicekiln.training.data.plan import Position, plan
 from voicekiln.training.settings import loader_processes
 from voicekiln.training.step import loader as feeding
-from voicekiln.training.step.loader import Feed
-from voicekiln.training.step.out_of_memory import Parts
+from voicekiln.training.step.loader import BatchLoader
+from voicekiln.training.step.out_of_memory import BatchSplitter
 
 
 @pytest.fixture
@@ -29,20 +29,20 @@ def clips(tmp_path) -> Clips:
 
 
 def test_a_batch_holds_its_clips_padded_with_their_own_draws(clips):
-    batch = clips[Request((3, 5), 7)]
+    batch = clips[BatchRequest((3, 5), 7)]
     for i, clip in enumerate((3, 5)):
         row = clips.rows[clip]
         features = PackReader().get(row.pack, row.feature)
         assert torch.equal(batch["mel"][i, : row.n_frames], features)
         assert not batch["mel"][i, row.n_frames :].any()
         assert not batch["noise"][i, row.n_frames :].any()
-        alone = clips[Request((clip,), 7)]
+        alone = clips[BatchRequest((clip,), 7)]
         assert torch.equal(batch["noise"][i, : row.n_frames], alone["noise"][0])
         assert torch.equal(batch["clips"][i], alone["clips"][0])
 
 
 def test_loader_processes_of_any_kind_give_the_same(clips):
-    requests = [Request((0, 1), 0), Request((2,), 0), Request((3, 4, 5), 1)]
+    requests = [BatchRequest((0, 1), 0), BatchRequest((2,), 0), BatchRequest((3, 4, 5), 1)]
     here = list(load(clips, requests, workers=0, prefetch=2, pin=False))
     copied = pickle.loads(pickle.dumps(clips))  # as a spawned process gets it
     for others in (
@@ -59,7 +59,7 @@ def test_no_more_is_made_ahead_than_prefetch_says(clips):
     def requests():
         for clip in range(10):
             asked.append(clip)
-            yield Request((clip,), 0)
+            yield BatchRequest((clip,), 0)
 
     batches = load(clips, requests(), workers=2, prefetch=2, pin=False)
     next(batches)
@@ -73,15 +73,17 @@ def test_too_little_shared_memory_is_told_with_what_helps(clips, tmp_path, monke
     accelerator = SimpleNamespace(
         num_processes=1, process_index=0, device=torch.device("cpu"), is_main_process=True
     )
-    feed = Feed(batches, clips, Parts(lambda i: clips.rows[i].n_frames), settings, accelerator)
+    loader = BatchLoader(
+        batches, clips, BatchSplitter(lambda i: clips.rows[i].n_frames), settings, accelerator
+    )
     members = max(batches.members, key=lambda m: len(m) * max(batches.frames[i] for i in m))
-    largest = clips.batch(Request(members, 0))
+    largest = clips.batch(BatchRequest(members, 0))
     n_bytes = sum(t.nbytes for t in largest.values() if torch.is_tensor(t))
     monkeypatch.setattr(feeding, "SHARED_MEMORY", tmp_path)
     for free, told in ((10 * n_bytes, False), (10 * n_bytes - 1, True)):
         usage = SimpleNamespace(free=free)
         monkeypatch.setattr(feeding.shutil, "disk_usage", lambda path, usage=usage: usage)
-        updates = feed.updates_from(Position(0, 0))
+        updates = loader.updates_from(Position(0, 0))
         next(updates)
         updates.close()
         assert ("lower train.workers or train.prefetch" in caplog.text) == told
@@ -94,7 +96,7 @@ def test_missing_and_wrong_features_are_one_line(clips, workers):
     clips.rows[2] = replace(clips.rows[2], pack="/nowhere/a.safetensors")
     for clip, words in ((0, "nobody"), (1, "the data set says 999"), (2, "/nowhere/a")):
         with pytest.raises(UserError, match=words) as raised:
-            list(load(clips, [Request((clip,), 0)], workers, 2, pin=False))
+            list(load(clips, [BatchRequest((clip,), 0)], workers, 2, pin=False))
         assert "run snakemake again" in str(raised.value) and "\n" not in str(raised.value)
 
 

@@ -7,8 +7,7 @@ from training_setup import TRAIN
 from voicekiln.errors import UserError
 from voicekiln.training.data.clips import Row
 from voicekiln.training.settings import TrainSettings
-from voicekiln.training.state import identity as prints
-from voicekiln.training.state import previous
+from voicekiln.training.state import identity, previous
 from voicekiln.training.step.size import given
 
 SETTINGS = TrainSettings(**(TRAIN | {"betas": (0.9, 0.999), "milestones": (), "freeze": ()}))
@@ -28,16 +27,16 @@ def made(settings=SETTINGS, processes=1, **values):
         "code": "abc",
         "size": given(settings, processes),
     }
-    return prints.fingerprint(**(parts | values))
+    return identity.fingerprint(**(parts | values))
 
 
 def decide(new, settings=SETTINGS, has_state=True):
-    return prints.decide(made(), new, has_state, settings)
+    return identity.decide(made(), new, has_state, settings)
 
 
 def test_no_state_begins_and_the_same_run_goes_on():
     assert decide(made(), has_state=False).action == "fresh"
-    assert decide(made()) == prints.Decision("resume", ())
+    assert decide(made()) == identity.Decision("resume", ())
     # in another order, from another pack with the same clips
     rows = [replace(ROW, id=i) for i in "abc"]
     moved = [replace(r, pack="other", feature="new key") for r in rows[::-1]]
@@ -136,7 +135,7 @@ def test_every_setting_is_in_one_of_the_tests_above():
     free |= {"patience", "samples", "stop_after_minutes", "learning_rate", "accumulate"}
     free |= {"gradient_checkpointing", "update_frames", "prefetch", "pin_memory"}
     free |= {"deterministic", "compile", "save_last_every", "max_forgetting"}
-    assert prints.FREE == free | {"on_code_change", "on_rate_change"}
+    assert identity.FREE == free | {"on_code_change", "on_rate_change"}
 
 
 @pytest.mark.parametrize(
@@ -183,7 +182,7 @@ def test_changed_code_goes_on_with_a_notice_or_stops():
 
 
 def test_checkpoints_of_an_unknown_run_are_moved_aside():
-    assert prints.decide(None, made(), True, SETTINGS).action == "restart"
+    assert identity.decide(None, made(), True, SETTINGS).action == "restart"
 
 
 def test_moving_aside_can_be_cut_off_anywhere(tmp_path):
@@ -194,12 +193,12 @@ def test_moving_aside_can_be_cut_off_anywhere(tmp_path):
         (folder / previous.FOLDER / "4").mkdir(parents=True)
         (folder / previous.ASIDE).mkdir()
         (folder / "metrics.jsonl").write_text("{}\n")
-        prints.write(folder, made())
+        identity.write(folder, made())
         part = folder / previous.ASIDE
         for name in ("checkpoints", "metrics.jsonl", "fingerprint.json")[:broken_at]:
             (folder / name).rename(part / name)
         previous.finish(folder)
         assert [p.name for p in folder.iterdir()] == [previous.FOLDER]
         assert [p.name for p in previous.found(folder)] == ["5", "4"]
-        assert prints.read(folder / "previous" / "5") == made()
+        assert identity.read(folder / "previous" / "5") == made()
         assert (folder / "previous" / "5" / "metrics.jsonl").exists()

@@ -34,7 +34,7 @@ def warnings(*losses, trained=list, by="loss"):
     rows = history(*losses).rows
     found = {}
     for n in range(1, len(rows) + 1):
-        if said := History(rows[:n], by).concern(trained):
+        if said := History(rows[:n], by).warning(trained):
             found[rows[n - 1][0]] = said
     return found
 
@@ -109,7 +109,7 @@ def test_what_counts_may_be_a_part_of_the_loss():
     assert course.without_best == 3 and course.values_since(20) == [3.5, 3.2, 3.1]
     over = course.over(patience=3)
     assert "no better validation mel_ce in 3 validations; the best is 3.00000" in over
-    said = by_mel((9, 9), (5, 3.0), (4, 3.5)).concern(list)
+    said = by_mel((9, 9), (5, 3.0), (4, 3.5)).warning(list)
     assert said.startswith("validation mel_ce rose by +0.5")
 
 

@@ -67,7 +67,7 @@ def test_stopped_by_a_signal_then_finished_then_nothing_to_do(tmp_path, capfd):
     assert not any("stopped" in line for line in said), "that is the last line's to say"
     stopped = json.loads((tmp_path / "training" / "status.json").read_text())
     assert stopped["update"] > 0
-    assert outcome.last_words(tmp_path / "training") == (
+    assert outcome.summary_line(tmp_path / "training") == (
         f"stopped at update {stopped['update']} (signal SIGUSR1); everything is saved, the same"
         " command goes on from here"
     )
@@ -109,7 +109,7 @@ def test_of_a_worker_that_was_killed_the_launcher_says_so(tmp_path, capfd):
     said = read_json(status)
     assert (said["state"], said["exit_code"]) == ("failed", EXIT_ERROR)
     assert said["reason"] == outcome.reason and said["update"] >= 0
-    assert said["concerns"] == [], "what was said is kept"
+    assert said["warnings"] == [], "what was said is kept"
 
 
 def test_what_the_user_can_mend_arrives_in_words(tmp_path, capfd):
@@ -118,7 +118,7 @@ def test_what_the_user_can_mend_arrives_in_words(tmp_path, capfd):
     assert "fit no batch" in outcome.reason and "train-0" in outcome.reason
     log = capfd.readouterr().err
     assert log.count("fit no batch") == 1 and "Traceback" not in log and "elastic" not in log
-    assert outcome.last_words(tmp_path / "training") == f"failed: {outcome.reason}"
+    assert outcome.summary_line(tmp_path / "training") == f"failed: {outcome.reason}"
 
 
 def test_a_training_of_two_processes_goes_on_with_one(tmp_path):

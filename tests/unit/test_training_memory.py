@@ -12,11 +12,11 @@ from test_training_resume import final, in_child, metrics, same
 from training_setup import tiny_run
 from voicekiln.errors import UserError
 from voicekiln.training import loop
-from voicekiln.training.data.clips import Request
+from voicekiln.training.data.clips import BatchRequest
 from voicekiln.training.log.records import EXIT_FINISHED, EXIT_USER_ERROR
 from voicekiln.training.state import checkpoints as state
 from voicekiln.training.step import gradients, validation
-from voicekiln.training.step.out_of_memory import OutOfMemory, Parts, out_of_memory_is
+from voicekiln.training.step.out_of_memory import BatchSplitter, OutOfMemory, out_of_memory_is
 
 RUN = {"clips": 25, "epochs": 2, "model": {"dropout": 0.0}, "batch_frames": 240, "batch_clips": 8}
 ERRORS = [
@@ -130,8 +130,8 @@ def test_a_single_clip_that_does_not_fit_ends_with_the_remedies(tmp_path):
 
 @given(st.lists(st.integers(2, 90), min_size=1, max_size=30), st.integers(1, 3000))
 def test_parts_hold_every_clip_once_and_fit(frames, fits):
-    parts = Parts(frames.__getitem__, fits)
-    request = Request(tuple(range(len(frames))), 3)
+    parts = BatchSplitter(frames.__getitem__, fits)
+    request = BatchRequest(tuple(range(len(frames))), 3)
     made = parts.of(request)
     assert [i for part in made for i in part.clips] == list(range(len(frames)))
     assert made == [request] or all(part.pad_to == max(frames) for part in made)
@@ -141,8 +141,8 @@ def test_parts_hold_every_clip_once_and_fit(frames, fits):
 
 
 def test_less_goes_down_to_one_clip():
-    parts = Parts(lambda i: 50)
-    request = Request((0, 1, 2, 3, 4), 0)
+    parts = BatchSplitter(lambda i: 50)
+    request = BatchRequest((0, 1, 2, 3, 4), 0)
     sizes = []
     for _ in range(3):
         parts.less(parts.of(request)[0], 1)
@@ -155,7 +155,7 @@ def test_less_goes_down_to_one_clip():
 def test_other_errors_stay_what_they_are():
     with pytest.raises(RuntimeError, match="shapes"), out_of_memory_is(OutOfMemory(None)):
         raise RuntimeError("shapes do not fit")
-    request = Request((0,), 0)
+    request = BatchRequest((0,), 0)
     with pytest.raises(OutOfMemory) as caught, out_of_memory_is(OutOfMemory(request)):
         raise ERRORS[1]
     assert caught.value.request == request

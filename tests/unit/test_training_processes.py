@@ -109,7 +109,7 @@ def test_their_updates_are_those_of_one(two, one):
     [
         (at_call(gradients.Gradients, "loss", 6), nothing),
         (nothing, at_call(gradients.Gradients, "loss", 6)),
-        (nothing, at_call(gradients, "add_gradients", 6)),
+        (nothing, at_call(gradients, "all_reduce_gradients", 6)),
         (kill_in_torch_save(2), nothing),
         (at_call(state, "point", 3), nothing),
         (nothing, at_call(Ema, "update", 8)),

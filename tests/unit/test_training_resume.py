@@ -448,7 +448,7 @@ def test_what_was_said_of_the_run_is_in_its_status(tmp_path):
 
     def worried(*more):
         def prepare():
-            watch.Signs.of = lambda self, row: (
+            watch.HealthChecks.of = lambda self, row: (
                 [f"look, {row['update']}"] if row["update"] < 9 else []
             )
             for each in more:
@@ -458,11 +458,11 @@ def test_what_was_said_of_the_run_is_in_its_status(tmp_path):
 
     def said():
         status = json.loads((settings.directory / "status.json").read_text())
-        return status["state"], status["concerns"]
+        return status["state"], status["warnings"]
 
     kill = at_call(gradients.Gradients, "loss", 15)
     assert in_child(settings, worried(kill)) == -signal.SIGKILL
-    expected = [{"update": u, "said": f"look, {u}"} for u in (2, 3, 4, 6, 8)]
+    expected = [{"update": u, "message": f"look, {u}"} for u in (2, 3, 4, 6, 8)]
     assert said() == ("running", expected[:4])
     assert in_child(settings, worried()) == EXIT_FINISHED
     assert said() == ("finished", expected)
@@ -602,4 +602,4 @@ def test_what_earlier_voices_lose_is_measured_reported_and_limited(uninterrupted
     assert limit != 0
     if limit < 0:  # they are much alike: nothing is forgotten
         status = json.loads((whole.directory / "status.json").read_text())
-        assert not any("forgets" in concern["said"] for concern in status["concerns"])
+        assert not any("forgets" in warning["message"] for warning in status["warnings"])

@@ -9,8 +9,8 @@ from training_setup import LETTERS, tiny_run
 from voicekiln import families
 from voicekiln.errors import UserError
 from voicekiln.features.packs import PackReader
-from voicekiln.training.data.clips import Clips, Request, load, read_rows
-from voicekiln.training.log.health import QUIET, Signs, host_mb
+from voicekiln.training.data.clips import BatchRequest, Clips, load, read_rows
+from voicekiln.training.log.health import QUIET, HealthChecks, host_mb
 
 
 def row(loss=1.0, update=0, updates=10, seconds=10.0, frames=30_000, wait_s=0.0, **more):
@@ -20,7 +20,7 @@ def row(loss=1.0, update=0, updates=10, seconds=10.0, frames=30_000, wait_s=0.0,
 
 def series(rows, before=(), warmup=100):
     """(number of the line from 1, warning) for each warning that a series of lines gives."""
-    signs = Signs(2, warmup, list(before))
+    signs = HealthChecks(2, warmup, list(before))
     return [(n, said) for n, one in enumerate(rows, 1) for said in signs.of(one)]
 
 
@@ -160,4 +160,4 @@ def test_a_loader_process_that_was_killed_ends_with_what_helps(tmp_path):
 
     clips = Deadly(family, rows, tokens, PackReader(), 0, drops=True)
     with pytest.raises(UserError, match="loads batches is gone.*fewer train.workers"):
-        list(load(clips, [Request((0,), 0)], 1, 2, pin=False))
+        list(load(clips, [BatchRequest((0,), 0)], 1, 2, pin=False))

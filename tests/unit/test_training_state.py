@@ -10,9 +10,9 @@ from voicekiln.errors import UserError
 from voicekiln.training.log import progress
 from voicekiln.training.log.records import Metrics
 from voicekiln.training.state import checkpoints as state
-from voicekiln.training.state import writer as keeper
+from voicekiln.training.state import writer
 from voicekiln.training.state.history import History
-from voicekiln.training.state.writer import Keeper, snapshot
+from voicekiln.training.state.writer import CheckpointWriter, snapshot
 
 
 def save(folder, update, loss=1.0, **more):
@@ -64,7 +64,7 @@ def test_states_for_resuming_only_do_not_count(tmp_path, keep, left):
 
 
 def free_disk(monkeypatch, n_bytes):
-    monkeypatch.setattr(keeper.shutil, "disk_usage", lambda _: SimpleNamespace(free=n_bytes))
+    monkeypatch.setattr(writer.shutil, "disk_usage", lambda _: SimpleNamespace(free=n_bytes))
 
 
 def take(kept, update, n=250):
@@ -74,7 +74,7 @@ def take(kept, update, n=250):
 
 def test_a_disk_that_fills_up_is_reported_once_before_it_is_full(tmp_path, monkeypatch):
     """S2-29: a checkpoint of 2000 bytes."""
-    kept, said = Keeper(tmp_path, -1, None), []
+    kept, said = CheckpointWriter(tmp_path, -1, None), []
     for update, free in enumerate([9000, 4001, 3999, 3000, 9000, 3000], 1):
         free_disk(monkeypatch, free)
         take(kept, update)
@@ -84,7 +84,7 @@ def test_a_disk_that_fills_up_is_reported_once_before_it_is_full(tmp_path, monke
 
 
 def test_without_room_for_a_checkpoint_none_is_begun_and_the_last_one_stays(tmp_path, monkeypatch):
-    kept = Keeper(tmp_path, -1, None)
+    kept = CheckpointWriter(tmp_path, -1, None)
     take(kept, 1)
     kept.wait()
     free_disk(monkeypatch, 1999)
@@ -194,7 +194,7 @@ def test_the_next_snapshot_takes_the_room_of_the_last_where_it_fits():
 
 
 def test_one_checkpoint_is_written_at_a_time_and_its_error_is_told(tmp_path, monkeypatch):
-    kept, order, gate = Keeper(tmp_path, 1, None), [], threading.Event()
+    kept, order, gate = CheckpointWriter(tmp_path, 1, None), [], threading.Event()
 
     def slow(folder, ema, tensors, meta):
         gate.wait(10)
@@ -219,7 +219,7 @@ def test_one_checkpoint_is_written_at_a_time_and_its_error_is_told(tmp_path, mon
 def test_without_the_lease_nothing_of_the_others_is_touched(tmp_path):
     """It may be lost while a checkpoint is being written."""
     lease = SimpleNamespace(lost=False)
-    kept = Keeper(tmp_path, 0, lease)
+    kept = CheckpointWriter(tmp_path, 0, lease)
     meta = {"update": 1, "epoch": 0, "validation_loss": None}
     other = tmp_path / "checkpoints" / ".checkpoint_7.other-1-ab.part"
     other.mkdir(parents=True)

@@ -54,10 +54,10 @@ def main(smk):
     write_atomic(path, json.dumps(content, indent=1) + "\n")
     processes = max(1, min(smk.resources.gpu, torch.cuda.device_count()))
     outcome = launch(path, directory, processes, threads, job.say, job.abandoned)
-    last_words = outcome.last_words(directory)
-    job.say(last_words)
+    summary_line = outcome.summary_line(directory)
+    job.say(summary_line)
     if outcome.exit_code == EXIT_ERROR:  # otherwise the worker's own last line is enough
-        log.error("%s", last_words)
+        log.error("%s", summary_line)
     if outcome.exit_code:
         sys.exit(outcome.exit_code)
     write_atomic(finished, json.dumps(finished_record(directory), indent=1) + "\n")

@@ -205,7 +205,7 @@ def training_facts(folder: Path) -> dict[str, Any]:
         "progress": read_json(progress),
         "seen": written(progress),
         "best": best_of(status, validation),
-        "concerns": status.get("concerns", []) if status else [],
+        "warnings": status.get("warnings", []) if status else [],
         "settings": read_json(folder / "settings.json"),
         "finished": read_json(folder / "finished.json"),
         "loss": [(row["update"], row["loss"]) for row in train],

@@ -19,24 +19,24 @@ from accelerate import Accelerator
 from voicekiln.errors import UserError
 from voicekiln.training.data.clips import Clips
 from voicekiln.training.data.plan import Batches, Position
-from voicekiln.training.log.metrics import Done, Watch
+from voicekiln.training.log.metrics import MetricsLogger, PendingUpdate
 from voicekiln.training.log.progress import Progress
-from voicekiln.training.log.records import concerns, write_status
-from voicekiln.training.process.collectives import first_known, sum_over
+from voicekiln.training.log.records import read_warnings, write_status
+from voicekiln.training.process.collectives import all_sum, first_not_none
 from voicekiln.training.process.stop import Stop
 from voicekiln.training.process.terminal import SHOWN
 from voicekiln.training.settings import TrainSettings
 from voicekiln.training.state import checkpoints as states
 from voicekiln.training.state.history import TOTAL, History
 from voicekiln.training.state.lease import Lease
-from voicekiln.training.state.writer import Keeper
+from voicekiln.training.state.writer import CheckpointWriter
 from voicekiln.training.step import optimizers
 from voicekiln.training.step.ema import Ema
 from voicekiln.training.step.forgetting import Earlier
 from voicekiln.training.step.gradients import Gradients
-from voicekiln.training.step.loader import Feed, Work
+from voicekiln.training.step.loader import BatchLoader, MicroBatch
 from voicekiln.training.step.objective import weighted
-from voicekiln.training.step.out_of_memory import Parts, no_help, out_of_memory_is
+from voicekiln.training.step.out_of_memory import BatchSplitter, no_help, out_of_memory_is
 from voicekiln.training.step.samples import Samples
 from voicekiln.training.step.schedule import Schedule
 from voicekiln.training.step.validation import Validation
@@ -95,9 +95,9 @@ class Training:
 
         self.position = Position(0, 0)
         self.history = History(by=s.best_by)
-        self.parts = Parts(lambda i: train_clips.rows[i].n_frames)
-        self.feed = Feed(batches, train_clips, self.parts, s, accelerator)
-        self.gradients = Gradients(family, model, self.feed, self.parts, s, accelerator, stop)
+        self.splitter = BatchSplitter(lambda i: train_clips.rows[i].n_frames)
+        self.loader = BatchLoader(batches, train_clips, self.splitter, s, accelerator)
+        self.gradients = Gradients(family, model, self.loader, self.splitter, s, accelerator, stop)
         self.validation = Validation(family, model, self.ema, val_clips, s, accelerator, stop)
         validations = {
             name: Validation(family, model, self.ema, clips, s, accelerator, stop)
@@ -107,9 +107,9 @@ class Training:
         self.samples = Samples(
             family, model, self.ema, val_clips, vocab, vocoder, s.samples, accelerator, stop
         )
-        self.keeper = Keeper(directory, s.keep, lease)
+        self.writer = CheckpointWriter(directory, s.keep, lease)
         self.saved: tuple | None = None  # (update, validated) that the newest checkpoint holds
-        self.watch = Watch(
+        self.logger = MetricsLogger(
             directory,
             self.batches,
             lambda i: train_clips.rows[i].id,
@@ -160,25 +160,25 @@ class Training:
         Raises:
             UserError: a loss is not finite, features cannot be read, the disk is full, ...
         """
-        self.watch.open(self.update, self.settings)
+        self.logger.open(self.update, self.settings)
         try:
             self.go_on()
-            self.keeper.wait()
+            self.writer.wait()
         finally:
             try:
-                self.watch.close()
+                self.logger.close()
             finally:
-                self.keeper.finish()
+                self.writer.finish()
         if self.over and not self.validation_due():
             return True, self.over
-        return False, first_known(self.stop.reason(), self.accelerator)
+        return False, first_not_none(self.stop.reason(), self.accelerator)
 
     def go_on(self) -> None:
         """The loop."""
         s = self.settings
         per_epoch = self.batches.updates_per_epoch
         progress = Progress(self.directory, s.epochs, per_epoch, self.update)
-        groups = self.feed.updates_from(self.position)
+        groups = self.loader.updates_from(self.position)
         while True:
             if self.validation_due():
                 improved = self.validate()
@@ -186,10 +186,10 @@ class Training:
                     break
                 if improved:
                     self.save()
-                self.samples.speak(self.update, partial(self.watch.show, self.update))
-                self.watch.skip_time()
+                self.samples.speak(self.update, partial(self.logger.show, self.update))
+                self.logger.skip_time()
                 progress.pause()
-            self.keeper.check()
+            self.writer.check()
             if self.save_due(self.settings.save_every):
                 self.save()
                 progress.pause()
@@ -200,20 +200,20 @@ class Training:
                 break
             began = time.monotonic()
             group = next(groups)
-            self.watch.waited(time.monotonic() - began)
+            self.logger.waited(time.monotonic() - began)
             if not self.step(group):
                 break
             # at an epoch's end too, so that no logged line belongs to two of them
             if self.position.batch == 0 or self.update % s.log_every == 0:
-                self.watch.look()
+                self.logger.look()
             if self.position.batch == 0 and self.writes:
-                log.info("%s", self.watch.epochs.line(self.position.epoch, s.epochs))
+                log.info("%s", self.logger.epochs.line(self.position.epoch, s.epochs))
             if self.writes:
-                progress.tick(self.update, self.watch.loss)
+                progress.tick(self.update, self.logger.loss)
         if self.update and self.saved != (self.update, self.history.last):
             self.save()
 
-    def step(self, group: list[Work]) -> bool:
+    def step(self, group: list[MicroBatch]) -> bool:
         """One update.
 
         Args:
@@ -236,7 +236,7 @@ class Training:
         self.frozen.put_back()
         self.optimizer.zero_grad()
         self.ema.update()
-        self.watch.add(Done(self.position, losses, norm, rate))
+        self.logger.add(PendingUpdate(self.position, losses, norm, rate))
         self.position = self.batches.next(self.position)
         return True
 
@@ -251,7 +251,7 @@ class Training:
         Returns:
             whether it is the best so far, update 0 left out; None when it was to stop.
         """
-        self.watch.look()
+        self.logger.look()
         began = time.monotonic()
         parts = self.validation.losses(self.update)
         earlier = None if parts is None else self.earlier.losses(self.update)
@@ -260,13 +260,13 @@ class Training:
         loss = weighted(parts, self.settings.loss_weights)
         row = {"update": self.update, "epoch": self.position.epoch, "loss": loss}
         row["seconds"] = round(time.monotonic() - began, 3)
-        self.watch.write("validation", row, parts)
+        self.logger.write("validation", row, parts)
         if not math.isfinite(loss):
             raise UserError(f"validation loss at update {self.update} is {loss}")
         rate = self.rate_after(self.update)
         self.history.rows.append((self.update, {TOTAL: loss} | parts))
         if self.schedule.kind == "plateau" and (now := self.rate_after(self.update)) < rate:
-            self.watch.lowered(self.update, rate, now)
+            self.logger.lowered(self.update, rate, now)
         best = self.history.best
         improved = best is not None and best["update"] == self.update
         log.info(
@@ -277,13 +277,13 @@ class Training:
             ", the best so far" if improved else "",
             extra=SHOWN,
         )
-        if self.writes and (concern := self.history.concern(self.watch.trained)):
-            self.watch.concern(self.update, concern)
+        if self.writes and (warning := self.history.warning(self.logger.trained)):
+            self.logger.warning(self.update, warning)
         if earlier:
-            self.watch.write("earlier", {"update": self.update} | earlier, {})
+            self.logger.write("earlier", {"update": self.update} | earlier, {})
         for forgotten in self.earlier.warnings(earlier):
-            self.watch.concern(self.update, forgotten)
-        self.watch.skip_time()
+            self.logger.warning(self.update, forgotten)
+        self.logger.skip_time()
         return improved
 
     def save_due(self, every: int | None) -> bool:
@@ -300,7 +300,7 @@ class Training:
         Raises:
             UserError: not finite, no longer ours to write; the one before could not be written.
         """
-        self.watch.look()
+        self.logger.look()
         self.saved = (self.update, self.history.last)
         if self.writes:
             scaler = self.accelerator.scaler
@@ -316,22 +316,22 @@ class Training:
                 "batch": self.position.batch,
                 "validation_loss": dict(self.history.rows).get(self.update, {}).get(TOTAL),
                 "validations": list(self.history.rows),
-                "fits": [self.parts.fits, self.validation.parts.fits],
+                "fits": [self.splitter.fits, self.validation.splitter.fits],
                 "fingerprint": self.identity,
                 "passing": passing,
                 "torch": torch.__version__,
             }
             began = time.monotonic()
-            self.keeper.take(self.ema.state(), tensors, meta, self.history)
-            self.watch.saved(time.monotonic() - began)
-            if low := self.keeper.low_disk():
-                self.watch.concern(self.update, low)
+            self.writer.take(self.ema.state(), tensors, meta, self.history)
+            self.logger.saved(time.monotonic() - began)
+            if low := self.writer.low_disk():
+                self.logger.warning(self.update, low)
             self.report("running", "training")
         self.accelerator.wait_for_everyone()
 
     def resume(self) -> bool:
         """Takes over the newest good checkpoint; False where there is none of this run."""
-        for checkpoint, meta in states.good(self.keeper.folder):
+        for checkpoint, meta in states.good(self.writer.folder):
             if meta["fingerprint"] == self.identity:
                 break
             log.warning("%s: of another run, skipped", checkpoint)
@@ -345,13 +345,13 @@ class Training:
         self.ema.load(weights, tensors["ema_updates"])
         self.position = Position(meta["epoch"], meta["batch"])
         self.history = History.of(meta, self.settings.best_by)
-        self.parts.fits, self.validation.parts.fits = meta.get("fits", (None, None))
+        self.splitter.fits, self.validation.splitter.fits = meta.get("fits", (None, None))
         self.saved = (self.update, self.history.last)
         if self.writes:
-            self.keeper.point(checkpoint, self.history)
-            self.watch.metrics.cut_back(self.update, self.history.last)
-            self.watch.concerns = concerns(self.directory, self.update)
-        self.earlier.restore(self.watch.metrics.read())
+            self.writer.point(checkpoint, self.history)
+            self.logger.metrics.cut_back(self.update, self.history.last)
+            self.logger.warnings = read_warnings(self.directory, self.update)
+        self.earlier.restore(self.logger.metrics.read())
         log.info("resumed from %s", checkpoint.name, extra=SHOWN)
         return True
 
@@ -368,10 +368,10 @@ class Training:
                 epoch=self.position.epoch,
                 epochs=self.settings.epochs,
                 best=self.history.best,
-                loss=self.watch.loss,
-                concerns=self.watch.concerns,
+                loss=self.logger.loss,
+                warnings=self.logger.warnings,
             )
 
     def to_stop(self) -> bool:
         """Whether any process was asked to stop."""
-        return bool(sum_over(float(self.stop.reason() is not None), self.accelerator))
+        return bool(all_sum(float(self.stop.reason() is not None), self.accelerator))

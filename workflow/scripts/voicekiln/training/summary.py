@@ -45,7 +45,7 @@ OPTIMIZER_PARAMETERS = {
 }
 
 
-def describe(training: "Training", family: ModuleType) -> None:
+def log_summary(training: "Training", family: ModuleType) -> None:
     """Says it in the log."""
     s, device = training.settings, training.accelerator.device
     log.info("environment: %s", environment(training.accelerator, s.precision))
@@ -73,7 +73,7 @@ def describe(training: "Training", family: ModuleType) -> None:
         checkpoint_bytes(training),
         most_checkpoints(training.updates, s.save_every, s.validate_every, s.keep)
         + bool(s.save_last_every),
-        bytes_of(training.keeper.folder),
+        bytes_of(training.writer.folder),
         shutil.disk_usage(training.directory).free,
     )
     log.info("disk: %s", said)
@@ -175,7 +175,7 @@ def say_other_rate(training: "Training") -> None:
 
     A plateau has no course to be changed.
     """
-    rows = [row for row in training.watch.metrics.read() if row["kind"] == "train"]
+    rows = [row for row in training.logger.metrics.read() if row["kind"] == "train"]
     if not rows or training.schedule.kind == "plateau":
         return
     update, rate = rows[-1]["update"], rows[-1]["lr"]

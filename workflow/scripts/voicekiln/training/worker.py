@@ -27,25 +27,24 @@ from voicekiln.training.log.records import (
     EXIT_STOPPED,
     EXIT_USER_ERROR,
     Metrics,
-    concerns,
     read_json,
+    read_warnings,
     write_json,
     write_status,
 )
 from voicekiln.training.loop import Training
-from voicekiln.training.process.collectives import accelerator_for, tells_of_others
+from voicekiln.training.process.collectives import accelerator_for, is_peer_failure
 from voicekiln.training.process.stop import EXCHANGE, OUTCOME_FILE, Stop
 from voicekiln.training.process.terminal import HIDDEN, ToTerminal
 from voicekiln.training.settings import RunSettings, TrainSettings, in_updates, read
 from voicekiln.training.state import checkpoints as states
-from voicekiln.training.state import identity as prints
-from voicekiln.training.state import previous
+from voicekiln.training.state import identity, previous
 from voicekiln.training.state.history import History
 from voicekiln.training.state.lease import Lease
 from voicekiln.training.step import optimizers
 from voicekiln.training.step import size as batch_size
 from voicekiln.training.step.validation import require_part
-from voicekiln.training.summary import describe
+from voicekiln.training.summary import log_summary
 from voicekiln.weights import files as checkpoints
 
 log = logging.getLogger("train")
@@ -97,7 +96,7 @@ def run(settings: RunSettings, stop: Stop) -> int:
         log.error("%s", error)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-        if tells_of_others(error):
+        if is_peer_failure(error):
             reason = f"another process of this training is gone ({reason.splitlines()[0]})"
         log.exception("training failed")
     finally:
@@ -128,7 +127,7 @@ def record(directory: Path, lease: Lease, outcome: dict) -> None:
         checkpoints = directory / "checkpoints"
         last, best = states.pointed(checkpoints, "last"), states.pointed(checkpoints, "best")
         more = {"update": last["update"] if last else 0, "last": last, "best": best}
-        more["concerns"] = concerns(directory)
+        more["warnings"] = read_warnings(directory)
         write_status(directory, **outcome, **more)
 
 
@@ -149,7 +148,7 @@ def train(
     model = build(settings, family, len(vocab)).to(accelerator.device).train()
 
     fingerprint = partial(
-        prints.fingerprint,
+        identity.fingerprint,
         train_clips.rows,
         val_clips.rows,
         vocab,
@@ -160,10 +159,10 @@ def train(
         s,
         settings.code,
     )
-    old = prints.read(directory)
+    old = identity.read(directory)
     size = (
         batch_size.given(s, accelerator.num_processes)
-        or prints.kept_size(old, s.update_frames, fingerprint)
+        or identity.kept_size(old, s.update_frames, fingerprint)
         or batch_size.probe(family, model, train_clips, s, accelerator)
     )
     new = fingerprint(size)
@@ -204,7 +203,7 @@ def train(
     if not training.resume() and accelerator.is_main_process:
         Metrics(directory / "metrics.jsonl").cut_back(0, None)
     if training.writes:
-        describe(training, family)
+        log_summary(training, family)
     training.report("running", "training")
     return training.train()
 
@@ -264,7 +263,7 @@ def prepare_directory(directory: Path, old: dict | None, new: dict, settings: Ru
     s = settings.train
     if old and old["code"] != new["code"] and ended(directory, new["sha256"], s):
         s = replace(s, on_code_change="continue")  # there is nothing that other code could do
-    decision = prints.decide(old, new, has_state, s)
+    decision = identity.decide(old, new, has_state, s)
     for notice in decision.notices:
         log.warning("%s", notice)
     if decision.action == "restart":
@@ -272,16 +271,16 @@ def prepare_directory(directory: Path, old: dict | None, new: dict, settings: Ru
     if decision.action != "resume":
         take_back(directory, new, s)
     previous.tidy(directory)
-    prints.write(directory, new)
+    identity.write(directory, new)
 
 
 def take_back(directory: Path, new: dict, settings: TrainSettings) -> None:
     """Continues from the state of an earlier run, if this is it again."""
     for earlier in previous.found(directory):
-        old = prints.read(earlier)
+        old = identity.read(earlier)
         if old is None or old["sha256"] != new["sha256"]:
             continue
-        decision = prints.decide(old, new, True, settings)
+        decision = identity.decide(old, new, True, settings)
         if decision.action == "resume":
             previous.take_back(directory, earlier)
             for notice in decision.notices:

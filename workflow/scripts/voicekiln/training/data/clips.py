@@ -58,7 +58,7 @@ def read_rows(path: Path) -> list[Row]:
 
 
 @dataclass(frozen=True)
-class Request:
+class BatchRequest:
     """One batch to make: the clips' indices, and what their draws depend on."""
 
     clips: tuple[int, ...]
@@ -97,14 +97,14 @@ class Clips(Dataset):
     def __setstate__(self, values: dict) -> None:
         self.__dict__ = values | {"family": importlib.import_module(values["family"])}
 
-    def __getitem__(self, request: Request) -> "dict | UserError":
+    def __getitem__(self, request: BatchRequest) -> "dict | UserError":
         # Returned and not raised: a loader process would wrap it into a traceback.
         try:
             return self.batch(request)
         except UserError as error:
             return error
 
-    def batch(self, request: Request) -> dict:
+    def batch(self, request: BatchRequest) -> dict:
         """The batch that a request asks for."""
         samples = []
         for i in request.clips:
@@ -120,7 +120,7 @@ class Clips(Dataset):
 
 
 def load(
-    clips: Clips, requests: Iterable[Request], workers: int, prefetch: int, pin: bool
+    clips: Clips, requests: Iterable[BatchRequest], workers: int, prefetch: int, pin: bool
 ) -> Iterator[dict]:
     """Batches in the order of the requests.
 

@@ -24,7 +24,7 @@ NOISE_GROWTH, LEAST_NOISE = 3.0, 0.15  # or so many times as much as at first
 SLOW_LINES, SLOW_TIMES, SLOW_S = 20, 1.5, 2.0  # lines shorter than SLOW_S say nothing
 
 
-class Signs:
+class HealthChecks:
     """Looks at each logged line of training.
 
     Args:

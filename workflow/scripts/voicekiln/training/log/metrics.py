@@ -17,19 +17,19 @@ from torch.utils.tensorboard import SummaryWriter
 from voicekiln.errors import UserError
 from voicekiln.training.data.plan import Batches, Position
 from voicekiln.training.log.epochs import Epochs
-from voicekiln.training.log.health import Signs, host_mb
+from voicekiln.training.log.health import HealthChecks, host_mb
 from voicekiln.training.log.records import Metrics
 from voicekiln.training.process.terminal import SHOWN
 from voicekiln.training.settings import TrainSettings
 from voicekiln.training.step.objective import weighted
 
 log = logging.getLogger("train")
-MOST_CONCERNS = 100  # the newest are kept
+MAX_WARNINGS = 100  # the newest are kept
 NO_CURVE = ("update", "epoch", "updates", "seconds")
 
 
 @dataclass(frozen=True)
-class Done:
+class PendingUpdate:
     """An update that was done and not yet looked at.
 
     Attributes:
@@ -45,7 +45,7 @@ class Done:
     rate: float
 
 
-class Watch:
+class MetricsLogger:
     """Collects updates, and looks at them together, because each look waits for the device.
 
     Args:
@@ -54,10 +54,10 @@ class Watch:
         clip_id: id of a clip by its index.
         accelerator: its main process writes.
         rate_hz: of spoken samples.
-        concerned: called when there is a concern more.
+        on_warning: called when there is a warning more.
 
     Attributes:
-        concerns: `{"update", "said"}` of each in this run, also from before it was resumed.
+        warnings: `{"update", "message"}` of each in this run, also from before it was resumed.
     """
 
     def __init__(
@@ -67,21 +67,21 @@ class Watch:
         clip_id: Callable[[int], str],
         accelerator: Accelerator,
         rate_hz: int,
-        concerned: Callable[[], None],
+        on_warning: Callable[[], None],
     ):
         self._rate_hz = rate_hz
-        self.concerns: list[dict] = []
-        self._concerned = concerned
+        self.warnings: list[dict] = []
+        self._on_warning = on_warning
         self.metrics = Metrics(directory / "metrics.jsonl")
         self.loss: float | None = None  # of the last look
         self.epochs = Epochs()
         self._batches, self._clip_id, self._accelerator = batches, clip_id, accelerator
         self._curves = directory / "tensorboard"
         self._writer: SummaryWriter | None = None
-        self._signs: Signs | None = None
+        self._health: HealthChecks | None = None
         self._weights: dict[str, float] = {}
         self._waited_s = self._saving_s = 0.0
-        self._unseen: list[Done] = []
+        self._unseen: list[PendingUpdate] = []
         self._since_s = time.monotonic()
 
     def open(self, update: int, settings: TrainSettings) -> None:
@@ -90,7 +90,7 @@ class Watch:
         if self._accelerator.is_main_process:
             self._writer = SummaryWriter(self._curves, purge_step=update + 1)
             rows = [row for row in self.metrics.read() if row["kind"] == "train"]
-            self._signs = Signs(settings.workers, settings.warmup_updates, rows)
+            self._health = HealthChecks(settings.workers, settings.warmup_updates, rows)
             self.epochs = Epochs.of(rows)
 
     def close(self) -> None:
@@ -99,7 +99,7 @@ class Watch:
             with _only_curves():
                 self._writer.close()
 
-    def add(self, done: Done) -> None:
+    def add(self, done: PendingUpdate) -> None:
         """One update more."""
         self._unseen.append(done)
 
@@ -160,18 +160,18 @@ class Watch:
         self._since_s = now
         self.write("train", row, parts)
         self.epochs.add(row)
-        for said in self._signs.of(row) if self._signs else []:
-            self.concern(row["update"], said)
+        for said in self._health.of(row) if self._health else []:
+            self.warning(row["update"], said)
 
-    def concern(self, update: int, said: str) -> None:
-        """Says what gives cause for concern, and keeps it."""
+    def warning(self, update: int, said: str) -> None:
+        """Says what gives cause for warning, and keeps it."""
         if not self._accelerator.is_main_process:
             return
         log.warning("%s", said)
-        new = {"update": update, "said": said}
+        new = {"update": update, "message": said}
         # a resumed run does again what was done after its state, and says it again
-        self.concerns = [*(c for c in self.concerns if c != new), new][-MOST_CONCERNS:]
-        self._concerned()
+        self.warnings = [*(c for c in self.warnings if c != new), new][-MAX_WARNINGS:]
+        self._on_warning()
 
     def lowered(self, update: int, before: float, now: float) -> None:
         """The learning rate fell because the validations made no progress."""
@@ -219,7 +219,7 @@ class Watch:
         self._writer.add_image(f"sample_{number}/mel", picture, update, dataformats="HW")
         self._writer.add_text(f"sample_{number}/text", text, update)
 
-    def _not_finite(self, done: Done, values: dict[str, float]) -> str:
+    def _not_finite(self, done: PendingUpdate, values: dict[str, float]) -> str:
         clips = [self._clip_id(i) for batch in self._batches.at(done.position) for i in batch]
         found = ", ".join(f"{name} {value}" for name, value in values.items())
         return (

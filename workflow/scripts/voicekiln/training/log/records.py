@@ -42,16 +42,16 @@ def write_status(directory: Path, state: str, reason: str, **more: Any) -> None:
         directory: of the training.
         state: running | finished | stopped | failed.
         reason: one sentence.
-        more: update, epoch, exit_code, concerns, ...
+        more: update, epoch, exit_code, warnings, ...
     """
     record = {"state": state, "reason": reason, "time": round(time.time(), 1)} | more
     record |= {"host": socket.gethostname(), "pid": os.getpid()}
     write_json(directory / "status.json", record)
 
 
-def concerns(directory: Path, update: int | None = None) -> list[dict]:
-    """What was said of the run so far, `{"update", "said"}` each; where given, up to an update."""
-    said = (read_json(directory / "status.json") or {}).get("concerns", [])
+def read_warnings(directory: Path, update: int | None = None) -> list[dict]:
+    """Warnings of the run, `{"update", "message"}` each, up to an update if one is given."""
+    said = (read_json(directory / "status.json") or {}).get("warnings", [])
     return [one for one in said if update is None or one["update"] <= update]
 
 

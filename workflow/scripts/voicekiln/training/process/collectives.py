@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from torch import distributed
 
 from voicekiln.errors import UserError
-from voicekiln.training.step.out_of_memory import Parts
+from voicekiln.training.step.out_of_memory import BatchSplitter
 
 Batch = TypeVar("Batch")
 PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
@@ -45,14 +45,14 @@ def share(batches: Sequence[Batch], accelerator: Accelerator) -> list[tuple[Batc
     return mine
 
 
-def tells_of_others(error: BaseException) -> bool:
+def is_peer_failure(error: BaseException) -> bool:
     """Whether an error says that another process does not answer any more."""
     if isinstance(error, distributed.DistError):
         return True
     return isinstance(error, RuntimeError) and "gloo" in str(error)  # gloo's are plain ones
 
 
-def sum_over(value: float, accelerator: Accelerator) -> float:
+def all_sum(value: float, accelerator: Accelerator) -> float:
     """The sum of a number over all processes."""
     return _reduced(value, distributed.ReduceOp.SUM, accelerator)
 
@@ -62,7 +62,7 @@ def highest(value: float, accelerator: Accelerator) -> float:
     return _reduced(value, distributed.ReduceOp.MAX, accelerator)
 
 
-def first_known(value: str | None, accelerator: Accelerator) -> str | None:
+def first_not_none(value: str | None, accelerator: Accelerator) -> str | None:
     """What the first process that knows something says."""
     if accelerator.num_processes == 1:
         return value
@@ -84,7 +84,7 @@ def _on_cpu():
     return distributed.new_group(backend="gloo")
 
 
-def add_up(
+def sum_totals(
     totals: Iterable[tuple[dict[str, int], int]], accelerator: Accelerator
 ) -> dict[str, int]:
     """Weighted sums by name, over the list and over all processes."""
@@ -93,16 +93,18 @@ def add_up(
         for name, value in each.items():
             sums[name] = sums.get(name, 0) + value * weight
     # float64 is exact up to 2 ** 53.
-    return {name: int(sum_over(float(sums[name]), accelerator)) for name in sorted(sums)}
+    return {name: int(all_sum(float(sums[name]), accelerator)) for name in sorted(sums)}
 
 
-def agree(parts: Parts, accelerator: Accelerator) -> None:
+def agree(splitter: BatchSplitter, accelerator: Accelerator) -> None:
     """All cut as the one with the least memory has to, so that checkpoints hold what fits all."""
-    fits = -highest(-(parts.fits or math.inf), accelerator)
-    parts.fits = None if math.isinf(fits) else int(fits)
+    fits = -highest(-(splitter.fits or math.inf), accelerator)
+    splitter.fits = None if math.isinf(fits) else int(fits)
 
 
-def add_gradients(parameters: Sequence[torch.nn.Parameter], accelerator: Accelerator) -> None:
+def all_reduce_gradients(
+    parameters: Sequence[torch.nn.Parameter], accelerator: Accelerator
+) -> None:
     """Replaces each gradient by its sum over all processes."""
     if accelerator.num_processes == 1:
         return

@@ -38,7 +38,7 @@ class Outcome:
     state: str  # finished | stopped | failed
     reason: str
 
-    def last_words(self, directory: Path) -> str:
+    def summary_line(self, directory: Path) -> str:
         """What a person at the terminal has to know, by status.json of the training."""
         update = (read_json(directory / "status.json") or {}).get("update", 0)
         if self.state == "finished":
@@ -102,7 +102,7 @@ def launch(
             " the log may have more"
         )
         record = {"exit_code": code, "state": "failed", "reason": reason}
-    _bury(directory, record)
+    _record_death(directory, record)
     return Outcome(**record)
 
 
@@ -134,7 +134,7 @@ def _lines(process: subprocess.Popen, path: Path, said: Path) -> Iterator[list[s
     yield lines.new()
 
 
-def _bury(directory: Path, outcome: dict) -> None:
+def _record_death(directory: Path, outcome: dict) -> None:
     """Says in status.json what a killed worker could not, unless the training is another's by now.
 
     Of several processes another one may have told the outcome, but one alone writes the status.
@@ -142,7 +142,7 @@ def _bury(directory: Path, outcome: dict) -> None:
     said = read_json(directory / "status.json") or {"state": "running"}
     holder = read_json(directory / lease.FILE)
     if said["state"] == "running" and (holder is None or lease.gone(holder)):
-        kept = {k: said[k] for k in ("update", "last", "best", "concerns") if k in said}
+        kept = {k: said[k] for k in ("update", "last", "best", "warnings") if k in said}
         write_status(directory, **outcome, **kept)
 
 

@@ -87,7 +87,7 @@ class History:
             f"is {best[self.by]:.5f} at update {best['update']}"
         )
 
-    def concern(self, trained: Callable[[], Sequence[tuple[int, float]]]) -> str | None:
+    def warning(self, trained: Callable[[], Sequence[tuple[int, float]]]) -> str | None:
         """Warning that the last validation gives cause for; a state is reported once.
 
         Args:

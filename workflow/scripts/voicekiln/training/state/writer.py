@@ -19,7 +19,7 @@ from voicekiln.training.step.out_of_memory import no_help, out_of_memory_is
 log = logging.getLogger("train")
 
 
-class Keeper:
+class CheckpointWriter:
     """Writes the checkpoints of a training one at a time, so that there is one copy of the state.
 
     Args:

@@ -10,18 +10,18 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
-from voicekiln.training.data.clips import Clips, Request, load
+from voicekiln.training.data.clips import BatchRequest, Clips, load
 from voicekiln.training.data.plan import Batches, Position
 from voicekiln.training.process.collectives import share
 from voicekiln.training.settings import TrainSettings
-from voicekiln.training.step.out_of_memory import Parts
+from voicekiln.training.step.out_of_memory import BatchSplitter
 
 log = logging.getLogger("train")
 SHARED_MEMORY = Path("/dev/shm")
 
 
 @dataclass(frozen=True)
-class Work:
+class MicroBatch:
     """A batch of an update.
 
     Attributes:
@@ -30,18 +30,18 @@ class Work:
         weight: 0 where it only keeps several processes in step, see `processes.share`.
     """
 
-    request: Request
+    request: BatchRequest
     batch: dict
     weight: int
 
 
-class Feed:
+class BatchLoader:
     """Makes this process's batches.
 
     Args:
         batches: of all processes.
         clips: to train on.
-        parts: cuts what is known not to fit.
+        splitter: cuts what is known not to fit.
         settings: section `train`.
         accelerator: which process this is, and for what device.
     """
@@ -50,16 +50,16 @@ class Feed:
         self,
         batches: Batches,
         clips: Clips,
-        parts: Parts,
+        splitter: BatchSplitter,
         settings: TrainSettings,
         accelerator: Accelerator,
     ):
-        self._batches, self._clips, self._parts = batches, clips, parts
+        self._batches, self._clips, self._splitter = batches, clips, splitter
         self._settings, self._accelerator = settings, accelerator
 
-    def updates_from(self, position: Position) -> Iterator[list[Work]]:
+    def updates_from(self, position: Position) -> Iterator[list[MicroBatch]]:
         """This process's batches of each update from `position` to the end of the run."""
-        asked: deque[tuple[Request | None, int]] = deque()  # by the loader, and not yet made
+        asked: deque[tuple[BatchRequest | None, int]] = deque()  # by the loader, and not yet made
 
         def requests():
             for group in self._shares(position):
@@ -76,30 +76,32 @@ class Feed:
                 _, n = asked.popleft()
                 group = []
             request, weight = asked.popleft()
-            group.append(Work(request, batch, weight))
+            group.append(MicroBatch(request, batch, weight))
             if len(group) == n:
                 yield group
 
-    def again(self, group: list[Work]) -> list[Work]:
+    def again(self, group: list[MicroBatch]) -> list[MicroBatch]:
         """The same batches, those that are known not to fit by now made anew in parts."""
         cut = []
-        for work in group:
-            parts = self._parts.of(work.request)
+        for micro_batch in group:
+            parts = self._splitter.of(micro_batch.request)
             if len(parts) == 1:
-                cut.append(work)
+                cut.append(micro_batch)
             else:
-                cut += [Work(part, self._clips.batch(part), work.weight) for part in parts]
+                cut += [
+                    MicroBatch(part, self._clips.batch(part), micro_batch.weight) for part in parts
+                ]
         return cut
 
     def _shares(self, position):
         for group in self._batches.updates_from(position, self._settings.epochs):
             update = self._batches.update(position)
             position = self._batches.next(position)
-            requests = [Request(clips, update) for clips in group]
+            requests = [BatchRequest(clips, update) for clips in group]
             yield [
                 (part, weight)
                 for request, weight in share(requests, self._accelerator)
-                for part in self._parts.of(request)
+                for part in self._splitter.of(request)
             ]
 
     def _look_at_shared_memory(self):
@@ -108,7 +110,7 @@ class Feed:
             return
         lengths = self._batches.frames
         members = max(self._batches.members, key=lambda m: len(m) * max(lengths[i] for i in m))
-        largest = self._clips.batch(Request(members, 0))
+        largest = self._clips.batch(BatchRequest(members, 0))
         n_bytes = sum(t.nbytes for t in largest.values() if torch.is_tensor(t))
         # each process has these, and one in the making
         needed_mb = n_bytes * s.workers * (s.prefetch + 1) * self._accelerator.num_processes / 1e6

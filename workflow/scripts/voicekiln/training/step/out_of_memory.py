@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from voicekiln.errors import UserError
 from voicekiln.gpu import free, is_out_of_memory
-from voicekiln.training.data.clips import Request
+from voicekiln.training.data.clips import BatchRequest
 
 log = logging.getLogger("train")
 
@@ -30,7 +30,7 @@ class OutOfMemory(Exception):
         request: what it was made by.
     """
 
-    def __init__(self, request: Request):
+    def __init__(self, request: BatchRequest):
         super().__init__(request)
         self.request = request
 
@@ -51,7 +51,7 @@ def no_help(where: str) -> UserError:
     return UserError(f"out of memory {where}. {REMEDIES}")
 
 
-class Parts:
+class BatchSplitter:
     """Cuts requests so that they fit.
 
     Args:
@@ -62,7 +62,7 @@ class Parts:
     def __init__(self, frames: Callable[[int], int], fits: int | None = None):
         self._frames, self.fits = frames, fits
 
-    def of(self, request: Request) -> list[Request]:
+    def of(self, request: BatchRequest) -> list[BatchRequest]:
         """The request in parts; itself where it fits."""
         padded = request.pad_to or max(self._frames(i) for i in request.clips)
         if self.fits is None or len(request.clips) * padded <= self.fits or len(request.clips) < 2:
@@ -72,7 +72,7 @@ class Parts:
         parts = (replace(request, clips=clips, pad_to=padded) for clips in halves)
         return [part for half in parts for part in self.of(half)]
 
-    def less(self, request: Request, update: int | str) -> None:
+    def less(self, request: BatchRequest, update: int | str) -> None:
         """Remember that a request did not fit.
 
         Raises:

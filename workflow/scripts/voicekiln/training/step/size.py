@@ -19,7 +19,7 @@ from accelerate.utils import send_to_device
 
 from voicekiln.errors import UserError
 from voicekiln.gpu import free
-from voicekiln.training.data.clips import Clips, Request
+from voicekiln.training.data.clips import BatchRequest, Clips
 from voicekiln.training.data.plan import LENGTH_STEP_FRAMES, Batches, BatchSize, plan
 from voicekiln.training.process.collectives import highest
 from voicekiln.training.process.terminal import SHOWN
@@ -226,7 +226,7 @@ class Trial:
         """MB that an update of such batches takes, None where it is out of memory."""
         self._memory.begin()
         try:
-            with out_of_memory_is(OutOfMemory(Request((), 0))):
+            with out_of_memory_is(OutOfMemory(BatchRequest((), 0))):
                 self._update(groups)
         except OutOfMemory:
             return None
@@ -245,7 +245,7 @@ class Trial:
             parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
         optimizer.step()  # its state is there from now on
         for clips in groups:
-            batch = self._clips.batch(Request(clips, 0))
+            batch = self._clips.batch(BatchRequest(clips, 0))
             batch = send_to_device(batch, self._accelerator.device)
             with self._accelerator.autocast():
                 losses = self._family.loss(self._model, batch, batch["totals"])

@@ -7,14 +7,14 @@ from accelerate import Accelerator
 from accelerate.utils import send_to_device
 
 from voicekiln.errors import UserError
-from voicekiln.training.data.clips import Clips, Request, load
+from voicekiln.training.data.clips import BatchRequest, Clips, load
 from voicekiln.training.data.plan import in_order
-from voicekiln.training.process.collectives import add_up, agree, highest, share, sum_over
+from voicekiln.training.process.collectives import agree, all_sum, highest, share, sum_totals
 from voicekiln.training.process.stop import Stop
 from voicekiln.training.settings import TrainSettings
 from voicekiln.training.state.history import TOTAL
 from voicekiln.training.step.ema import Ema
-from voicekiln.training.step.out_of_memory import OutOfMemory, Parts, out_of_memory_is
+from voicekiln.training.step.out_of_memory import BatchSplitter, OutOfMemory, out_of_memory_is
 
 # stands where an update's number stands, so its draws are always the same
 UPDATE = "validation"
@@ -46,10 +46,10 @@ class Validation:
         self._family, self._model, self._ema, self._clips = family, model, ema, clips
         self._accelerator, self._stop, self._settings = accelerator, stop, settings
         rows = self.rows = clips.rows
-        self.parts = Parts(lambda i: rows[i].n_frames)
+        self.splitter = BatchSplitter(lambda i: rows[i].n_frames)
         frames, ids = [row.n_frames for row in rows], [row.id for row in rows]
         groups = in_order(frames, ids, settings.batch_frames)
-        self._requests = share([Request(group, UPDATE) for group in groups], accelerator)
+        self._requests = share([BatchRequest(group, UPDATE) for group in groups], accelerator)
 
     def losses(self, update: int) -> dict[str, float] | None:
         """Mean losses by name, after so many updates; None where a process was to stop."""
@@ -67,11 +67,11 @@ class Validation:
                     sums[name] = sums.get(name, 0.0) + value * weight
                 counted.append((batch["totals"], weight))
         self._model.train()
-        agree(self.parts, self._accelerator)
+        agree(self.splitter, self._accelerator)
         if highest(len(counted) < len(self._requests), self._accelerator):
             return None
-        totals = add_up(counted, self._accelerator)
-        return {n: sum_over(sums[n], self._accelerator) / totals[n] for n in sorted(sums)}
+        totals = sum_totals(counted, self._accelerator)
+        return {n: all_sum(sums[n], self._accelerator) / totals[n] for n in sorted(sums)}
 
     def _sums(self, request, batch, update):
         """Sums, not means, of the losses of a batch by name; in parts where need be."""
@@ -82,9 +82,9 @@ class Validation:
                 return {name: float(loss) * batch["totals"][name] for name, loss in losses.items()}
         except OutOfMemory:
             pass
-        self.parts.less(request, f"{update} (validation)")
+        self.splitter.less(request, f"{update} (validation)")
         sums: dict[str, float] = {}
-        for part in self.parts.of(request):
+        for part in self.splitter.of(request):
             for name, value in self._sums(part, self._clips.batch(part), update).items():
                 sums[name] = sums.get(name, 0.0) + value
         return sums
@@ -101,7 +101,7 @@ def require_part(name: str, clips: Clips) -> None:
     Raises:
         UserError: with the names that there are.
     """
-    names = [TOTAL, *sorted(clips.batch(Request((0,), UPDATE))["totals"])]
+    names = [TOTAL, *sorted(clips.batch(BatchRequest((0,), UPDATE))["totals"])]
     if name not in names:
         raise UserError(
             f"train.best_by: {name} is no part of this family's loss; there are {', '.join(names)}"
