@@ -1,6 +1,6 @@
 """Normalising and cutting recordings: CPU time and boundaries, ours beside two usual ways.
 
-    python benchmarks/cutting.py [FOLDER ...] [--minutes 30]
+    python benchmarks/cutting.py [FOLDER ...] [--minutes 30] [--noise-db 10]
 
 Each way takes the same recordings, one after the other in this process on one thread, from the file
 to speech at one rate and one loudness, cut:
@@ -13,6 +13,9 @@ to speech at one rate and one loudness, cut:
 * silero: torchaudio's resampling, pyloudnorm (torchaudio's own loudness is a Python loop where its
   extension does not load), silero-vad's `get_speech_timestamps`, which asks the network frame by
   frame, in both its forms, every piece written as WAV.
+
+With `--noise-db` white noise is added so far below each recording's level (RMS), and only our
+engines are compared.
 
 CPU seconds are user and system time with that of children (getrusage), without imports and loading
 networks; the ways take turns, and the least of each counts. Where recordings are labelled
@@ -29,6 +32,7 @@ import resource
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterable
 from itertools import product
 from pathlib import Path
 
@@ -120,6 +124,16 @@ def by_silero(onnx: bool):
     return work
 
 
+def add_noise(paths: Iterable[Path], noise_db: float, folder: Path) -> None:
+    """Write each recording with white noise `noise_db` below its level."""
+    draws = np.random.default_rng(0)
+    for path in paths:
+        samples, rate_hz = decode(path)
+        noise = draws.standard_normal(len(samples)) * samples.std() * 10 ** (-noise_db / 20)
+        noisy = samples + noise
+        soundfile.write(folder / f"{path.stem}.wav", noisy / np.abs(noisy).max(), rate_hz, "FLOAT")
+
+
 def recordings(folders: list[Path]) -> dict[Path, float]:
     """Length of each recording, seconds."""
     found = {}
@@ -136,10 +150,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="*", type=Path)
     parser.add_argument("--minutes", type=float, default=30, help="repeated up to so much")
+    parser.add_argument("--noise-db", type=float, help="white noise so far below the recording")
     args = parser.parse_args()
     torch.set_num_threads(1)
     usual = [SPEECH / "long", SPEECH / "vad"] if SPEECH.is_dir() else [DEMO]
-    lengths_s = recordings(args.folders or usual)
+    folders = args.folders or usual
+    noisy = tempfile.TemporaryDirectory()
+    if args.noise_db is not None:
+        add_noise(recordings(folders), args.noise_db, Path(noisy.name))
+        folders = [Path(noisy.name)]
+    lengths_s = recordings(folders)
     rounds = max(1, int(np.ceil(60 * args.minutes / sum(lengths_s.values()))))
     ways = {
         "ours, auto (default)": ours("auto"),
@@ -150,6 +170,8 @@ def main() -> None:
         "torchaudio, silero ONNX": by_silero(True),
         "torchaudio, silero (default)": by_silero(False),
     }
+    if args.noise_db is not None:
+        ways = {way: work for way, work in ways.items() if way.startswith("ours")}
     least_s: dict[tuple[str, Path], float] = {}
     spans_s: dict[tuple[str, Path], np.ndarray] = {}
     for _, path, (way, work) in product(range(rounds), lengths_s, ways.items()):
