@@ -62,6 +62,7 @@ def validate_settings(**changed):
         "max_no_speech_prob": 0.6,
         "min_trust": 0.2,
         "max_cer": 0.5,
+        "min_acoustic_score": None,
         "script": "LATIN",
         "min_script_share": 0.5,
         "max_deviation": 6.0,

@@ -57,6 +57,16 @@ def test_each_rule_gives_reason_value_and_limit(row, reason, value, limit):
         assert (result["value"], result["limit"]) == (pytest.approx(value), limit)
 
 
+def test_a_text_that_does_not_align_is_dropped_if_asked():
+    scores = (-0.2, -2.5, None)
+    rows = table(*(segment("a good text", 3.0 * i, acoustic_score=s) for i, s in enumerate(scores)))
+    kept, _ = run(rows)
+    assert (kept["status"] == "keep").all()
+    kept, _ = run(rows, min_acoustic_score=-2.0)
+    assert list(kept["status"]) == ["keep", "drop", "keep"]
+    assert kept["reason"][1] == "text does not align with the audio" and kept["value"][1] == -2.5
+
+
 def test_few_words_are_dropped_on_request_where_words_can_be_counted():
     rows = table(
         segment("yes", length_s=1, language="en"),

@@ -7,6 +7,7 @@ rule align:
         table="results/corpora/{corpus}/shards/{shard}/transcribe.parquet",
         recordings="results/corpora/{corpus}/shards/{shard}/normalize.parquet",
         checked="results/corpora/{corpus}/checked.json",
+        model=acoustic_files,
     output:
         table="results/corpora/{corpus}/shards/{shard}/align.parquet",
         unsaid="results/corpora/{corpus}/shards/{shard}/unsaid.jsonl",
@@ -15,15 +16,19 @@ rule align:
     benchmark:
         "results/benchmarks/align/{corpus}/{shard}.tsv"
     conda:
-        "../../envs/audio.yaml"
-    threads: 1
+        "../../envs/align.yaml"
+    threads: threads_to_align
     resources:
-        mem_mb=2000,
-        runtime="2h",
+        gpu=gpus_to_align,
+        mem_mb=memory_to_align,
+        runtime="4h",
     params:
         code=code("align.py"),
         settings=corpus_settings("align", "segment"),
         network=network_to_segment,
+        model=acoustic_model,
+        romanizer=romanizer_to_align,
         store=store("align"),
+        acoustic_store=acoustic_store,
     script:
         "../scripts/align.py"

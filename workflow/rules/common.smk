@@ -19,6 +19,7 @@ from voicekiln import extras
 from voicekiln.voice import vocoders
 from voicekiln.asr import sources as models
 from voicekiln.corpus.sources import listing
+from voicekiln.ctc import files as ctc_files
 from voicekiln.errors import UserError
 from voicekiln.provenance import canonical, code_digest, sha256_file
 from voicekiln.store.items import identity
@@ -272,6 +273,45 @@ def speaker_model(wildcards):
     """Input: the file of the corpus's speaker embedding network, if it names one."""
     model = CORPORA[wildcards.corpus]["measure"]["speaker_model"]
     return [] if model in (None, "auto") else located(model)
+
+
+def acoustic_model(wildcards):
+    """Params: the folder of the corpus's acoustic model, or None."""
+    model = CORPORA[wildcards.corpus]["align"]["acoustic_model"]
+    return None if model is None else located(model)
+
+
+def acoustic_files(wildcards):
+    """Input: the files of the corpus's acoustic model, if it has one."""
+    corpus = CORPORA[wildcards.corpus]
+    folder = acoustic_model(wildcards)
+    found = or_stop(ctc_files.files)(folder, corpus["language"]) if folder else []
+    return [str(path) for path in found]
+
+
+def acoustic_store(wildcards):
+    """Params: which store the alignments are in, if there is an acoustic model."""
+    return store("acoustic") if acoustic_model(wildcards) else None
+
+
+def romanizer_to_align(wildcards):
+    """Params: version of the package that romanises texts for an acoustic model, if installed."""
+    return extras.version("uroman") if acoustic_model(wildcards) else None
+
+
+def gpus_to_align(wildcards):
+    """Resource: a GPU if there is an acoustic model."""
+    return int(acoustic_model(wildcards) is not None)
+
+
+def threads_to_align(wildcards):
+    """Threads: an acoustic model uses two."""
+    return 1 + gpus_to_align(wildcards)
+
+
+def memory_to_align(wildcards):
+    """Resource, MB: an acoustic model of a billion weights takes 4000 by itself."""
+    return 10000 if gpus_to_align(wildcards) else 2000
 
 
 def resemblyzer_version(wildcards):

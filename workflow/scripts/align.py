@@ -6,9 +6,10 @@ from pathlib import Path
 
 from voicekiln import job
 from voicekiln.audio.segment import SegmentSettings, identity
-from voicekiln.corpus import trust
+from voicekiln.corpus import acoustic, trust
 from voicekiln.corpus.segments import edges
 from voicekiln.corpus.segments.reading import read_along
+from voicekiln.provenance import require_sha256
 from voicekiln.store import tables
 from voicekiln.store.files import write_atomic
 from voicekiln.store.items import Store
@@ -22,18 +23,51 @@ def main(smk):
     settings = smk.params.settings["align"]
     table = tables.read(Path(smk.input.table))
     recordings = tables.read(Path(smk.input.recordings))
+    audio = Store(STORE, "normalize")
     made = []
+    align = aligner(smk, table, audio, made) if smk.params.model else None
+    if align:
+        table = align(table, table["status"] == "keep")
     if settings["check_edges"]:
         cutting = SegmentSettings(**smk.params.settings["segment"])
         store = Store(STORE, "align", {"segment": identity(cutting), "version": edges.VERSION})
         made.append(store)
-        audio = Store(STORE, "normalize")
         table = edges.mend(table, cutting, audio, store)
+    heard = table["text"]
     table, unsaid = read_along(table, recordings, settings["max_cer"])
+    if align:  # stretches of a known text that have replaced what was recognised
+        dealt = (table["text"] != heard).fillna(False)
+        table = align(table, dealt & (table["status"] == "keep"))
     table = trust.inspect(table)
     lines = [json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in unsaid]
     write_atomic(Path(smk.output.unsaid), "".join(lines))
     tables.write(table, Path(smk.output.table), tables.SEGMENTS, *made)
+
+
+def aligner(smk, table, audio, made):
+    """Aligns the kept texts of a table; its store is added to those that were `made`."""
+    folder, settings = Path(smk.params.model), smk.params.settings["align"]
+    key = f"corpora.{smk.wildcards.corpus}.align.acoustic_model_sha256"
+    weights = next(Path(path) for path in smk.input.model if ".safetensors" in path)
+    require_sha256(weights, settings["acoustic_model_sha256"], key)
+    languages = sorted(table["language"].dropna().unique()) or [None]
+    store = Store(STORE, "acoustic", acoustic.basis(folder, languages))
+    made.append(store)
+
+    def make(blocks):
+        import torch  # takes seconds; a job that has nothing to align does without
+
+        torch.set_num_threads(smk.threads)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        log.info("loading acoustic model %s on %s", folder, device)
+        align_block = acoustic.Aligner(folder, device)
+        for block in job.track(blocks, len(blocks), "blocks of segments aligned"):
+            yield block.key, align_block(block, audio)
+        from voicekiln import gpu
+
+        gpu.log_peak()
+
+    return lambda table, rows: acoustic.align(table, rows, audio, store, make)
 
 
 if "snakemake" in globals():

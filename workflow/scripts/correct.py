@@ -6,7 +6,7 @@ from pathlib import Path
 
 from voicekiln import job, notices
 from voicekiln.audio.segment import SegmentSettings
-from voicekiln.corpus import corrections, merge, texts, trust
+from voicekiln.corpus import acoustic, corrections, merge, texts, trust
 from voicekiln.corpus.limits import many_lost, stop, too_much_lost
 from voicekiln.corpus.quality import music
 from voicekiln.corpus.segments import respan
@@ -58,6 +58,8 @@ def main(smk):
     segments = trust.score(segments)
     if musical := music(segments):
         log.warning("%s", musical)
+    for line in acoustic.concerns(segments):
+        log.warning("%s", line)
     for row in conflicts:
         log.warning(
             "%s, line %d: the correction of %.2f-%.2f s is not applied (%s); correct the segment "

@@ -25,6 +25,9 @@ MANY_LOST = {
     "text differs from what is heard": (
         "check that the texts belong to these recordings, or set validate.max_cer"
     ),
+    "text does not align with the audio": (
+        "check that the texts belong to these recordings, or set validate.min_acoustic_score"
+    ),
     "too few characters a second": "check the texts, or set validate.min_chars_per_s",
     "too many characters a second": "check the texts, or set validate.max_chars_per_s",
     "too few words": "set segment.merge_gap_s or validate.min_words",

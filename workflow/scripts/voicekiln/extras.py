@@ -32,6 +32,11 @@ def missing(setting: str) -> str | None:
     return command
 
 
+def version(setting: str) -> str | None:
+    """Version of the package that this setting needs; None if it is not installed."""
+    return None if missing(setting) else metadata.version(NEEDS[setting][0][0])
+
+
 def versions(settings: Iterable[str]) -> dict[str, str]:
     """Versions of the packages that these settings need; part of the results' keys."""
     names = sorted({package for setting in settings for package in NEEDS[setting][0]})

@@ -75,7 +75,7 @@ def files(model: Path) -> list[Path]:
     model = Path(model)
     found = [model.parent / CONFIG, model]
     if model.name in INDEXES:
-        shards = _json(model).get("weight_map")
+        shards = read_json(model).get("weight_map")
         if not isinstance(shards, Mapping) or not shards:
             raise UserError(f"{model}: expected an index of tensor files (weight_map)")
         for name in sorted(set(map(str, shards.values()))):
@@ -137,7 +137,7 @@ def dimensions(config: Path) -> dict[str, int]:
     Raises:
         UserError: of another kind of model, or with a tokenizer of its own.
     """
-    found = _json(config)
+    found = read_json(config)
     if found.get("model_type") != "whisper":
         raise UserError(f"{config}: model_type is {found.get('model_type')!r}, expected whisper")
     missing = [key for key in dict.fromkeys(DIMENSIONS.values()) if type(found.get(key)) is not int]
@@ -169,7 +169,12 @@ def _renamed(tensors: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield name, tensor
 
 
-def _json(path: Path) -> dict:
+def read_json(path: Path) -> dict:
+    """The object in a JSON file.
+
+    Raises:
+        UserError: it is missing, too large, damaged, or holds something else.
+    """
     try:
         if path.stat().st_size > MAX_JSON_BYTES:
             raise ValueError(f"{path.stat().st_size} bytes")

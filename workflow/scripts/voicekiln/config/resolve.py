@@ -14,6 +14,7 @@ from jsonschema.validators import extend
 from voicekiln import extras, families
 from voicekiln.asr import hugging_face
 from voicekiln.config import explain, schema
+from voicekiln.ctc import files as ctc_files
 from voicekiln.errors import UserError
 from voicekiln.text import romanize
 from voicekiln.text.languages import short_code
@@ -156,6 +157,16 @@ def _cross_checks(config: Mapping[str, Any]) -> Iterator[str]:
         if corpus["path_pattern"] is not None:
             yield from _pattern_checks(f"corpora.{name}", corpus)
         yield from _model_checks(f"corpora.{name}.transcribe", corpus["transcribe"])
+        if corpus["align"]["acoustic_model"] is None:
+            for section, key in (
+                ("align", "acoustic_model_sha256"),
+                ("validate", "min_acoustic_score"),
+            ):
+                if corpus[section][key] is not None:
+                    yield (
+                        f"corpora.{name}.{section}.{key} is set, but "
+                        f"corpora.{name}.align.acoustic_model is not; name a folder, or remove it"
+                    )
         model = corpus["measure"]["speaker_model"]
         if corpus["measure"]["speaker_model_sha256"] is not None and model in (None, "auto"):
             yield (
@@ -325,6 +336,7 @@ def _file_problems(config, basedir):
         if not os.path.exists(locate(path, basedir)):
             yield f"{key}: {path} is not there (relative paths start at the working directory)"
     yield from _model_folders(config, basedir)
+    yield from _acoustic_models(config, basedir)
     yield from _not_checkpoints(config, basedir)
 
 
@@ -348,6 +360,15 @@ def _model_folders(config: Mapping[str, Any], basedir: Path) -> Iterator[str]:
                     f"corpora.{name}.transcribe.model: {folder} is in CTranslate2's format; set "
                     f"corpora.{name}.transcribe.engine: faster-whisper"
                 )
+
+
+def _acoustic_models(config: Mapping[str, Any], basedir: Path) -> Iterator[str]:
+    """What is wrong with the folders of acoustic models."""
+    for name, corpus in config["corpora"].items():
+        model = corpus["align"]["acoustic_model"]
+        if model is not None and os.path.exists(locate(model, basedir)):
+            if problem := ctc_files.problem(Path(locate(model, basedir))):
+                yield f"corpora.{name}.align.acoustic_model: {model}: {problem}"
 
 
 def _not_checkpoints(config: Mapping[str, Any], basedir: Path) -> Iterator[str]:
@@ -396,7 +417,11 @@ def _named_files(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             model = corpus["transcribe"][key]
             if model is not None and is_file(model):
                 yield f"corpora.{name}.transcribe.{key}", model
-        for section, key in (("normalize", "separate"), ("measure", "speaker_model")):
+        for section, key in (
+            ("normalize", "separate"),
+            ("align", "acoustic_model"),
+            ("measure", "speaker_model"),
+        ):
             if corpus[section][key] not in (None, "auto"):
                 yield f"corpora.{name}.{section}.{key}", corpus[section][key]
     for name, run in config["runs"].items():

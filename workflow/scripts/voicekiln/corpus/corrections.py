@@ -31,7 +31,7 @@ EXPECTED = (
 # scores of the text that the correction replaced
 SCORES = [
     "cer", "avg_logprob", "no_speech_prob", "compression_ratio", "repetition", "invented",
-    "agreement",
+    "agreement", "acoustic_score", "unaligned",
 ]  # fmt: skip
 # not matters of taste: what a `keep` by hand does not bring back
 FINAL = (

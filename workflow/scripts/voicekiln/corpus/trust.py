@@ -7,8 +7,8 @@ So one bad part has to tell, whatever the others say, and several doubtful ones 
     trust = sqrt(smallest part * weighted geometric mean of the parts)
 
 A part that is missing is left out and the weights of the others count for more. A text that was
-given is judged by what was heard instead, if anything, and by its pace; the recogniser's scores are
-of its own text, not of that one. A text corrected by hand is trusted.
+given is judged by what was heard instead, if anything, by its alignment and by its pace; the
+recogniser's scores are of its own text, not of that one. A text corrected by hand is trusted.
 """
 
 from collections.abc import Sequence
@@ -49,9 +49,10 @@ PARTS = {
     "invented": Part(1.0, 0.0, 2),
     "agreement": Part(0.5, 1.0, 3),
     "cer": Part(0.6, 0.0, 3),
+    "acoustic_score": Part(-4.0, 0.0, 3),
     "pace": Part(float(np.log2(3)), float(np.log2(1.5)), 1),  # |octaves| from the usual pace
 }
-OF_GIVEN_TEXTS = ("cer", "pace")
+OF_GIVEN_TEXTS = ("cer", "acoustic_score", "pace")
 OF_RECOGNISED_TEXTS = tuple(name for name in PARTS if name != "cer")
 
 

@@ -44,6 +44,7 @@ class ValidateSettings:
     max_no_speech_prob: float
     min_trust: float
     max_cer: float  # of a given text against what was heard
+    min_acoustic_score: float | None  # of the alignment by an acoustic model; None: any
     script: str | None  # as Unicode names begin: LATIN, ETHIOPIC, ...; `auto`: of the language
     min_script_share: float
     max_deviation: float  # from what is usual for the speaker, in robust standard deviations
@@ -146,6 +147,9 @@ def _rules(table, settings) -> Iterator[tuple[str, pd.Series, pd.Series, float]]
     yield at_most("clipped", table["clipped_share"], settings.max_clipped_share)
     yield at_least("noisy", table["snr_db"], settings.min_snr_db)
     yield at_most("text differs from what is heard", table["cer"], settings.max_cer, given)
+    if settings.min_acoustic_score is not None:
+        score, limit = table["acoustic_score"], settings.min_acoustic_score
+        yield at_least("text does not align with the audio", score, limit)
     yield at_least("transcript not trusted", table["trust"], settings.min_trust)
     if settings.script is None:
         return

@@ -14,6 +14,7 @@ from voicekiln.corpus.corrections import Correction, match
 # columns that are shown as they are, with the digits that matter
 NUMBERS = {
     "trust": 3, "value": 3, "limit": 3, "avg_logprob": 2, "cer": 3, "agreement": 2, "snr_db": 1,
+    "acoustic_score": 2,
 }  # fmt: skip
 NAMES = ("speaker", "language", "text_source")  # few distinct values
 

@@ -183,6 +183,7 @@ function drawEditor() {
   addFact("CER to what was heard", S.cer[i]);
   addFact("agreement of two decodes", S.agreement[i]);
   addFact("mean log-probability", S.avg_logprob[i]);
+  addFact("acoustic score", S.acoustic_score[i]);
   addFact("signal to noise", S.snr_db[i] === null ? null : `${S.snr_db[i]} dB`);
   drawWave($("wave"), i);
 }

@@ -81,6 +81,8 @@ SEGMENTS = {
     "repetition": F,  # share of the words that repeat the n-gram before them
     "invented": F,  # 1 where the text is one that recognisers are known to invent
     "agreement": F,  # 1 - CER between two decodes or two models; of three, with the two others
+    "acoustic_score": F,  # of the text's alignment by an acoustic model: ctc/aligner.py
+    "unaligned": S,  # characters of the text without a token; all of it if it was not aligned
     "chars_per_s": F,  # letters and digits of `text` a second
     "trust": F,  # 0 ... 1, all of the above together: corpus/trust.py
     "vad": S,  # webrtcvad | silero: what found the speech of its recording

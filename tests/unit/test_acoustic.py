@@ -1,0 +1,497 @@
+"""Alignment of texts to audio by a CTC model: the path, the letters, the files, the words."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+import soundfile
+import tone_speech as tones
+import torch
+from conftest import ROOT
+from corpus_rows import segment
+from hypothesis import given
+from hypothesis import settings as settings_of_hypothesis
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+from voicekiln import extras, gpu
+from voicekiln.config import resolve as config
+from voicekiln.corpus import acoustic
+from voicekiln.corpus.trust import score as trust_of
+from voicekiln.ctc import files, viterbi, vocabulary
+from voicekiln.ctc.aligner import align
+from voicekiln.ctc.aligner import score as lowest
+from voicekiln.ctc.model import AcousticModel
+from voicekiln.errors import UserError
+from voicekiln.store import tables
+from voicekiln.store.items import Store
+
+BLANK = 0
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return tones.trained()
+
+
+@pytest.fixture(scope="module")
+def shared(trained, tmp_path_factory):
+    """The trained model's folder; tests leave it as it is."""
+    return tones.save(trained, tmp_path_factory.mktemp("ctc"))
+
+
+@pytest.fixture
+def folder(trained, tmp_path):
+    return tones.save(trained, tmp_path / "ctc")
+
+
+@pytest.fixture(scope="module")
+def model(shared):
+    return AcousticModel(shared, ("am",), "cpu")
+
+
+# --- the path ---------------------------------------------------------------------------------
+
+
+def collapsed(labels):
+    """What CTC makes of a labelling: repeats become one, blanks vanish."""
+    return [k for k, _ in itertools.groupby(labels) if k != BLANK]
+
+
+def best_by_trial(log_probs, tokens):
+    """The highest log-probability of all labellings that mean these tokens, by trying all."""
+    n_frames, n_labels = log_probs.shape
+    totals = [
+        sum(log_probs[t, label] for t, label in enumerate(labels))
+        for labels in itertools.product(range(n_labels), repeat=n_frames)
+        if collapsed(labels) == tokens
+    ]
+    return max(totals, default=None)
+
+
+@given(
+    st.integers(1, 6),
+    st.lists(st.integers(1, 2), max_size=4),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([1, 8, viterbi.MAX_CELLS]),
+)
+@settings_of_hypothesis(max_examples=60)
+def test_the_path_is_the_likeliest_of_all(n_frames, tokens, seed, max_cells):
+    log_probs = np.log(np.random.default_rng(seed).dirichlet([0.5] * 3, n_frames) + 1e-12)
+    expected = best_by_trial(log_probs, tokens)
+    path = viterbi.best_path(log_probs, tokens, BLANK, max_cells)
+    if expected is None:
+        assert path is None and viterbi.least_frames(tokens) > n_frames
+        return
+    labels = np.full(2 * len(tokens) + 1, BLANK)
+    labels[1::2] = tokens
+    assert collapsed(labels[path]) == tokens
+    assert log_probs[np.arange(n_frames), labels[path]].sum() == pytest.approx(expected)
+
+
+def test_a_long_path_is_the_same_with_little_memory():
+    rng = np.random.default_rng(3)
+    log_probs = np.log(rng.dirichlet([0.3] * 6, 900)).astype(np.float32)
+    tokens = rng.integers(1, 6, 120).tolist()
+    whole = viterbi.best_path(log_probs, tokens, BLANK)
+    np.testing.assert_array_equal(viterbi.best_path(log_probs, tokens, BLANK, 1), whole)
+
+
+@pytest.mark.parametrize(("tokens", "least"), [([], 0), ([1], 1), ([1, 2], 2), ([1, 1, 1], 5)])
+def test_frames_that_a_text_needs(tokens, least):
+    assert viterbi.least_frames(tokens) == least
+    log_probs = np.log(np.full((max(least, 1), 3), 1 / 3))
+    assert viterbi.best_path(log_probs, tokens, BLANK) is not None
+    assert viterbi.best_path(log_probs[: max(least, 1) - 1], tokens, BLANK) is None
+
+
+# --- letters ----------------------------------------------------------------------------------
+
+
+def letters(*tokens, delimiter=None):
+    return vocabulary.Vocabulary({t: 1 + i for i, t in enumerate(tokens)}, 0, delimiter, 9)
+
+
+def test_words_take_the_models_case_and_lose_punctuation():
+    upper = letters("A", "B", "E", "'", delimiter=8)
+    spelled = upper.spell("“Ab, — é'b!”")
+    assert spelled.words == ["“Ab,", "é'b!”"] and spelled.unknown == ""
+    assert spelled.tokens == [[1, 2], [3, 4, 2]]
+    assert upper.sequence(spelled) == ([1, 2, 8, 3, 4, 2], [(0, 2), (3, 6)])
+
+
+def test_what_has_no_token_is_counted_and_a_word_of_it_alone_may_be_any_sound():
+    spelled = letters("a", "b").spell("a7b 19 ?")
+    assert spelled.words == ["a7b", "19"] and spelled.unknown == "719"
+    assert spelled.tokens == [[1, 2], [9]]
+
+
+def test_other_scripts_are_romanised_for_a_latin_model_only():
+    romanize = {"ሰላም": "salam"}.get
+    latin = letters("s", "a", "l", "m")
+    assert latin.latin and latin.spell("ሰላም", romanize).tokens == [[1, 2, 3, 2, 4]]
+    ethiopic = letters("ሰ", "ላ")
+    assert not ethiopic.latin
+    spelled = ethiopic.spell("ሰላም", romanize)
+    assert spelled.tokens == [[1, 2]] and spelled.unknown == "ም"
+
+
+def test_the_score_is_that_of_the_worst_second():
+    values = np.zeros(200)
+    values[90:100] = -5.0
+    assert lowest(values, 50) == -1.0
+    assert lowest(values[95:100], 50) == -5.0
+
+
+# --- words in time ----------------------------------------------------------------------------
+
+
+def test_words_are_found_where_they_are_and_a_wrong_word_shows(model):
+    rng = np.random.default_rng(7)
+    for seed in range(5):
+        text = tones.some_text(rng)
+        samples, where = tones.spoken(text, 1000 + seed)
+        [log_probs] = model([samples])
+        found = align(log_probs, model.vocabulary.spell(text), model.vocabulary, model.frame_s)
+        assert [word for word, *_ in found.words] == text.split()
+        for (_, start_s, end_s, probability), times in zip(
+            found.words, tones.word_times(text, where), strict=True
+        ):
+            assert (start_s, end_s) == pytest.approx(times, abs=0.04)
+            assert probability > 0.5
+        spelled = model.vocabulary.spell(tones.some_text(rng))
+        wrong = align(log_probs, spelled, model.vocabulary, model.frame_s)
+        assert wrong.score < 2 * found.score
+    [log_probs] = model([tones.spoken("abc dec bad", 1)[0]])
+    right, wrong = (
+        align(log_probs, model.vocabulary.spell(text), model.vocabulary, model.frame_s).score
+        for text in ("abc dec bad", "abc hgf bad")
+    )
+    assert wrong < 2 * right
+
+
+def test_an_unknown_word_takes_its_place_and_no_evidence(model):
+    text = "abc dec bad fed"
+    samples, where = tones.spoken(text, 5)
+    [log_probs] = model([samples])
+    spelled = model.vocabulary.spell("abc 1984 bad fed")
+    found = align(log_probs, spelled, model.vocabulary, model.frame_s)
+    times = tones.word_times(text, where)
+    assert found.words[1][3] is None and spelled.unknown == "1984"
+    for word in (0, 2, 3):
+        assert tuple(found.words[word][1:3]) == pytest.approx(times[word], abs=0.04)
+    assert align(log_probs, model.vocabulary.spell("1984"), model.vocabulary, 0.02).score is None
+
+
+def test_a_text_that_is_too_long_is_not_aligned(model):
+    [log_probs] = model([np.zeros(3200, np.float32)])
+    spelled = model.vocabulary.spell("abcdefgh" * 9)
+    assert align(log_probs, spelled, model.vocabulary, model.frame_s) is None
+
+
+# --- outputs ----------------------------------------------------------------------------------
+
+
+def clips_of(*lengths):
+    return [tones.spoken("abc dec bad fed cab deaf", seed=n)[0][:n] for n in lengths]
+
+
+def test_a_padded_batch_changes_no_result(model, monkeypatch):
+    clips = clips_of(16000, 9000, 30000, 12345, 500)
+    alone = model(clips)
+    monkeypatch.setattr(model, "batched", True)
+    together = model(clips)
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+    spelled = model.vocabulary.spell("abc dec")
+    for one, other in list(zip(alone, together, strict=True))[:4]:
+        first = align(one, spelled, model.vocabulary, model.frame_s)
+        assert first == align(other, spelled, model.vocabulary, model.frame_s)
+
+
+def test_memory_that_runs_out_halves_the_batch(model, monkeypatch):
+    clips = clips_of(16000, 9000, 12000, 8000, 7000)
+    alone, whole, sizes = model(clips), model._padded, []
+
+    def padded(part):
+        sizes.append(len(part))
+        if len(part) > 2:
+            raise torch.OutOfMemoryError("out of memory")
+        return whole(part)
+
+    monkeypatch.setattr(model, "batched", True)
+    monkeypatch.setattr(model, "_padded", padded)
+    for one, other in zip(alone, model(clips), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+    assert sizes == [5, 2, 3, 1, 2]
+    monkeypatch.setattr(model, "_padded", lambda part: whole(None) if not part else fail())
+    with pytest.raises(UserError, match="a single segment does not fit into"):
+        model(clips)
+
+
+def fail():
+    raise torch.OutOfMemoryError("out of memory")
+
+
+def test_a_long_clip_is_computed_in_windows(model, monkeypatch):
+    clip = np.tile(clips_of(30000)[0], 6)
+    [whole] = model([clip])
+    monkeypatch.setattr("voicekiln.ctc.model.WINDOW_S", 3.0)
+    monkeypatch.setattr("voicekiln.ctc.model.CONTEXT_S", 1.0)
+    [parts] = model([clip])
+    assert parts.shape == whole.shape
+    assert (parts.argmax(axis=1) == whole.argmax(axis=1)).mean() > 0.97
+
+
+# --- files ------------------------------------------------------------------------------------
+
+
+def test_outputs_are_those_of_transformers(trained, model):
+    [clip] = clips_of(12345)
+    normal = (clip - clip.mean()) / np.sqrt(clip.var() + 1e-7)
+    with torch.inference_mode():
+        logits = trained(torch.from_numpy(normal.astype(np.float32))[None]).logits[0]
+    np.testing.assert_allclose(model([clip])[0], logits.log_softmax(-1), atol=1e-4)
+    assert model.frame_s == 0.02 and model.masked
+
+
+def test_names_of_older_checkpoints_are_read(folder, model):
+    path = folder / "model.safetensors"
+    for new, old in (("original0", "weight_g"), ("original1", "weight_v")):
+        tensors = load_file(path)
+        renamed = {k.replace(f"parametrizations.weight.{new}", old): v for k, v in tensors.items()}
+        assert renamed.keys() != tensors.keys()
+        save_file(renamed, path)
+    [clip] = clips_of(9000)
+    older = AcousticModel(folder, (), "cpu")
+    np.testing.assert_array_equal(older([clip])[0], model([clip])[0])
+
+
+def test_the_other_classes_are_read(tmp_path):
+    from transformers import (
+        HubertConfig,
+        HubertForCTC,
+        SeamlessM4TFeatureExtractor,
+        Wav2Vec2BertConfig,
+        Wav2Vec2BertForCTC,
+    )
+
+    torch.manual_seed(2)
+    hubert = tones.save(HubertForCTC(HubertConfig(**tones.CONFIG)), tmp_path / "hubert")
+    bert = Wav2Vec2BertConfig(
+        hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64,
+        vocab_size=10, pad_token_id=0, feature_projection_input_dim=160,
+    )  # fmt: skip
+    bands = tones.save(Wav2Vec2BertForCTC(bert), tmp_path / "bert")
+    SeamlessM4TFeatureExtractor().save_pretrained(bands)
+    [clip] = clips_of(16000)
+    for made in (hubert, bands):
+        assert files.problem(made) is None
+        one = AcousticModel(made, (), "cpu")
+        [log_probs] = one([clip])
+        assert log_probs.shape[1] == 10 and one.frame_s == 0.02
+        assert 48 <= len(log_probs) <= 50
+
+
+def test_an_adapter_is_chosen_by_language(tmp_path):
+    from transformers import Wav2Vec2Config, Wav2Vec2ForCTC
+
+    torch.manual_seed(3)
+    made = Wav2Vec2ForCTC(Wav2Vec2Config(**tones.CONFIG, adapter_attn_dim=4))
+    vocab = {"amh": {"<pad>": 0, "ሰ": 1, "ላ": 2}, "eng": tones.VOCAB}
+    folder = tones.save(made, tmp_path, vocab)
+    adapter = {
+        k: v + 1 for k, v in load_file(folder / "model.safetensors").items() if "adapter" in k
+    }
+    save_file(
+        adapter | {"lm_head.weight": torch.ones(3, 32), "lm_head.bias": torch.zeros(3)},
+        folder / "adapter.amh.safetensors",
+    )
+    assert files.files(folder, "am")[-1].name == "adapter.amh.safetensors"
+    amharic = AcousticModel(folder, files.codes("am"), "cpu")
+    assert set(amharic.vocabulary.ids) == {"ሰ", "ላ"}
+    assert amharic(clips_of(9000))[0].shape[1] == 3
+    name = "wav2vec2.encoder.layers.0.adapter_layer.linear_1.weight"
+    torch.testing.assert_close(amharic.model.state_dict()[name], adapter[name])
+    with pytest.raises(UserError, match="expected one vocabulary for the language fra, found none"):
+        files.files(folder, "fr")
+    with pytest.raises(UserError, match=r"adapter\.eng\.safetensors: missing"):
+        AcousticModel(folder, files.codes("en"), "cpu")
+
+
+def changed(folder, name, **values):
+    found = json.loads((folder / name).read_text())
+    (folder / name).write_text(json.dumps(found | values))
+
+
+def without(folder, name):
+    (folder / name).unlink()
+
+
+def pickled(folder):
+    without(folder, "model.safetensors")
+    (folder / "pytorch_model.bin").write_bytes(b"\x80\x04.")
+
+
+def truncated(folder):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def headless(folder):
+    path = folder / "model.safetensors"
+    save_file({k: v for k, v in load_file(path).items() if "lm_head" not in k}, path)
+
+
+BAD = {
+    "no vocabulary": (lambda f: without(f, "vocab.json"), "vocab.json"),
+    "no configuration": (lambda f: without(f, "config.json"), "config.json"),
+    "no preprocessor": (lambda f: without(f, "preprocessor_config.json"), "preprocessor_config"),
+    "a pickle": (pickled, "a pickle, which could run code; expected model.safetensors"),
+    "no tensors": (lambda f: without(f, "model.safetensors"), "has no model.safetensors"),
+    "half a file": (truncated, "model.safetensors"),
+    "an encoder alone": (headless, "has no output layer"),
+    "code": (
+        lambda f: changed(f, "config.json", auto_map={"AutoModel": "own.Model"}),
+        "names code of its own",
+    ),
+    "code of a preprocessor": (
+        lambda f: changed(f, "preprocessor_config.json", auto_map={"a": "b.C"}),
+        "names code of its own",
+    ),
+    "another class": (
+        lambda f: changed(f, "config.json", architectures=["WhisperForConditionalGeneration"]),
+        "expected one of Wav2Vec2ForCTC",
+    ),
+    "another type": (lambda f: changed(f, "config.json", model_type="hubert"), "model_type is"),
+    "a huge layer": (lambda f: changed(f, "config.json", hidden_size=10**9), "hidden_size is"),
+    "other sizes": (lambda f: changed(f, "config.json", hidden_size=64), "tensors do not fit"),
+    "words for numbers": (
+        lambda f: changed(f, "config.json", hidden_size="many"),
+        "not a configuration of Wav2Vec2ForCTC",
+    ),
+    "a foreign vocabulary": (lambda f: changed(f, "vocab.json", z=99), "expected distinct numbers"),
+    "pieces of words": (
+        lambda f: (f / "vocab.json").write_text('{"<pad>": 0, "the": 1, "ing": 2, "a": 3}'),
+        "not pieces of words",
+    ),
+    "another extractor": (
+        lambda f: changed(f, "preprocessor_config.json", feature_extractor_type="Own"),
+        "needs Wav2Vec2FeatureExtractor",
+    ),
+    "no rate": (
+        lambda f: changed(f, "preprocessor_config.json", sampling_rate="16k"),
+        "sampling_rate is '16k'",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_folder_that_does_not_fit_is_refused_in_one_line(folder, case):
+    spoil, message = BAD[case]
+    spoil(folder)
+    with pytest.raises(UserError, match=message) as error:
+        files.digest(folder, "am")
+        AcousticModel(folder, ("amh",), "cpu")
+    assert "\n" not in str(error.value) and str(folder) in str(error.value)
+
+
+def test_a_wrong_folder_is_found_before_any_job(folder):
+    corpus = {"audio": str(folder), "language": "am", "align": {"acoustic_model": str(folder)}}
+    corpus["transcribe"] = {"model": None}
+    whole = {"corpora": {"c": corpus}, "runs": {}}
+    config.load(whole, ROOT)
+    pickled(folder)
+    with pytest.raises(UserError, match=r"corpora\.c\.align\.acoustic_model: .*a pickle"):
+        config.load(whole, ROOT)
+    del corpus["align"]
+    corpus["validate"] = {"min_acoustic_score": -2.0}
+    with pytest.raises(UserError, match=r"validate\.min_acoustic_score is set, but"):
+        config.load(whole, ROOT)
+
+
+# --- tables -----------------------------------------------------------------------------------
+
+
+def recorded(tmp_path, *texts):
+    """A store with one recording that holds these texts, and the rows of its segments."""
+    audio = Store(tmp_path, "normalize")
+    parts = [tones.spoken(text, seed)[0] for seed, text in enumerate(texts)]
+    path = audio.path("item", ".flac")
+    path.parent.mkdir(parents=True)
+    soundfile.write(path, np.concatenate(parts), tones.RATE_HZ)
+    audio.put("item", {})
+    rows, at = [], 0
+    for text, part in zip(texts, parts, strict=True):
+        rows.append(
+            segment(text, recording="r0", item="item", start=at, end=at + len(part))
+            | {"rate_hz": tones.RATE_HZ, "language": "am", "text_source": "known"}
+        )
+        at += len(part)
+    return audio, rows
+
+
+def aligned(rows, audio, folder, computed):
+    table = tables.frame(rows, tables.TRANSCRIBED)
+    store = Store(audio.folder.parent, "acoustic", acoustic.basis(folder, ["am"]))
+    one = acoustic.Aligner(folder, "cpu")
+
+    def make(blocks):
+        computed.extend(block.key for block in blocks)
+        yield from ((block.key, one(block, audio)) for block in blocks)
+
+    with store:
+        return acoustic.align(table, table["status"] == "keep", audio, store, make)
+
+
+def test_segments_get_words_and_a_score_once(shared, tmp_path):
+    audio, rows = recorded(tmp_path, "abc dec", "fed b cab", "bad deaf", "cab ace")
+    rows[1]["text"] = "fed 7 cab"
+    rows[2]["text"] = "abcdefgh" * 40
+    rows[3]["text"] = "hgh fgf"
+    computed = []
+    table = aligned(rows, audio, shared, computed)
+    assert [word for word, *_ in json.loads(table["words"][0])] == ["abc", "dec"]
+    assert table["acoustic_score"].notna().tolist() == [True, True, False, True]
+    assert table["acoustic_score"][3] < table["acoustic_score"][0] - 0.2
+    assert [None if tables.missing(u) else u for u in table["unaligned"]] == [
+        None, "7", rows[2]["text"], None,
+    ]  # fmt: skip
+    assert tables.missing(table["words"][2])
+    again = aligned(rows, audio, shared, computed)
+    assert len(computed) == 1 and again.equals(table)
+    rows[0]["text"] = "abc deaf"
+    aligned(rows, audio, shared, computed)
+    assert len(computed) == 2
+    lines = list(acoustic.concerns(table))
+    assert len(lines) == 2
+    assert lines[0].startswith("1 kept segments could not be aligned") and "r0.wav" in lines[0]
+    assert "no token" in lines[1] and "7 (1)" in lines[1]
+
+
+def test_a_segment_is_independent_of_those_beside_it(shared, tmp_path):
+    audio, rows = recorded(tmp_path, "abc dec", "fed cab", "bad deaf ace")
+    whole = aligned(rows, audio, shared, [])
+    columns = ["words", "acoustic_score"]
+    for i, row in enumerate(rows):
+        alone = aligned([row], audio, shared, [])
+        assert alone[columns].iloc[0].tolist() == whole[columns].iloc[i].tolist()
+
+
+def test_another_model_computes_again(shared, folder, tmp_path):
+    first = acoustic.basis(shared, ["am"])
+    assert acoustic.basis(folder, ["am"]) == first
+    changed(folder, "preprocessor_config.json", do_normalize=False)
+    assert acoustic.basis(folder, ["am"]) != first
+
+
+def test_trust_of_a_given_text_follows_its_score():
+    rows = [segment("abc", text_source="known", acoustic_score=s) for s in (-0.1, -2.0, -5.0, None)]
+    trust = trust_of(tables.frame(rows, tables.SEGMENTS))["trust"]
+    assert trust.tolist()[:3] == pytest.approx([0.975, 0.5, 0.0]) and trust.isna()[3]
+
+
+def test_uroman_is_part_of_the_key(shared, monkeypatch):
+    monkeypatch.setattr(extras, "version", lambda name: "9.9")
+    assert acoustic.basis(shared, ["am"])["uroman"] == "9.9"
+    assert not gpu.is_out_of_memory(ValueError("other"))

@@ -1,0 +1,196 @@
+"""Transcripts aligned to their audio by an acoustic model, in blocks that are items of the store.
+
+A block is up to `BLOCK` neighbouring segments of one recording with their texts. Batches never
+cross a block, so what a segment gets does not depend on other recordings, shards or runs.
+"""
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from voicekiln import extras
+from voicekiln.audio.span import load_span
+from voicekiln.corpus.transcribe import BLOCK, Span
+from voicekiln.ctc import files
+from voicekiln.store.items import Store
+
+log = logging.getLogger("align")
+
+VERSION = 1
+SHOWN = 8  # characters without a token, in the warning
+
+
+@dataclass(frozen=True)
+class Block:
+    """Neighbouring segments of a recording.
+
+    Attributes:
+        key: of the item.
+        item: of the normalised recording.
+        language: of the texts.
+        spans: samples at the recording's own rate, end exclusive.
+        texts: of each span.
+    """
+
+    key: str
+    item: str
+    language: str | None
+    spans: tuple[Span, ...]
+    texts: tuple[str, ...]
+
+
+def basis(model: Path, languages: Iterable[str | None]) -> dict:
+    """What the keys of the store hold beside audio and texts.
+
+    Args:
+        model: folder of the acoustic model.
+        languages: of the texts; a model may have an adapter for each.
+
+    Raises:
+        UserError: a file of the model is missing.
+    """
+    digests = {language or "": files.digest(model, language) for language in languages}
+    return {"version": VERSION, "model": digests, "uroman": extras.version("uroman")}
+
+
+def plan(rows: pd.DataFrame, store: Store) -> tuple[list[Block], dict[int, tuple[str, int]]]:
+    """The blocks of `rows` (`tables.SEGMENTS`, with texts); each row's block and place in it."""
+    blocks: list[Block] = []
+    place: dict[int, tuple[str, int]] = {}
+    ordered = rows.assign(language=rows["language"].fillna(""))
+    ordered = ordered.sort_values(["item", "start", "end"], kind="stable")
+    for (item, language), group in ordered.groupby(["item", "language"], sort=False):
+        keys = list(
+            zip(group["start"].astype(int), group["end"].astype(int), group["text"], strict=True)
+        )
+        distinct = list(dict.fromkeys(keys))  # byte-equal recordings share an item
+        where = {}
+        for at in range(0, len(distinct), BLOCK):
+            part = distinct[at : at + BLOCK]
+            spans, texts = tuple(one[:2] for one in part), tuple(one[2] for one in part)
+            key = store.key(
+                item=item, language=language, spans=[list(s) for s in spans], texts=texts
+            )
+            blocks.append(Block(key, item, language or None, spans, texts))
+            where |= {one: (key, n) for n, one in enumerate(part)}
+        place |= {row: where[one] for row, one in zip(group.index, keys, strict=True)}
+    return list({block.key: block for block in blocks}.values()), place
+
+
+class Aligner:
+    """Aligns the texts of blocks; loads the model of a language when it is first needed.
+
+    Args:
+        folder: of the acoustic model.
+        device: `cuda` or `cpu`.
+    """
+
+    def __init__(self, folder: Path, device: str):
+        self.folder, self.device = folder, device
+        self._language: str | None = None
+        self._model = self._romanize = None
+
+    def __call__(self, block: Block, audio: Store) -> dict:
+        """The record of a block: for each segment `words`, `score` and `unaligned`."""
+        from voicekiln.ctc.aligner import align
+
+        model = self._of(block.language)
+        spelled = [model.vocabulary.spell(text, self._romanizer()) for text in block.texts]
+        wanted = [i for i, one in enumerate(spelled) if one.words]
+        clips = [load_span(audio, block.item, *block.spans[i], model.rate_hz) for i in wanted]
+        found = dict(zip(wanted, model(clips), strict=True))
+        records = []
+        for i, one in enumerate(spelled):
+            aligned = align(found[i], one, model.vocabulary, model.frame_s) if i in found else None
+            if aligned is None:
+                records.append({"words": None, "score": None, "unaligned": block.texts[i]})
+            else:
+                unknown = one.unknown or None
+                records.append(
+                    {"words": aligned.words, "score": aligned.score, "unaligned": unknown}
+                )
+        return {"segments": records}
+
+    def _of(self, language):
+        from voicekiln.ctc.model import AcousticModel
+
+        if self._model is None or language != self._language:
+            self._model = AcousticModel(self.folder, files.codes(language), self.device)
+            self._language, self._romanize = language, None
+        return self._model
+
+    def _romanizer(self):
+        """Words in Latin letters, if the vocabulary asks for them and uroman is installed."""
+        if not self._model.vocabulary.latin or extras.missing("uroman"):
+            return None
+        if self._romanize is None:
+            from voicekiln.text.romanize import romanize
+
+            language = self._language or ""
+            self._romanize = lambda word: romanize([(word, language)], "uroman")[0]
+        return self._romanize
+
+
+def align(
+    table: pd.DataFrame,
+    rows: pd.Series,
+    audio: Store,
+    store: Store,
+    make: Callable[[list[Block]], Iterator[tuple[str, dict]]],
+) -> pd.DataFrame:
+    """`table` (`tables.TRANSCRIBED`) with `acoustic_score` and `unaligned` of these rows' texts,
+    and with `words` where they could be aligned.
+
+    Args:
+        rows: which of them, as booleans; those without text are left out.
+        audio: the store of normalised audio.
+        store: takes the blocks.
+        make: computes blocks, and yields their keys and records.
+    """
+    table = table.copy()
+    wanted = table[rows & table["text"].notna()]
+    blocks, place = plan(wanted, store)
+    missing = [block for block in blocks if store.get(block.key) is None]
+    log.info("%d segments in %d items, %d items computed", len(wanted), len(blocks), len(missing))
+    for key, record in make(missing) if missing else ():
+        store.put(key, record)
+    records = {block.key: store.require(block.key)["segments"] for block in blocks}
+    found = {row: records[key][n] for row, (key, n) in place.items()}
+    index = list(found)
+    scores = [np.nan if one["score"] is None else one["score"] for one in found.values()]
+    table.loc[index, "acoustic_score"] = scores
+    table.loc[index, "unaligned"] = [one["unaligned"] for one in found.values()]
+    timed = {row: one["words"] for row, one in found.items() if one["words"]}
+    words = [json.dumps(one, ensure_ascii=False) for one in timed.values()]
+    table.loc[list(timed), "words"] = words
+    return table
+
+
+def concerns(table: pd.DataFrame) -> Iterator[str]:
+    """What could not be aligned of the kept texts of `table` (`tables.SEGMENTS`), a line each."""
+    rows = table[(table["status"] == "keep") & table["unaligned"].notna()]
+    failed = rows[rows["acoustic_score"].isna()]
+    partly = rows[rows["acoustic_score"].notna()]
+    if len(failed):
+        first = failed.iloc[0]
+        yield (
+            f"{len(failed)} kept segments could not be aligned by the acoustic model, because "
+            "their texts have more letters than their audio has frames, or no letter that the "
+            f"model knows (first: {first['path']}, {first['start'] / first['rate_hz']:.2f} s, "
+            f"{first['text'][:60]!r}); check these texts, or take an align.acoustic_model of their "
+            "language"
+        )
+    if len(partly):
+        counts = Counter(c for text in partly["unaligned"] for c in text)
+        shown = ", ".join(f"{c} ({n})" for c, n in counts.most_common(SHOWN))
+        yield (
+            f"{len(partly)} kept segments hold characters for which the acoustic model has no "
+            f"token; they were left out of the alignment: {shown}; write numbers and symbols as "
+            "words, or take an align.acoustic_model that has these characters in its vocab.json"
+        )

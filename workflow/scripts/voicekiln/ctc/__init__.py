@@ -1,0 +1,1 @@
+"""Forced alignment of texts to audio by acoustic models that were trained with CTC."""
