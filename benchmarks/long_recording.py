@@ -18,7 +18,7 @@ import pandas as pd
 import soundfile
 import yaml
 from scale import ROOT, sentence, speech
-from voicekiln.corpus.limits import STEPS
+from voicekiln.corpus.decisions import STEPS
 
 RATE_HZ = 24_000
 

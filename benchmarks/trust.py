@@ -22,8 +22,9 @@ import soxr  # noqa: E402
 from voicekiln.asr import engines  # noqa: E402
 from voicekiln.asr.hypothesis import RATE_HZ, Clip  # noqa: E402
 from voicekiln.asr.listen import Listener, ListenSettings  # noqa: E402
-from voicekiln.corpus.trust import PARTS, character_error_rate, inspect, score  # noqa: E402
+from voicekiln.corpus.trust import PARTS, inspect, score  # noqa: E402
 from voicekiln.store import tables  # noqa: E402
+from voicekiln.text.distance import character_error_rate  # noqa: E402
 
 DEMO = ROOT / "resources" / "demo"
 SNRS_DB = (None, 20, 10, 5, 0)

@@ -1,5 +1,8 @@
 """Rows of recordings and segments for tests, in seconds and words."""
 
+from voicekiln.corpus import decisions
+from voicekiln.corpus import deduplicate as duplicates
+from voicekiln.corpus import validate as rules
 from voicekiln.corpus.validate import ValidateSettings
 from voicekiln.store import tables
 
@@ -70,3 +73,15 @@ def validate_settings(**changed):
         "drop_other_speakers": False,
     }
     return ValidateSettings(**section | changed)
+
+
+def deduplicate(segments, *rest):
+    """The segments as the step leaves them, and the pairs."""
+    decided, pairs = duplicates.deduplicate(segments, *rest)
+    return decisions.apply(segments, decided), pairs
+
+
+def validate(segments, *rest):
+    """The segments as the step leaves them, and the suspects."""
+    decided, distance, suspects = rules.validate(segments, *rest)
+    return decisions.apply(segments, decided).assign(speaker_distance=distance), suspects

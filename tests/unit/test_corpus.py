@@ -5,12 +5,11 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from corpus_rows import RATE_HZ, recording, segment, table, validate_settings
+from corpus_rows import RATE_HZ, deduplicate, recording, segment, table, validate, validate_settings
 from voicekiln.corpus import merge
-from voicekiln.corpus.deduplicate import DeduplicateSettings, deduplicate
+from voicekiln.corpus.deduplicate import DeduplicateSettings
 from voicekiln.corpus.ledger import ledger
 from voicekiln.corpus.split import SplitSettings, split
-from voicekiln.corpus.validate import validate
 from voicekiln.errors import UserError
 from voicekiln.search.fingerprints import Prints
 from voicekiln.store import tables

@@ -9,14 +9,13 @@ import pytest
 from corpus_rows import RATE_HZ, recording, segment, table
 from hypothesis import given
 from hypothesis import strategies as st
-from voicekiln.corpus import corrections
+from voicekiln.corpus import corrections, decisions
 from voicekiln.corpus.corrections import (
     Correction,
     correct,
     match,
     names_of_copies,
     read,
-    uphold,
 )
 from voicekiln.errors import UserError
 
@@ -101,10 +100,15 @@ def test_keep_by_hand_overrides_what_is_a_matter_of_taste(step, reason, comes_ba
     corrected, conflicts = correct(table(row), [correction(0, 2, status="keep")])
     assert conflicts == []
     assert list(corrected["status"]) == ["keep" if comes_back else "drop"]
-    later = uphold(table(row | {"marked": "keep"}))
-    assert later["status"][0] == corrected["status"][0]
-    assert pd.isna(later["value"][0]) == comes_back
-    assert uphold(table(row))["status"][0] == "drop"
+    later = [
+        decisions.apply(
+            decisions.undone(table(row | {"marked": mark})), decisions.taken(table(row))
+        )
+        for mark in ("keep", None)
+    ]
+    assert later[0]["status"][0] == corrected["status"][0]
+    assert pd.isna(later[0]["value"][0]) == comes_back
+    assert later[1]["status"][0] == "drop"
 
 
 def test_drop_by_hand_is_the_reason_whatever_dropped_it_before():

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from corpus_rows import segment, table
-from voicekiln.corpus.dataset import join, load
+from voicekiln.corpus.dataset import join, load, of_recordings
 from voicekiln.errors import UserError
 from voicekiln.store import tables
 
@@ -63,6 +63,18 @@ def test_a_leak_between_corpora_is_left_out(leak, tmp_path):
 def test_one_corpus_is_taken_as_its_split_left_it(tmp_path):
     rows = [row(PROMPT, "val", "r1", audio_sha256="1"), row(PROMPT, "train", "r2")]
     assert len(load([write(tmp_path, "a", *rows)])) == 2
+
+
+def test_the_segments_of_some_recordings_are_read_alone(tmp_path):
+    rows = [row(f"text {i}", "train", f"r{i // 2}", 4.0 * (i % 2)) for i in range(8)]
+    rows.append(segment("dropped", recording="r0", start_s=30.0, status="drop", reason="noisy"))
+    digest = write(tmp_path, "a", *rows)
+    whole = load([digest])
+    assert of_recordings(digest, lambda path: True).equals(whole)
+    some = of_recordings(digest, lambda path: path in ("r0.wav", "r3.wav"))
+    assert some["text"].tolist() == ["text 0", "text 1", "text 6", "text 7"]
+    assert list(some) == list(whole) and some.dtypes.equals(whole.dtypes)
+    assert of_recordings(digest, lambda path: False).empty
 
 
 def test_a_segment_of_two_corpora_comes_once(tmp_path):

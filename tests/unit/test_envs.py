@@ -71,3 +71,18 @@ def test_a_training_script_starts_without_the_recogniser(script):
     reached(SCRIPTS / f"{script}.py", seen)
     assert SCRIPTS / "voicekiln/errors.py" in seen
     assert not [path for path in seen if path.parent.name == "asr"]
+
+
+LOWER = ("asr", "audio", "search", "store", "text")
+HIGHER = "voicekiln.(corpus|families|features|report|review|tokenizers|training|voice)"
+
+
+@pytest.mark.parametrize("package", LOWER)
+def test_the_lower_packages_of_the_library_import_from_none_above_them(package):
+    for path in (SCRIPTS / "voicekiln" / package).glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            else:
+                names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            assert not any(re.match(HIGHER, name) for name in names), f"{path.name}: {names}"

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given as cases
 from hypothesis import strategies as st
-from segment import segment_rows
+from voicekiln.corpus.segments.rows import segment_rows
 from voicekiln.corpus.segments.segments import distinct, given, outside, speaking
 
 RATE_HZ = 1000

@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-import segment as segment_script
 from corpus_rows import recording, segment, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +13,7 @@ from voicekiln.audio import segment as cutting
 from voicekiln.audio.normalize import NormalizeSettings, normalize
 from voicekiln.config.resolve import resolve
 from voicekiln.corpus.segments.reading import left_over, page, pieces, place, read_along
+from voicekiln.corpus.segments.rows import INHERITED, segment_rows
 from voicekiln.corpus.segments.segments import Given, distinct
 from voicekiln.corpus.segments.segments import given as spans_of
 from voicekiln.store import tables
@@ -241,10 +241,10 @@ def test_a_long_text_without_a_recogniser_is_dropped_with_the_reason():
     assert len(spans_of(parts[:1], rate_hz, 100 * rate_hz, whole_s=15.0).spans) == 1
     assert len(spans_of(parts, rate_hz, 100 * rate_hz).spans) == 3  # nobody could align them
     spans = spans_of(known, rate_hz, 100 * rate_hz)
-    inherited = dict.fromkeys(segment_script.INHERITED) | {"recording_id": "r", "rate_hz": rate_hz}
+    inherited = dict.fromkeys(INHERITED) | {"recording_id": "r", "rate_hz": rate_hz}
     for seconds, reason in ((50, None), (90, "long text, and no transcribe.model to cut it by")):
         cut_ = [{"start": 0, "end": seconds * rate_hz}]
-        [row] = segment_script.segment_rows(inherited, known, spans, cut_)
+        [row] = segment_rows(inherited, known, spans, cut_)
         assert row.get("reason") == reason and row["status"] == ("drop" if reason else "keep")
 
 

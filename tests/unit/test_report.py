@@ -11,8 +11,8 @@ import browser
 import numpy as np
 import pytest
 import soundfile
+from voicekiln.corpus.decisions import STEPS
 from voicekiln.corpus.ledger import ledger
-from voicekiln.corpus.limits import STEPS
 from voicekiln.report import charts
 from voicekiln.report.clips import MAX_CLIP_S, Clips, envelope
 from voicekiln.report.facts import funnel, gather, spoken

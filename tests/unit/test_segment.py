@@ -26,7 +26,7 @@ from voicekiln.audio import segment as module
 from voicekiln.audio import silero, vad
 from voicekiln.audio.normalize import NormalizeSettings, normalize
 from voicekiln.audio.segment import Frames, SegmentSettings, plan, segment, speech_regions, whole
-from voicekiln.corpus.segments.segments import statistics
+from voicekiln.corpus.segments.statistics import summary
 from voicekiln.errors import UserError
 from voicekiln.provenance import sha256_file
 
@@ -341,7 +341,7 @@ def test_what_holds_for_every_plan(runs, tail, choice, seed):
 def test_what_is_odd_about_segments_is_said_with_what_to_change(seconds, events, words):
     """S4-69 ... S4-71."""
     recorded_s = 40.0 if seconds else 0.0
-    line, concerns = statistics(seconds, events, recorded_s, [], replace(DEFAULTS, max_s=10.0))
+    line, concerns = summary(seconds, events, recorded_s, [], replace(DEFAULTS, max_s=10.0))
     assert line.startswith(f"{len(seconds)} segments, ")
     assert len(concerns) == (words is not None)
     assert not words or re.search(words, concerns[0])
@@ -358,7 +358,7 @@ def test_what_is_odd_about_segments_is_said_with_what_to_change(seconds, events,
 def test_recordings_without_speech_are_named_with_what_to_change(engine, advice):
     choice = replace(DEFAULTS, engine=engine)
     silent = ["a.wav", "b.wav", "c.wav", "d.wav"]
-    [concern] = statistics([], {"regions": 0, "segments": 0}, 60.0, silent, choice)[1]
+    [concern] = summary([], {"regions": 0, "segments": 0}, 60.0, silent, choice)[1]
     assert re.search(rf"no speech .* in a.wav, b.wav, c.wav \.\.\. \(4\): .*{advice}", concern)
 
 

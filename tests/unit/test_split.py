@@ -4,10 +4,10 @@ import dataclasses
 
 import numpy as np
 import pytest
-from corpus_rows import segment, table
+from corpus_rows import deduplicate, segment, table
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from voicekiln.corpus.deduplicate import DeduplicateSettings, deduplicate
+from voicekiln.corpus.deduplicate import DeduplicateSettings
 from voicekiln.corpus.split import (
     SplitSettings,
     _draw,

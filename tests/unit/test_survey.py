@@ -4,7 +4,7 @@ import os
 
 import pytest
 import yaml
-from corpus_rows import RATE_HZ, recording, segment
+from corpus_rows import RATE_HZ, recording, segment, table
 from voicekiln.config.resolve import resolve
 from voicekiln.corpus.sources import survey
 from voicekiln.review import so_far
@@ -88,29 +88,41 @@ def test_recordings_without_speech_are_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "newest, texts",
-    [("segment", None), ("correct", "correct"), ("validate", "validate"), (".", ".")],
+    "newest, text, reasons",
+    [
+        ("segment", None, []),
+        ("correct", "facts", []),
+        ("deduplicate", "facts", ["same text"]),
+        ("validate", "facts", ["same text", "noisy"]),
+        (".", "joined", []),
+    ],
 )
-def test_the_newest_tables_are_reviewed(newest, texts, tmp_path):
+def test_the_newest_tables_are_reviewed(newest, text, reasons, tmp_path):
     shards = corpus(tmp_path, 20)
     folder = tmp_path / "corpora/voice"
     assert so_far.find(tmp_path / "corpora/other", ["000"], None) is None
     recordings, _ = survey.read(shards)
-    for step in ("correct", "validate", "."):
-        place = folder if step == "." else folder / "tables" / step
-        place.mkdir(parents=True, exist_ok=True)
-        tables.write(recordings, place / "recordings.parquet", tables.RECORDINGS)
-        rows = [segment(step, 0, 4.0, "r1")]
-        tables.write(
-            tables.frame(rows, tables.SEGMENTS), place / "segments.parquet", tables.SEGMENTS
-        )
-        os.utime(place / "segments.parquet", (1, 1 + (step == newest)))
+    facts = table(segment("facts", 0, 4.0, "r1"), segment("facts", 8, 4.0, "r1"))
+
+    def write(step, name, rows, schema):
+        path = folder / ("" if step == "." else f"tables/{step}") / f"{name}.parquet"
+        tables.write(rows, path, schema)
+        os.utime(path, (1, 1 + (step == newest)))
+
+    for step in ("correct", "."):
+        write(step, "recordings", recordings, tables.RECORDINGS)
+    write("correct", "segments", facts, tables.SEGMENTS)
+    write(".", "segments", facts.assign(text="joined"), tables.SEGMENTS)
+    for i, (step, reason) in enumerate((("deduplicate", "same text"), ("validate", "noisy"))):
+        drop = {"segment_id": facts["segment_id"][i], "step": step, "reason": reason}
+        write(step, "decisions", tables.frame([drop], tables.DECISIONS), tables.DECISIONS)
     for shard in shards:
         os.utime(shard / "segment.parquet", (1, 1 + 5 * (newest == "segment")))
     found = so_far.find(folder, ["000", "001"], tmp_path / "no corrections.jsonl")
     assert found.corrections is None and found.conflicts == []
-    if texts is None:
+    if text is None:
         assert len(found.segments) == 4 and found.segments["text"].isna().all()
     else:
-        assert found.segments["text"].tolist() == [texts]
+        assert set(found.segments["text"]) == {text}
+        assert found.segments["reason"].dropna().tolist() == reasons
     assert (found.segments["rate_hz"] == RATE_HZ).all() and len(found.recordings) == 4

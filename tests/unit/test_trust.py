@@ -8,7 +8,8 @@ from corpus_rows import segment, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from voicekiln.corpus import trust
-from voicekiln.corpus.trust import PARTS, character_error_rate, invented, repetition, score
+from voicekiln.corpus.trust import PARTS, invented, repetition, score
+from voicekiln.text.distance import character_error_rate
 
 VERSE = "It was the best of times, it was the worst of times, it was the age of wisdom"
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from corpus_rows import recording, segment, table, validate_settings
+from corpus_rows import recording, segment, table, validate, validate_settings
 from voicekiln.corpus import limits as losses
-from voicekiln.corpus.limits import STEPS
-from voicekiln.corpus.validate import ANOTHER_SPEAKER, MIN_SEGMENTS, validate
+from voicekiln.corpus.decisions import STEPS
+from voicekiln.corpus.validate import ANOTHER_SPEAKER, MIN_SEGMENTS
 from voicekiln.errors import UserError
 from voicekiln.store import tables
 

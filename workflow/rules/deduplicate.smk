@@ -1,10 +1,10 @@
-"""Segments with text -> exact and near duplicates, listed and dropped."""
+"""Segments with text -> exact and near duplicates, and which of them are dropped."""
 
 
 rule deduplicate:
     """Find repeated audio and text of a corpus."""
     input:
-        digest="results/corpora/{corpus}/tables/correct/DIGEST.json",
+        facts="results/corpora/{corpus}/tables/correct/DIGEST.json",
         checked="results/corpora/{corpus}/checked.json",
     output:
         digest="results/corpora/{corpus}/tables/deduplicate/DIGEST.json",

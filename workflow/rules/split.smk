@@ -5,8 +5,9 @@
 checkpoint split_corpus:
     """Split a corpus without leaks and account for every sample of it."""
     input:
-        digest="results/corpora/{corpus}/tables/validate/DIGEST.json",
-        recordings="results/corpora/{corpus}/tables/correct/DIGEST.json",
+        facts="results/corpora/{corpus}/tables/correct/DIGEST.json",
+        duplicates="results/corpora/{corpus}/tables/deduplicate/DIGEST.json",
+        validated="results/corpora/{corpus}/tables/validate/DIGEST.json",
         checked="results/corpora/{corpus}/checked.json",
     output:
         digest="results/corpora/{corpus}/DIGEST.json",

@@ -1,11 +1,11 @@
-"""Segments -> keep or drop, with the rule, the value and the limit of every drop."""
+"""Segments -> which are dropped, with the rule, the value and the limit of every drop."""
 
 
 rule validate_segments:
     """Check every segment of a corpus against the rules."""
     input:
-        digest="results/corpora/{corpus}/tables/deduplicate/DIGEST.json",
-        unchanged="results/corpora/{corpus}/tables/correct/DIGEST.json",
+        facts="results/corpora/{corpus}/tables/correct/DIGEST.json",
+        duplicates="results/corpora/{corpus}/tables/deduplicate/DIGEST.json",
         checked="results/corpora/{corpus}/checked.json",
     output:
         digest="results/corpora/{corpus}/tables/validate/DIGEST.json",

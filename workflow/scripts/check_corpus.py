@@ -7,7 +7,7 @@ from pathlib import Path
 
 from voicekiln import job, notices
 from voicekiln.corpus import limits as losses
-from voicekiln.corpus.segments.segments import by_engine
+from voicekiln.corpus.segments.statistics import by_engine
 from voicekiln.corpus.sources import survey
 from voicekiln.store.files import write_atomic
 

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from voicekiln import job
-from voicekiln.corpus.corrections import uphold
+from voicekiln.corpus import decisions
 from voicekiln.corpus.deduplicate import DeduplicateSettings, deduplicate
 from voicekiln.corpus.fingerprints import prints
 from voicekiln.corpus.limits import many_lost, stop, too_much_lost
@@ -21,16 +21,15 @@ MANY = (
 
 def main(smk):
     job.start(smk)
-    segments = tables.read_checked(Path(smk.input.digest), "segments.parquet")
+    facts = Path(smk.input.facts)
+    segments = decisions.read(facts)
     settings = DeduplicateSettings(**smk.params.settings["deduplicate"])
-    acoustics = tables.read_columns(
-        Path(smk.input.digest), "acoustics.parquet", ["segment_id", "fingerprint"]
-    )
+    acoustics = tables.read_columns(facts, "acoustics.parquet", ["segment_id", "fingerprint"])
     heard = prints(segments, acoustics)
     del acoustics
     val = validating(segments, SplitSettings.of(smk.params.settings["split"]))
-    table, pairs = deduplicate(segments, heard, settings, val)
-    table = uphold(table)
+    decided, pairs = deduplicate(segments, heard, settings, val)
+    table = decisions.apply(segments, decided)
     kept = table.loc[table["status"] == "keep", "segment_id"]
     pairs["dropped"] &= ~pairs["other"].isin(kept)
     for kind, some in pairs.groupby("kind"):
@@ -46,8 +45,8 @@ def main(smk):
     for line in many_lost(table, "deduplicate", dict.fromkeys(set(pairs["kind"]), MANY)):
         log.warning("%s", line)
     digest = Path(smk.output.digest)
-    files = [digest.parent / "segments.parquet", digest.parent / "duplicates.jsonl"]
-    tables.write(table, files[0], tables.SEGMENTS)
+    files = [digest.parent / "decisions.parquet", digest.parent / "duplicates.jsonl"]
+    tables.write(decided, files[0], tables.DECISIONS)
     write_atomic(files[1], pairs.to_json(orient="records", lines=True, force_ascii=False))
     limits = smk.params.settings["max_loss"]
     stop(too_much_lost(table, ("deduplicate",), limits, smk.wildcards.corpus))

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from voicekiln import families, job
 from voicekiln.audio.span import load_span
-from voicekiln.corpus.dataset import load
+from voicekiln.corpus.dataset import of_recordings
 from voicekiln.corpus.sources.listing import shard_of
 from voicekiln.features.store import PackStore
 from voicekiln.store import tables
@@ -23,9 +23,8 @@ def main(smk):
     torch.set_num_threads(smk.threads)
     settings = smk.params.settings
     family = families.get(settings["family"])
-    segments = load([smk.input.dataset])
-    shard = int(smk.wildcards.shard)
-    mine = segments[[shard_of(path, smk.params.shards) == shard for path in segments["path"]]]
+    shard, shards = int(smk.wildcards.shard), smk.params.shards
+    mine = of_recordings(smk.input.dataset, lambda path: shard_of(path, shards) == shard)
     require_batches(mine, family, smk.params.batch_frames)
     basis = {
         "family": settings["family"],

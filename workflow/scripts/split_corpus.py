@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 from voicekiln import job
+from voicekiln.corpus import decisions
 from voicekiln.corpus.fingerprints import prints
 from voicekiln.corpus.ledger import ledger
 from voicekiln.corpus.limits import small_sets, stop, too_few_segments, too_much_lost
@@ -19,11 +20,10 @@ log = logging.getLogger("split")
 
 def main(smk):
     job.start(smk)
-    segments = tables.read_checked(Path(smk.input.digest), "segments.parquet")
-    recordings = tables.read_checked(Path(smk.input.recordings), "recordings.parquet")
-    acoustics = tables.read_columns(
-        Path(smk.input.recordings), "acoustics.parquet", ["segment_id", "fingerprint"]
-    )
+    facts = Path(smk.input.facts)
+    segments = decisions.read(facts, [smk.input.duplicates, smk.input.validated])
+    recordings = tables.read_checked(facts, "recordings.parquet")
+    acoustics = tables.read_columns(facts, "acoustics.parquet", ["segment_id", "fingerprint"])
     heard = prints(segments, acoustics)
     del acoustics
     section = smk.params.settings["split"]

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from voicekiln import job
-from voicekiln.corpus.corrections import uphold
+from voicekiln.corpus import decisions
 from voicekiln.corpus.limits import many_lost, stop, too_much_lost
 from voicekiln.corpus.measure import by_segment
 from voicekiln.corpus.texts import with_digits
@@ -42,12 +42,14 @@ LISTED = ["segment_id", "path", "start", "end", "rate_hz", "speaker", "language"
 
 def main(smk):
     job.start(smk)
-    segments = tables.read_checked(Path(smk.input.digest), "segments.parquet")
-    acoustics = tables.read_checked(Path(smk.input.unchanged), "acoustics.parquet")
+    segments = decisions.read(smk.input.facts, [smk.input.duplicates])
+    acoustics = tables.read_checked(Path(smk.input.facts), "acoustics.parquet")
     features = by_segment(segments, acoustics["segment_id"], acoustics["speaker_features"])
     settings = ValidateSettings(**resolved(smk.params.settings))
-    table, suspects = validate(segments, features, settings, smk.params.resemblyzer is not None)
-    table = uphold(table)
+    decided, distance, suspects = validate(
+        segments, features, settings, smk.params.resemblyzer is not None
+    )
+    table = decisions.apply(segments, decided).assign(speaker_distance=distance)
     dropped = table[table["step"] == "validate"]
     for reason, rows in dropped.groupby("reason"):
         log.info("dropped, %s: %d segments", reason, len(rows))
@@ -63,8 +65,9 @@ def main(smk):
     for note in monotony(table):
         log.warning("%s", note)
     digest = Path(smk.output.digest)
-    target = digest.parent / "segments.parquet"
-    tables.write(table, target, tables.SEGMENTS)
+    files = [digest.parent / "decisions.parquet", digest.parent / "columns.parquet"]
+    tables.write(decided, files[0], tables.DECISIONS)
+    tables.write(table, files[1], tables.VALIDATED)
     suspects = suspects.assign(limit=settings.max_speaker_distance)
     suspects = suspects[[*LISTED, "speaker_distance", "limit"]]
     numbers = with_digits(table)[[*LISTED, "n_digits"]]
@@ -78,10 +81,11 @@ def main(smk):
     lists = {"suspects": suspects, "digits": numbers}
     for name, rows in lists.items():
         text = rows.to_json(orient="records", lines=True, force_ascii=False)
-        write_atomic(digest.parent / f"{name}.jsonl", text)
+        files.append(digest.parent / f"{name}.jsonl")
+        write_atomic(files[-1], text)
     limits = smk.params.settings["max_loss"]
     stop(too_much_lost(table, ("validate",), limits, smk.wildcards.corpus))
-    tables.write_digest(digest, [target, *(digest.parent / f"{name}.jsonl" for name in lists)])
+    tables.write_digest(digest, files)
 
 
 def resolved(settings):

@@ -11,6 +11,7 @@ RATE_HZ = 16000
 MAX_S = 30.0  # Whisper's window
 # codes of ISO 639 for languages that Whisper has under another code
 WHISPER_CODES = {"nb": "no", "jv": "jw"}
+Span = tuple[int, int]  # samples, end exclusive
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,23 @@ class Clip:
     def seed(self) -> int:
         """For sampled draws: from the clip alone, whatever its company."""
         return int.from_bytes(hashlib.sha256(self.samples.tobytes()).digest()[:8], "little")
+
+
+@dataclass(frozen=True)
+class Block:
+    """Neighbouring stretches of a recording, whose transcripts are one item.
+
+    Attributes:
+        key: of the item.
+        item: of the normalised recording.
+        language: to decode in; None: to be detected.
+        spans: samples at the recording's own rate, end exclusive, at most 30 s each.
+    """
+
+    key: str
+    item: str
+    language: str | None
+    spans: tuple[Span, ...]
 
 
 @dataclass(frozen=True)

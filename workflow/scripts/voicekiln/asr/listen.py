@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 from voicekiln.asr.hypothesis import UPSTREAM, Clip, Hypothesis, Limits, Recogniser
-from voicekiln.corpus.trust import character_error_rate
+from voicekiln.text.distance import character_error_rate
 
 log = logging.getLogger("transcribe")
 VERSION = 2

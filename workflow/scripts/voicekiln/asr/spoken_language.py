@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from whisper.tokenizer import LANGUAGES
 
-from voicekiln.asr.hypothesis import RATE_HZ, Clip, Recogniser
+from voicekiln.asr.hypothesis import RATE_HZ, Block, Clip, Recogniser
 from voicekiln.audio.span import load_span
-from voicekiln.corpus.transcribe import Block
 from voicekiln.store.items import Store
 
 log = logging.getLogger("transcribe")

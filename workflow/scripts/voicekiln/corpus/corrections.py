@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from voicekiln.corpus import decisions
 from voicekiln.corpus.sources import channels
 from voicekiln.errors import UserError
 
@@ -33,17 +34,6 @@ SCORES = [
     "cer", "avg_logprob", "no_speech_prob", "compression_ratio", "repetition", "invented",
     "agreement", "acoustic_score", "unaligned",
 ]  # fmt: skip
-# not matters of taste: what a `keep` by hand does not bring back
-FINAL = (
-    "no text",
-    "nothing is spoken",
-    "same audio",
-    "copy of a recording",
-    "overlaps the one before",
-    "another speaker begins within it",
-    "cue begins before 0 s",
-    "cue lies beyond the end of the recording",
-)
 
 
 @dataclass(frozen=True)
@@ -199,9 +189,9 @@ def correct(
 ) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
     """`table` with the corrections applied, and those that were not, each with the reason.
 
-    A text that was typed by somebody who listened takes away the scores of the one it replaces, and
-    a drop for want of text. `drop` drops; `keep` undoes what earlier steps dropped, and `uphold`
-    what later ones do.
+    A text typed by a listener removes the scores of the one it replaces, and a drop for want of
+    text. `drop` drops, whatever an earlier step decided; `keep` overrides earlier and later drops
+    (`decisions.apply`).
 
     Args:
         copies: what `names_of_copies` says.
@@ -216,16 +206,16 @@ def correct(
     table.loc[at, "text"] = list(texts.values())
     table.loc[at, "text_source"] = "corrected"
     table.loc[at, SCORES] = np.nan
-    mute = table.loc[at, "step"].eq("transcribe").fillna(False).astype(bool)
-    _restore(table, mute.index[mute])
     for mark in ("keep", "drop"):
         marked = [row for row, c in taken if c.status == mark]
         table.loc[marked, "marked"] = mark
-    table = uphold(table)
-    drop = table["marked"].eq("drop").fillna(False)
-    table.loc[drop, ["status", "step", "reason"]] = ["drop", "correct", "marked by hand"]
-    table.loc[drop, ["value", "limit"]] = np.nan
-    return table, conflicts
+    earlier = decisions.taken(table)
+    answered = earlier["segment_id"].isin(table.loc[at, "segment_id"])
+    earlier = earlier[~(answered & earlier["step"].eq("transcribe"))]
+    table = decisions.undone(table)
+    by_hand = decisions.Decider(table, "correct")
+    by_hand.drop(table["marked"].eq("drop"), "marked by hand")
+    return decisions.apply(table, by_hand.decisions(), earlier), conflicts
 
 
 def of_used(correction: Correction, copies: Mapping[str, str]) -> Correction:
@@ -251,21 +241,3 @@ def conflict(c: Correction, why: str) -> dict[str, Any]:
         "status": c.status,
         "why": why,
     }
-
-
-def uphold(table: pd.DataFrame) -> pd.DataFrame:
-    """`table` with those segments kept again that somebody marked `keep` and a rule dropped.
-
-    Except where the rule is none of taste (`FINAL`): equal audio, no text, no audio of its own.
-    """
-    table = table.copy()
-    wanted = table["marked"].eq("keep") & table["status"].eq("drop")
-    wanted &= ~table["reason"].isin(FINAL)
-    _restore(table, table.index[wanted.fillna(False).astype(bool)])
-    return table
-
-
-def _restore(table: pd.DataFrame, rows) -> None:
-    table.loc[rows, "status"] = "keep"
-    table.loc[rows, ["step", "reason"]] = None
-    table.loc[rows, ["value", "limit"]] = np.nan

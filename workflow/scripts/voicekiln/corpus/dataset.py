@@ -2,13 +2,14 @@
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from voicekiln.corpus.fingerprints import prints
 from voicekiln.corpus.split import leaks, prove
@@ -54,9 +55,26 @@ def join(digests: Iterable[str], train_on: str = "text") -> tuple[pd.DataFrame, 
     return whole.drop_duplicates("segment_id", ignore_index=True), proof
 
 
-def _kept(digest, train_on):
-    table = tables.read_checked(digest, "segments.parquet")
-    table = table[table["status"] == "keep"].copy()
+def of_recordings(digest: str | Path, wanted: Callable[[str], bool]) -> pd.DataFrame:
+    """The kept segments of some recordings of a corpus, as `load` returns them.
+
+    Only these rows are read, so a job needs memory for its shard alone. (The table has no column
+    for the shard, because it is the same for any number of shards.)
+
+    Args:
+        digest: record of the corpus's tables.
+        wanted: whether the segments of a recording are wanted, by its path.
+    """
+    digest = Path(digest)
+    paths = tables.read_columns(digest, "segments.parquet", ["path"])["path"].unique().to_pylist()
+    mine = [path for path in paths if wanted(path)]
+    rows = pc.field("path").isin(pa.array(mine, pa.string())) & (pc.field("status") == "keep")
+    return _kept(digest, "text", rows).drop_duplicates("segment_id", ignore_index=True)
+
+
+def _kept(digest, train_on, rows=None):
+    rows = pc.field("status") == "keep" if rows is None else rows
+    table = tables.read_checked(digest, "segments.parquet", rows).copy()
     table["corpus"] = digest.parent.name
     table["text"] = table[train_on]
     without = table[table["text"].isna()]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from voicekiln.corpus.decisions import Decider
 from voicekiln.search.fingerprints import Prints, copies
 from voicekiln.search.minhash import near_leaders
 from voicekiln.search.ragged import ranges
@@ -39,7 +40,7 @@ class DeduplicateSettings:
 def deduplicate(
     table: pd.DataFrame, prints: Prints, settings: DeduplicateSettings, validating: pd.Series
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`table` with duplicates dropped, and the pairs that were found.
+    """The decisions about duplicates, and the pairs that were found.
 
     Of several the one stays that is marked to be kept by hand, then one that validates (else a
     better one would take it into training), then the most trustworthy: with a given or corrected
@@ -52,11 +53,10 @@ def deduplicate(
         validating: whether each row is of a group that validates.
 
     Returns:
-        the table, and pairs with the columns `PAIRS`: segment ids, similarity (of copies 1 - share
-        of differing bits), whether both say the same (where not, one of the texts is wrong), and
-        whether `other` was dropped for it.
+        `tables.DECISIONS`, and pairs with the columns `PAIRS`: segment ids, similarity (of copies
+        1 - fraction of differing bits), whether both have the same text (if not, one of the texts
+        is wrong), and whether `other` was dropped for it.
     """
-    table = table.copy()
     live = _ranked(table, validating)
     found = [_same_audio(live)]
     live = live.drop(found[-1].index)
@@ -68,12 +68,11 @@ def deduplicate(
     found.append(_near_text(live, settings.near_similarity, settings.drop_near))
     pairs = pd.concat(found)
     hit = pairs[pairs["dropped"]]
-    table.loc[hit.index, ["status", "step"]] = ["drop", "deduplicate"]
-    table.loc[hit.index, "reason"] = hit["kind"]
-    measured = hit[hit["limit"].notna()]
-    table.loc[measured.index, "value"] = measured["similarity"].astype(float)
-    table.loc[measured.index, "limit"] = measured["limit"].astype(float)
-    return table, _listed(pairs, table)
+    measured = hit["similarity"].where(hit["limit"].notna())
+    decided = Decider(table, "deduplicate")
+    columns = (column.reindex(table.index) for column in (hit["kind"], measured, hit["limit"]))
+    decided.drop(table.index.to_series().isin(hit.index), *columns)
+    return decided.decisions(), _listed(pairs, table)
 
 
 def _ranked(table: pd.DataFrame, validating: pd.Series) -> pd.DataFrame:

@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from voicekiln.corpus.decisions import STEPS
 from voicekiln.errors import UserError
 
-# the steps that drop segments, in their order
-STEPS = ("segment", "transcribe", "align", "correct", "deduplicate", "validate", "split")
 EXAMPLES = 5
 # a corpus of less than this is called short: seconds, and why
 LITTLE_AUDIO = ((180, "at least 3 minutes are advised"), (300, "5 minutes or more are better"))

@@ -17,6 +17,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import pandas as pd
 
+from voicekiln.corpus import decisions
 from voicekiln.corpus.sources import channels
 from voicekiln.search.fingerprints import Prints, copies
 from voicekiln.search.minhash import near_matches
@@ -132,9 +133,11 @@ def split(
     dropped = 0
     # with what is dropped, patterns that were too common to be looked up become rare: once more
     while len(found := leaks(table, prints, settings)):
-        reason = ["drop", "split", "leak into validation"]
-        table.loc[found.index, ["status", "step", "reason"]] = reason
-        table.loc[found.index, ["value", "limit"]] = found[["value", "limit"]].astype(float)
+        decided = decisions.Decider(table, "split")
+        measured = found[["value", "limit"]].astype(float).reindex(table.index)
+        leaking = table.index.to_series().isin(found.index)
+        decided.drop(leaking, "leak into validation", measured["value"], measured["limit"])
+        table = decisions.apply(table, decided.decisions())
         table.loc[found.index, "split"] = None
         dropped += len(found)
     proof = prove(table, names, prints, settings)

@@ -5,7 +5,7 @@ import logging
 
 import pandas as pd
 
-from voicekiln.corpus.corrections import uphold
+from voicekiln.corpus import decisions
 from voicekiln.store.tables import missing
 from voicekiln.text import unspoken
 from voicekiln.text.clean import clean
@@ -30,7 +30,7 @@ def spoken(table: pd.DataFrame, settings: TextSettings) -> pd.DataFrame:
     table["text"] = _texts(table, settings)
     table = _without_speech(table)
     if settings.numbers == "drop":
-        table = uphold(_without_digits(table))
+        table = _without_digits(table)
     table["romanized"] = _second_texts(table, settings.romanize)
     return table
 
@@ -112,17 +112,16 @@ def _without_speech(table):
     """Drop the segments whose text became empty."""
     empty = table["text"].eq("").fillna(False).astype(bool)
     table.loc[empty, "text"] = pd.NA
-    dropped = empty & table["status"].eq("keep")
-    table.loc[dropped, ["status", "step", "reason"]] = ["drop", "correct", "nothing is spoken"]
-    return table
+    found = decisions.Decider(table, "correct")
+    found.drop(empty, "nothing is spoken")
+    return decisions.apply(table, found.decisions())
 
 
 def _without_digits(table):
-    found = with_digits(table)
-    table.loc[found.index, "value"] = found["n_digits"].astype(float)
-    why = ["drop", "correct", "numbers not in words", 0.0]
-    table.loc[found.index, ["status", "step", "reason", "limit"]] = why
-    return table
+    n_digits = with_digits(table)["n_digits"].reindex(table.index)
+    found = decisions.Decider(table, "correct")
+    found.drop(n_digits.notna(), "numbers not in words", n_digits, 0.0)
+    return decisions.apply(table, found.decisions())
 
 
 def _second_texts(table, tool):

@@ -9,7 +9,16 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from voicekiln.asr.hypothesis import MAX_S, RATE_HZ, UPSTREAM, WHISPER_CODES, Clip, Limits
+from voicekiln.asr.hypothesis import (
+    MAX_S,
+    RATE_HZ,
+    UPSTREAM,
+    WHISPER_CODES,
+    Block,
+    Clip,
+    Limits,
+    Span,
+)
 from voicekiln.asr.listen import Listener
 from voicekiln.audio.span import load_span
 from voicekiln.corpus.segments.pieces import VERSION as PIECES_VERSION
@@ -19,24 +28,6 @@ from voicekiln.store.items import Store
 VERSION = 2
 BLOCK = 32  # stretches
 WINDOW_BATCHES = 8  # that are sorted by length together
-Span = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Block:
-    """Neighbouring stretches of a recording, whose transcripts are one item.
-
-    Attributes:
-        key: of the item.
-        item: of the normalised recording.
-        language: to decode in; None: to be detected.
-        spans: samples at the recording's own rate, end exclusive, at most 30 s each.
-    """
-
-    key: str
-    item: str
-    language: str | None
-    spans: tuple[Span, ...]
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from rapidfuzz.distance import Levenshtein
 
 from voicekiln.text import lists
 from voicekiln.text.clean import comparable, letters
+from voicekiln.text.distance import character_error_rate
 
 INVENTED = Path(__file__).parents[1] / "text" / "invented.tsv"
 MIN_PACED = 20  # texts of a language, from which its usual pace is known
@@ -106,16 +106,6 @@ def invented(text: str) -> float:
     said = letters(text)
     often = any(said == t * (len(said) // len(t)) for t in whole if said.startswith(t))
     return float(often or said.startswith(prefixes))
-
-
-def character_error_rate(text: str, heard: str) -> float:
-    """Edits between two texts by the letters and digits of `text`; spaces do not count, as some
-    scripts have none and nobody hears them. 1 where `text` has no letters but something was heard.
-    """
-    reference, hypothesis = letters(text), letters(heard)
-    if not reference:
-        return float(bool(hypothesis))
-    return round(Levenshtein.distance(reference, hypothesis) / len(reference), 4)
 
 
 def inspect(table: pd.DataFrame) -> pd.DataFrame:

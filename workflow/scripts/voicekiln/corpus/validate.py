@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from voicekiln.audio.speaker import speaker_distances
+from voicekiln.corpus.decisions import Decider
 from voicekiln.corpus.voices import tell_apart
 from voicekiln.text.clean import letters, script_share
 from voicekiln.text.scripts import WITHOUT_SPACES, main_scripts, words
@@ -54,8 +55,8 @@ class ValidateSettings:
 
 def validate(
     table: pd.DataFrame, features: pd.Series, settings: ValidateSettings, resemblyzer: bool = False
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`table` with the segments dropped that break a rule; the first broken rule is the reason.
+) -> tuple[pd.DataFrame, pd.Series, pd.DataFrame]:
+    """The segments that break a rule; the first broken rule is the reason.
 
     Args:
         table: `tables.SEGMENTS`.
@@ -64,34 +65,33 @@ def validate(
         resemblyzer: the features are its embeddings, whose distances are known.
 
     Returns:
-        the table; and the segments that are kept though they are unlike their speaker's others, the
-        most unlike first, to be listened to.
+        `tables.DECISIONS`; the distance of each segment from its speaker's others; and the segments
+        that are kept though they are unlike these, the most unlike first, to be listened to.
     """
-    table = table.copy()
+    decided = Decider(table, "validate")
     for reason, value, broken, limit in _rules(table, settings):
-        _drop(table, reason, value, broken, limit)
+        decided.drop(broken, reason, value, limit)
     for name, value in _usual_measures(table).items():
-        distance = deviations(table, value, *USUAL[name][1:])
+        distance = deviations(table, value.where(decided.kept), *USUAL[name][1:])
         beyond = distance > settings.max_deviation
         if settings.max_deviation:
             reason = f"unusual {name} for the speaker"
-            _drop(table, reason, distance, beyond, settings.max_deviation)
-    kept = table["status"] == "keep"
-    held = [features[index] if keep else None for index, keep in kept.items()]
+            decided.drop(beyond, reason, distance, settings.max_deviation)
+    held = [features[index] if keep else None for index, keep in decided.kept.items()]
     limit = settings.max_speaker_distance
     voices = _voices(table, held, limit) if resemblyzer else None
     speakers = table["speaker"].fillna("").tolist()
     distance = voices.distance if voices else speaker_distances(held, speakers)
-    table["speaker_distance"] = distance.round(3)
-    unlike = table["speaker_distance"] > limit
+    distance = pd.Series(distance.round(3), table.index, float)
+    unlike = distance > limit
     if settings.drop_other_speakers:
-        _drop(table, ANOTHER_SPEAKER, table["speaker_distance"], unlike, limit)
+        decided.drop(unlike, ANOTHER_SPEAKER, distance, limit)
     elif voices and settings.drop_other_speakers is None:
-        sure = pd.Series(voices.sure, table.index)
-        _drop(table, ANOTHER_SPEAKER, table["speaker_distance"], sure, limit)
-    suspects = table[unlike & (table["status"] == "keep")]
+        decided.drop(pd.Series(voices.sure, table.index), ANOTHER_SPEAKER, distance, limit)
+    suspects = table.assign(speaker_distance=distance)[unlike & decided.kept]
     order = ["speaker_distance", "segment_id"]
-    return table, suspects.sort_values(order, ascending=[False, True], ignore_index=True)
+    suspects = suspects.sort_values(order, ascending=[False, True], ignore_index=True)
+    return decided.decisions(), distance, suspects
 
 
 def _voices(table, features, limit):
@@ -109,13 +109,6 @@ def _voices(table, features, limit):
             n_second,
         )
     return found
-
-
-def _drop(table, reason, value, broken, limit):
-    hit = (table["status"] == "keep") & broken.fillna(False).astype(bool)
-    table.loc[hit, "value"] = value[hit].astype(float)
-    values = ["drop", "validate", reason, float(limit)]
-    table.loc[hit, ["status", "step", "reason", "limit"]] = values
 
 
 def _rules(table, settings) -> Iterator[tuple[str, pd.Series, pd.Series, float]]:
@@ -177,18 +170,18 @@ def _usual_measures(table):
 def deviations(
     table: pd.DataFrame, value: pd.Series, least: float, sides: tuple[int, ...]
 ) -> pd.Series:
-    """How many robust standard deviations each kept segment is from its speaker's median.
+    """How many robust standard deviations each segment is from its speaker's median.
 
     A standard deviation is 1.4826 median absolute deviations (Rousseeuw, Croux 1993), `least` at
     least. NaN where the value is missing or the speaker has fewer than `MIN_SEGMENTS`.
 
     Args:
         table: `tables.SEGMENTS`.
-        value: what is compared, by the index of `table`.
+        value: what is compared, by the index of `table`; null for what is not kept.
         least: the least standard deviation that is assumed.
         sides: 1 counts what is above the median, -1 what is below.
     """
-    known = value[(table["status"] == "keep") & value.notna()]
+    known = value[value.notna()]
     by_speaker = table.loc[known.index, "speaker"].fillna("")
     away = known - known.groupby(by_speaker).transform("median")
     mad = away.abs().groupby(by_speaker).transform("median")

@@ -15,7 +15,7 @@ import pandas as pd
 
 from voicekiln import notices
 from voicekiln.audio.span import load_span
-from voicekiln.corpus import limits as losses
+from voicekiln.corpus import decisions
 from voicekiln.corpus.audio_report import audio_report
 from voicekiln.provenance import sha256_file
 from voicekiln.report.clips import Clips
@@ -23,7 +23,7 @@ from voicekiln.store import tables
 from voicekiln.store.items import Store
 from voicekiln.text.clean import comparable
 
-STEPS = ("inventory", "normalize", *losses.STEPS)
+STEPS = decisions.OF_RECORDINGS + decisions.STEPS
 PACKAGES = (
     "snakemake", "torch", "torchaudio", "accelerate", "f5-tts", "openai-whisper", "numpy", "scipy",
     "soundfile", "soxr", "webrtcvad-wheels", "av", "librosa", "pandas", "pyarrow", "safetensors",

@@ -3,35 +3,43 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from voicekiln.corpus import merge
+from voicekiln.corpus import decisions, merge
 from voicekiln.provenance import sha256_file, sha256_json
 from voicekiln.review import facts
 from voicekiln.review.build import Reviewed
 from voicekiln.store import tables
 
-MERGED = ("tables/correct", "tables/deduplicate", "tables/validate", ".")
+DECIDED = ("tables/deduplicate", "tables/validate")
 OF_SHARDS = ("segment.parquet", "measure.parquet")
 
 
 def find(folder: Path, shards: Sequence[str], corrections: Path | None) -> Reviewed | None:
     """What there is to review of a corpus; None before it has segments.
 
-    A step writes its table before it checks the limits, so the newest table is that of the step
-    that stopped.
+    A step writes its tables before it checks the limits, so the newest are those of the step that
+    stopped.
 
     Args:
         folder: `results/corpora/<corpus>`.
         shards: names of the shards.
         corrections: the user's file, if there is one.
     """
-    sets = [[folder / step / "segments.parquet"] for step in MERGED]
+    facts_of = folder / "tables" / "correct"
+    sets = [[facts_of / "segments.parquet"], [folder / "segments.parquet"]]
+    sets += [
+        [folder / step / "decisions.parquet" for step in DECIDED[:n]]
+        for n in range(1, len(DECIDED) + 1)
+    ]
     sets += [[folder / "shards" / shard / name for shard in shards] for name in OF_SHARDS]
     there = [files for files in sets if all(map(Path.exists, files))]
     if not there:
         return None
     newest = max(there, key=lambda files: max(path.stat().st_mtime_ns for path in files))
-    merged = folder / "tables" / "correct" / "recordings.parquet"
-    if len(newest) == 1 and newest[0].name == "segments.parquet":
+    merged = facts_of / "recordings.parquet"
+    if newest[0].name == "decisions.parquet":
+        recordings = tables.read(merged)
+        segments = decisions.read_unchecked(facts_of, [path.parent for path in newest])
+    elif newest[0].parent in (facts_of, folder):
         recordings, segments = tables.read(merged), tables.read(newest[0])
     else:
         normalized = [path.with_name("normalize.parquet") for path in newest]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from voicekiln.errors import UserError
@@ -105,6 +106,18 @@ SEGMENTS = {
     "split": S,  # train | val, null when dropped
 }
 
+# what a step behind `correct` drops
+DECISIONS = {
+    "segment_id": S,
+    "step": S,
+    "reason": S,  # rule
+    "value": F,  # what the rule measured
+    "limit": F,  # and its limit
+}
+
+# the column that validate adds
+VALIDATED = {name: SEGMENTS[name] for name in ("segment_id", "speaker_distance")}
+
 # what passes from transcribe to align beside the segments
 TRANSCRIBED = SEGMENTS | {
     "words": S,  # JSON list of [word, start_s, end_s, probability], seconds in the segment
@@ -171,9 +184,9 @@ def used_items(path: Path) -> dict[str, list[str]]:
     return json.loads(metadata.get(USED, b"{}"))
 
 
-def read(path: Path) -> pd.DataFrame:
-    """The table of a Parquet file."""
-    return pq.read_table(path).to_pandas(types_mapper=_pandas_type)
+def read(path: Path, rows: pc.Expression | None = None) -> pd.DataFrame:
+    """The table of a Parquet file, or those of its rows that a filter selects."""
+    return pq.read_table(path, filters=rows).to_pandas(types_mapper=_pandas_type)
 
 
 def concat(paths: list[Path], schema: dict[str, pa.DataType], order: list[str]) -> pd.DataFrame:
@@ -212,10 +225,10 @@ def check_digest(digest: Path) -> None:
             )
 
 
-def read_checked(digest: Path, name: str) -> pd.DataFrame:
-    """The table `name` beside `digest`, after `check_digest`."""
+def read_checked(digest: Path, name: str, rows: pc.Expression | None = None) -> pd.DataFrame:
+    """The table `name` beside `digest`, or some of its rows, after `check_digest`."""
     check_digest(digest)
-    return read(digest.parent / name)
+    return read(digest.parent / name, rows)
 
 
 def read_columns(digest: Path, name: str, columns: list[str]) -> pa.Table:

@@ -25,6 +25,7 @@ from scipy import ndimage
 from voicekiln.audio import vad
 from voicekiln.audio.segment import SegmentSettings
 from voicekiln.audio.vad import FRAMES_PER_S
+from voicekiln.corpus.decisions import dropped
 from voicekiln.corpus.segments.segments import Given, cut, still_forced
 from voicekiln.store import tables
 from voicekiln.store.items import Store
@@ -177,7 +178,7 @@ def mend(
     columns = table[list(SEEN)].sort_values(["root", "path", "start"], kind="stable")
     ordered = [columns.index.tolist(), *(columns[name].tolist() for name in SEEN)]
     whole = map(Row._make, zip(*ordered, strict=True))
-    n_items = computed = moved = dropped = 0
+    n_items = computed = moved = n_dropped = 0
     for _, recording in groupby(whole, lambda row: (row.root, row.path)):
         rows = list(recording)
         pieces = [_piece(row) for row in rows]
@@ -197,7 +198,7 @@ def mend(
                 name = f"{row.recording_id}_{values['start']}_{values['end']}"
                 forced = still_forced(row.forced_cut, (row.start, row.end), values)
                 values = values | {"segment_id": name, "forced_cut": forced}
-            dropped += "status" in values
+            n_dropped += "status" in values
             for column, value in values.items():
                 table.at[row.label, column] = value
     log.info(
@@ -205,7 +206,7 @@ def mend(
         n_items,
         computed,
         moved,
-        dropped,
+        n_dropped,
     )
     return table
 
@@ -247,10 +248,4 @@ def _record(pieces, item, settings, audio) -> dict:
 def _change(new: Checked, measured: dict) -> dict:
     if new.cut is None:
         return measured.get((new.start, new.end), {})
-    return {
-        "status": "drop",
-        "step": "align",
-        "reason": f"word cut at {new.cut}",
-        "value": new.loudness,
-        "limit": new.limit,
-    }
+    return dropped("align", f"word cut at {new.cut}", new.loudness, new.limit)

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from voicekiln.corpus.decisions import drop
 from voicekiln.corpus.segments.segments import distinct, start_of
-from voicekiln.corpus.trust import character_error_rate
 from voicekiln.store import tables
 from voicekiln.text.align import align
 from voicekiln.text.clean import letters
+from voicekiln.text.distance import character_error_rate
 
 log = logging.getLogger("align")
 
@@ -178,8 +179,7 @@ def _read_one(table, rows, text, max_cer) -> list[dict]:
         cer = character_error_rate(said, row.text) if stretch else 1.0
         if cer > max_cer:
             stretches[n] = None
-            table.loc[row.Index, ["status", "step"]] = ["drop", "align"]
-            table.loc[row.Index, ["reason", "value", "limit"]] = [NOT_THERE, cer, max_cer]
+            drop(table, row.Index, "align", NOT_THERE, cer, max_cer)
         else:
             table.loc[row.Index, ["text", "raw_text", "text_source"]] = [said, said, "known"]
         table.loc[row.Index, ["heard", "cer"]] = [row.text, cer]

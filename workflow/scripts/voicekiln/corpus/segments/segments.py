@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import pandas as pd
 import soundfile
 
 from voicekiln.asr.hypothesis import MAX_S
@@ -15,10 +14,6 @@ from voicekiln.store.items import Store
 from voicekiln.store.tables import missing
 from voicekiln.text.clean import comparable
 
-CONCERN = 0.2  # fraction of the segments from which there is a warning ...
-ENOUGH = 5  # ... where there are so many
-FEW = 0.1  # share of the recorded time
-LOW_MEAN_S = 2.0
 OVERLAP_S = 0.1  # by which a text may begin before the one before it ends
 FAR_S = 1e7
 BEFORE = "cue begins before 0 s"
@@ -26,15 +21,6 @@ BEYOND = "cue lies beyond the end of the recording"
 WITHIN = "cue lies within another"
 OVERLAPS = "overlaps the one before"
 DISTURBED = "another speaker begins within it"
-MANY_REGIONS = 10  # a segment, more than one a second
-HEAR = {
-    "auto": "a smaller segment.energy_share, onset, offset or aggressiveness finds more",
-    "webrtcvad": (
-        "a smaller segment.energy_share or aggressiveness finds more, engine: silero also finds "
-        "speech in noise and music"
-    ),
-    "silero": "a smaller segment.onset and offset, or a smaller energy_share, finds more",
-}
 
 
 @dataclass(frozen=True)
@@ -228,92 +214,6 @@ def still_forced(forced: str | None, span: tuple[int, int], moved: Mapping[str, 
         if forced in (side, "both") and moved[side] == at
     ]
     return "both" if len(still) == 2 else next(iter(still), None)
-
-
-def by_engine(segments: pd.DataFrame) -> str:
-    """How many recordings of `segments` (`tables.SEGMENTS`) each engine found the speech in."""
-    engines = segments.drop_duplicates(["root", "path"])["vad"].value_counts().sort_index()
-    counts = ", ".join(f"{n} by {engine}" for engine, n in engines.items())
-    return f"speech was found in {engines.sum()} recordings: {counts or 'none'}"
-
-
-def statistics(
-    seconds: Sequence[float],
-    events: Mapping[str, int],
-    recorded_s: float,
-    silent: Sequence[str],
-    settings: cutting.SegmentSettings,
-) -> tuple[str, list[str]]:
-    """What a corpus's segments are like, and what of it is a concern (S4-69 ... S4-71), as text.
-
-    Args:
-        seconds: length of each segment.
-        events: how often what was done (`audio.segment.EVENTS`), of the recordings that were cut.
-        recorded_s: length of all recordings.
-        silent: paths of recordings without any segment.
-        settings: section `segment`.
-
-    Returns:
-        one line, and a list of concerns with what to change.
-    """
-    n, min_s, max_s = len(seconds), settings.min_s, settings.max_s
-    mean_s = sum(seconds) / n if n else 0.0
-    under, over = sum(s < min_s for s in seconds), sum(s > max_s for s in seconds)
-    done = Counter(events)
-    n_cut = done["segments"]
-    line = (
-        f"{n} segments, {mean_s:.2f} s on average, {under} shorter than {min_s:g} s, {over} longer "
-        f"than {max_s:g} s; merged {done['regions']} regions into {n_cut} segments with a "
-        f"preference for {(min_s + max_s) / 2:g} s, {done['split']} cuts, {done['extended']} "
-        "extended"
-    )
-    concerns = []
-    if silent:
-        which = ", ".join(silent[:3]) + (" ..." if len(silent) > 3 else "")
-        concerns.append(f"no speech was found in {which} ({len(silent)}): {HEAR[settings.engine]}")
-    elif sum(seconds) < FEW * recorded_s:
-        concerns.append(
-            f"{n} segments are few, {sum(seconds):.0f} of {recorded_s:.0f} s: if there is more "
-            f"speech, {HEAR[settings.engine]}"
-        )
-    if done["dropped"] > n_cut:
-        concerns.append(
-            f"{done['dropped']} stretches were too short to be speech, more than the {n_cut} "
-            "segments that were kept: noise, or segment.energy_share is too low"
-        )
-    if n < ENOUGH:
-        return line, concerns
-    if under > CONCERN * n:
-        concerns.append(
-            f"{under} of {n} segments are shorter than segment.min_s = {min_s:g}: a larger "
-            "merge_gap_s joins more speech, a smaller min_s accepts it"
-        )
-    if over > CONCERN * n:
-        concerns.append(
-            f"{over} of {n} segments are longer than segment.max_s = {max_s:g}: their spans came "
-            "with the texts; leave the times out to have them cut at pauses"
-        )
-    if mean_s < LOW_MEAN_S:
-        concerns.append(
-            f"the segments are {mean_s:.2f} s long on average, too short to learn a sentence's "
-            "melody from: a larger segment.merge_gap_s joins more speech"
-        )
-    if done["extended"] > CONCERN * n_cut:
-        concerns.append(
-            f"{done['extended']} of {n_cut} segments had to be extended to segment.min_s = "
-            f"{min_s:g}: a larger merge_gap_s joins more speech, a smaller min_s leaves them short"
-        )
-    if done["regions"] > MANY_REGIONS * n_cut:
-        concerns.append(
-            f"{done['regions']} regions of speech made {n_cut} segments, so speech is found in "
-            "fragments: a larger segment.min_pause_s or a smaller energy_share closes the gaps"
-        )
-    if done["split_without_pause"] > CONCERN * n_cut:
-        concerns.append(
-            f"{done['split_without_pause']} cuts found no pause: a larger segment.max_s or a "
-            "smaller min_pause_s leaves more room for one"
-        )
-    return line, concerns
 
 
 def pcm_hashes(flac, spans: Sequence[Sequence[int]]) -> list[str]:

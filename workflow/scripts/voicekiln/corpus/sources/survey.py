@@ -10,7 +10,7 @@ from voicekiln.audio.segment import SegmentSettings
 from voicekiln.corpus import limits as losses
 from voicekiln.corpus import merge
 from voicekiln.corpus.quality import concerns
-from voicekiln.corpus.segments.segments import statistics
+from voicekiln.corpus.segments import statistics
 
 
 def read(shards: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -56,7 +56,7 @@ def cutting(
     """How the corpus was cut, in one line, and warnings about it.
 
     Args:
-        events: of all shards, `statistics`.
+        events: of all shards, see `statistics.summary`.
         section: `segment`.
     """
     used = recordings[recordings["status"] == "ok"]
@@ -66,7 +66,7 @@ def cutting(
     spoken = set(zip(found["root"], found["path"], strict=True))
     silent = [row.path for row in used.itertuples() if (row.root, row.path) not in spoken]
     recorded_s = float((used["n_samples"] / used["rate_hz"]).sum())
-    return statistics(seconds, events, recorded_s, silent, SegmentSettings(**section))
+    return statistics.summary(seconds, events, recorded_s, silent, SegmentSettings(**section))
 
 
 def of_other(corpus: str, folders: Sequence[Path], settings: Mapping[str, Any]) -> list[str]:
