@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import ROOT
 from f5_small import TINY, TOKENS, tiny_model, upstream_train
 from safetensors.torch import save_file
-from voicekiln.config import resolve as config
+from voicekiln.config.resolve import load
 from voicekiln.errors import UserError
 from voicekiln.families import f5
 from voicekiln.weights import kinds as filekinds
@@ -126,7 +127,7 @@ def test_the_weights_come_out_of_every_layout(tmp_path, trained, layout, suffix)
     assert state_sha256(f5.read_weights(path)) == state_sha256(expected)
     record = f5.reset(path, TOKENS, TOKENS, tmp_path / "out.safetensors", 0, ARCH)
     assert record["base"]["weights_sha256"] == state_sha256(expected)
-    config.check_files(settings_with({"voice": {"base": {"checkpoint": str(path)}}}), tmp_path)
+    load_with_base(path)
     assert len(record["stripped"]) <= 8  # a list to be read, not all the names of a model
 
 
@@ -208,9 +209,8 @@ def test_a_checkpoint_of_something_else_is_called_by_its_name(tmp_path, trained,
     assert words in message
     assert "expected an F5-TTS checkpoint" in message and "base.checkpoint" in message
     if "E2" not in other:  # its embedding has the same name
-        runs = {"voice": {"base": {"checkpoint": str(tmp_path / "base.pt")}}}
         with pytest.raises(UserError, match="runs.voice.base.checkpoint: .* of F5-TTS, found"):
-            config.check_files(settings_with(runs), tmp_path)
+            load_with_base(tmp_path / "base.pt")
 
 
 def test_a_released_model_in_place_of_another_is_recognised():
@@ -323,7 +323,7 @@ def test_whatever_bytes_are_changed_it_is_read_or_refused_in_one_line(tmp_path, 
             changed[near[n % 3]] = rng.randrange(256)
         path.write_bytes(changed)
         try:
-            config.check_files(settings_with({"x": {"base": {"checkpoint": str(path)}}}), tmp_path)
+            load_with_base(path)
             f5.read_base(path)
         except UserError as error:
             assert str(path) in str(error) and str(error).count("\n") <= 1
@@ -359,15 +359,19 @@ def test_what_is_no_checkpoint_is_said_at_the_reset_and_when_the_settings_are_re
     path = tmp_path / f"base{suffix}"
     make(path)
     assert words in refused(path)
-    runs = {"voice": {"base": {"checkpoint": str(path)}}}
     with pytest.raises(UserError, match=f"runs.voice.base.checkpoint: .*base{suffix}: ") as caught:
-        config.check_files(settings_with(runs), tmp_path)
+        load_with_base(path)
     assert words in str(caught.value)
 
 
-def settings_with(runs: dict) -> dict:
-    rest = {"family": "f5", "vocoder": None, "tokenizer": {"vocab": None}}
-    return {"corpora": {}, "runs": {name: run | rest for name, run in runs.items()}}
+def load_with_base(checkpoint: Path) -> None:
+    """Load a configuration whose run `voice` starts from this file."""
+    base = {"checkpoint": str(checkpoint), "vocab": __file__, "model": "F5TTS_Base"}
+    config = {
+        "corpora": {"c": {"audio": str(ROOT), "language": "en"}},
+        "runs": {"voice": {"corpus": "c", "family": "f5", "base": base}},
+    }
+    load(config, ROOT)
 
 
 def test_a_file_under_the_other_formats_name_is_told_its_own(tmp_path, trained):

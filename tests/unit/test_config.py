@@ -1,12 +1,15 @@
 import copy
 import datetime
 import re
+from pathlib import Path
 
 import pytest
 import yaml
 from conftest import ROOT
 from voicekiln.config import explain, schema
-from voicekiln.config.resolve import is_file, locate, resolve
+from voicekiln.config.paths import locate
+from voicekiln.config.resolve import resolve
+from voicekiln.config.whisper_models import Form, Model, find, is_path
 from voicekiln.errors import UserError
 
 MINIMAL = {"corpora": {"c": {"audio": "a", "language": "en", "transcripts": "sidecar"}}}
@@ -143,20 +146,24 @@ def test_the_shipped_configuration_and_the_examples_hold():
             r"family: xtts is planned and not available yet; expected f5",
         ),
         ("runs.demo_f5.family", "F5", r'family: "F5" is not known; did you mean f5'),
-        ("runs.demo_f5.corpus", "x", r"no corpus x is configured \(there is: demo\)"),
-        ("runs.demo_f5.base", {"run": "y"}, r"no run y is configured"),
+        ("runs.demo_f5.corpus", "x", r"there is no corpus x; the configuration has: demo"),
+        ("runs.demo_f5.base", {"run": "y"}, r"there is no run y"),
         ("runs.demo_f5.base", {"run": "demo_f5"}, r"cannot start from itself"),
         ("runs.demo_f5.base", {"vocab": "y"}, r"expected either run alone, or checkpoint"),
         ("runs.demo_f5.base.checkpoint_sha256", "abc", r"expected a SHA-256, 64 hex"),
         ("runs.demo_f5.vocoder_sha256", "0" * 64, r"vocoder_sha256 is set, but vocoder is not"),
-        ("corpora.demo.measure.speaker_model_sha256", "0" * 64, r"speaker_model names no file"),
+        ("corpora.demo.measure.speaker_model_sha256", "0" * 64, r"speaker_model is not a file"),
         (
             "runs.demo_f5.train.loss_weights",
             {"mel": 2.0},
-            r"mel is not a part of the loss of F5-TTS",
+            r"mel is not a loss part of F5-TTS",
         ),
         ("runs.demo_f5.train.loss_weights", {"flow": 0}, r"loss_weights.flow: 0 is out of range"),
-        ("runs.demo_f5.train.best_by", "mel_ce", r"best_by: mel_ce is not a part .* loss, flow"),
+        (
+            "runs.demo_f5.train.best_by",
+            "mel_ce",
+            r"mel_ce is not a loss part .* loss, flow",
+        ),
         ("runs.demo_f5.train.save_every", "2 epoks", r'save_every: .* "2 epochs"'),
         ("runs.demo_f5.train.learning_rate", float("nan"), r"learning_rate: nan is not a number"),
         ("runs.demo_f5.train.learning_rate", float("inf"), r"learning_rate: inf is not a number"),
@@ -290,8 +297,31 @@ def test_what_the_project_ships_is_found_from_anywhere(tmp_path, monkeypatch):
 
 
 def test_model_names_and_files_are_told_apart():
-    assert is_file("models/large-v3.pt") and is_file("./tiny") and is_file("tiny.pt")
-    assert not is_file("large-v3") and not is_file("tiny.en")
+    assert is_path("models/large-v3.pt") and is_path("./tiny") and is_path("tiny.pt")
+    assert not is_path("large-v3") and not is_path("tiny.en")
+
+
+def test_a_model_is_classified_once(tmp_path):
+    hugging_face, converted = tmp_path / "hf", tmp_path / "ct2"
+    for folder, names in (
+        (hugging_face, ("config.json", "model.safetensors")),
+        (converted, ("config.json", "model.bin")),
+    ):
+        folder.mkdir()
+        for name in names:
+            (folder / name).touch()
+
+    def of(name):
+        return find({"model": name}, "model", ROOT)
+
+    assert of(None) is None
+    assert of("tiny") == Model(Form.RELEASED, Path("results/models/whisper/tiny.pt"))
+    assert of("resources/demo/whisper.pt").form is Form.CHECKPOINT
+    assert of(str(hugging_face)) == Model(Form.HUGGING_FACE, hugging_face)
+    assert of(str(hugging_face)).file == hugging_face / "model.safetensors"
+    assert of(str(converted)) == Model(Form.CTRANSLATE2, converted)
+    assert of(str(converted)).file == converted / "model.bin"
+    assert of(str(converted)).parts == [str(converted / "config.json")]
 
 
 def test_the_home_folder_can_be_written_as_a_tilde(tmp_path, monkeypatch):

@@ -8,10 +8,11 @@ import pytest
 import tokenizers
 from conftest import ROOT
 from test_transcribe import clips
-from voicekiln.asr import engines, sources
+from voicekiln.asr import engines
 from voicekiln.asr.convert import convert, hf_tokenizer
 from voicekiln.asr.faster_whisper import FasterWhisperRecogniser
 from voicekiln.asr.whisper import WhisperRecogniser
+from voicekiln.config import whisper_models
 from voicekiln.errors import UserError
 from whisper.tokenizer import get_tokenizer
 
@@ -122,14 +123,15 @@ def test_the_folder_says_how_long_its_texts_may_be(folder):
 def test_models_are_found_where_they_are_fetched_and_converted(folder, tmp_path):
     section = {"engine": "faster-whisper", "sha256": "0" * 64, "second_sha256": None}
     given = section | {"model": str(folder), "second_model": str(CHECKPOINT)}
-    assert sources.file(given, "model", tmp_path) == str(folder / "model.bin")
-    assert sources.file(given, "second_model", tmp_path) == str(CHECKPOINT)
-    assert sources.expected(given, tmp_path) == ["0" * 64, None]
+    assert whisper_models.input_file(given, "model", tmp_path) == str(folder / "model.bin")
+    assert whisper_models.input_file(given, "second_model", tmp_path) == str(CHECKPOINT)
+    assert whisper_models.expected_sha256(given, tmp_path) == ["0" * 64, None]
     fetched = section | {"model": "tiny", "second_model": None}
-    assert str(sources.source(fetched, "model", tmp_path)) == "results/models/whisper/tiny.pt"
-    name = sources.converted(fetched, tmp_path)
-    file = sources.file(fetched, "model", tmp_path)
+    model = whisper_models.find(fetched, "model", tmp_path)
+    assert str(model.path) == "results/models/whisper/tiny.pt"
+    name = whisper_models.converted_name(fetched, tmp_path)
+    file = whisper_models.input_file(fetched, "model", tmp_path)
     assert file == f"results/models/ctranslate2/{name}/model.bin" and name.startswith("tiny-")
-    assert sources.expected(fetched, tmp_path) == [None, None]
+    assert whisper_models.expected_sha256(fetched, tmp_path) == [None, None]
     plain = fetched | {"engine": "whisper"}
-    assert sources.file(plain, "model", tmp_path) == "results/models/whisper/tiny.pt"
+    assert whisper_models.input_file(plain, "model", tmp_path) == "results/models/whisper/tiny.pt"

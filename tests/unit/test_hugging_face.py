@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from test_transcribe import clips
 from voicekiln import upstream
-from voicekiln.asr import engines, hugging_face, sources
+from voicekiln.asr import engines, hugging_face
 from voicekiln.asr.convert import convert
 from voicekiln.asr.hypothesis import Clip
 from voicekiln.asr.whisper import WhisperRecogniser, load
-from voicekiln.config import resolve as config
+from voicekiln.config import resolve, whisper_models
 from voicekiln.errors import UserError
 
 upstream.prepare()  # lets transformers import torchaudio
@@ -103,7 +103,7 @@ def test_the_digest_covers_every_file(model, tmp_path):
     before = engines.digest(weights)
     shard = sorted(tmp_path.glob("model-*.safetensors"))[-1]
     section = settings(tmp_path)["corpora"]["a"]["transcribe"]
-    assert str(shard) in sources.parts(section, "model", ROOT)
+    assert str(shard) in whisper_models.input_parts(section, ROOT)
     tensors = load_file(shard)
     name = sorted(tensors)[0]
     save_file(tensors | {name: tensors[name] + 1}, shard)
@@ -111,7 +111,7 @@ def test_the_digest_covers_every_file(model, tmp_path):
 
 
 def settings(folder, engine="whisper"):
-    return config.resolve(
+    return resolve.resolve(
         {
             "corpora": {
                 "a": {
@@ -127,15 +127,15 @@ def settings(folder, engine="whisper"):
 
 def test_a_folder_can_be_named(folder):
     found = settings(folder)
-    config.check_files(found, ROOT)
+    resolve.load(found, ROOT)
     section = found["corpora"]["a"]["transcribe"]
-    assert sources.file(section, "model", ROOT) == str(folder / "model.safetensors")
-    assert sources.converted(section, ROOT) is None
+    assert whisper_models.input_file(section, "model", ROOT) == str(folder / "model.safetensors")
+    assert whisper_models.converted_name(section, ROOT) is None
     assert engines.title(folder / "model.safetensors") == str(folder)
     section = settings(folder, "faster-whisper")["corpora"]["a"]["transcribe"]
-    assert sources.converted(section, ROOT).startswith(f"{folder.name}-")
-    assert sources.parts(section, "model", ROOT) == [str(folder / "config.json")]
-    assert sources.parts(section, "second_model", ROOT) == []
+    assert whisper_models.converted_name(section, ROOT).startswith(f"{folder.name}-")
+    assert whisper_models.find(section, "model", ROOT).parts == [str(folder / "config.json")]
+    assert whisper_models.input_parts(section, ROOT) == []
 
 
 def change(folder, **values):
@@ -170,7 +170,7 @@ def change(folder, **values):
 def test_what_is_wrong_with_a_folder_is_told_before_any_job(folder, spoil, said):
     spoil(folder)
     with pytest.raises(UserError) as refused:
-        config.check_files(settings(folder), ROOT)
+        resolve.load(settings(folder), ROOT)
     assert said in str(refused.value) and "corpora.a.transcribe.model" in str(refused.value)
 
 
@@ -179,7 +179,7 @@ def test_a_shard_that_is_missing_is_named(model, tmp_path):
     shard = sorted(tmp_path.glob("model-*.safetensors"))[0]
     shard.unlink()
     with pytest.raises(UserError, match=rf"{shard.name} is missing, model.safetensors.index.json"):
-        config.check_files(settings(tmp_path), ROOT)
+        resolve.load(settings(tmp_path), ROOT)
 
 
 def test_tensors_that_do_not_fit_are_told(folder):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_training_resume import at_call, final, in_child, same
 from training_setup import tiny_run
-from voicekiln.config import resolve as config
+from voicekiln.config.resolve import resolve
 from voicekiln.errors import UserError
 from voicekiln.training.data.plan import BatchSize
 from voicekiln.training.log.records import EXIT_FINISHED, EXIT_USER_ERROR
@@ -159,5 +159,5 @@ def test_accumulate_beside_auto_is_refused():
     run = {"corpus": "c", "family": "f5", "base": {"checkpoint": "a", "vocab": "b", "model": "c"}}
     run["train"] = {"batch_frames": "auto", "accumulate": 2}
     content = {"corpora": {"c": {"audio": "x", "language": "en"}}, "runs": {"r": run}}
-    with pytest.raises(UserError, match="accumulate follows from update_frames"):
-        config.resolve(content)
+    with pytest.raises(UserError, match="accumulate is computed from update_frames"):
+        resolve(content)

@@ -62,7 +62,7 @@ def test_a_missing_folder_is_named(tmp_path):
     )
     done = snakemake("--cores", "1", "--configfile", "my.yaml", cwd=tmp_path)
     said = done.stdout + done.stderr
-    assert done.returncode == 1 and "corpora.mine.audio: nowhere is not there" in said
+    assert done.returncode == 1 and "corpora.mine.audio: nowhere does not exist" in said
     assert "Traceback" not in said
 
 

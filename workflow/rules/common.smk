@@ -13,11 +13,11 @@ ROOT = Path(workflow.basedir)
 SCRIPTS = ROOT / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from voicekiln.config import resolve as configuration
-from voicekiln.config import yaml_files as configfiles
+from voicekiln.config import paths, targets, whisper_models, yaml_files
+from voicekiln.config.checks import corpora_of
+from voicekiln.config.resolve import load
 from voicekiln import extras
 from voicekiln.voice import vocoders
-from voicekiln.asr import sources as models
 from voicekiln.corpus.sources import listing
 from voicekiln.ctc import files as ctc_files
 from voicekiln.errors import UserError
@@ -45,7 +45,7 @@ def read_strictly(files):
     """Where each key of these configuration files is; stop at what YAML accepts by mistake."""
     lines = {}
     for file in files:
-        lines |= configfiles.read(Path(os.path.relpath(file)))[1]
+        lines |= yaml_files.read(Path(os.path.relpath(file)))[1]
     return lines
 
 
@@ -60,7 +60,7 @@ else:
     configfile: CONFIGFILE
 
 
-SETTINGS = or_stop(configuration.load)(config, ROOT, LINES)
+SETTINGS = or_stop(load)(config, ROOT, LINES)
 CORPORA = SETTINGS["corpora"]
 RUNS = SETTINGS["runs"]
 
@@ -73,7 +73,7 @@ wildcard_constraints:
 
 def located(path):
     """A path of the configuration, found beside the workflow where the project ships it."""
-    return configuration.locate(path, ROOT)
+    return paths.locate(path, ROOT)
 
 
 def code(script, *modules):
@@ -98,7 +98,7 @@ def sources(corpus):
         [section["audio"]] if isinstance(section["audio"], str) else section["audio"]
     )
     transcripts = section["transcripts"]
-    if transcripts not in configuration.TRANSCRIPT_WORDS:
+    if transcripts not in paths.TRANSCRIPT_WORDS:
         transcripts = located(transcripts)
     keys = ("language", "speaker", "path_pattern", "textgrid_tier")
     keys += ("transcript_column", "columns", "channels")
@@ -207,45 +207,44 @@ def shard_counts(wildcards):
     return {name: n_shards(name) for name in CORPORA}
 
 
-MODEL_KEYS = ["model", "second_model"]
-
-
 def whisper_model(key):
     """Input function: a model that the corpus is transcribed with, where it has one."""
 
     def path(wildcards):
         section = CORPORA[wildcards.corpus]["transcribe"]
-        return models.file(section, key, ROOT) or []
+        return whisper_models.input_file(section, key, ROOT) or []
 
     return path
 
 
 def whisper_parts(wildcards):
     """Input: the other files of the corpus's models that are folders and are not converted."""
-    section = CORPORA[wildcards.corpus]["transcribe"]
-    keys = MODEL_KEYS[1:] if models.converted(section, ROOT) else MODEL_KEYS
-    return [path for key in keys for path in models.parts(section, key, ROOT)]
+    return whisper_models.input_parts(CORPORA[wildcards.corpus]["transcribe"], ROOT)
 
 
 def model_hashes(wildcards):
     """Params: SHA-256 that these models must have, where the configuration says so."""
-    return models.expected(CORPORA[wildcards.corpus]["transcribe"], ROOT)
+    return whisper_models.expected_sha256(CORPORA[wildcards.corpus]["transcribe"], ROOT)
 
 
 def to_convert(wildcards):
     """The section `transcribe` whose checkpoint is converted into this folder."""
     sections = [corpus["transcribe"] for corpus in CORPORA.values()]
-    return next(s for s in sections if models.converted(s, ROOT) == wildcards.converted)
+    return next(
+        section
+        for section in sections
+        if whisper_models.converted_name(section, ROOT) == wildcards.converted
+    )
 
 
 def checkpoint_to_convert(wildcards):
     """Input: a checkpoint that is converted for faster-whisper."""
-    return str(models.known_by(models.source(to_convert(wildcards), "model", ROOT)))
+    return str(whisper_models.find(to_convert(wildcards), "model", ROOT).file)
 
 
 def parts_to_convert(wildcards):
     """Input: its other files, if it is a folder."""
-    return models.parts(to_convert(wildcards), "model", ROOT)
+    return whisper_models.find(to_convert(wildcards), "model", ROOT).parts
 
 
 def hash_to_convert(wildcards):
@@ -382,7 +381,7 @@ def family_code(script, *modules):
 
 def run_datasets(wildcards):
     """Input: the data sets of all corpora that a run joins."""
-    joined = configuration.corpora_of(RUNS[wildcards.run])
+    joined = corpora_of(RUNS[wildcards.run])
     return expand("results/corpora/{corpus}/DIGEST.json", corpus=joined)
 
 
@@ -393,7 +392,7 @@ def behind_checkpoints(wildcards):
     further down stay marked, though nothing before them runs. So every rule of a run names them.
     """
     names = ("checked.json", "tables/correct/DIGEST.json", "DIGEST.json")
-    joined = configuration.corpora_of(RUNS[wildcards.run])
+    joined = corpora_of(RUNS[wildcards.run])
     return expand("results/corpora/{corpus}/{name}", corpus=joined, name=names)
 
 
@@ -401,7 +400,7 @@ def run_features(wildcards):
     """Input: the feature indices of all shards of these corpora."""
     return [
         f"results/runs/{wildcards.run}/features/{corpus}/{shard}.parquet"
-        for corpus in configuration.corpora_of(RUNS[wildcards.run])
+        for corpus in corpora_of(RUNS[wildcards.run])
         for shard in shards(corpus)
     ]
 
@@ -496,7 +495,7 @@ def vocoder_content(wildcards):
 def whole_settings(wildcards):
     """Params: all settings of a run and of its corpora, for its report."""
     run = RUNS[wildcards.run]
-    joined = {name: CORPORA[name] for name in configuration.corpora_of(run)}
+    joined = {name: CORPORA[name] for name in corpora_of(run)}
     return canonical({"run": run, "corpora": joined})
 
 
@@ -512,4 +511,4 @@ def check_targets():
         rules = {rule.name for rule in workflow.rules}
         # what people ask for has no files of its own
         offered = sorted(rule.name for rule in workflow.rules if not rule.output)
-        or_stop(configuration.check_targets)(asked, rules, offered)
+        or_stop(targets.check)(asked, rules, offered)

@@ -11,8 +11,8 @@ import sys
 from copy import deepcopy
 from pathlib import Path
 
-from voicekiln.config import resolve as config
-from voicekiln.config import yaml_files as configfile
+from voicekiln.config import yaml_files
+from voicekiln.config.resolve import load
 from voicekiln.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,10 +24,10 @@ def main():
     try:
         whole, lines = {}, {}
         for path in parser.parse_args().configfile:
-            content, where = configfile.read(path)
+            content, where = yaml_files.read(path)
             merge(whole, content)
             lines |= where
-        resolved = config.load(whole, ROOT, lines)
+        resolved = load(whole, ROOT, lines)
     except UserError as error:
         sys.exit(f"Error: {error}")
     corpora, runs = (", ".join(resolved[key]) or "none" for key in ("corpora", "runs"))

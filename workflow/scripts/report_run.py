@@ -10,8 +10,9 @@ import json
 from pathlib import Path
 
 from voicekiln import job
-from voicekiln.config import resolve as config
+from voicekiln.config import checks
 from voicekiln.config import yaml_files as configfile
+from voicekiln.config.resolve import resolve
 from voicekiln.errors import UserError
 from voicekiln.report.facts import gather
 from voicekiln.report.lock import lock
@@ -32,7 +33,7 @@ def main(smk):
 
 def folders(run, settings):
     """The folders of a run and of its corpora."""
-    return run, [RESULTS / "corpora" / name for name in config.corpora_of(settings["run"])]
+    return run, [RESULTS / "corpora" / name for name in checks.corpora_of(settings["run"])]
 
 
 def write(target, settings):
@@ -49,13 +50,13 @@ def look():
     arguments = parser.parse_args()
     try:
         content, lines = configfile.read(arguments.configfile)
-        whole = config.resolve(content, lines)
+        whole = resolve(content, lines)
     except UserError as error:
         parser.error(str(error))
     if arguments.run not in whole["runs"]:
         parser.error(f"{arguments.configfile} has the runs {', '.join(whole['runs']) or '(none)'}")
     run = whole["runs"][arguments.run]
-    joined = {name: whole["corpora"][name] for name in config.corpora_of(run)}
+    joined = {name: whole["corpora"][name] for name in checks.corpora_of(run)}
     folder = RESULTS / "runs" / arguments.run
     write(folder / "report_so_far.html", {"run": run, "corpora": joined})
 

@@ -1,0 +1,195 @@
+"""Checks that involve several keys, which the schema cannot express."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from voicekiln import extras
+from voicekiln.config import whisper_models
+from voicekiln.families import facts
+from voicekiln.text import romanize
+
+Section = Mapping[str, Any]
+# a test that is true for a mistake, and its message: a key below the corpus or the run, and the
+# problem; {segment[min_s]} is replaced by a value
+Check = tuple[Callable[[Section], bool], str]
+
+CORPUS: Sequence[Check] = (
+    (
+        lambda c: c["segment"]["min_s"] >= c["segment"]["max_s"],
+        "segment.min_s ({segment[min_s]}) must be below segment.max_s ({segment[max_s]})",
+    ),
+    (
+        lambda c: c["segment"]["max_s"] < 2 * c["segment"]["pad_s"] + 2 * c["segment"]["min_s"],
+        "segment.max_s ({segment[max_s]}) must be at least 2 x pad_s + 2 x min_s, or no cut leaves "
+        "two usable halves",
+    ),
+    (
+        lambda c: c["segment"]["offset"] > c["segment"]["onset"],
+        "segment.offset ({segment[offset]}) must not be above segment.onset ({segment[onset]})",
+    ),
+    (
+        lambda c: c["validate"]["min_chars_per_s"] >= c["validate"]["max_chars_per_s"],
+        "validate.min_chars_per_s ({validate[min_chars_per_s]}) must be below "
+        "validate.max_chars_per_s ({validate[max_chars_per_s]})",
+    ),
+    (
+        lambda c: (
+            c["transcribe"]["precision"] == "int8" and c["transcribe"]["engine"] != "faster-whisper"
+        ),
+        "transcribe.precision: int8 needs transcribe.engine: faster-whisper",
+    ),
+    (
+        lambda c: c["transcribe"]["second_model"] and c["transcribe"]["second"] == "none",
+        "transcribe: second_model is set, but second is none; set second to doubtful or all",
+    ),
+    (
+        lambda c: c["transcribe"]["second_model"] and c["transcribe"]["model"] is None,
+        "transcribe: second_model is set, but model is not; set model, or remove second_model",
+    ),
+    (
+        lambda c: (
+            c["measure"]["speaker_model_sha256"] and c["measure"]["speaker_model"] in (None, "auto")
+        ),
+        "measure.speaker_model_sha256 is set, but speaker_model is not a file; name one, or "
+        "remove the hash",
+    ),
+    (
+        lambda c: c["align"]["acoustic_model_sha256"] and c["align"]["acoustic_model"] is None,
+        "align.acoustic_model_sha256 is set, but acoustic_model is not; set it to a folder, or "
+        "remove the hash",
+    ),
+    (
+        lambda c: (
+            c["validate"]["min_acoustic_score"] is not None and c["align"]["acoustic_model"] is None
+        ),
+        "validate.min_acoustic_score is set, but align.acoustic_model is not; set it to a folder, "
+        "or remove the limit",
+    ),
+    (
+        lambda c: c["path_pattern"] and c["speaker"] and "(?P<speaker>" in c["path_pattern"],
+        "path_pattern: both speaker and path_pattern set the speaker; remove one",
+    ),
+    (
+        lambda c: (
+            c["text"]["romanize"] and not romanize.knows(c["text"]["romanize"], c["language"])
+        ),
+        "text.romanize is {text[romanize]}, which has no rules for the language {language}; set it "
+        "to uroman or null",
+    ),
+)
+RUN: Sequence[Check] = (
+    (
+        lambda r: (r["train"]["min_learning_rate"] or 0.0) > r["train"]["learning_rate"],
+        "train.min_learning_rate ({train[min_learning_rate]}) must not be above "
+        "train.learning_rate ({train[learning_rate]})",
+    ),
+    (
+        lambda r: r["train"]["schedule"] == "multi_step" and not r["train"]["milestones"],
+        "train.milestones: the schedule multi_step needs at least one",
+    ),
+    (
+        lambda r: r["train"]["batch_frames"] == "auto" and r["train"]["accumulate"] != 1,
+        "train.accumulate is computed from update_frames if batch_frames is auto; remove it",
+    ),
+    (
+        lambda r: r["vocoder_sha256"] and r["vocoder"] is None,
+        "vocoder_sha256 is set, but vocoder is not; set vocoder to the folder, or remove the hash",
+    ),
+)
+
+
+def problems(config: Mapping[str, Any]) -> Iterator[str]:
+    """One line for each mistake in a configuration with all defaults."""
+    for name, corpus in config["corpora"].items():
+        for problem in [*_failed(CORPUS, corpus), *_corpus_problems(corpus)]:
+            yield f"corpora.{name}.{problem}"
+    for name, run in config["runs"].items():
+        for problem in [*_failed(RUN, run), *_run_problems(name, run, config)]:
+            yield f"runs.{name}.{problem}"
+
+
+def corpora_of(run: Section) -> list[str]:
+    """Names of the corpora that a run joins."""
+    return [run["corpus"]] if isinstance(run["corpus"], str) else list(run["corpus"])
+
+
+def _failed(checks: Sequence[Check], section: Section) -> Iterator[str]:
+    """Messages of the checks that a corpus or run does not pass."""
+    for is_wrong, message in checks:
+        if is_wrong(section):
+            yield message.format_map(section)
+
+
+def _corpus_problems(corpus: Section) -> Iterator[str]:
+    yield from _pattern_problems(corpus["path_pattern"])
+    for key in whisper_models.KEYS:
+        name = corpus["transcribe"][key]
+        if name and not whisper_models.is_path(name) and not corpus["transcribe"]["download"]:
+            yield (
+                f"transcribe.{key}: {name} is the name of a released model, and downloads are off; "
+                f"set it to the path of a checkpoint (./{name} for a file here), or set "
+                "transcribe.download: true"
+            )
+    tool = corpus["text"]["romanize"]
+    needed = {
+        f"normalize.{name}": (name, corpus["normalize"][name]) for name in extras.OF_NORMALIZE
+    }
+    for key, (extra, value) in (needed | {"text.romanize": (tool, tool)}).items():
+        if value and (command := extras.missing(extra)):
+            yield f"{key} is {value}, which needs a package that is not installed: {command}"
+
+
+def _pattern_problems(pattern: str | None) -> Iterator[str]:
+    if pattern is None:
+        return
+    try:
+        groups = set(re.compile(pattern).groupindex)
+    except re.error as error:
+        yield f"path_pattern: not a valid regular expression ({error})"
+        return
+    if not groups or groups - {"speaker", "language"}:
+        yield (
+            "path_pattern: expected a group (?P<speaker>...) or (?P<language>...), found "
+            f"{', '.join(sorted(groups)) or 'none'}"
+        )
+
+
+def _run_problems(name: str, run: Section, config: Mapping[str, Any]) -> Iterator[str]:
+    for corpus in corpora_of(run):
+        if corpus not in config["corpora"]:
+            known = ", ".join(config["corpora"]) or "none"
+            yield f"corpus: there is no corpus {corpus}; the configuration has: {known}"
+        elif run["train_on"] == "romanized" and not config["corpora"][corpus]["text"]["romanize"]:
+            yield (
+                f"train_on is romanized, but corpora.{corpus}.text.romanize is null; set it to "
+                "uroman or epitran"
+            )
+    yield from _loss_problems(run)
+    yield from _base_problems(name, run["base"], config["runs"])
+
+
+def _loss_problems(run: Section) -> Iterator[str]:
+    family = facts.of(run["family"])
+    parts, expected = list(family.losses), f"is not a loss part of {family.title}; expected one of"
+    if run["train"]["best_by"] not in ("loss", *parts):
+        yield f"train.best_by: {run['train']['best_by']} {expected} {', '.join(['loss', *parts])}"
+    for part in run["train"]["loss_weights"]:
+        if part not in parts:
+            yield f"train.loss_weights: {part} {expected} {', '.join(parts)}"
+
+
+def _base_problems(name: str, base: Section, runs: Mapping[str, Any]) -> Iterator[str]:
+    whole = {"checkpoint", "vocab", "model"}
+    if set(base) - {"checkpoint_sha256", "vocab_sha256"} not in ({"run"}, whole) or (
+        "run" in base and len(base) > 1
+    ):
+        yield (
+            "base: expected either run alone, or checkpoint, vocab and model; found "
+            f"{', '.join(base) or 'nothing'}"
+        )
+    elif "run" in base:
+        if base["run"] not in runs:
+            yield f"base.run: there is no run {base['run']}"
+        elif base["run"] == name:
+            yield "base.run: a run cannot start from itself"

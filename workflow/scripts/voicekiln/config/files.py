@@ -1,0 +1,110 @@
+"""Files that the configuration names: missing ones, and those that cannot be what is expected."""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from voicekiln.config import whisper_models
+from voicekiln.config.paths import TRANSCRIPT_WORDS, locate
+from voicekiln.config.whisper_models import Form
+from voicekiln.ctc import files as ctc_files
+from voicekiln.families import facts
+from voicekiln.voice import vocoders
+from voicekiln.weights import kinds, signatures
+
+# keys of a corpus that name a file or a folder, if they are set
+CORPUS_FILES = (
+    ("normalize", "separate"),
+    ("align", "acoustic_model"),
+    ("measure", "speaker_model"),
+)
+
+
+def problems(config: Mapping[str, Any], basedir: Path) -> Iterator[str]:
+    """Each file that is missing, and each that cannot be what its key expects.
+
+    Checks that need the tensors, such as their shapes, belong to the step that reads them.
+    Corrections may be missing.
+    """
+    for key, path in _named(config):
+        if not os.path.exists(locate(path, basedir)):
+            yield f"{key}: {path} does not exist (relative paths start at the working directory)"
+    for name, corpus in config["corpora"].items():
+        yield from _model_problems(f"corpora.{name}.transcribe", corpus["transcribe"], basedir)
+        if (model := corpus["align"]["acoustic_model"]) is not None:
+            folder = Path(locate(model, basedir))
+            if os.path.exists(folder) and (problem := ctc_files.problem(folder)):
+                yield f"corpora.{name}.align.acoustic_model: {model}: {problem}"
+    for name, run in config["runs"].items():
+        yield from _base_problems(f"runs.{name}.base", run, basedir)
+
+
+def _named(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Key and path of every file or folder that the configuration names."""
+    for name, corpus in config["corpora"].items():
+        audio = corpus["audio"]
+        for path in [audio] if isinstance(audio, str) else audio:
+            yield f"corpora.{name}.audio", path
+        if corpus["transcripts"] not in TRANSCRIPT_WORDS:
+            yield f"corpora.{name}.transcripts", corpus["transcripts"]
+        for key in whisper_models.KEYS:
+            model = corpus["transcribe"][key]
+            if model is not None and whisper_models.is_path(model):
+                yield f"corpora.{name}.transcribe.{key}", model
+        for section, key in CORPUS_FILES:
+            if corpus[section][key] not in (None, "auto"):
+                yield f"corpora.{name}.{section}.{key}", corpus[section][key]
+    for name, run in config["runs"].items():
+        for key in facts.of(run["family"]).files:
+            if key in run["base"]:
+                yield f"runs.{name}.base.{key}", run["base"][key]
+        for key, path in (
+            *(("vocoder", path) for path in vocoders.files(run["vocoder"])),
+            ("tokenizer.vocab", run["tokenizer"]["vocab"]),
+        ):
+            if path is not None:
+                yield f"runs.{name}.{key}", path
+
+
+def _model_problems(section_key: str, section: Mapping[str, Any], basedir: Path) -> Iterator[str]:
+    """Problems of the models of a section `transcribe`."""
+    for key in whisper_models.KEYS:
+        model, where = whisper_models.find(section, key, basedir), f"{section_key}.{key}"
+        if model is None or model.form is Form.RELEASED:
+            continue
+        if model.form is Form.CHECKPOINT:
+            if os.path.exists(model.path) and (problem := kinds.problem(model.path)):
+                yield f"{where}: {section[key]}: {problem}"
+        elif model.problem:
+            yield (
+                f"{where}: {model.path}: {model.problem}; expected a checkpoint of openai-whisper "
+                "(.pt), a Hugging Face folder (config.json and model.safetensors) or a CTranslate2 "
+                "folder (model.bin)"
+            )
+        elif model.form is Form.CTRANSLATE2 and key == "model" and section["engine"] == "whisper":
+            yield (
+                f"{where}: {model.path} is a CTranslate2 folder; set {section_key}.engine: "
+                "faster-whisper"
+            )
+
+
+def _base_problems(section_key: str, run: Mapping[str, Any], basedir: Path) -> Iterator[str]:
+    """Files of a base that are not checkpoints (pointers, web pages, incomplete downloads), or are
+    checkpoints of another model."""
+    family = facts.of(run["family"])
+    for name, file in family.files.items():
+        if name in run["base"] and file.checkpoint:
+            path = Path(locate(run["base"][name], basedir))
+            if os.path.exists(path):
+                if problem := kinds.problem(path) or _other_family(path, family):
+                    yield f"{section_key}.{name}: {run['base'][name]}: {problem}"
+
+
+def _other_family(checkpoint: Path, family: facts.Facts) -> str | None:
+    """A message if a checkpoint's tensor names are not those of the family, or None."""
+    names = None if family.signature is None else kinds.names(checkpoint)
+    if names is None or any(family.signature in name for name in names):
+        return None
+    found = signatures.model_of(names) or f"no tensor ...{family.signature}"
+    return f"expected a checkpoint of {family.title}, found {found}; give one of its checkpoints"
