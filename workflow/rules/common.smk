@@ -101,7 +101,7 @@ def sources(corpus):
     if transcripts not in paths.TRANSCRIPT_WORDS:
         transcripts = located(transcripts)
     keys = ("language", "speaker", "path_pattern", "textgrid_tier")
-    keys += ("transcript_column", "columns", "channels")
+    keys += ("columns", "channels")
     return canonical(
         {key: section[key] for key in keys}
         | {"audio": [located(path) for path in audio], "transcripts": transcripts}
