@@ -9,6 +9,7 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/list.smk"
 include: "workflow/rules/inventory.smk"
 include: "workflow/rules/normalize.smk"
 include: "workflow/rules/segment.smk"

@@ -42,7 +42,8 @@ from data_steps import DEMO, settings  # noqa: E402
 from f5_tts.model.dataset import DynamicBatchSampler  # noqa: E402
 from torch.utils.data import SequentialSampler  # noqa: E402
 from voicekiln.audio import normalize, segment  # noqa: E402
-from voicekiln.audio.probe import AUDIO_SUFFIXES, AudioError  # noqa: E402
+from voicekiln.audio.probe import AudioError  # noqa: E402
+from voicekiln.audio.suffixes import AUDIO_SUFFIXES  # noqa: E402
 from voicekiln.families import f5  # noqa: E402
 from voicekiln.training.data.plan import plan  # noqa: E402
 

@@ -52,7 +52,8 @@ from silero_vad import get_speech_timestamps, load_silero_vad  # noqa: E402
 from voicekiln import upstream  # noqa: E402, F401
 from voicekiln.audio import segment  # noqa: E402
 from voicekiln.audio.normalize import NormalizeSettings, normalize  # noqa: E402
-from voicekiln.audio.probe import AUDIO_SUFFIXES, AudioError, probe  # noqa: E402
+from voicekiln.audio.probe import AudioError, probe  # noqa: E402
+from voicekiln.audio.suffixes import AUDIO_SUFFIXES  # noqa: E402
 from voicekiln.corpus.segments.segments import pcm_hashes  # noqa: E402
 
 import torchaudio  # noqa: E402 isort: skip

@@ -31,7 +31,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
 from voicekiln.audio import normalize, segment  # noqa: E402
-from voicekiln.audio.probe import AUDIO_SUFFIXES, AudioError, probe  # noqa: E402
+from voicekiln.audio.probe import AudioError, probe  # noqa: E402
+from voicekiln.audio.suffixes import AUDIO_SUFFIXES  # noqa: E402
 from voicekiln.config.resolve import resolve  # noqa: E402
 from voicekiln.provenance import sha256_file  # noqa: E402
 

@@ -27,7 +27,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 from voicekiln.audio import decode  # noqa: E402
 from voicekiln.config.resolve import resolve  # noqa: E402
-from voicekiln.corpus.sources.listing import deal, list_recordings  # noqa: E402
+from voicekiln.corpus.sources.recordings import list_recordings  # noqa: E402
+from voicekiln.corpus.sources.shards import assign  # noqa: E402
 from voicekiln.provenance import sha256_json  # noqa: E402
 from voicekiln.store import tables  # noqa: E402
 
@@ -125,12 +126,12 @@ def prefabricated(folder: Path, n: int) -> None:
     os.chdir(folder)
     whole = resolve({"corpora": {"voice": settings}})["corpora"]["voice"]
     listed = list_recordings(whole, "voice")
-    dealt = deal(listed, settings["shards"])
+    assigned = assign(listed, settings["shards"])
     os.chdir(here)
-    print(f"{n} files: listed and dealt in {time.perf_counter() - began:.1f} s")
+    print(f"{n} files: listed and assigned in {time.perf_counter() - began:.1f} s")
     draw = np.random.default_rng(0)
     targets = []
-    for shard, rows in enumerate(dealt):
+    for shard, rows in enumerate(assigned):
         targets += _write_shard(folder, f"{shard:03d}", rows, draw)
     targets.append("results/corpora/voice/checked.json")
     (folder / targets[-1]).write_text("{}\n")

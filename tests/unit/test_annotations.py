@@ -1,7 +1,7 @@
 """TextGrids and ELAN documents with several tiers; words and phones of aligners."""
 
 import pytest
-from voicekiln.corpus.sources import subtitles
+from voicekiln.corpus.sources import timed_texts
 from voicekiln.errors import UserError
 
 
@@ -62,7 +62,7 @@ def into(notes):
 def read(tmp_path, text, name="a.TextGrid", **options):
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
-    rows = subtitles.read(path, **options)
+    rows = timed_texts.read(path, **options)
     return [(row["start_s"], row["end_s"], row.get("speaker"), row["text"]) for row in rows]
 
 

@@ -9,13 +9,13 @@ import soundfile
 from voicekiln.audio.normalize import NormalizeSettings, normalize
 from voicekiln.corpus import corrections, merge, split
 from voicekiln.corpus.sources import channels, inventory
-from voicekiln.corpus.sources.listing import list_recordings
+from voicekiln.corpus.sources.recordings import list_recordings
 from voicekiln.store import tables
 
 SETTINGS = NormalizeSettings(24_000, -23.0, -1.0, 30.0)
 CORPUS = {
     "language": "en", "speaker": None, "path_pattern": None, "transcripts": None,
-    "textgrid_tier": None,
+    "transcript_column": None, "textgrid_tier": None,
 }  # fmt: skip
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from voicekiln.corpus.sources import kaldi, lists
-from voicekiln.corpus.sources.listing import list_recordings
 from voicekiln.corpus.sources.lists import Choice
+from voicekiln.corpus.sources.recordings import list_recordings
 from voicekiln.errors import UserError
 
 VALID = {
@@ -109,7 +109,7 @@ def test_mutated_kaldi_directories_are_read_or_refused(folder, data, name):
     assert all(entry.audio for entry in entries)
 
 
-CORPUS = {"language": "en", "speaker": None, "transcripts": None}
+CORPUS = {"language": "en", "speaker": None, "transcripts": None, "transcript_column": None}
 CORPUS |= {"textgrid_tier": None, "path_pattern": None}
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from voicekiln.corpus.sources import sidecars, subtitles
+from voicekiln.corpus.sources import sidecars, timed_texts
 from voicekiln.errors import UserError
 from voicekiln.text.unspoken import strip
 
@@ -169,6 +169,6 @@ def test_any_text_is_stripped(text):
 
 def test_a_huge_sidecar_is_refused_before_it_is_read(tmp_path):
     with open(tmp_path / "a.srt", "wb") as file:
-        file.truncate(subtitles.MOST_BYTES + 1)
+        file.truncate(timed_texts.MOST_BYTES + 1)
     with pytest.raises(UserError, match="at most"):
         sidecars.read(tmp_path / "a.srt")

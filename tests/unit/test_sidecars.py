@@ -1,7 +1,7 @@
 """Text files beside recordings: labels with times, subtitles, plain texts, and what is none."""
 
 import pytest
-from voicekiln.corpus.sources import sidecars, subtitles
+from voicekiln.corpus.sources import sidecars, timed_texts
 from voicekiln.errors import UserError
 
 
@@ -93,6 +93,31 @@ def test_a_time_alone_before_each_line_lasts_to_the_next(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "text, timed",
+    [
+        ("0:01 Hello there.\n0:03 Who is there?\n", True),
+        ("12:30 Hello there.\n12:32 Who is there?\n12:35 It is me.\n", True),
+        ("[12:30] Hello there.\n[12:32] Who is there?\n", True),
+        ("12:30 The train leaves.\n12:31 It arrives.\n", False),  # a minute or a second later
+        ("08:00 We get up.\n09:30 We have breakfast.\n13:00 Lunch.\n", False),  # 90 s for a line
+        ("[0:05] Who is there?\n[0:03] Hello there.\n", False),
+        ("[0:01] Hello there.\n0:03 Who is there?\n", False),
+    ],
+)
+def test_clock_times_that_may_be_spoken_are_no_times(tmp_path, text, timed):
+    notes = []
+    path = tmp_path / "a.txt"
+    path.write_text(text)
+    rows = sidecars.read(path, note=lambda *said: notes.append(said[0] % said[1:]))
+    if timed:
+        assert [row["start_s"] is not None for row in rows] == [True] * text.count("\n")
+        assert notes == []
+    else:
+        assert [row["text"] for row in rows] == [" ".join(text.split())]
+        assert len(notes) == 1 and "a.txt: its lines start with clock times" in notes[0]
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "1 2 buckle my shoe\n3 4 knock at the door\n",
@@ -164,7 +189,7 @@ def test_labels_before_the_lines_of_a_plain_text_are_removed(tmp_path):
 
 def test_two_channels_of_a_ctm_are_told_apart(tmp_path):
     (tmp_path / "a.ctm").write_text(CTM + CTM.replace("a 1", "a 2"))
-    rows = subtitles.read(tmp_path / "a.ctm")
+    rows = timed_texts.read(tmp_path / "a.ctm")
     assert [(row["channel"], row["text"]) for row in rows] == [
         (0, "where were you"),
         (1, "where were you"),

@@ -3,6 +3,7 @@ import os
 import pandas as pd
 import pytest
 from voicekiln.corpus.gc import in_use, survey, sweep
+from voicekiln.corpus.sources.listing import Listing, write
 from voicekiln.errors import UserError
 from voicekiln.store import tables
 from voicekiln.store.items import Store
@@ -46,14 +47,14 @@ def used(tmp_path):
 
 def clean(results, step="normalize", keep_days=0):
     folder = results / "store" / step
-    found = survey(folder, in_use(results, {}).get(step, set()), keep_days)
+    found = survey(folder, in_use(results).get(step, set()), keep_days)
     sweep(folder, found)
     return found
 
 
 def test_what_no_table_refers_to_is_found_and_removed(tmp_path, used):
     folder = tmp_path / "store/normalize"
-    found = survey(folder, in_use(tmp_path, {})["normalize"], 0)
+    found = survey(folder, in_use(tmp_path)["normalize"], 0)
     dead = Store(tmp_path / "store", "normalize", {"gain": 1})
     assert (found.live, found.dead) == (2, {dead.key(name="left over")})
     assert list(found.files.values()) == [50]
@@ -62,7 +63,7 @@ def test_what_no_table_refers_to_is_found_and_removed(tmp_path, used):
     again = Store(tmp_path / "store", "normalize", {"gain": 2})
     assert [again.get(again.key(name=name)) for name in "ab"] == [{"name": "a"}, {"name": "b"}]
     assert len(list(folder.rglob("*.flac"))) == 2
-    assert not survey(folder, in_use(tmp_path, {})["normalize"], 0).dead
+    assert not survey(folder, in_use(tmp_path)["normalize"], 0).dead
 
 
 def test_a_pack_keeps_what_is_in_use_of_it(tmp_path):
@@ -106,8 +107,11 @@ def test_a_shard_that_the_corpus_no_longer_has_keeps_nothing_in_use(tmp_path, us
     old = Store(tmp_path / "store", "normalize", {"gain": 5})
     put(old, "of shard 8")
     write_table(tmp_path, old, shard="008")
-    assert old.used <= in_use(tmp_path, {"other": 1})["normalize"]
-    assert not old.used & in_use(tmp_path, {"voice": 8})["normalize"]
+    assert old.used <= in_use(tmp_path)["normalize"], "the corpus was not listed"
+    write(Listing(["0"] * 9, [], [b""] * 9), tmp_path / "corpora/voice")
+    assert old.used <= in_use(tmp_path)["normalize"]
+    write(Listing(["0"] * 8, [], [b""] * 8), tmp_path / "corpora/voice")
+    assert not old.used & in_use(tmp_path)["normalize"]
 
 
 def test_left_temporary_files_go_when_they_are_old(tmp_path, used):
@@ -132,4 +136,4 @@ def test_identity_and_the_list_of_bad_items_stay(tmp_path, used):
 def test_with_a_table_that_cannot_be_read_nothing_is_known_to_be_free(tmp_path, used):
     write_table(tmp_path, shard="001").write_bytes(b"PAR1 no more")
     with pytest.raises(UserError, match="nothing was deleted"):
-        in_use(tmp_path, {})
+        in_use(tmp_path)

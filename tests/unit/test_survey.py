@@ -1,12 +1,13 @@
 """What is checked before a recogniser runs, and what can be reviewed after a stop."""
 
+import json
 import os
 
 import pytest
 import yaml
 from corpus_rows import RATE_HZ, recording, segment, table
 from voicekiln.config.resolve import resolve
-from voicekiln.corpus.sources import survey
+from voicekiln.corpus.sources import listing, survey
 from voicekiln.review import so_far
 from voicekiln.store import tables
 
@@ -36,6 +37,11 @@ def corpus(tmp_path, seconds, bad=0, dropped=0, name="voice"):
             tables.frame(rows, tables.SEGMENTS), folder / "segment.parquet", tables.SEGMENTS
         )
     return folders
+
+
+def list_shards(folder, n=2):
+    """The stored listing of a corpus with `n` shards."""
+    listing.write(listing.Listing(["0"] * n, [], [b""] * n), folder)
 
 
 def test_a_good_corpus_has_no_problem(tmp_path):
@@ -74,9 +80,29 @@ def test_the_values_that_are_offered_let_the_corpus_pass(tmp_path):
 
 def test_another_corpus_is_looked_at_once_all_its_shards_are_there(tmp_path):
     folders = corpus(tmp_path, 60)
-    assert len(survey.of_other("voice", folders, settings())) == 2
+    folder = tmp_path / "corpora/voice"
+    assert survey.of_other(folder, settings()) == [], "it has not been listed"
+    list_shards(folder)
+    assert len(survey.of_other(folder, settings())) == 2
     (folders[1] / "segment.parquet").unlink()
-    assert survey.of_other("voice", folders, settings()) == []
+    assert survey.of_other(folder, settings()) == []
+
+
+def test_the_warnings_of_another_corpus_are_left_to_its_own_job(tmp_path, caplog):
+    folders = corpus(tmp_path, 60)
+    list_shards(tmp_path / "corpora/voice")
+    texts = [{"start_s": None, "end_s": None, "text": text} for text in ("one", "two")]
+    rows = [
+        recording(f"same{i}", 5.0, content_sha256="same", known=json.dumps([text]))
+        for i, text in enumerate(texts)
+    ]
+    table = tables.frame(rows, tables.RECORDINGS)
+    tables.write(table, folders[0] / "normalize.parquet", tables.RECORDINGS)
+    survey.read(folders)
+    assert "'one' is used instead of its own, 'two'" in caplog.text
+    caplog.clear()
+    assert survey.of_other(tmp_path / "corpora/voice", settings())
+    assert caplog.text == ""
 
 
 def test_recordings_without_speech_are_named(tmp_path):
@@ -100,7 +126,8 @@ def test_recordings_without_speech_are_named(tmp_path):
 def test_the_newest_tables_are_reviewed(newest, text, reasons, tmp_path):
     shards = corpus(tmp_path, 20)
     folder = tmp_path / "corpora/voice"
-    assert so_far.find(tmp_path / "corpora/other", ["000"], None) is None
+    list_shards(folder)
+    assert so_far.find(tmp_path / "corpora/other", None) is None
     recordings, _ = survey.read(shards)
     facts = table(segment("facts", 0, 4.0, "r1"), segment("facts", 8, 4.0, "r1"))
 
@@ -118,7 +145,7 @@ def test_the_newest_tables_are_reviewed(newest, text, reasons, tmp_path):
         write(step, "decisions", tables.frame([drop], tables.DECISIONS), tables.DECISIONS)
     for shard in shards:
         os.utime(shard / "segment.parquet", (1, 1 + 5 * (newest == "segment")))
-    found = so_far.find(folder, ["000", "001"], tmp_path / "no corrections.jsonl")
+    found = so_far.find(folder, tmp_path / "no corrections.jsonl")
     assert found.corrections is None and found.conflicts == []
     if text is None:
         assert len(found.segments) == 4 and found.segments["text"].isna().all()

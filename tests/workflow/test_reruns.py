@@ -2,13 +2,14 @@
 
 import copy
 import os
+import re
 import shutil
 from collections import Counter
 
 import pytest
 from speaker_network import network
 from voicekiln import notices
-from voicekiln.corpus.sources.listing import shard_of
+from voicekiln.corpus.sources.shards import shard_of
 from voicekiln.store import tables
 from workflow_runner import DEMO, Workflow, piece
 
@@ -97,6 +98,45 @@ def test_a_recording_is_added(known, tmp_path):
     assert {known.jobs[step] for step in SHARD_STEPS} == {1}
     assert known.dataset("voice") != before
     assert known.dataset("voice") == clean_build(known, tmp_path)
+
+
+def test_only_the_main_process_lists_and_unmounted_recordings_stop_no_page(known):
+    """A job's process on another host, gc and review_so_far read the stored listing."""
+    known.config["corpora"]["voice"]["shards"] = "auto"
+    known.run("dataset")
+    (known.dir / "in").rename(known.dir / "unmounted")
+    assert "does not exist" in known.run("dataset", "-n", ok=False)
+    known.run("gc")
+    known.run("review_so_far")
+    assert known.path("corpora/voice/review_so_far/index.html").exists()
+    job = ["--mode", "remote", "--nolock", "--force", "--target-jobs"]
+    known.run(*job, "check_corpus:corpus=voice", "--allowed-rules", "check_corpus")
+    assert known.jobs["check_corpus"] == 1
+    known.path("corpora/voice/listing.json").unlink()
+    output = known.run(*job, "check_corpus:corpus=voice", ok=False)
+    assert "listing.json: missing or damaged; " in output and "Traceback" not in output
+
+
+def test_a_dry_run_names_the_jobs_of_the_changed_shard_and_writes_nothing(known):
+    known.add("carl/harbour.opus", 3, "carl/new.wav")
+    before = {path: path.stat().st_mtime_ns for path in known.path(".").rglob("*.*")}
+    output = known.run("dataset", "-n", "--quiet")
+    assert {path: path.stat().st_mtime_ns for path in known.path(".").rglob("*.*")} == before
+    planned = dict(re.findall(r"^(\w+) +(\d+)$", output, re.M))
+    assert {planned[step] for step in SHARD_STEPS} == {"1"}
+    known.run("dataset")
+    assert {known.jobs[step] for step in SHARD_STEPS} == {1}
+
+
+def test_a_damaged_listing_is_written_again(known):
+    path = known.path(f"corpora/voice/shards/{shard_of('anna/a.flac', SHARDS):03d}/listing.jsonl")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-9])
+    path.with_name("inventory.parquet").unlink()
+    assert "run snakemake again" in known.run("dataset", ok=False)
+    known.run("dataset")
+    assert path.read_bytes() == whole
+    assert known.computed == {}
 
 
 def test_a_recording_is_removed(known, tmp_path):

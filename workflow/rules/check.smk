@@ -1,5 +1,20 @@
 """Recordings and segments of all shards -> checked against the limits, before any GPU is used."""
 
+# the sections that hold limits
+CHECKED = ("max_bad_recordings", "min_total_s", "max_loss", "segment", "split")
+
+
+def other_corpora(wildcards, input):
+    """Params: settings of all other corpora, for a message that names their problems.
+
+    Snakemake does not follow params that take `input`, so they never make the corpus run again.
+    """
+    return {
+        name: canonical({section: corpus[section] for section in CHECKED})
+        for name, corpus in CORPORA.items()
+        if name != wildcards.corpus
+    }
+
 
 # a checkpoint: its small output stays the same while the corpus is within its limits, so a changed
 # recording reruns only the steps of its own shard

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from voicekiln.config.checks import corpora_of
 from voicekiln.config.resolve import load
 from voicekiln import extras
 from voicekiln.voice import vocoders
-from voicekiln.corpus.sources import listing
 from voicekiln.ctc import files as ctc_files
 from voicekiln.errors import UserError
 from voicekiln.provenance import canonical, code_digest, sha256_file
@@ -60,7 +58,21 @@ else:
     configfile: CONFIGFILE
 
 
-SETTINGS = or_stop(load)(config, ROOT, LINES)
+def words_on_command_line():
+    """The targets on the command line of the main process; none in other processes."""
+    if workflow.is_main_process and Path(sys.argv[0]).stem in ("snakemake", "__main__"):
+        return get_argument_parser().parse_known_args(sys.argv[1:])[0].targets
+    return []
+
+
+TARGETS = words_on_command_line()
+# these targets read only results/, and jobs start after the main process has checked all files
+NO_INPUT = {"gc", "review_so_far"}
+CHECK_FILES = workflow.is_main_process and not (
+    TARGETS and NO_INPUT.issuperset(TARGETS)
+)
+
+SETTINGS = or_stop(load)(config, ROOT, LINES, CHECK_FILES)
 CORPORA = SETTINGS["corpora"]
 RUNS = SETTINGS["runs"]
 
@@ -89,122 +101,6 @@ def corpus_settings(*sections):
         return canonical({section: corpus[section] for section in sections})
 
     return settings
-
-
-def sources(corpus):
-    """Where a corpus's recordings and known texts come from, with located paths."""
-    section = CORPORA[corpus]
-    audio = (
-        [section["audio"]] if isinstance(section["audio"], str) else section["audio"]
-    )
-    transcripts = section["transcripts"]
-    if transcripts not in paths.TRANSCRIPT_WORDS:
-        transcripts = located(transcripts)
-    keys = ("language", "speaker", "path_pattern", "textgrid_tier")
-    keys += ("columns", "channels")
-    return canonical(
-        {key: section[key] for key in keys}
-        | {"audio": [located(path) for path in audio], "transcripts": transcripts}
-        | {"keep": section["text"]["keep"]}
-    )
-
-
-def listed(wildcards):
-    """Params: the corpus's sources, which the inventory lists again, and its number of shards."""
-    corpus = wildcards.corpus
-    return canonical(sources(corpus) | {"shards": n_shards(corpus)})
-
-
-@cache
-def list_corpus(corpus):
-    """The corpus's files as they are now."""
-    rows = listing.list_recordings(sources(corpus), corpus)
-    if CORPORA[corpus]["transcribe"]["model"] is None:
-        listing.require_texts(rows, corpus)
-    return rows
-
-
-def recordings(corpus):
-    """The corpus's files as they are now; if that fails, the message is about all corpora."""
-    try:
-        return list_corpus(corpus)
-    except UserError:
-        or_stop(listing.all_problems)(list_corpus, CORPORA)
-
-
-def n_shards(corpus):
-    """Into how many shards a corpus is dealt."""
-    n = CORPORA[corpus]["shards"]
-    return listing.n_shards(recordings(corpus)) if n == "auto" else n
-
-
-def shards(corpus):
-    """The names of a corpus's shards."""
-    return [f"{i:03d}" for i in range(n_shards(corpus))]
-
-
-def audio_folders(wildcards):
-    """Params: the folder of each of a corpus's `audio`; tables name it by its position."""
-    return [listing.folder_of(path) for path in sources(wildcards.corpus)["audio"]]
-
-
-@cache
-def dealt(corpus):
-    """The corpus's files as they are now, by shard."""
-    return listing.deal(recordings(corpus), n_shards(corpus))
-
-
-def shard_listing(wildcards):
-    """Params: digest of the shard's files, so that only a changed shard is listed again."""
-    return listing.listing_digest(dealt(wildcards.corpus)[int(wildcards.shard)])
-
-
-def shard_files(name):
-    """Input function: one file from each shard of the corpus."""
-
-    def files(wildcards):
-        return expand(
-            "results/corpora/{corpus}/shards/{shard}/{name}",
-            corpus=wildcards.corpus,
-            shard=shards(wildcards.corpus),
-            name=name,
-        )
-
-    return files
-
-
-# the sections that `check_corpus` needs
-CHECKED = ("max_bad_recordings", "min_total_s", "max_loss", "segment", "split")
-
-
-def other_corpora(wildcards, input):
-    """Params: settings and shards of all other corpora, for a message that names their problems.
-
-    Snakemake does not follow params that take `input`, so they never make the corpus run again.
-    """
-    others = {}
-    for name, corpus in CORPORA.items():
-        if name != wildcards.corpus and listing.listable(list_corpus, name):
-            settings = canonical({section: corpus[section] for section in CHECKED})
-            others[name] = {"shards": shards(name), "settings": settings}
-    return others
-
-
-def all_corpora(wildcards):
-    """Params: what a page about each corpus needs to know."""
-    return {
-        name: {
-            "shards": shards(name),
-            "review": corpus["review"],
-            "corrections": corpus["corrections"] and located(corpus["corrections"]),
-        }
-        for name, corpus in CORPORA.items()
-    }
-
-
-def shard_counts(wildcards):
-    """Params: into how many shards each corpus is dealt."""
-    return {name: n_shards(name) for name in CORPORA}
 
 
 def whisper_model(key):
@@ -401,13 +297,8 @@ def run_features(wildcards):
     return [
         f"results/runs/{wildcards.run}/features/{corpus}/{shard}.parquet"
         for corpus in corpora_of(RUNS[wildcards.run])
-        for shard in shards(corpus)
+        for shard in listing(corpus).shards
     ]
-
-
-def shard_count(wildcards):
-    """Params: into how many shards the corpus is dealt."""
-    return n_shards(wildcards.corpus)
 
 
 def base_file(key, exported):
@@ -506,9 +397,7 @@ def template(name):
 
 def check_targets():
     """Stop at a word on the command line that is no target; Snakemake's own message lists none."""
-    if workflow.is_main_process and Path(sys.argv[0]).stem in ("snakemake", "__main__"):
-        asked = get_argument_parser().parse_known_args(sys.argv[1:])[0].targets
-        rules = {rule.name for rule in workflow.rules}
-        # what people ask for has no files of its own
-        offered = sorted(rule.name for rule in workflow.rules if not rule.output)
-        or_stop(targets.check)(asked, rules, offered)
+    rules = {rule.name for rule in workflow.rules}
+    # what people ask for has no files of its own
+    offered = sorted(rule.name for rule in workflow.rules if not rule.output)
+    or_stop(targets.check)(TARGETS, rules, offered)

@@ -15,7 +15,6 @@ rule gc:
         delete=SETTINGS["gc"]["delete"],
         delete_voices=SETTINGS["gc"]["delete_voices"],
         keep_days=SETTINGS["gc"]["keep_days"],
-        shards=shard_counts,
     script:
         "../scripts/gc.py"
 

@@ -1,8 +1,8 @@
-"""Folders and manifests -> one row per recording: content hash, format, speaker, known text."""
+"""The listing of a corpus -> one row per recording: content hash, format, speaker, reference text."""
 
 
 rule inventory:
-    """List the recordings of one shard and look into each."""
+    """Read the header, content hash and text of each recording of one shard."""
     output:
         table="results/corpora/{corpus}/shards/{shard}/inventory.parquet",
     log:
@@ -16,7 +16,7 @@ rule inventory:
         runtime="2h",
     params:
         code=code("inventory.py"),
-        corpus=listed,
+        settings=inventory_settings,
         listing=shard_listing,
         store=store("inventory"),
     script:

@@ -37,7 +37,13 @@ rule review_so_far:
         mem_mb=4000,
         runtime="2h",
     params:
-        corpora=all_corpora,
+        corpora={
+            name: {
+                "review": corpus["review"],
+                "corrections": located(corpus["corrections"] or ""),
+            }
+            for name, corpus in CORPORA.items()
+        },
     script:
         "../scripts/review_so_far.py"
 

@@ -29,9 +29,8 @@ def main(smk):
     for warning in [*survey.warnings(recordings, settings, corpus), *warnings]:
         log.warning("%s", warning)
     problems = survey.problems(recordings, segments, settings, corpus)
-    for other, there in smk.params.others.items() if problems else ():
-        folders = [Path("results/corpora", other, "shards", shard) for shard in there["shards"]]
-        problems += survey.of_other(other, folders, there["settings"])
+    for other, theirs in smk.params.others.items() if problems else ():
+        problems += survey.of_other(Path("results/corpora", other), theirs)
     losses.stop(problems)
     # always the same text, so that an added recording does not change an input of `transcribe`
     write_atomic(Path(smk.output.checked), "{}\n")

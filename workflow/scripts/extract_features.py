@@ -7,7 +7,7 @@ import torch
 from voicekiln import families, job
 from voicekiln.audio.span import load_span
 from voicekiln.corpus.dataset import of_recordings
-from voicekiln.corpus.sources.listing import shard_of
+from voicekiln.corpus.sources.shards import shard_of
 from voicekiln.features.store import PackStore
 from voicekiln.store import tables
 from voicekiln.store.items import Store

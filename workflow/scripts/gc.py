@@ -12,7 +12,7 @@ RESULTS = Path("results")
 
 def main(smk):
     job.start(smk)
-    used = in_use(RESULTS, smk.params.shards)
+    used = in_use(RESULTS)
     total = 0
     for folder in sorted(path for path in (RESULTS / "store").glob("*") if path.is_dir()):
         found = survey(folder, used.get(folder.name, set()), smk.params.keep_days)

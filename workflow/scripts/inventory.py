@@ -1,12 +1,10 @@
-"""List the recordings of one shard and look into each."""
+"""Read the header, content hash and text of each recording of one shard."""
 
 import logging
 from pathlib import Path
 
 from voicekiln import job
-from voicekiln.corpus.sources import channels, inventory
-from voicekiln.corpus.sources.listing import deal, list_recordings
-from voicekiln.corpus.sources.lists import Summary
+from voicekiln.corpus.sources import channels, inventory, listing
 from voicekiln.store import tables
 from voicekiln.store.items import Store
 
@@ -16,23 +14,15 @@ STORE = Path("results", "store")
 
 def main(smk):
     job.start(smk)
-    corpus = smk.params.corpus
-    shard = int(smk.wildcards.shard)
-    notes = []
-    rows = list_recordings(corpus, smk.wildcards.corpus, notes.append)
-    mine = deal(rows, corpus["shards"])[shard]
-    for note in notes if shard == 0 else []:  # they are about the whole corpus
-        if isinstance(note, Summary):
-            log.info("%s", note)
-            job.say(note)
-        else:
-            log.warning("%s", note)
+    settings = smk.params.settings
+    folder = Path("results/corpora", smk.wildcards.corpus)
+    rows = listing.read(folder, smk.wildcards.shard, smk.params.listing)
     store = Store(STORE, "inventory", {"version": inventory.VERSION})
     look = inventory.remembering(store)
     found = []
-    for row in job.track(mine, len(mine), "recordings looked into"):
-        file = inventory.examine(row, corpus["textgrid_tier"], look, corpus["keep"])
-        for one in channels.split(file, row, corpus["channels"]):
+    for row in job.track(rows, len(rows), "recordings looked into"):
+        file = inventory.examine(row, settings["textgrid_tier"], look, settings["keep"])
+        for one in channels.split(file, row, settings["channels"]):
             found.append(one)
             if one["status"] == "bad":
                 log.info("%s: not used: %s", one["path"], one["reason"])

@@ -12,7 +12,7 @@ def main(smk):
     for corpus, settings in smk.params.corpora.items():
         folder = Path("results", "corpora", corpus)
         corrections = settings["corrections"]
-        what = so_far.find(folder, settings["shards"], corrections and Path(corrections))
+        what = so_far.find(folder, corrections and Path(corrections))
         if what is None:
             job.say(f"{folder}: no segments yet, so there is nothing to listen to")
         else:

@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 RESULTS = Path("results")
-# the rules that merge the shards of a corpus or work on the merged corpus, in their order
-MERGING = ("check_corpus", "correct", "deduplicate", "validate_segments", "split_corpus")
+# what warns about a whole corpus, in its order: the listing, and rules behind the shards
+MERGING = ("list", "check_corpus", "correct", "deduplicate", "validate_segments", "split_corpus")
 # the rules whose warnings each of the first two repeats
 BEFORE_TEXTS, AFTER_TEXTS = (
     ("inventory", "normalize", "segment"),

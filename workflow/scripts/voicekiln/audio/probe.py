@@ -18,11 +18,6 @@ from av.stream import Disposition
 
 from voicekiln.errors import UserError
 
-AUDIO_SUFFIXES = frozenset(
-    ".wav .wave .w64 .rf64 .bwf .flac .mp3 .mp2 .ogg .oga .opus .spx .aif .aiff .aifc .au .snd .caf"
-    " .sph .m4a .m4b .mp4 .mov .3gp .aac .ac3 .amr .ape .wv .tta .webm .mka .mkv .wma .asf".split()
-)
-
 # FFmpeg also reads playlists, image sequences and network addresses; only plain media containers
 # are let in, and none of them may open a second file.
 CONTAINERS = (

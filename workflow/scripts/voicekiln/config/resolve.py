@@ -42,20 +42,24 @@ _Filling = extend(
 )
 
 
-def load(config: Mapping[str, Any], basedir: Path, lines: Lines = NO_LINES) -> dict[str, Any]:
+def load(
+    config: Mapping[str, Any], basedir: Path, lines: Lines = NO_LINES, check_files: bool = True
+) -> dict[str, Any]:
     """`resolve`, with checks of the files that the configuration names.
 
     Args:
         config: as written by the user.
         basedir: folder of the workflow, for shipped files.
         lines: file and line of each key, for messages.
+        check_files: false where no input is read, so that files may be missing.
 
     Raises:
         UserError: naming each wrong key; or, if every value is allowed by itself, each combination
             of keys that is not, and each missing or unusable file.
     """
     filled = _filled(config, lines)
-    _stop_at([*checks.problems(filled), *files.problems(filled, basedir)], lines)
+    missing = files.problems(filled, basedir) if check_files else ()
+    _stop_at([*checks.problems(filled), *missing], lines)
     return _without_presets(filled)
 
 

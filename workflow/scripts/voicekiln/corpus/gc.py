@@ -7,13 +7,14 @@ the last days is left alone.
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 
+from voicekiln.corpus.sources import listing
 from voicekiln.errors import UserError
 from voicekiln.store import tables
 from voicekiln.store.files import unique_name
@@ -42,16 +43,20 @@ class Survey:
     packs: list[Path] = field(default_factory=list)
 
 
-def in_use(results: Path, shards: Mapping[str, int]) -> dict[str, set[str]]:
+def in_use(results: Path) -> dict[str, set[str]]:
     """Keys of the items, by step, that tables below `results` refer to; packs by file name.
 
-    Args:
-        shards: how many each corpus has; tables of more, from when it had more, do not count.
+    Tables of shards that a corpus no longer has do not count.
 
     Raises:
         UserError: a table cannot be read, so that nobody knows what it refers to.
     """
     used: dict[str, set[str]] = defaultdict(set)
+    shards = {
+        folder.name: listed.shards
+        for folder in results.glob("corpora/*")
+        if (listed := listing.stored(folder))
+    }
     for folder in ("corpora", "runs"):
         for path in sorted((results / folder).rglob("*.parquet")):
             if path.name.startswith(".") or _of_no_shard(path.relative_to(results), shards):
@@ -73,11 +78,11 @@ def in_use(results: Path, shards: Mapping[str, int]) -> dict[str, set[str]]:
     return used
 
 
-def _of_no_shard(path: Path, shards: Mapping[str, int]) -> bool:
+def _of_no_shard(path: Path, shards: Mapping[str, Sequence[str]]) -> bool:
     """Whether a table is that of a shard which its corpus no longer has."""
     match path.parts:
         case ("corpora", corpus, "shards", shard, _):
-            return corpus in shards and int(shard) >= shards[corpus]
+            return corpus in shards and shard not in shards[corpus]
     return False
 
 

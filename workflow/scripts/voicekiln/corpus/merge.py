@@ -11,12 +11,15 @@ from voicekiln.store import tables
 log = logging.getLogger("merge")
 
 
-def merge_recordings(shards: list[Path]) -> pd.DataFrame:
+def merge_recordings(shards: list[Path], warn: bool = True) -> pd.DataFrame:
     """All recordings, ordered by root and path; copies marked `copy`.
 
     Of byte-equal files, and then of files that decode to the same samples (other tags, another
     lossless container), the one with the most known texts is used, the first by root and path if
     there are several; the others name it as their reason.
+
+    Args:
+        warn: whether texts of copies that are lost or differ are logged.
     """
     table = tables.concat(shards, tables.RECORDINGS, ["root", "path"])
     known = [_texts(entries) for entries in table["known"]]
@@ -36,6 +39,8 @@ def merge_recordings(shards: list[Path]) -> pd.DataFrame:
             where = what.replace("another file", "another channel") if same_file else what
             reason = f"{where} of {table.at[original, 'path']}"
             table.loc[copy, ["status", "step", "reason"]] = ["copy", "inventory", reason]
+            if not warn:
+                continue
             _warn_of_other_texts(table.loc[copy], known[copy], known[original])
             if table.at[copy, "recording_id"] != table.at[original, "recording_id"]:
                 _warn_of_lost_texts(table.loc[copy], known[copy], known[original])

@@ -1,9 +1,9 @@
 """The newest segments of a corpus that is not finished, because a limit stopped it."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from voicekiln.corpus import decisions, merge
+from voicekiln.corpus.sources import listing
 from voicekiln.provenance import sha256_file, sha256_json
 from voicekiln.review import facts
 from voicekiln.review.build import Reviewed
@@ -13,7 +13,7 @@ DECIDED = ("tables/deduplicate", "tables/validate")
 OF_SHARDS = ("segment.parquet", "measure.parquet")
 
 
-def find(folder: Path, shards: Sequence[str], corrections: Path | None) -> Reviewed | None:
+def find(folder: Path, corrections: Path | None) -> Reviewed | None:
     """What there is to review of a corpus; None before it has segments.
 
     A step writes its tables before it checks the limits, so the newest are those of the step that
@@ -21,7 +21,6 @@ def find(folder: Path, shards: Sequence[str], corrections: Path | None) -> Revie
 
     Args:
         folder: `results/corpora/<corpus>`.
-        shards: names of the shards.
         corrections: the user's file, if there is one.
     """
     facts_of = folder / "tables" / "correct"
@@ -30,8 +29,10 @@ def find(folder: Path, shards: Sequence[str], corrections: Path | None) -> Revie
         [folder / step / "decisions.parquet" for step in DECIDED[:n]]
         for n in range(1, len(DECIDED) + 1)
     ]
+    listed = listing.stored(folder)
+    shards = listed.shards if listed else []
     sets += [[folder / "shards" / shard / name for shard in shards] for name in OF_SHARDS]
-    there = [files for files in sets if all(map(Path.exists, files))]
+    there = [files for files in sets if files and all(map(Path.exists, files))]
     if not there:
         return None
     newest = max(there, key=lambda files: max(path.stat().st_mtime_ns for path in files))

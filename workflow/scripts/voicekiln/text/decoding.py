@@ -27,11 +27,16 @@ NOT_WESTERN = re.compile(
 def read_text(path: Path, most_bytes: int = MOST_BYTES) -> tuple[str, str | None]:
     """The text of a file, its lines ended by "\\n", and a note if its encoding had to be guessed.
 
-    Reads UTF-8 and UTF-16 (with or without a byte order mark), UTF-32 with one, and
-    Windows-1252, which is the only one that is a guess.
+    See `read_bytes` and `decode`.
+    """
+    return decode(read_bytes(path, most_bytes), path)
+
+
+def read_bytes(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
+    """The content of a text file.
 
     Raises:
-        UserError: it cannot be read, is no text, or is in another encoding.
+        UserError: it cannot be read, or is too large.
     """
     try:
         n_bytes = path.stat().st_size
@@ -39,14 +44,23 @@ def read_text(path: Path, most_bytes: int = MOST_BYTES) -> tuple[str, str | None
             raise UserError(
                 f"{path}: {n_bytes} bytes; a text file of at most {most_bytes} bytes is expected"
             )
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
-    return decode(content, path)
 
 
 def decode(content: bytes, path: Path) -> tuple[str, str | None]:
-    """`read_text` of bytes that have been read already; `path` is for messages."""
+    """The text of a file's content, and a note if its encoding had to be guessed.
+
+    Reads UTF-8 and UTF-16 (with or without a byte order mark), UTF-32 with one, and
+    Windows-1252, which is the only one that is a guess.
+
+    Args:
+        path: for messages.
+
+    Raises:
+        UserError: it is no text, or is in another encoding.
+    """
     encoding = next((name for mark, name in BOMS if content.startswith(mark)), None)
     encoding = encoding or _utf16_without_mark(content) or "utf-8"
     note = None

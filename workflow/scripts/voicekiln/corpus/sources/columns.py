@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from voicekiln.audio.probe import AUDIO_SUFFIXES
+from voicekiln.audio.suffixes import AUDIO_SUFFIXES
 from voicekiln.corpus.sources.entries import number
 from voicekiln.errors import UserError
 

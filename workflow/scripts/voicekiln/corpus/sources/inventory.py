@@ -108,13 +108,24 @@ def examine(
         found["recording_id"] = found["content_sha256"][:RECORDING_DIGITS]
         known, removed = row["known"], {}
         if row["sidecar"]:
-            known = sidecars.read(Path(row["sidecar"][0]), tier, keep, removed)
+            known = _in_channel(
+                sidecars.read(Path(row["sidecar"][0]), tier, keep, removed), row["known"]
+            )
         found["known"] = None if known is None else json.dumps(known, ensure_ascii=False)
         found["unspoken"] = to_json(removed) if removed else None
     # other errors of the system (a full or lost disk) are no fault of the recording: the job fails
     except (UserError, FileNotFoundError, IsADirectoryError, PermissionError) as error:
         return refuse(found, "inventory", printable(str(error)), path)
     return found
+
+
+def _in_channel(texts, listed):
+    """The texts of a sidecar, in the channel that a list names for the whole recording."""
+    channels = {stretch.get("channel") for stretch in listed or []}
+    if texts is None or len(channels) != 1 or channels == {None}:
+        return texts
+    (channel,) = channels
+    return [{"channel": channel} | text for text in texts]
 
 
 def refuse(row: dict[str, Any], step: str, reason: str, path: Path) -> dict[str, Any]:

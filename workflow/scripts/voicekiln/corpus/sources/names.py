@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from voicekiln.audio.probe import AUDIO_SUFFIXES
+from voicekiln.audio.suffixes import AUDIO_SUFFIXES
 from voicekiln.errors import UserError
 
 DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from unicodedata import normalize
 
-from voicekiln.audio.probe import AUDIO_SUFFIXES
-from voicekiln.corpus.sources import subtitles
+from voicekiln.audio.suffixes import AUDIO_SUFFIXES
+from voicekiln.corpus.sources import timed_texts
 from voicekiln.corpus.sources.timed import cues, labels, speakers
 from voicekiln.errors import UserError
 from voicekiln.text import unspoken
@@ -20,12 +20,17 @@ from voicekiln.text.languages import is_listed, short_code
 log = logging.getLogger("sidecars")
 MOST_CHARACTERS = 5_000_000  # nobody says more in the longest recording that is read, 48 hours
 # the first of these is used if a recording has several
-SUFFIXES = (*subtitles.SUFFIXES, ".txt", ".lab")
+SUFFIXES = (*timed_texts.SUFFIXES, ".txt", ".lab")
 FORMATS = ".srt, .vtt, .eaf, .TextGrid, .ctm, .txt or .lab"
 # of NAME.en.srt, NAME.pt-BR.vtt, NAME.en.forced.srt (yt-dlp, media players)
 LANGUAGE = re.compile(
     r"(?P<code>[a-z]{2,3})(?:[-_][a-z0-9]{2,8}){0,3}(?:\.(?:auto|cc|sdh|forced|default|orig))?",
     re.IGNORECASE,
+)
+CLOCK_TIMES = (
+    "%s: its lines start with clock times that do not fit the length of their texts or are not in "
+    "order, so they are read as spoken. If they are positions in the recording, correct them or "
+    "write start and end of each line"
 )
 MARKUP = re.compile(
     r"<(?:!doctype|\?xml|html|head|body|title|script|rss|feed|svg|error|response|message)\b"
@@ -173,27 +178,29 @@ def read(
     A .txt or .lab that holds lines of start, end and text, or subtitles, is read as such.
 
     Args:
-        tier, keep, removed, note: see `subtitles.read`.
+        tier, keep, removed, note: see `timed_texts.read`.
 
     Raises:
         UserError: it cannot be read as what it should be.
     """
     kind = path.suffix.lower()
-    text, guessed = read_text(path, subtitles.MOST_BYTES)
+    text, guessed = read_text(path, timed_texts.MOST_BYTES)
     if guessed:
-        note(subtitles.GUESSED, guessed)
+        note(timed_texts.GUESSED, guessed)
     if not text.strip():
         return None
-    if kind not in subtitles.SUFFIXES:
+    if kind not in timed_texts.SUFFIXES:
         if cues.holds_cues(text):
             kind = ".vtt" if text.startswith("WEBVTT") else ".srt"
         elif not labels.holds_labels(text, kind == ".lab"):
             refuse_markup(path, text)
+            if labels.has_other_clock_times(text):
+                note(CLOCK_TIMES, path)
             if len(text) > MOST_CHARACTERS:
                 raise UserError(f"{path}: more than {MOST_CHARACTERS} characters of text")
             text = speakers.unlabelled(text, keep, {} if removed is None else removed)
             return [{"start_s": None, "end_s": None, "text": " ".join(text.split())}]
-    return subtitles.entries(path, text, kind, tier, keep, removed, note) or None
+    return timed_texts.parse(path, text, kind, tier, keep, removed, note) or None
 
 
 def refuse_markup(path: Path, text: str) -> None:

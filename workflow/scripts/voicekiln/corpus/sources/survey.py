@@ -11,11 +11,17 @@ from voicekiln.corpus import limits as losses
 from voicekiln.corpus import merge
 from voicekiln.corpus.quality import concerns
 from voicekiln.corpus.segments import statistics
+from voicekiln.corpus.sources import listing
 
 
-def read(shards: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The merged recordings and segments of these shards' folders."""
-    recordings = merge.merge_recordings([folder / "normalize.parquet" for folder in shards])
+def read(shards: Sequence[Path], warn: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The merged recordings and segments of these shards' folders.
+
+    Args:
+        warn: whether texts of copies that are lost or differ are logged.
+    """
+    files = [folder / "normalize.parquet" for folder in shards]
+    recordings = merge.merge_recordings(files, warn)
     segments = merge.merge_segments([folder / "segment.parquet" for folder in shards], recordings)
     return recordings, segments
 
@@ -69,7 +75,17 @@ def cutting(
     return statistics.summary(seconds, events, recorded_s, silent, SegmentSettings(**section))
 
 
-def of_other(corpus: str, folders: Sequence[Path], settings: Mapping[str, Any]) -> list[str]:
-    """The problems of another corpus if all of its shards are there, to be reported together."""
-    files = [f / name for f in folders for name in ("normalize.parquet", "segment.parquet")]
-    return problems(*read(folders), settings, corpus) if all(map(Path.exists, files)) else []
+def of_other(folder: Path, settings: Mapping[str, Any]) -> list[str]:
+    """The problems of another corpus, to be reported together; none until all its shards are there.
+
+    Its warnings are left to its own job.
+
+    Args:
+        folder: `results/corpora/<corpus>`.
+    """
+    listed = listing.stored(folder)
+    shards = [folder / "shards" / name for name in listed.shards] if listed else []
+    files = [f / name for f in shards for name in ("normalize.parquet", "segment.parquet")]
+    if not shards or not all(map(Path.exists, files)):
+        return []
+    return problems(*read(shards, warn=False), settings, folder.name)

@@ -18,7 +18,7 @@ POINT = r"[-+]?\d{1,18}(?:\.\d{1,12})?|\d{1,3}:\d\d(?::\d\d)?(?:\.\d{1,9})?"
 SPACED = re.compile(rf"\s*({POINT})(?:\s*,\s*|\s+)({POINT})(?:\s*,\s*|\s+)(\S.*)")
 WHOLE = re.compile(r"\s*(-?\d{1,18})\s+(-?\d{1,18})\s+(\S.*)")
 ARROW = re.compile(rf"\s*\[?\s*{TIME}\s*-->\s*{TIME}\s*\]?\s*(\S.*)")
-STAMP = re.compile(rf"\s*[\[(]?\s*({CLOCK})\s*[\])]?\s*[-–:]?\s+(\S.*)")
+STAMP = re.compile(rf"\s*([\[(]?)\s*({CLOCK})\s*[\])]?\s*[-–:]?\s+(\S.*)")
 COLOURED = re.compile(rf"\s*({NUMBER})\s+(-?\d{{1,9}})\s+(\S.*)")
 SKIPPED = re.compile(r"\s*$|\\\t|;;|#\s*$")  # empty, Audacity's frequencies, comments
 HEADER = re.compile(
@@ -28,6 +28,9 @@ SCORE = re.compile(r"(\S.*?)\s+-?\d+\.\d+")
 TICK_S = 1e-7  # of HTK
 LEAST_TICKS = 10_000  # 1 ms; whole numbers below are no times of HTK
 SHARE = 0.8  # of the lines, from which a text file is a list of labels
+IN_ORDER = 0.95  # of the lines with a clock time, from which the times are those of the lines
+PACE = (1.0, 50.0)  # characters per second, between which at least half of such lines are
+FIRST_S = 60.0  # of two lines without brackets, the first starts before
 CTM = re.compile(rf"\s*(\S+)\s+(\S+)\s+({NUMBER})\s+({NUMBER})\s+(\S+)(?:\s+.*)?")
 CHANNELS = {"a": 0, "b": 1, "1": 0, "2": 1}
 
@@ -58,7 +61,7 @@ def read(text: str, lab: bool) -> Found:
             found.add(Stretch(line, before_s, _time(match[1], 1.0), match[3]))
             before_s = _time(match[1], 1.0)
         elif pattern is STAMP:
-            found.add(Stretch(line, _time(match[1], 1.0), None, match[2]))
+            found.add(Stretch(line, _time(match[2], 1.0), None, match[3]))
         else:
             start_s, end_s = _time(match[1], unit), _time(match[2], unit)
             found.add(Stretch(line, start_s, end_s, _label(match[3], scored)))
@@ -128,6 +131,8 @@ def _pattern(text, lab):
             continue
         if pattern is SPACED and not _are_times(rows):
             continue
+        if pattern is STAMP and not _are_stamps(rows):
+            continue
         return pattern
     return None
 
@@ -138,6 +143,31 @@ def _are_times(rows):
     exact = sum("." in time for pair in found for time in pair)
     in_order = sum(_time(start, 1.0) < _time(end, 1.0) for start, end in found)
     return exact >= len(found) and in_order >= SHARE * len(found)
+
+
+def has_other_clock_times(text: str) -> bool:
+    """Whether the lines of a text that is no list of labels start with clock times."""
+    rows = [row for _, row in _lines(text)]
+    return len(rows) > 1 and sum(map(bool, map(STAMP.fullmatch, rows))) >= SHARE * len(rows)
+
+
+def _are_stamps(rows):
+    """Whether clock times are those of the lines, and not spoken (10:30 We left. 14:00 Lunch.)."""
+    found = [match.groups() for row in rows if (match := STAMP.fullmatch(row))]
+    brackets, times, texts = zip(*found, strict=True)
+    times = [_time(time, 1.0) for time in times]
+    gaps_s = [after - before for before, after in zip(times, times[1:], strict=False)]
+    slowest, fastest = PACE
+    plausible = sum(
+        slowest * gap_s <= len(text) <= fastest * gap_s
+        for gap_s, text in zip(gaps_s, texts, strict=False)
+    )
+    return (
+        len({bool(bracket) for bracket in brackets}) == 1
+        and sum(gap_s >= 0 for gap_s in gaps_s) >= IN_ORDER * len(gaps_s)
+        and plausible >= len(gaps_s) / 2
+        and (len(found) > 2 or bool(brackets[0]) or times[0] < FIRST_S)
+    )
 
 
 def _are_ticks(rows):

@@ -4,9 +4,9 @@ import pytest
 import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
-from voicekiln.corpus.sources import subtitles
+from voicekiln.corpus.sources import timed_texts
 from voicekiln.corpus.sources.inventory import examine
-from voicekiln.corpus.sources.listing import list_recordings
+from voicekiln.corpus.sources.recordings import list_recordings
 from voicekiln.corpus.sources.timed.stretch import SILENCE
 from voicekiln.errors import UserError
 
@@ -63,7 +63,9 @@ def into(notes):
 
 
 def spans(path, **options):
-    return [(row["start_s"], row["end_s"], row["text"]) for row in subtitles.read(path, **options)]
+    return [
+        (row["start_s"], row["end_s"], row["text"]) for row in timed_texts.read(path, **options)
+    ]
 
 
 @given(cues, st.sampled_from(["srt", "vtt"]))
@@ -75,7 +77,7 @@ def test_cues_are_read_as_they_were_written(tmp_path_factory, found, kind):
     ]
     path = tmp_path_factory.mktemp("cues") / f"a.{kind}"
     path.write_text(head + "\n".join(blocks), encoding="utf-8")
-    assert same(subtitles.read(path), rows_of(found))
+    assert same(timed_texts.read(path), rows_of(found))
 
 
 def test_tags_and_settings_are_no_text(tmp_path):
@@ -87,7 +89,7 @@ def test_tags_and_settings_are_no_text(tmp_path):
         encoding="utf-8",
     )
     expected = [{"start_s": 1.5, "end_s": 2.0, "text": "Rock & roll again", "speaker": "Anna"}]
-    assert subtitles.read(path) == expected
+    assert timed_texts.read(path) == expected
 
 
 LONG = """File type = "ooTextFile"
@@ -151,20 +153,20 @@ def textgrid(found, long):
 def test_textgrids_are_read_in_both_formats(tmp_path_factory, found, long, encoding):
     path = tmp_path_factory.mktemp("grid") / "a.TextGrid"
     path.write_text(textgrid([*found, (0, 1, "sil"), (5, 1, " ")], long), encoding=encoding)
-    assert same(subtitles.read(path), rows_of(found))
-    assert subtitles.read(path, "words") == subtitles.read(path)
+    assert same(timed_texts.read(path), rows_of(found))
+    assert timed_texts.read(path, "words") == timed_texts.read(path)
     with pytest.raises(UserError, match="called phones; there is: clicks, words"):
-        subtitles.read(path, "phones")
+        timed_texts.read(path, "phones")
 
 
 def test_a_textgrids_text_may_go_over_lines(tmp_path):
     path = tmp_path / "a.TextGrid"
     rows = '0\n1\n"one\ntwo\u2028three"\n2\n3\n"four"'
     path.write_text(SHORT.format(end=2, n=2, rows=rows), encoding="utf-8")
-    assert [row["text"] for row in subtitles.read(path)] == ["one two three", "four"]
+    assert [row["text"] for row in timed_texts.read(path)] == ["one two three", "four"]
     path.write_text(SHORT.format(end=2, n=3, rows=rows), encoding="utf-8")
     with pytest.raises(UserError, match="line 26: expected a number, found the end"):
-        subtitles.read(path)
+        timed_texts.read(path)
 
 
 @pytest.mark.parametrize(
@@ -187,20 +189,20 @@ def test_a_broken_sidecar_makes_its_recording_bad_and_no_other(tmp_path, name, c
     for recording in ("a.wav", "b.wav"):
         soundfile.write(tmp_path / recording, [0.1] * 8000, 8000)
     corpus = {"audio": str(tmp_path), "language": "en", "speaker": None}
-    corpus |= {"transcripts": "sidecar", "textgrid_tier": None}
+    corpus |= {"transcripts": "sidecar", "transcript_column": 3, "textgrid_tier": None}
     corpus |= {"path_pattern": None}
     bad, other = list_recordings(corpus, "voice")
     row = examine(bad)
     assert row["status"] == "bad" and row["step"] == "inventory"
     with pytest.raises(UserError, match=words):
-        subtitles.read(tmp_path / name)
+        timed_texts.read(tmp_path / name)
     assert other["sidecar"] is None
 
 
 def test_cues_without_a_line_between_them_are_two(tmp_path):
     path = tmp_path / "a.srt"
     path.write_text("1\n00:00:00,0 --> 00:00:01,0\nHello\n2\n00:00:01,0 --> 00:00:02,0\nWorld 3\n")
-    assert [(row["text"], row["end_s"]) for row in subtitles.read(path)] == [
+    assert [(row["text"], row["end_s"]) for row in timed_texts.read(path)] == [
         ("Hello", 1.0),
         ("World 3", 2.0),
     ]
@@ -444,9 +446,9 @@ def test_broken_cues_are_named_with_their_lines_and_the_others_read(tmp_path, ho
 def test_a_file_that_holds_no_cue_says_what_it_holds(tmp_path):
     path = write(tmp_path, "a.srt", "<html>404</html>")
     with pytest.raises(UserError, match="line 1: no cue found.*<html>404"):
-        subtitles.read(path)
-    assert subtitles.read(write(tmp_path, "b.srt", "\n")) == []
-    assert subtitles.read(write(tmp_path, "b.vtt", "WEBVTT\n\nNOTE nothing\n")) == []
+        timed_texts.read(path)
+    assert timed_texts.read(write(tmp_path, "b.srt", "\n")) == []
+    assert timed_texts.read(write(tmp_path, "b.vtt", "WEBVTT\n\nNOTE nothing\n")) == []
 
 
 def srt(*texts):
@@ -507,14 +509,14 @@ def srt(*texts):
     ],
 )
 def test_speakers_are_told_apart_from_what_is_said(tmp_path, texts, expected):
-    found = subtitles.read(write(tmp_path, "a.srt", srt(*texts)))
+    found = timed_texts.read(write(tmp_path, "a.srt", srt(*texts)))
     assert [(row.get("speaker"), row["text"]) for row in found] == expected
 
 
 def test_what_is_removed_is_counted_and_stays_on_request(tmp_path):
     path = write(tmp_path, "a.srt", srt("[bell] <i>MARTHA:</i> Only &amp; always me 😀", "♪ la ♪"))
     removed = {}
-    assert [row["text"] for row in subtitles.read(path, removed=removed)] == ["Only & always me"]
+    assert [row["text"] for row in timed_texts.read(path, removed=removed)] == ["Only & always me"]
     assert {kind: n for kind, (n, _) in removed.items()} == {
         "events": 1,
         "labels": 1,
@@ -522,7 +524,7 @@ def test_what_is_removed_is_counted_and_stays_on_request(tmp_path):
         "emoji": 1,
         "lyrics": 1,
     }
-    kept = subtitles.read(path, keep=["events", "labels", "lyrics"])
+    kept = timed_texts.read(path, keep=["events", "labels", "lyrics"])
     assert [row["text"] for row in kept] == ["[bell] MARTHA: Only & always me", "♪ la ♪"]
     assert kept[0]["speaker"] == "MARTHA"
 
@@ -532,6 +534,6 @@ def test_what_is_removed_is_counted_and_stays_on_request(tmp_path):
 def test_encodings_and_line_ends(tmp_path, end, encoding):
     path, notes = tmp_path / "a.srt", []
     path.write_bytes(srt("Señor Müller schläft.", "Où est-il?").replace("\n", end).encode(encoding))
-    found = subtitles.read(path, note=into(notes))
+    found = timed_texts.read(path, note=into(notes))
     assert [row["text"] for row in found] == ["Señor Müller schläft.", "Où est-il?"]
     assert len(notes) == (encoding == "cp1252")

@@ -19,7 +19,7 @@ from voicekiln.errors import UserError
 from voicekiln.text import unspoken
 from voicekiln.text.decoding import read_text
 
-log = logging.getLogger("subtitles")
+log = logging.getLogger("timed_texts")
 SUFFIXES = (".srt", ".vtt", ".eaf", ".textgrid", ".ctm")
 BY_TIERS = (".eaf", ".textgrid")
 MOST_BYTES = 48 << 20
@@ -53,10 +53,10 @@ def read(
     text, guessed = read_text(path, MOST_BYTES)
     if guessed:
         note(GUESSED, guessed)
-    return entries(path, text, path.suffix.lower(), tier, keep, removed, note)
+    return parse(path, text, path.suffix.lower(), tier, keep, removed, note)
 
 
-def entries(
+def parse(
     path: Path,
     text: str,
     kind: str,
