@@ -15,7 +15,7 @@ from voicekiln.store import tables
 SETTINGS = NormalizeSettings(24_000, -23.0, -1.0, 30.0)
 CORPUS = {
     "language": "en", "speaker": None, "path_pattern": None, "transcripts": None,
-    "transcript_column": None, "textgrid_tier": None,
+    "textgrid_tier": None,
 }  # fmt: skip
 
 

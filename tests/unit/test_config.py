@@ -94,6 +94,11 @@ def test_the_shipped_configuration_and_the_examples_hold():
             1,
             r"epoch: unknown key; did you mean epochs\? .*README.*tr",
         ),
+        (
+            "corpora.demo.transcript_column",
+            2,
+            r"transcript_column: this key was replaced; write `columns: \{text: 2\}` instead",
+        ),
         ("corpora.demo.xyzzy", 1, r"unknown key \(its keys are .* section corpora.<corpus>"),
         ("corpora.demo.min_chars_per_s", 1, r"it belongs in corpora\.<name>\.validate"),
         ("runs.demo_f5.train.learning_rate", "1e-4", r"write 1\.0e-4"),

@@ -109,7 +109,7 @@ def test_mutated_kaldi_directories_are_read_or_refused(folder, data, name):
     assert all(entry.audio for entry in entries)
 
 
-CORPUS = {"language": "en", "speaker": None, "transcripts": None, "transcript_column": None}
+CORPUS = {"language": "en", "speaker": None, "transcripts": None}
 CORPUS |= {"textgrid_tier": None, "path_pattern": None}
 
 

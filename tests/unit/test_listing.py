@@ -15,7 +15,6 @@ CORPUS = {
     "language": "en",
     "speaker": None,
     "transcripts": None,
-    "transcript_column": None,
     "path_pattern": None,
 }
 

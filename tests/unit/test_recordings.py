@@ -14,7 +14,6 @@ CORPUS = {
     "language": "am",
     "speaker": None,
     "transcripts": None,
-    "transcript_column": 3,
     "textgrid_tier": None,
     "path_pattern": None,
 }
@@ -81,7 +80,7 @@ def test_ljspeech_metadata(tmp_path):
     texts = [row["known"] and row["known"][0]["text"] for row in rows]
     assert texts == ['in "fourteen" fifty-five.', "Two.", None]
     rows = listed(
-        tmp_path / "wavs", transcripts=str(tmp_path / "metadata.csv"), transcript_column=2
+        tmp_path / "wavs", transcripts=str(tmp_path / "metadata.csv"), columns={"text": 2}
     )
     assert rows[0]["known"][0]["text"] == "In 1455."
 
@@ -701,13 +700,6 @@ def test_lists_are_told_in_a_line_each_and_many_are_counted(tmp_path):
     list_recordings({**CORPUS, "audio": str(tmp_path)}, "voice", notes.append)
     assert len(notes) == 4 and "columns: file (file_name), text" in notes[0]
     assert notes[3].endswith("6 more lists were read")
-
-
-def test_transcript_column_and_columns_text_are_one_too_many(tmp_path):
-    touch(tmp_path, "a.wav")
-    with pytest.raises(UserError, match="both transcript_column and columns.text"):
-        (tmp_path / "m.csv").write_text("a.wav|One.")
-        listed(tmp_path / "m.csv", columns={"text": 2})
 
 
 def test_a_kaldi_text_with_a_mark_of_byte_order(tmp_path):

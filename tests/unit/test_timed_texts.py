@@ -189,7 +189,7 @@ def test_a_broken_sidecar_makes_its_recording_bad_and_no_other(tmp_path, name, c
     for recording in ("a.wav", "b.wav"):
         soundfile.write(tmp_path / recording, [0.1] * 8000, 8000)
     corpus = {"audio": str(tmp_path), "language": "en", "speaker": None}
-    corpus |= {"transcripts": "sidecar", "transcript_column": 3, "textgrid_tier": None}
+    corpus |= {"transcripts": "sidecar", "textgrid_tier": None}
     corpus |= {"path_pattern": None}
     bad, other = list_recordings(corpus, "voice")
     row = examine(bad)

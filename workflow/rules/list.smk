@@ -19,7 +19,7 @@ def sources(corpus):
     transcripts = section["transcripts"]
     if transcripts not in paths.TRANSCRIPT_WORDS:
         transcripts = located(transcripts)
-    keys = ("language", "speaker", "path_pattern", "transcript_column", "columns")
+    keys = ("language", "speaker", "path_pattern", "columns")
     return canonical(
         {key: section[key] for key in keys}
         | {"audio": [located(path) for path in audio], "transcripts": transcripts}

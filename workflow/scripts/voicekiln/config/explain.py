@@ -4,7 +4,7 @@ import datetime
 import difflib
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from voicekiln.families import facts
@@ -26,6 +26,10 @@ TYPES = {
     "object": "keys of its own, indented below it",
     "array": "a list",
     "null": "null",
+}
+# keys of earlier versions, and the line to write instead of each, from its value
+REPLACED: dict[tuple[str, ...], Callable[[Any], str]] = {
+    ("corpora", "*", "transcript_column"): lambda value: f"columns: {{text: {value or 'auto'}}}",
 }
 BOUNDS = {
     "minimum": "at least",
@@ -147,7 +151,7 @@ def mistakes(error, schema: Mapping[str, Any]) -> Iterator[tuple[tuple, str]]:
         for key in error.instance:
             if key not in error.schema.get("properties", ()):
                 if not any(re.search(p, key) for p in error.schema.get("patternProperties", ())):
-                    yield (*path, key), _unknown(key, path, error.schema, schema)
+                    yield (*path, key), _unknown(key, path, error.instance, error.schema, schema)
     elif error.validator == "oneOf":
         inner = _nearest(error)
         where = tuple((inner or error).absolute_path)
@@ -163,7 +167,9 @@ def mistakes(error, schema: Mapping[str, Any]) -> Iterator[tuple[tuple, str]]:
         yield path, text + (f" ({about})" if about and len(text) < 200 else "")
 
 
-def _unknown(key, path, here, schema):
+def _unknown(key, path, value, here, schema):
+    if (name := (path[:1] + ("*",) + path[2:] + (key,))) in REPLACED and key in value:
+        return f"this key was replaced; write `{REPLACED[name](value[key])}` instead"
     if "patternProperties" in here:
         return "a name may have letters, digits, _ and -, and begins with a letter or a digit"
     known = list(here.get("properties", ()))

@@ -297,9 +297,7 @@ def _examples(values):
 
 def _undecided(where, columns, what, key):
     numbers = [str(i + 1) for i in columns]
-    also = " (or transcript_column)" if key == "text" else ""
     return UserError(
         f"{where}: columns {', '.join(numbers[:-1])} and {numbers[-1]} may each be {what}; say "
         f"which column it is in the configuration, for example `columns: {{{key}: {numbers[-1]}}}`"
-        f"{also}"
     )

@@ -18,7 +18,6 @@ from voicekiln.errors import UserError
 from voicekiln.text.decoding import decode, read_bytes
 
 SUFFIXES = {".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".list", ".lst"}
-LJSPEECH_COLUMN = 3
 
 
 @dataclass(frozen=True)
@@ -26,11 +25,9 @@ class Choice:
     """What the configuration says about the columns of lists.
 
     Attributes:
-        text: position of the text in tables without a header, counted from 1; None: recognised.
         columns: position or name of each field, None where there is no such column.
     """
 
-    text: int | None = None
     columns: Mapping[str, int | str | None] = field(default_factory=dict)
 
 
@@ -78,7 +75,7 @@ def read(
             _stop_at_texts(rows, names, reading, path)
         _check_one_reading(rows, reading, dict(names))
         return _list(path, rows, reading, dict(names), form)
-    return _table(path, text, choice, is_recording, form)
+    return _table(path, text, choice, is_recording, form, note)
 
 
 def _form(head):
@@ -95,7 +92,7 @@ def _form(head):
 # tables
 
 
-def _table(path, text, choice, is_recording, form):
+def _table(path, text, choice, is_recording, form, note):
     separator, rows = delimited.rows(path, text, is_recording)
     if not rows:
         return List([], Summary(f"{path}: 0 lines"))
@@ -104,7 +101,7 @@ def _table(path, text, choice, is_recording, form):
     named = any(isinstance(column, str) for column in choice.columns.values())
     if named or columns.is_header(rows[0][1], is_recording):
         return _with_header(path, rows, choice, separator, form)
-    return _without_header(path, rows, choice, separator, is_recording, form)
+    return _without_header(path, rows, choice, separator, is_recording, form, note)
 
 
 def _with_header(path, rows, choice, separator, form):
@@ -188,7 +185,7 @@ def _stop_at_texts(rows, names, reading, where):
                 )
 
 
-def _without_header(path, rows, choice, separator, is_recording, form):
+def _without_header(path, rows, choice, separator, is_recording, form, note):
     widths = Counter(len(row) for _, row in rows)
     width = max(widths, key=lambda n: (widths[n], n))
     least = 2 if separator in "|\t" else width  # a comma may belong to a text, rarely a |
@@ -205,14 +202,8 @@ def _without_header(path, rows, choice, separator, is_recording, form):
         shown = dict(enumerate(rows[0][1]))
         rows = rows[1:]
     chosen = _chosen(path, choice, names)
-    if choice.text is not None and "text" not in chosen:
-        if choice.text > max(width, LJSPEECH_COLUMN):
-            raise UserError(
-                f"{path}: transcript_column is {choice.text}, and the list has only {width} "
-                f"columns (line {rows[0][0]}: {separator.join(rows[0][1])[:80]!r})"
-            )
-        chosen["text"] = min(choice.text, width) - 1
-        _check_text_column(path, rows, chosen["text"], choice.text)
+    if chosen.get("text") is not None:
+        _check_text_column(path, rows, chosen["text"], note)
     fields = [row for _, row in rows]
     reading = contents.by_content(fields, chosen, is_recording, str(path), separator in "|\t")
     if reading is None:
@@ -225,16 +216,15 @@ def _without_header(path, rows, choice, separator, is_recording, form):
     return _list(path, lines, reading, shown, form)
 
 
-def _check_text_column(path, rows, i, column):
-    """Stop if the column of transcript_column clearly contains no texts."""
+def _check_text_column(path, rows, i, note):
+    """Warn if the column that columns.text names clearly contains no texts."""
     held = contents.no_texts([row for _, row in rows], i)
     if held:
         number, row = next((line for line in rows if i < len(line[1]) and line[1][i]), rows[0])
-        raise UserError(
-            f"{path}: transcript_column is {column}, but column {i + 1} contains {held} and no "
-            f"texts (line {number}: {' | '.join(row)[:80]!r}); set transcript_column to the column "
-            f"of the text, or to null to have the columns recognised (`columns: {{text: {i + 1}}}` "
-            "uses it anyway)"
+        note(
+            f"{path}: columns.text is {i + 1}, but column {i + 1} seems to contain {held} and no "
+            f"texts (line {number}: {' | '.join(row)[:80]!r}); if so, set columns.text to the "
+            "column of the texts, or to auto"
         )
 
 

@@ -153,11 +153,7 @@ def all_problems(list_corpus: Callable[[str], Any], corpora: Iterable[str]) -> N
 def _choice(corpus) -> lists.Choice:
     """What the configuration says about the columns of lists."""
     columns = {key: said for key, said in corpus.get("columns", {}).items() if said != "auto"}
-    if corpus["transcript_column"] is not None and "text" in columns:
-        raise UserError(
-            "both transcript_column and columns.text are set for a corpus; leave one of them out"
-        )
-    return lists.Choice(corpus["transcript_column"], columns)
+    return lists.Choice(columns)
 
 
 def _source(root: str, corpus: Mapping[str, Any], note) -> Iterable[dict]:
