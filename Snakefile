@@ -33,7 +33,7 @@ include: "workflow/rules/gc.smk"
 
 
 rule all:
-    """Every data set, and of every run the voice and the report."""
+    """All data sets, voices and reports."""
     default_target: True
     input:
         expand("results/corpora/{corpus}/DIGEST.json", corpus=CORPORA),
@@ -54,13 +54,13 @@ rule review:
 
 
 rule train:
-    """All runs trained."""
+    """Training of all runs."""
     input:
         expand("results/runs/{run}/training/finished.json", run=RUNS),
 
 
 rule evaluate:
-    """The checkpoint of every run chosen, its samples spoken."""
+    """Checkpoint choice and audio samples of all runs."""
     input:
         expand("results/runs/{run}/choice.json", run=RUNS),
 

@@ -1,13 +1,15 @@
-"""Transcripts -> checked against the audio: edges, known texts, confidence."""
+"""Transcripts -> checked against audio and reference texts: cut words, confidence."""
+
+from voicekiln.config import files
 
 
 rule align:
-    """Check the transcripts of one shard against audio and known texts."""
+    """Check the transcripts of one shard against audio and reference texts."""
     input:
         table="results/corpora/{corpus}/shards/{shard}/transcribe.parquet",
         recordings="results/corpora/{corpus}/shards/{shard}/normalize.parquet",
         checked="results/corpora/{corpus}/checked.json",
-        model=acoustic_files,
+        model=computed(files.acoustic_model, None, ROOT),
     output:
         table="results/corpora/{corpus}/shards/{shard}/align.parquet",
         unsaid="results/corpora/{corpus}/shards/{shard}/unsaid.jsonl",
@@ -17,18 +19,19 @@ rule align:
         "results/benchmarks/align/{corpus}/{shard}.tsv"
     conda:
         "../../envs/align.yaml"
-    threads: threads_to_align
+    threads: if_set("align.acoustic_model", 2, 1)
     resources:
-        gpu=gpus_to_align,
-        mem_mb=memory_to_align,
+        gpu=if_set("align.acoustic_model", 1, 0),
+        # a model of a billion parameters needs 4000 by itself
+        mem_mb=if_set("align.acoustic_model", 10000, 2000),
         runtime="4h",
     params:
         code=code("align.py"),
-        settings=corpus_settings("align", "segment"),
-        network=network_to_segment,
-        model=acoustic_model,
-        romanizer=romanizer_to_align,
+        settings=settings("align", "segment"),
+        network=computed(extras.of_segment, "segment.engine"),
+        model=named_folder("align.acoustic_model"),
+        romanizer=if_set("align.acoustic_model", extras.version("uroman"), None),
         store=store("align"),
-        acoustic_store=acoustic_store,
+        acoustic_store=store_if_set("align.acoustic_model", "acoustic"),
     script:
         "../scripts/align.py"

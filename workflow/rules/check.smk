@@ -19,7 +19,7 @@ def other_corpora(wildcards, input):
 # a checkpoint: its small output stays the same while the corpus is within its limits, so a changed
 # recording reruns only the steps of its own shard
 checkpoint check_corpus:
-    """Stop a corpus that cannot become a data set, with everything that is known to be wrong."""
+    """Stop a corpus that cannot become a data set, with all known problems in one message."""
     input:
         recordings=shard_files("normalize.parquet"),
         segments=shard_files("segment.parquet"),
@@ -35,7 +35,7 @@ checkpoint check_corpus:
         runtime="1h",
     params:
         code=code("check_corpus.py"),
-        settings=corpus_settings(*CHECKED),
+        settings=settings(*CHECKED),
         others=other_corpora,
     script:
         "../scripts/check_corpus.py"

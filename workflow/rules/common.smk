@@ -1,8 +1,6 @@
-"""Shared by all rules: the resolved configuration, params that follow content, inputs to choose."""
+"""Shared by the rules: the resolved configuration, and makers of inputs, params and resources."""
 
-import os
 import sys
-from importlib import metadata
 from pathlib import Path
 
 from snakemake.cli import get_argument_parser
@@ -12,22 +10,20 @@ ROOT = Path(workflow.basedir)
 SCRIPTS = ROOT / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from voicekiln.config import paths, targets, whisper_models, yaml_files
+from voicekiln.config import paths, targets, yaml_files
 from voicekiln.config.checks import corpora_of
 from voicekiln.config.resolve import load
 from voicekiln import extras
 from voicekiln.voice import vocoders
-from voicekiln.ctc import files as ctc_files
 from voicekiln.errors import UserError
 from voicekiln.provenance import canonical, code_digest, sha256_file
 from voicekiln.store.items import identity
-from voicekiln.training.settings import AUTO, AUTO_WORKERS
 
 STORE = Path("results", "store")
 
 
 def or_stop(function):
-    """`function` with the user's mistakes as one message and no traceback."""
+    """`function`, ending the run with one line instead of a traceback on a `UserError`."""
 
     def wrapped(*args):
         try:
@@ -39,21 +35,13 @@ def or_stop(function):
     return wrapped
 
 
-def read_strictly(files):
-    """Where each key of these configuration files is; stop at what YAML accepts by mistake."""
-    lines = {}
-    for file in files:
-        lines |= yaml_files.read(Path(os.path.relpath(file)))[1]
-    return lines
-
-
-# without --configfile: the working directory's config/config.yaml, else the shipped one
-if workflow.config_settings.configfiles:
-    LINES = or_stop(read_strictly)(workflow.config_settings.configfiles)
+CONFIGFILES = workflow.config_settings.configfiles
+if CONFIGFILES:
+    LINES = or_stop(yaml_files.lines)(CONFIGFILES)
 else:
-    CONFIGFILES = (Path("config/config.yaml"), ROOT / "config/config.yaml")
-    CONFIGFILE = next(filter(Path.exists, CONFIGFILES))
-    LINES = or_stop(read_strictly)([CONFIGFILE])
+    OWN, SHIPPED = Path("config/config.yaml"), ROOT / "config/config.yaml"
+    CONFIGFILE = OWN if OWN.exists() else SHIPPED
+    LINES = or_stop(yaml_files.lines)([CONFIGFILE])
 
     configfile: CONFIGFILE
 
@@ -84,189 +72,84 @@ wildcard_constraints:
 
 
 def located(path):
-    """A path of the configuration, found beside the workflow where the project ships it."""
+    """Location of a path in the configuration; see `paths.locate`."""
     return paths.locate(path, ROOT)
 
 
 def code(script, *modules):
-    """Digest of a rule's script and of the library it imports, for its params."""
+    """Params: digest of a rule's script and of the library modules that it imports."""
     return code_digest(SCRIPTS / script, *modules)
 
 
-def corpus_settings(*sections):
-    """Params function: these sections of the corpus's configuration."""
-
-    def settings(wildcards):
-        corpus = CORPORA[wildcards.corpus]
-        return canonical({section: corpus[section] for section in sections})
-
-    return settings
+def section_of(wildcards):
+    """Configuration of the run that a job belongs to, or else of its corpus."""
+    run = wildcards.get("run")
+    return CORPORA[wildcards.corpus] if run is None else RUNS[run]
 
 
-def whisper_model(key):
-    """Input function: a model that the corpus is transcribed with, where it has one."""
+def settings(*sections):
+    """Params function: these sections of the job's run or corpus."""
 
-    def path(wildcards):
-        section = CORPORA[wildcards.corpus]["transcribe"]
-        return whisper_models.input_file(section, key, ROOT) or []
+    def values(wildcards):
+        section = section_of(wildcards)
+        return canonical({name: section[name] for name in sections})
 
-    return path
-
-
-def whisper_parts(wildcards):
-    """Input: the other files of the corpus's models that are folders and are not converted."""
-    return whisper_models.input_parts(CORPORA[wildcards.corpus]["transcribe"], ROOT)
+    return values
 
 
-def model_hashes(wildcards):
-    """Params: SHA-256 that these models must have, where the configuration says so."""
-    return whisper_models.expected_sha256(CORPORA[wildcards.corpus]["transcribe"], ROOT)
+def computed(function, key, *args):
+    """Function of wildcards: `function` of the value of a key such as `normalize.separate`.
+
+    The key None stands for the whole configuration of the job's run or corpus.
+    """
+
+    def of(wildcards):
+        value = section_of(wildcards)
+        for name in key.split(".") if key else ():
+            value = value[name]
+        return or_stop(function)(value, *args)
+
+    return of
 
 
-def to_convert(wildcards):
-    """The section `transcribe` whose checkpoint is converted into this folder."""
-    sections = [corpus["transcribe"] for corpus in CORPORA.values()]
-    return next(
-        section
-        for section in sections
-        if whisper_models.converted_name(section, ROOT) == wildcards.converted
-    )
+def setting(key):
+    """Params function: the value of a key."""
+    return computed(canonical, key)
 
 
-def checkpoint_to_convert(wildcards):
-    """Input: a checkpoint that is converted for faster-whisper."""
-    return str(whisper_models.find(to_convert(wildcards), "model", ROOT).file)
+def if_set(key, value, otherwise):
+    """Function of wildcards: `value` if a key is not null, or else `otherwise`."""
+    return computed(lambda found: otherwise if found is None else value, key)
 
 
-def parts_to_convert(wildcards):
-    """Input: its other files, if it is a folder."""
-    return whisper_models.find(to_convert(wildcards), "model", ROOT).parts
+def store_if_set(key, step):
+    """Params function: `store(step)` if a key is not null."""
+    return computed(lambda found: None if found is None else store(step), key)
 
 
-def hash_to_convert(wildcards):
-    """Params: its SHA-256, where the configuration says so."""
-    return to_convert(wildcards)["sha256"]
+def named_file(key):
+    """Input function: the file that a key names, if any."""
+    return computed(lambda path: [] if path in (None, "auto") else located(path), key)
 
 
-def separator_model(wildcards):
-    """Input: the corpus's source separation weights, where there are any."""
-    model = CORPORA[wildcards.corpus]["normalize"]["separate"]
-    return [] if model is None else located(model)
-
-
-def gpus_to_separate(wildcards):
-    """Resource: a GPU where sources are separated."""
-    return int(CORPORA[wildcards.corpus]["normalize"]["separate"] is not None)
-
-
-def memory_to_normalize(wildcards):
-    """Resource, MB: a separating network and twelve seconds in it take 1500 by themselves."""
-    return 3000 if gpus_to_separate(wildcards) else 1500
-
-
-def speaker_model(wildcards):
-    """Input: the file of the corpus's speaker embedding network, if it names one."""
-    model = CORPORA[wildcards.corpus]["measure"]["speaker_model"]
-    return [] if model in (None, "auto") else located(model)
-
-
-def acoustic_model(wildcards):
-    """Params: the folder of the corpus's acoustic model, or None."""
-    model = CORPORA[wildcards.corpus]["align"]["acoustic_model"]
-    return None if model is None else located(model)
-
-
-def acoustic_files(wildcards):
-    """Input: the files of the corpus's acoustic model, if it has one."""
-    corpus = CORPORA[wildcards.corpus]
-    folder = acoustic_model(wildcards)
-    found = or_stop(ctc_files.files)(folder, corpus["language"]) if folder else []
-    return [str(path) for path in found]
-
-
-def acoustic_store(wildcards):
-    """Params: which store the alignments are in, if there is an acoustic model."""
-    return store("acoustic") if acoustic_model(wildcards) else None
-
-
-def romanizer_to_align(wildcards):
-    """Params: version of the package that romanises texts for an acoustic model, if installed."""
-    return extras.version("uroman") if acoustic_model(wildcards) else None
-
-
-def gpus_to_align(wildcards):
-    """Resource: a GPU if there is an acoustic model."""
-    return int(acoustic_model(wildcards) is not None)
-
-
-def threads_to_align(wildcards):
-    """Threads: an acoustic model uses two."""
-    return 1 + gpus_to_align(wildcards)
-
-
-def memory_to_align(wildcards):
-    """Resource, MB: an acoustic model of a billion weights takes 4000 by itself."""
-    return 10000 if gpus_to_align(wildcards) else 2000
-
-
-def resemblyzer_version(wildcards):
-    """Params: version of the package that tells the corpus's speakers apart, if installed."""
-    if CORPORA[wildcards.corpus]["measure"]["speaker_model"] != "auto":
-        return None
-    return None if extras.missing("voices") else metadata.version("resemblyzer")
-
-
-def has_recogniser(wildcards):
-    """Params: whether there is a model that can listen."""
-    return CORPORA[wildcards.corpus]["transcribe"]["model"] is not None
-
-
-def gpus_to_transcribe(wildcards):
-    """Resource: a GPU where there is anything for a recogniser to do."""
-    return int(CORPORA[wildcards.corpus]["transcribe"]["model"] is not None)
+def named_folder(key):
+    """Params function: the folder that a key names, or None."""
+    return computed(lambda path: None if path is None else located(path), key)
 
 
 def corrections(wildcards):
-    """Input: the user's corrections, where there are any."""
+    """Input: the file of corrections, if it exists."""
     path = located(CORPORA[wildcards.corpus]["corrections"] or "")
     return [path] if path and Path(path).exists() else []
 
 
 def store(step):
-    """Params: which store the step's items are in, and which of them are known to be bad."""
+    """Params: identity of the store of a step's items, and the keys of its damaged items."""
     return identity(STORE, step)
 
 
-def packages_to_normalize(wildcards):
-    """Params: versions of the optional packages that the corpus is normalised with."""
-    section = CORPORA[wildcards.corpus]["normalize"]
-    return extras.versions([name for name in extras.OF_NORMALIZE if section[name]])
-
-
-def network_to_segment(wildcards):
-    """Params: version of the network that may find the corpus's speech."""
-    engine = CORPORA[wildcards.corpus]["segment"]["engine"]
-    return None if engine == "webrtcvad" else metadata.version("silero-vad")
-
-
-def romanizer_versions(wildcards):
-    """Params: versions of the packages that romanise the corpus's texts."""
-    tool = CORPORA[wildcards.corpus]["text"]["romanize"]
-    return extras.versions([tool] if tool else [])
-
-
-def run_settings(*sections):
-    """Params function: these sections of the run's configuration."""
-
-    def settings(wildcards):
-        run = RUNS[wildcards.run]
-        return canonical({section: run[section] for section in sections})
-
-    return settings
-
-
 def family_code(script, *modules):
-    """Params function: digest of a script and of the run's family, which it finds by name."""
+    """Params function: digest of a script and of the run's family."""
 
     def digest(wildcards):
         family = RUNS[wildcards.run]["family"]
@@ -276,16 +159,16 @@ def family_code(script, *modules):
 
 
 def run_datasets(wildcards):
-    """Input: the data sets of all corpora that a run joins."""
+    """Input: the data sets of all corpora of a run."""
     joined = corpora_of(RUNS[wildcards.run])
     return expand("results/corpora/{corpus}/DIGEST.json", corpus=joined)
 
 
 def behind_checkpoints(wildcards):
-    """Input: the records of the checkpoints that a run lies behind.
+    """Input: the outputs of all checkpoint rules of the corpora of a run.
 
-    When a checkpoint is done, Snakemake looks again only at the jobs that name its output; those
-    further down stay marked, though nothing before them runs. So every rule of a run names them.
+    After a checkpoint, Snakemake reevaluates only jobs with its output among their inputs; jobs
+    further down would stay scheduled. So every rule of a run has these inputs.
     """
     names = ("checked.json", "tables/correct/DIGEST.json", "DIGEST.json")
     joined = corpora_of(RUNS[wildcards.run])
@@ -293,7 +176,7 @@ def behind_checkpoints(wildcards):
 
 
 def run_features(wildcards):
-    """Input: the feature indices of all shards of these corpora."""
+    """Input: the feature indices of all shards of the corpora of a run."""
     return [
         f"results/runs/{wildcards.run}/features/{corpus}/{shard}.parquet"
         for corpus in corpora_of(RUNS[wildcards.run])
@@ -347,23 +230,12 @@ def architecture(wildcards):
 
 
 def earlier_runs(wildcards):
-    """Params: the runs whose voices a run's base comes from, the nearest first."""
+    """Params: the runs whose voices are the run's base, directly or indirectly, nearest first."""
     base, names = RUNS[wildcards.run]["base"], []
     while "run" in base:
         names.append(base["run"])
         base = RUNS[base["run"]]["base"]
     return names
-
-
-def batch_frames(wildcards):
-    """Params: most frames of a batch, which every training clip must fit into; or auto."""
-    return RUNS[wildcards.run]["train"]["batch_frames"]
-
-
-def training_threads(wildcards):
-    """Threads: one for the training process, one for each that loads batches."""
-    workers = RUNS[wildcards.run]["train"]["workers"]
-    return 1 + (AUTO_WORKERS if workers == AUTO else workers)
 
 
 def vocoder(wildcards):
@@ -384,20 +256,20 @@ def vocoder_content(wildcards):
 
 
 def whole_settings(wildcards):
-    """Params: all settings of a run and of its corpora, for its report."""
+    """Params: all settings of a run and of its corpora."""
     run = RUNS[wildcards.run]
     joined = {name: CORPORA[name] for name in corpora_of(run)}
     return canonical({"run": run, "corpora": joined})
 
 
 def template(name):
-    """Digest of a page's template, for params."""
+    """Params: digest of a page's template."""
     return sha256_file(SCRIPTS / name)[:16]
 
 
 def check_targets():
-    """Stop at a word on the command line that is no target; Snakemake's own message lists none."""
+    """Stop at an unknown target; Snakemake's own message does not list the targets."""
     rules = {rule.name for rule in workflow.rules}
-    # what people ask for has no files of its own
+    # targets have no output files
     offered = sorted(rule.name for rule in workflow.rules if not rule.output)
     or_stop(targets.check)(TARGETS, rules, offered)

@@ -21,7 +21,7 @@ checkpoint correct:
         runtime="1h",
     params:
         code=code("correct.py"),
-        settings=corpus_settings("max_loss", "text", "segment"),
-        romanizer=romanizer_versions,
+        settings=settings("max_loss", "text", "segment"),
+        romanizer=computed(extras.of_text, "text.romanize"),
     script:
         "../scripts/correct.py"

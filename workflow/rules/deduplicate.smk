@@ -17,6 +17,6 @@ rule deduplicate:
         runtime="1h",
     params:
         code=code("deduplicate.py"),
-        settings=corpus_settings("deduplicate", "max_loss", "split"),
+        settings=settings("deduplicate", "max_loss", "split"),
     script:
         "../scripts/deduplicate.py"

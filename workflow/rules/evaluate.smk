@@ -1,8 +1,8 @@
-"""Kept checkpoints -> validation losses, spoken test sentences, and the one that is exported."""
+"""Checkpoints -> validation losses, audio samples, and the choice of the one to export."""
 
 
 rule evaluate_run:
-    """Choose the checkpoint and speak the test sentences with it."""
+    """Choose the checkpoint, and synthesize the test sentences with it."""
     input:
         datasets=run_datasets,
         unchanged=behind_checkpoints,
@@ -29,7 +29,7 @@ rule evaluate_run:
         runtime="2h",
     params:
         code=family_code("evaluate_run.py"),
-        settings=run_settings("family", "evaluate", "train_on"),
+        settings=settings("family", "evaluate", "train_on"),
         architecture=architecture,
         vocoder=vocoder,
         vocoder_content=vocoder_content,

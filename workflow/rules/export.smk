@@ -1,4 +1,4 @@
-"""The chosen checkpoint -> a folder that the upstream project's own inference loads."""
+"""Chosen checkpoint -> a folder that the upstream project's own inference loads."""
 
 
 rule export_run:
@@ -26,7 +26,7 @@ rule export_run:
         runtime="1h",
     params:
         code=family_code("export_run.py"),
-        settings=run_settings("family", "export", "train_on"),
+        settings=settings("family", "export", "train_on"),
         architecture=architecture,
         vocoder=vocoder,
         vocoder_content=vocoder_content,

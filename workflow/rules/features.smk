@@ -1,4 +1,4 @@
-"""Segments of the data set -> the model's features, in packs of the store."""
+"""Segments of the data set -> features for the model, in packs of the store."""
 
 
 rule extract_features:
@@ -20,8 +20,8 @@ rule extract_features:
         runtime="4h",
     params:
         code=family_code("extract_features.py"),
-        settings=run_settings("family", "features"),
-        batch_frames=batch_frames,
+        settings=settings("family", "features"),
+        batch_frames=setting("train.batch_frames"),
         shards=shard_count,
         store=store("features"),
     script:

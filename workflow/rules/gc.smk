@@ -1,8 +1,8 @@
-"""Store and voices -> what is no longer in use, listed, and removed on request."""
+"""Store and voices -> unused items and old voices, listed, and deleted on request."""
 
 
 rule gc:
-    """List, and remove on request, unused items of the store and old voices of the runs."""
+    """List unused store items and old voices, and delete them on request."""
     log:
         "logs/gc.log",
     conda:

@@ -2,10 +2,10 @@
 
 
 rule measure:
-    """Measure how the segments of one shard sound."""
+    """Compute acoustic measurements of the segments of one shard."""
     input:
         table="results/corpora/{corpus}/shards/{shard}/align.parquet",
-        speaker_model=speaker_model,
+        speaker_model=named_file("measure.speaker_model"),
         checked="results/corpora/{corpus}/checked.json",
     output:
         table="results/corpora/{corpus}/shards/{shard}/measure.parquet",
@@ -22,8 +22,8 @@ rule measure:
         runtime="4h",
     params:
         code=code("measure.py"),
-        settings=corpus_settings("measure"),
-        resemblyzer=resemblyzer_version,
+        settings=settings("measure"),
+        resemblyzer=computed(extras.of_measure, "measure.speaker_model"),
         store=store("measure"),
     script:
         "../scripts/measure.py"

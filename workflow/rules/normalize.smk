@@ -5,7 +5,7 @@ rule normalize:
     """Normalise the recordings of one shard."""
     input:
         table="results/corpora/{corpus}/shards/{shard}/inventory.parquet",
-        separator=separator_model,
+        separator=named_file("normalize.separate"),
     output:
         table="results/corpora/{corpus}/shards/{shard}/normalize.parquet",
     log:
@@ -16,14 +16,15 @@ rule normalize:
         "../../envs/audio.yaml"
     threads: 1
     resources:
-        gpu=gpus_to_separate,
-        mem_mb=memory_to_normalize,
+        gpu=if_set("normalize.separate", 1, 0),
+        # the source separation network needs 1500 by itself
+        mem_mb=if_set("normalize.separate", 3000, 1500),
         runtime="8h",
     params:
         code=code("normalize.py"),
-        settings=corpus_settings("normalize"),
+        settings=settings("normalize"),
         folders=audio_folders,
-        packages=packages_to_normalize,
+        packages=computed(extras.of_normalize, "normalize"),
         store=store("normalize"),
     script:
         "../scripts/normalize.py"

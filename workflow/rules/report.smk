@@ -1,8 +1,8 @@
-"""Everything a run has left -> one page: what went in, what came out, how it sounds."""
+"""Results of a run -> one page: input, output, dropped audio, curves, audio samples."""
 
 
 rule report_run:
-    """Write the report of a run, and the hashes of what it was made of."""
+    """Write the report of a run, and the hashes of all its inputs."""
     input:
         datasets=run_datasets,
         unchanged=behind_checkpoints,

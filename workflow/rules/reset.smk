@@ -1,8 +1,8 @@
-"""Base checkpoint + vocabulary -> weights alone, with rows for the new tokens."""
+"""Base checkpoint + vocabulary -> weights without training state, with rows for new tokens."""
 
 
 rule check_base:
-    """Look whether the base fits vocabulary and architecture, first of all."""
+    """Check that the base fits its vocabulary and architecture."""
     input:
         checkpoint=base_checkpoint,
         base_vocab=base_vocabulary,
@@ -10,7 +10,7 @@ rule check_base:
         "results/runs/{run}/base/checked.json",
     log:
         "logs/check_base/{run}.log",
-    # what it finds is worth knowing before the data steps have run for hours
+    # before the data steps run for hours
     priority: 100
     conda:
         "../../envs/train.yaml"
@@ -19,7 +19,7 @@ rule check_base:
         runtime="1h",
     params:
         code=family_code("check_base.py"),
-        settings=run_settings("family"),
+        settings=settings("family"),
         architecture=architecture,
         sha256=base_hashes,
     script:
@@ -28,7 +28,7 @@ rule check_base:
 
 # a checkpoint: behind it an unchanged base stops the chain
 checkpoint reset_base:
-    """Strip the training state of the base and grow its vocabulary."""
+    """Strip the training state of the base and extend its vocabulary."""
     input:
         unchanged=behind_checkpoints,
         checked=checked_base,
@@ -51,7 +51,7 @@ checkpoint reset_base:
         runtime="1h",
     params:
         code=family_code("reset_base.py"),
-        settings=run_settings("family", "reset"),
+        settings=settings("family", "reset"),
         architecture=architecture,
     script:
         "../scripts/reset_base.py"

@@ -1,4 +1,4 @@
-"""A finished corpus -> a page to listen, correct, keep and drop, without a network."""
+"""Finished corpus -> an offline page for listening to segments, correcting and dropping them."""
 
 from voicekiln.review import page
 
@@ -22,13 +22,13 @@ rule review_corpus:
     params:
         code=code("review_corpus.py"),
         template=[template(f"voicekiln/review/{part}") for part in page.PARTS],
-        settings=corpus_settings("review"),
+        settings=settings("review"),
     script:
         "../scripts/review_corpus.py"
 
 
 rule review_so_far:
-    """Write review pages of what there is, after a limit has stopped a corpus."""
+    """Write review pages of unfinished corpora, for example after a limit stopped the run."""
     log:
         "logs/review_so_far.log",
     conda:

@@ -20,9 +20,9 @@ rule segment:
         runtime="4h",
     params:
         code=code("segment.py"),
-        settings=corpus_settings("segment"),
-        network=network_to_segment,
-        recogniser=has_recogniser,
+        settings=settings("segment"),
+        network=computed(extras.of_segment, "segment.engine"),
+        recogniser=if_set("transcribe.model", True, False),
         store=store("segment"),
     script:
         "../scripts/segment.py"

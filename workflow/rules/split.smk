@@ -3,7 +3,7 @@
 
 # a checkpoint: behind it an unchanged data set stops the chain, before anything expensive
 checkpoint split_corpus:
-    """Split a corpus without leaks and account for every sample of it."""
+    """Split a corpus without leaks, and account for every sample."""
     input:
         facts="results/corpora/{corpus}/tables/correct/DIGEST.json",
         duplicates="results/corpora/{corpus}/tables/deduplicate/DIGEST.json",
@@ -20,6 +20,6 @@ checkpoint split_corpus:
         runtime="1h",
     params:
         code=code("split_corpus.py"),
-        settings=corpus_settings("split", "max_loss"),
+        settings=settings("split", "max_loss"),
     script:
         "../scripts/split_corpus.py"

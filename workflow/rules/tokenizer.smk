@@ -27,6 +27,6 @@ checkpoint extend_vocabulary:
         runtime="1h",
     params:
         code=family_code("extend_vocabulary.py"),
-        settings=run_settings("family", "tokenizer", "evaluate", "train_on"),
+        settings=settings("family", "tokenizer", "evaluate", "train_on"),
     script:
         "../scripts/extend_vocabulary.py"

@@ -1,4 +1,6 @@
-"""Features + reset base -> checkpoints, metrics, the best model; resumed where it stopped."""
+"""Features + reset base -> checkpoints, metrics and the best model; resumes after a stop."""
+
+from voicekiln.training import settings as training
 
 
 rule train_run:
@@ -10,7 +12,7 @@ rule train_run:
         vocab="results/runs/{run}/tokenizer/vocab.txt",
         reset="results/runs/{run}/base/reset.json",
     output:
-        # the state beside it is undeclared: Snakemake deletes declared outputs of a failed job
+        # the training state is undeclared: Snakemake deletes the declared outputs of a failed job
         finished="results/runs/{run}/training/finished.json",
     log:
         "logs/train_run/{run}.log",
@@ -18,14 +20,14 @@ rule train_run:
         "results/benchmarks/train_run/{run}.tsv"
     conda:
         "../../envs/train.yaml"
-    threads: training_threads
+    threads: computed(training.job_threads, "train.workers")
     resources:
         gpu=1,
         mem_mb=24000,
         runtime="1d",
     params:
         code=family_code("train_run.py", "voicekiln.training.worker"),
-        settings=run_settings("family", "train", "train_on"),
+        settings=settings("family", "train", "train_on"),
         architecture=architecture,
         vocoder=vocoder,
         earlier=earlier_runs,

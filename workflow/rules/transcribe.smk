@@ -1,4 +1,8 @@
-"""Segments -> text with scores and word times, by Whisper; its models fetched and converted."""
+"""Segments -> text with scores and word timestamps by Whisper; models downloaded and converted."""
+
+from voicekiln.config import whisper_models
+
+CONVERSIONS = whisper_models.conversions(CORPORA, ROOT)
 
 
 rule transcribe:
@@ -6,9 +10,11 @@ rule transcribe:
     input:
         table="results/corpora/{corpus}/shards/{shard}/segment.parquet",
         checked="results/corpora/{corpus}/checked.json",
-        model=whisper_model("model"),
-        second_model=whisper_model("second_model"),
-        parts=whisper_parts,
+        model=computed(whisper_models.input_file, "transcribe", "model", ROOT),
+        second_model=computed(
+            whisper_models.input_file, "transcribe", "second_model", ROOT
+        ),
+        parts=computed(whisper_models.input_parts, "transcribe", ROOT),
     output:
         table="results/corpora/{corpus}/shards/{shard}/transcribe.parquet",
     log:
@@ -19,13 +25,13 @@ rule transcribe:
         "../../envs/asr.yaml"
     threads: 2
     resources:
-        gpu=gpus_to_transcribe,
+        gpu=if_set("transcribe.model", 1, 0),
         mem_mb=12000,
         runtime="12h",
     params:
         code=code("transcribe.py"),
-        settings=corpus_settings("transcribe"),
-        sha256=model_hashes,
+        settings=settings("transcribe"),
+        sha256=computed(whisper_models.expected_sha256, "transcribe", ROOT),
         store=store("transcribe"),
     script:
         "../scripts/transcribe.py"
@@ -48,8 +54,8 @@ rule fetch_model:
 rule convert_model:
     """Convert a Whisper checkpoint for faster-whisper, without a network."""
     input:
-        model=checkpoint_to_convert,
-        parts=parts_to_convert,
+        model=lookup("{converted}/file", within=CONVERSIONS),
+        parts=lookup("{converted}/parts", within=CONVERSIONS),
     output:
         model="results/models/ctranslate2/{converted}/model.bin",
     log:
@@ -62,7 +68,7 @@ rule convert_model:
         runtime="1h",
     params:
         code=code("convert_model.py"),
-        sha256=hash_to_convert,
+        sha256=lookup("{converted}/sha256", within=CONVERSIONS),
     script:
         "../scripts/convert_model.py"
 

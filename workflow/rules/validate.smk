@@ -2,7 +2,7 @@
 
 
 rule validate_segments:
-    """Check every segment of a corpus against the rules."""
+    """Apply the validation rules to every segment of a corpus."""
     input:
         facts="results/corpora/{corpus}/tables/correct/DIGEST.json",
         duplicates="results/corpora/{corpus}/tables/deduplicate/DIGEST.json",
@@ -18,7 +18,7 @@ rule validate_segments:
         runtime="1h",
     params:
         code=code("validate_segments.py"),
-        settings=corpus_settings("validate", "measure", "max_loss"),
-        resemblyzer=resemblyzer_version,
+        settings=settings("validate", "measure", "max_loss"),
+        resemblyzer=computed(extras.of_measure, "measure.speaker_model"),
     script:
         "../scripts/validate_segments.py"

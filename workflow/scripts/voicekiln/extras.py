@@ -1,8 +1,9 @@
 """Packages that only some settings need, and that the environments do not bring."""
 
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import metadata
+from typing import Any
 
 # for each of the settings: what has to be importable, and how to get it
 NEEDS = {
@@ -41,3 +42,23 @@ def versions(settings: Iterable[str]) -> dict[str, str]:
     """Versions of the packages that these settings need; part of the results' keys."""
     names = sorted({package for setting in settings for package in NEEDS[setting][0]})
     return {name: metadata.version(name) for name in names}
+
+
+def of_normalize(section: Mapping[str, Any]) -> dict[str, str]:
+    """Versions of the packages that a section `normalize` needs."""
+    return versions([name for name in OF_NORMALIZE if section[name]])
+
+
+def of_segment(engine: str) -> str | None:
+    """Version of the network that `segment.engine` may use, or None."""
+    return None if engine == "webrtcvad" else metadata.version("silero-vad")
+
+
+def of_measure(speaker_model: str | None) -> str | None:
+    """Version of the speaker embedding package, if `measure.speaker_model` uses it."""
+    return version("voices") if speaker_model == "auto" else None
+
+
+def of_text(romanize: str | None) -> dict[str, str]:
+    """Versions of the packages that `text.romanize` needs."""
+    return versions([romanize] if romanize else [])

@@ -40,6 +40,18 @@ def problems(config: Mapping[str, Any], basedir: Path) -> Iterator[str]:
         yield from _base_problems(f"runs.{name}.base", run, basedir)
 
 
+def acoustic_model(corpus: Mapping[str, Any], basedir: Path) -> list[str]:
+    """Files of the corpus's acoustic model, if it has one.
+
+    Raises:
+        UserError: its files are incomplete.
+    """
+    model = corpus["align"]["acoustic_model"]
+    if model is None:
+        return []
+    return [str(path) for path in ctc_files.files(locate(model, basedir), corpus["language"])]
+
+
 def _named(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Key and path of every file or folder that the configuration names."""
     for name, corpus in config["corpora"].items():

@@ -92,13 +92,13 @@ def converted_name(section: Mapping[str, Any], basedir: Path) -> str | None:
     return f"{model.path.stem}-{sha256_json(str(model.path))[:8]}"
 
 
-def input_file(section: Mapping[str, Any], key: str, basedir: Path) -> str | None:
-    """The file that the rule `transcribe` loads for `section[key]`, or None."""
+def input_file(section: Mapping[str, Any], key: str, basedir: Path) -> str | list[str]:
+    """The file that the rule `transcribe` loads for `section[key]`, or [] (no input)."""
     name = converted_name(section, basedir) if key == "model" else None
     if name is not None:
         return str(MODELS / "ctranslate2" / name / CTRANSLATE2_WEIGHTS)
     model = find(section, key, basedir)
-    return None if model is None else str(model.file)
+    return [] if model is None else str(model.file)
 
 
 def input_parts(section: Mapping[str, Any], basedir: Path) -> list[str]:
@@ -106,6 +106,18 @@ def input_parts(section: Mapping[str, Any], basedir: Path) -> list[str]:
     keys = KEYS[1:] if converted_name(section, basedir) else KEYS
     models = [find(section, key, basedir) for key in keys]
     return [path for model in models if model is not None for path in model.parts]
+
+
+def conversions(corpora: Mapping[str, Any], basedir: Path) -> dict[str, dict[str, Any]]:
+    """`file`, `parts` and expected `sha256` of each model to convert, by `converted_name`."""
+    found = {}
+    for corpus in corpora.values():
+        section = corpus["transcribe"]
+        if name := converted_name(section, basedir):
+            model = find(section, "model", basedir)
+            values = {"file": str(model.file), "parts": model.parts, "sha256": section["sha256"]}
+            found.setdefault(name, values)
+    return found
 
 
 def expected_sha256(section: Mapping[str, Any], basedir: Path) -> list[str | None]:

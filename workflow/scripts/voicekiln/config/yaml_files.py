@@ -5,9 +5,10 @@ the first one, `no` is false, and `010` is 8. These files are therefore read a s
 """
 
 import json
+import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,18 @@ def read(path: Path) -> tuple[dict[str, Any], Lines]:
         return yaml.SafeLoader("").construct_document(node), dict(_lines(path, node))
     except (ValueError, TypeError, OverflowError, yaml.YAMLError) as error:
         raise UserError(f"{path}: a value cannot be read ({error})") from None
+
+
+def lines(paths: Iterable[Path | str]) -> Lines:
+    """File and line of each key in several configuration files, of which later ones win.
+
+    Raises:
+        UserError: with each mistake and its line.
+    """
+    found: Lines = {}
+    for path in paths:
+        found |= read(Path(os.path.relpath(path)))[1]
+    return found
 
 
 def _text(path):

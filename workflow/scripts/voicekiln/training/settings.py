@@ -102,6 +102,11 @@ class RunSettings:
     earlier: dict[str, Path]
 
 
+def job_threads(workers: int | str) -> int:
+    """Threads of a training job: one for training, and one per data loader process."""
+    return 1 + (AUTO_WORKERS if workers == AUTO else workers)
+
+
 def loader_processes(workers: int | str, threads: int, gpu: bool) -> int:
     """Processes that load batches; the batches do not depend on how many there are.
 
