@@ -66,7 +66,7 @@ def test_retagged_copies_are_used_once_and_other_texts_are_said(tmp_path, caplog
     assert list(one["status"]) == ["ok", "copy", "copy", "ok", "bad"]
     assert one["reason"][1] == "same samples in another file of a.wav"
     assert "c.wav" in caplog.text and "b.wav" not in caplog.text
-    assert "'One.' is used instead of its own, 'Two.'" in caplog.text
+    assert "'One.' is used instead of 'Two.'" in caplog.text
     account = ledger(one.fillna({"n_samples": 0}), table())
     assert account["lost"][0]["reason"] == "same samples in another file"
     assert account["lost"][0]["recordings"] == 2
@@ -110,7 +110,7 @@ def test_texts_of_all_byte_equal_copies_are_used(tmp_path, caplog):
     found = merge.merge_segments([path], recordings)
     assert list(found["text"]) == ["One.", "Two.", "Three."]
     assert set(found["path"]) == {"a.wav"} and found["segment_id"].is_unique
-    assert "'Two.' is used instead of its own, 'Other.'" in caplog.text
+    assert "'Two.' is used instead of 'Other.'" in caplog.text
     account = ledger(recordings, found.assign(split="train"))
     assert account["kept"]["train"]["segments"] == 3
 

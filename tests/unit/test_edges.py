@@ -17,8 +17,8 @@ from voicekiln.audio import segment as cutting
 from voicekiln.audio.normalize import NormalizeSettings, normalize
 from voicekiln.config.resolve import resolve
 from voicekiln.corpus.segments import edges
-from voicekiln.corpus.segments.edges import Piece, check
-from voicekiln.corpus.segments.segments import Given, cut, still_forced
+from voicekiln.corpus.segments.edges import Segment, check
+from voicekiln.corpus.segments.segments import ReferenceSpans, cut, still_forced
 from voicekiln.store import tables
 from voicekiln.store.items import Store
 
@@ -34,7 +34,7 @@ def pieces_of(picture, **more):
     """The segments in a picture and the loudness of its frames."""
     marks = [(i, c) for i, c in enumerate(picture) if c in "[]"]
     at = [(i - n) * WIDTH * RATE_HZ // 100 for n, (i, _) in enumerate(marks)]
-    found = [Piece(a, b, **more) for a, b in zip(at[::2], at[1::2], strict=True)]
+    found = [Segment(a, b, **more) for a, b in zip(at[::2], at[1::2], strict=True)]
     sound = picture.replace("[", "").replace("]", "")
     loud = np.repeat([{"#": 0.9, ".": 0.0, "+": 0.4}[c] for c in sound], WIDTH)
     return found, loud
@@ -72,19 +72,19 @@ def test_a_neighbour_is_not_entered():
 
 
 def test_the_rest_of_a_word_is_not_in_what_was_recognised_of_its_first_part():
-    assert checked("....[####]###....", given=False) == ["end"]
-    assert checked("....[####]#....", given=False) != ["end"]
+    assert checked("....[####]###....", reference=False) == ["end"]
+    assert checked("....[####]#....", reference=False) != ["end"]
 
 
 def test_a_recognised_segment_does_not_grow_beyond_its_limit():
-    assert checked("....[####]#.....", max_s=0.3, given=False) != ["end"]
-    assert checked("....[####]#.....", max_s=0.2, given=False) == ["end"]
+    assert checked("....[####]#.....", max_s=0.3, reference=False) != ["end"]
+    assert checked("....[####]#.....", max_s=0.2, reference=False) == ["end"]
 
 
 def test_word_times_tell_a_faint_sound_at_the_edge_from_a_word():
     assert checked("....[++##]+++++++++++++") == ["end"]
-    assert checked("....[##++]+++++++++++++", given=False) == ["end"]
-    assert checked("....[##++]+++++++++++++", given=False, quiet_end=True) == [(4, 8)]
+    assert checked("....[##++]+++++++++++++", reference=False) == ["end"]
+    assert checked("....[##++]+++++++++++++", reference=False, quiet_end=True) == [(4, 8)]
 
 
 def test_clips_that_are_trimmed_tightly_are_not_taken_for_cut():
@@ -94,7 +94,7 @@ def test_clips_that_are_trimmed_tightly_are_not_taken_for_cut():
 
 def test_what_is_not_checked_bounds_its_neighbours_all_the_same():
     found, loud = pieces_of("...[####][##]...")
-    found[1] = Piece(found[1].start, found[1].end, checked=False)
+    found[1] = Segment(found[1].start, found[1].end, checked=False)
     first, second = check(found, loud, RATE_HZ, len(loud) * RATE_HZ // 100, 15.0)
     assert first.cut == "end"
     assert (second.start, second.end, second.cut) == (found[1].start, found[1].end, None)
@@ -108,7 +108,7 @@ def test_segments_stay_disjoint_only_grow_and_are_clean_afterwards(sound, data):
     at = sorted(data.draw(places))
     kinds = st.tuples(st.booleans(), st.booleans())
     found = [
-        Piece(a, b, given=kind[0], checked=kind[1])
+        Segment(a, b, reference=kind[0], checked=kind[1])
         for a, b in zip(at[::2], at[1::2], strict=False)
         for kind in [data.draw(kinds)]
     ]
@@ -120,7 +120,7 @@ def test_segments_stay_disjoint_only_grow_and_are_clean_afterwards(sound, data):
             assert result.loudness > result.limit
     assert all(a.end <= b.start for a, b in zip(results, results[1:], strict=False))
     mended = [
-        Piece(r.start, r.end, given=p.given, checked=p.checked and not r.cut)
+        Segment(r.start, r.end, reference=p.reference, checked=p.checked and not r.cut)
         for p, r in zip(found, results, strict=True)
     ]
     again = check(mended, loud, RATE_HZ, n_samples, 15.0)
@@ -170,14 +170,14 @@ def test_cuts_inside_takes_are_found_and_clean_ones_are_left_alone(shared_data, 
         for _ in range(10):
             at = round(rng.uniform(take.start_s + 0.3, take.end_s - 0.3) * rate_hz)
             ends = round(max(0, take.start_s - pad) * rate_hz), round((take.end_s + pad) * rate_hz)
-            cuts += [Piece(ends[0], at), Piece(at, min(ends[1], n_samples))]
+            cuts += [Segment(ends[0], at), Segment(at, min(ends[1], n_samples))]
     found = [outcome(piece) for piece in cuts]
     counts = {kind: found.count(kind) for kind in ("left", "mended", "dropped")}
     spans = cutting.segment(flac, SEGMENT, []).spans
     alarms = sum(
-        outcome(Piece(start, end, given=given)) != "left"
+        outcome(Segment(start, end, reference=reference)) != "left"
         for start, end in spans
-        for given in (True, False)
+        for reference in (True, False)
     )
     print(
         f"{name}: {len(cuts)} cuts inside takes: {counts}; {alarms} of {len(spans)} clean alarmed"
@@ -198,7 +198,7 @@ def test_noise_is_not_taken_for_words_at_the_edges(normalised, tmp_path, name):
     soundfile.write(flac, np.clip(samples + noise, -1, 1) / 2, rate_hz, subtype="PCM_16")
     loud, _ = edges.loudness(flac)
     spans = cutting.segment(flac, SEGMENT, []).spans
-    found = check([Piece(*span) for span in spans], loud, rate_hz, len(samples), 15.0)
+    found = check([Segment(*span) for span in spans], loud, rate_hz, len(samples), 15.0)
     assert [[r.start, r.end] for r in found] == spans
     assert not any(r.cut for r in found)
 
@@ -210,7 +210,7 @@ def test_clips_of_published_data_sets_are_left_alone(shared_data, tmp_path):
         clipped = normalize(clip, flac, NORMALIZE).clipped
         [(start, end)] = cutting.whole(flac, SEGMENT, clipped, trim=True).spans
         loud, rate_hz = edges.loudness(flac)
-        [result] = check([Piece(start, end)], loud, rate_hz, soundfile.info(flac).frames, 15.0)
+        [result] = check([Segment(start, end)], loud, rate_hz, soundfile.info(flac).frames, 15.0)
         alarms += (
             [clip.name] if (result.start, result.end, result.cut) != (start, end, None) else []
         )
@@ -227,7 +227,7 @@ def test_a_moved_segment_has_the_measures_and_hash_of_its_new_span(normalised, t
         [round(7.4 * rate_hz), round(11.9 * rate_hz)],
         [round(13.5 * rate_hz), 22 * rate_hz + 9600],
     ]
-    before = cut(audio, key, Given(spans, []), [], SEGMENT)
+    before = cut(audio, key, ReferenceSpans(spans, []), [], SEGMENT)
     keys = ("start", "end", "level_db", "silence_share", "clipped_share", "audio_sha256")
     record = {"segments": [{k: s[k] for k in keys} for s in before["segments"]]}
     table = tables.frame(
@@ -241,16 +241,18 @@ def test_a_moved_segment_has_the_measures_and_hash_of_its_new_span(normalised, t
         tables.TRANSCRIBED,
     )
     store = Store(tmp_path, "align", {"version": edges.VERSION})
-    found = edges.mend(table, SEGMENT, audio, store)
+    found = edges.fix(table, SEGMENT, audio, store)
     first = found.iloc[0]
     assert first["end"] > spans[0][1] and first["start"] == spans[0][0]
     assert first["segment_id"] == f"r0_{first['start']}_{first['end']}"
     assert tables.missing(first["forced_cut"])
-    after = cut(audio, key, Given([[int(first["start"]), int(first["end"])]], []), [], SEGMENT)
+    after = cut(
+        audio, key, ReferenceSpans([[int(first["start"]), int(first["end"])]], []), [], SEGMENT
+    )
     assert {k: first[k] for k in keys} == {k: after["segments"][0][k] for k in keys}
     pd.testing.assert_series_equal(found.iloc[1], table.iloc[1])
     # the second time it comes from the store
-    assert edges.mend(table, SEGMENT, audio, store).equals(found)
+    assert edges.fix(table, SEGMENT, audio, store).equals(found)
 
 
 GOLDEN = [(177600, 293760, None), (324000, 453600, None), (576000, 696000, "word cut at end")]
@@ -267,7 +269,7 @@ def test_golden_edges(normalised, tmp_path):
         for n, (a, b) in enumerate(spans)
     ]
     store = Store(tmp_path, "align", {"version": edges.VERSION})
-    found = edges.mend(tables.frame(rows, tables.TRANSCRIBED), SEGMENT, audio, store)
+    found = edges.fix(tables.frame(rows, tables.TRANSCRIBED), SEGMENT, audio, store)
     reasons = [None if tables.missing(r) else r for r in found["reason"]]
     assert list(zip(found["start"], found["end"], reasons, strict=True)) == GOLDEN
 

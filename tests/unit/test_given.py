@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given as cases
 from hypothesis import strategies as st
 from voicekiln.corpus.segments.rows import segment_rows
-from voicekiln.corpus.segments.segments import distinct, given, outside, speaking
+from voicekiln.corpus.segments.segments import distinct, outside, reference_spans, speaker_at
 
 RATE_HZ = 1000
 RECORDING = {
@@ -24,7 +24,7 @@ def stretch(start_s, end_s, text="said", **who):
 
 def rows_of(known, seconds=100):
     known = distinct(known)
-    spans = given(known, RATE_HZ, seconds * RATE_HZ)
+    spans = reference_spans(known, RATE_HZ, seconds * RATE_HZ)
     segments = [{"start": start, "end": end} for start, end in spans.spans]
     return list(segment_rows(RECORDING, known, spans, segments)), spans
 
@@ -57,7 +57,7 @@ def test_what_lies_beyond_the_end_is_no_segment():
 def test_texts_outside_the_recording_say_why(start_s, end_s, reason):
     known = distinct([stretch(start_s, end_s)])
     assert outside(known, RATE_HZ, 10 * RATE_HZ) == reason
-    spans = given(known, RATE_HZ, 10 * RATE_HZ)
+    spans = reference_spans(known, RATE_HZ, 10 * RATE_HZ)
     assert spans is None or spans.refused == {0: reason}
     assert outside([*known, *distinct([stretch(0, 2)])], RATE_HZ, 10 * RATE_HZ) is None
 
@@ -96,9 +96,9 @@ def test_a_turn_without_a_text_is_a_segment_to_be_heard():
 
 def test_in_cut_speech_the_time_says_who_speaks():
     known = distinct([stretch(0, 50, "a", speaker="A"), stretch(50, 99, "b", language="de")])
-    assert given(known, RATE_HZ, 100 * RATE_HZ, whole_s=15) is None
-    assert speaking(known, 10) == {"speaker": "A"}
-    assert speaking(known, 60) == {"language": "de"} and speaking(known, 99.5) == {}
+    assert reference_spans(known, RATE_HZ, 100 * RATE_HZ, whole_s=15) is None
+    assert speaker_at(known, 10) == {"speaker": "A"}
+    assert speaker_at(known, 60) == {"language": "de"} and speaker_at(known, 99.5) == {}
 
 
 times = st.tuples(st.floats(0, 20), st.floats(0.001, 9)).map(lambda t: (t[0], t[0] + t[1]))
@@ -107,7 +107,7 @@ times = st.tuples(st.floats(0, 20), st.floats(0.001, 9)).map(lambda t: (t[0], t[
 @cases(st.lists(times, min_size=1, max_size=12), st.integers(1, 15_000))
 def test_spans_are_disjoint_within_the_recording_and_of_some_length(stretches, n_samples):
     known = distinct([stretch(start, end, f"{i}") for i, (start, end) in enumerate(stretches)])
-    spans = given(known, RATE_HZ, n_samples)
+    spans = reference_spans(known, RATE_HZ, n_samples)
     if spans is None:
         assert all(round(start * RATE_HZ) >= n_samples for start, _ in stretches)
         return

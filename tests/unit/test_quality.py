@@ -47,7 +47,7 @@ def test_up_sampled_recordings_among_wide_ones_are_named_worst_first_s4_8():
     assert str(concern) == (
         "2 of 22 recordings are dull: much less than the usual bandwidth of 12.0 kHz: "
         "bad01.wav (3400 Hz), bad00.wav (4000 Hz); use the original recordings instead of "
-        "compressed copies, or leave them out"
+        "compressed copies, or remove them"
     )
 
 

@@ -12,10 +12,10 @@ from readings import chapter, cut, misheard, plain
 from voicekiln.audio import segment as cutting
 from voicekiln.audio.normalize import NormalizeSettings, normalize
 from voicekiln.config.resolve import resolve
-from voicekiln.corpus.segments.reading import left_over, page, pieces, place, read_along
+from voicekiln.corpus.segments.reading import distribute, left_over, locate, split_words, whole_text
 from voicekiln.corpus.segments.rows import INHERITED, segment_rows
-from voicekiln.corpus.segments.segments import Given, distinct
-from voicekiln.corpus.segments.segments import given as spans_of
+from voicekiln.corpus.segments.segments import ReferenceSpans, distinct
+from voicekiln.corpus.segments.segments import reference_spans as spans_of
 from voicekiln.store import tables
 from voicekiln.text.align import EXTEND, MATCH, MISMATCH, OPEN, _codes, _pairs, align
 
@@ -73,7 +73,7 @@ def test_equal_texts_face_each_other_and_a_missing_passage_is_left_open():
 
 
 def spelled(text):
-    return [text[piece.start : piece.end] for piece in pieces(text)]
+    return [text[piece.start : piece.end] for piece in split_words(text)]
 
 
 def test_words_keep_their_marks():
@@ -96,10 +96,10 @@ def test_scripts_without_spaces_fall_into_letters():
 
 
 def placed(words, spans, share, seed=""):
-    """What `place` makes of a reading in which `share` of the words is misheard."""
+    """What `locate` makes of a reading in which `share` of the words is misheard."""
     lexicon = plain(words)
     heard = [misheard(words[a:b], share, lexicon, f"{seed}{i}") for i, (a, b) in enumerate(spans)]
-    return place(pieces(" ".join(words)), heard)
+    return locate(split_words(" ".join(words)), heard)
 
 
 @pytest.mark.parametrize(("share", "exact"), [(0.0, 1.0), (0.05, 0.93), (0.15, 0.83), (0.3, 0.68)])
@@ -140,15 +140,15 @@ def test_texts_with_spans_are_one_page_in_their_order():
         {"start_s": 0.0, "end_s": 40.0, "text": "First passage,"},
         {"start_s": 0.0, "end_s": 40.0, "text": "first passage"},
     ]
-    assert page(entries) == "First passage,\nsecond passage"
-    assert page([*entries, entries[0] | {"text": "or something else"}]) is None
+    assert whole_text(entries) == "First passage,\nsecond passage"
+    assert whole_text([*entries, entries[0] | {"text": "or something else"}]) is None
 
 
 def reading(*heard, known, **more):
     rows = [segment(text, 3.0 * i, recording="long") for i, text in enumerate(heard)]
     whole = json.dumps([{"start_s": None, "end_s": None, "text": known}])
     recordings = tables.frame([recording("long", known=whole, **more)], tables.RECORDINGS)
-    return read_along(table(*rows), recordings, 0.5)
+    return distribute(table(*rows), recordings, 0.5)
 
 
 def test_segments_get_the_text_as_it_is_written_and_what_nobody_says_is_listed():
@@ -193,7 +193,7 @@ def test_a_recording_that_was_kept_whole_or_has_no_text_is_left_alone():
     )
     known = json.dumps([{"start_s": None, "end_s": None, "text": "given"}])
     recordings = tables.frame([recording("a", known=known), recording("b")], tables.RECORDINGS)
-    found, gaps = read_along(rows, recordings, 0.5)
+    found, gaps = distribute(rows, recordings, 0.5)
     assert found.equals(rows) and not gaps
 
 
@@ -217,7 +217,7 @@ def test_a_session_read_from_a_page_gets_its_takes_back(shared_data, tmp_path, n
         for take, segment_ in enumerate(at):
             heard[segment_] += " " + misheard(words[take], share, lexicon, f"{take}")
         page = "\n".join(takes["text"])
-        found = place(pieces(page), heard)
+        found = locate(split_words(page), heard)
         expected = [" ".join(takes["text"][np.equal(at, n)]) for n in range(len(spans))]
         texts = ["" if s is None else " ".join(page[s.start : s.end].split()) for s in found]
         right = sum(text == want for text, want in zip(texts, expected, strict=True))
@@ -230,7 +230,7 @@ def test_a_session_read_from_a_page_gets_its_takes_back(shared_data, tmp_path, n
 def test_a_long_text_without_a_recogniser_is_dropped_with_the_reason():
     known = distinct([{"start_s": None, "end_s": None, "text": "a chapter"}])
     rate_hz = 24000
-    assert spans_of(known, rate_hz, 14 * rate_hz, whole_s=15.0) == Given([], known)
+    assert spans_of(known, rate_hz, 14 * rate_hz, whole_s=15.0) == ReferenceSpans([], known)
     assert spans_of(known, rate_hz, 16 * rate_hz, whole_s=15.0) is None  # cut like one without text
     parts = [
         {"start_s": start_s, "end_s": end_s, "text": "a passage"}

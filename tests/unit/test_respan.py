@@ -12,7 +12,7 @@ from voicekiln.config.resolve import resolve
 from voicekiln.corpus.corrections import Correction
 from voicekiln.corpus.ledger import ledger
 from voicekiln.corpus.segments.respan import LEAST_S, move, moves
-from voicekiln.corpus.segments.segments import Given, cut
+from voicekiln.corpus.segments.segments import ReferenceSpans, cut
 from voicekiln.store import tables
 from voicekiln.store.items import Store
 
@@ -59,7 +59,7 @@ def test_a_correction_without_new_edges_or_with_the_old_ones_moves_nothing():
     [
         ((2, 5.5), "5.00-7.00 s is another segment"),  # also one that was dropped
         ((3, 3.05), "shorter than 0.1 s"),
-        ((4, 4.5), "shares nothing with the old one"),
+        ((4, 4.5), "does not overlap the old one"),
         ((3, 31), "the recording ends at 30.00 s"),
     ],
 )
@@ -132,7 +132,7 @@ def test_a_moved_segment_is_measured_as_one_that_was_cut_there(stored):
     assert first["segment_id"] == f"r0_{RATE_HZ}_{4 * RATE_HZ}" == sounds["segment_id"][0]
     assert first["forced_cut"] is pd.NA or first["forced_cut"] is None
     assert first["text"] == "cut" and first["audio_sha256"] != rows["audio_sha256"][0]
-    [expected] = cut(store, key, Given([list(span)], []), [], SEGMENT)["segments"]
+    [expected] = cut(store, key, ReferenceSpans([list(span)], []), [], SEGMENT)["segments"]
     for name in ("level_db", "silence_share", "clipped_share", "audio_sha256"):
         assert first[name] == expected[name]
     assert first["snr_db"] > 20 and sounds["fingerprint"][0] != b"old"

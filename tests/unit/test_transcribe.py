@@ -20,7 +20,7 @@ from voicekiln.asr.listen import Listener, ListenSettings
 from voicekiln.asr.whisper import WhisperRecogniser, halve, log_mel
 from voicekiln.audio.span import load_span
 from voicekiln.corpus import transcribe as transcribing
-from voicekiln.corpus.segments.pieces import pieces
+from voicekiln.corpus.segments.chunks import chunks
 from voicekiln.errors import UserError
 from voicekiln.store.items import Store
 
@@ -296,7 +296,7 @@ def test_a_long_segment_is_heard_in_pieces_cut_in_pauses_and_joined(stores, reco
     audio, texts = stores
     _, rate_hz = recording()
     whole = (0, 36 * rate_hz)
-    cut = pieces(audio, ITEM, *whole)
+    cut = chunks(audio, ITEM, *whole)
     assert [cut[0][0], cut[-1][1]] == list(whole)
     assert all(a[1] == b[0] for a, b in zip(cut, cut[1:], strict=False))
     said = pd.read_csv(DEMO / "sentences.tsv", sep="\t")
@@ -322,7 +322,7 @@ def test_speech_without_any_pause_is_cut_where_it_is_quietest(tmp_path):
     tone = 0.2 * dip * np.sin(seconds * 700)
     soundfile.write(part, tone, rate_hz, format="FLAC")
     audio.put(ITEM, {}, flac=part)
-    cut = pieces(audio, ITEM, 0, len(seconds))
+    cut = chunks(audio, ITEM, 0, len(seconds))
     assert all(end - start <= 30 * rate_hz for start, end in cut)
     assert abs(cut[0][1] / rate_hz - 21.0) < 0.2
 

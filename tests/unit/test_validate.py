@@ -172,20 +172,20 @@ def lossy(*steps):
 def test_a_step_may_lose_its_share_of_what_it_was_given():
     segments = lossy("segment", "segment", "validate", None, None)
     steps = ("segment", "validate")
-    assert losses.too_much_lost(segments, steps, LIMITS, "voice") == []
-    (problem,) = losses.too_much_lost(segments, steps, LIMITS | {"validate": 0.3}, "voice")
+    assert losses.too_much_dropped(segments, steps, LIMITS, "voice") == []
+    (problem,) = losses.too_much_dropped(segments, steps, LIMITS | {"validate": 0.3}, "voice")
     assert "validate drops 33%" in problem and "max_loss.validate = 0.3" in problem
     assert "set corpora.voice.max_loss.validate: 0.34" in problem, "what would do"
     assert "why: 1 segments" in problem
     assert "r0.wav, 8.00-10.00 s, 1 (limit 2): text" in problem
     passed = LIMITS | {"validate": 0.34}
-    assert losses.too_much_lost(segments, steps, passed, "voice") == []
+    assert losses.too_much_dropped(segments, steps, passed, "voice") == []
 
 
 def test_all_steps_over_their_limits_are_told_together():
     segments = lossy("segment", "segment", "validate", None)
     limits = LIMITS | {"segment": 0.4, "validate": 0.4}
-    problems = losses.too_much_lost(segments, ("segment", "validate"), limits, "voice")
+    problems = losses.too_much_dropped(segments, ("segment", "validate"), limits, "voice")
     with pytest.raises(UserError, match=r"(?s)segment drops.*validate drops.*review_so_far"):
         losses.stop(problems)
     losses.stop([])
@@ -194,13 +194,14 @@ def test_all_steps_over_their_limits_are_told_together():
 def test_all_steps_together_have_a_limit_too():
     segments = lossy("segment", "align", "correct", "deduplicate", None)
     limits = LIMITS | {"total": 0.8}
-    assert losses.too_much_lost(segments, ("deduplicate",), limits, "voice") == []
-    (problem,) = losses.too_much_lost(segments, ("deduplicate",), LIMITS | {"total": 0.7}, "voice")
+    assert losses.too_much_dropped(segments, ("deduplicate",), limits, "voice") == []
+    limits = LIMITS | {"total": 0.7}
+    (problem,) = losses.too_much_dropped(segments, ("deduplicate",), limits, "voice")
     assert "up to deduplicate drop 80%" in problem and "max_loss.total: 0.8" in problem
 
 
 def test_no_limit_is_offered_where_nothing_is_left():
-    (problem,) = losses.too_much_lost(lossy("validate"), ("validate",), LIMITS, "voice")
+    (problem,) = losses.too_much_dropped(lossy("validate"), ("validate",), LIMITS, "voice")
     assert "nothing is left" in problem and "max_loss.validate: " not in problem
 
 
@@ -209,14 +210,14 @@ def test_the_worst_segments_are_shown():
         segment("text", 4 * i, status="drop", step="validate", reason="noisy", value=v, limit=10.0)
         for i, v in enumerate([9.0, 3.0, 8.0, 1.0, 7.0, 6.0, 5.0])
     ]
-    (problem,) = losses.too_much_lost(table(*rows), ("validate",), LIMITS, "voice")
+    (problem,) = losses.too_much_dropped(table(*rows), ("validate",), LIMITS, "voice")
     shown = [line.split(", ")[2].split()[0] for line in problem.splitlines()[2:]]
     assert shown == ["1", "3", "5", "6", "7"]
 
 
 def test_nothing_given_is_nothing_lost():
     for segments, steps in ((lossy("segment", "segment"), ("validate", "split")), (lossy(), ())):
-        assert losses.too_much_lost(segments, steps, LIMITS, "voice") == []
+        assert losses.too_much_dropped(segments, steps, LIMITS, "voice") == []
 
 
 @pytest.mark.parametrize("share, limit", [(0.333, 0.34), (0.5, 0.5), (0.29, 0.29), (1.0, 1.0)])
@@ -230,9 +231,9 @@ def test_a_reason_that_drops_a_fifth_of_the_segments_is_a_warning(n, told):
     rows = [segment("", status="drop", step="segment", reason="quiet")] * 9
     rows += [segment("", status="drop", step="align", reason="unlike")] * n
     rows += [segment("text")] * (100 - n)
-    warnings = losses.many_lost(table(*rows), "align", {"unlike": "do this"})
+    warnings = losses.many_dropped(table(*rows), "align", {"unlike": "do this"})
     assert warnings == [f"{n} of 100 segments were dropped: unlike; do this"] * told
-    assert losses.many_lost(table(*rows), "align", {"another": ""}) == []
+    assert losses.many_dropped(table(*rows), "align", {"another": ""}) == []
 
 
 @pytest.mark.parametrize(

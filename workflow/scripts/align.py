@@ -8,7 +8,7 @@ from voicekiln import job
 from voicekiln.audio.segment import SegmentSettings, identity
 from voicekiln.corpus import acoustic, trust
 from voicekiln.corpus.segments import edges
-from voicekiln.corpus.segments.reading import read_along
+from voicekiln.corpus.segments.reading import distribute
 from voicekiln.provenance import require_sha256
 from voicekiln.store import tables
 from voicekiln.store.files import write_atomic
@@ -32,9 +32,9 @@ def main(smk):
         cutting = SegmentSettings(**smk.params.settings["segment"])
         store = Store(STORE, "align", {"segment": identity(cutting), "version": edges.VERSION})
         made.append(store)
-        table = edges.mend(table, cutting, audio, store)
+        table = edges.fix(table, cutting, audio, store)
     heard = table["text"]
-    table, unsaid = read_along(table, recordings, settings["max_cer"])
+    table, unsaid = distribute(table, recordings, settings["max_cer"])
     if align:  # stretches of a known text that have replaced what was recognised
         dealt = (table["text"] != heard).fillna(False)
         table = align(table, dealt & (table["status"] == "keep"))

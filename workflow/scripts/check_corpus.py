@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from voicekiln import job, notices
-from voicekiln.corpus import limits as losses
+from voicekiln.corpus import limits
 from voicekiln.corpus.segments.statistics import by_engine
 from voicekiln.corpus.sources import survey
 from voicekiln.store.files import write_atomic
@@ -31,7 +31,7 @@ def main(smk):
     problems = survey.problems(recordings, segments, settings, corpus)
     for other, theirs in smk.params.others.items() if problems else ():
         problems += survey.of_other(Path("results/corpora", other), theirs)
-    losses.stop(problems)
+    limits.stop(problems)
     # always the same text, so that an added recording does not change an input of `transcribe`
     write_atomic(Path(smk.output.checked), "{}\n")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from voicekiln import job, notices
 from voicekiln.audio.segment import SegmentSettings
 from voicekiln.corpus import corrections, facts
-from voicekiln.corpus.limits import stop, too_much_lost
+from voicekiln.corpus.limits import stop, too_much_dropped
 from voicekiln.store import tables
 from voicekiln.store.items import Store
 from voicekiln.text.normalize import TextSettings
@@ -45,7 +45,7 @@ def main(smk):
         len(found.conflicts),
     )
     files = facts.write(found, digest.parent)
-    stop(too_much_lost(found.segments, facts.STEPS, settings["max_loss"], corpus))
+    stop(too_much_dropped(found.segments, facts.STEPS, settings["max_loss"], corpus))
     tables.write_digest(digest, files)
 
 

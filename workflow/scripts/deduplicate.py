@@ -7,7 +7,7 @@ from voicekiln import job
 from voicekiln.corpus import decisions
 from voicekiln.corpus.deduplicate import DeduplicateSettings, deduplicate
 from voicekiln.corpus.fingerprints import prints
-from voicekiln.corpus.limits import many_lost, stop, too_much_lost
+from voicekiln.corpus.limits import many_dropped, stop, too_much_dropped
 from voicekiln.corpus.split import SplitSettings, validating
 from voicekiln.store import tables
 from voicekiln.store.files import write_atomic
@@ -42,14 +42,14 @@ def main(smk):
             len(doubted),
             ", ".join(doubted["other"].head(3)),
         )
-    for line in many_lost(table, "deduplicate", dict.fromkeys(set(pairs["kind"]), MANY)):
+    for line in many_dropped(table, "deduplicate", dict.fromkeys(set(pairs["kind"]), MANY)):
         log.warning("%s", line)
     digest = Path(smk.output.digest)
     files = [digest.parent / "decisions.parquet", digest.parent / "duplicates.jsonl"]
     tables.write(decided, files[0], tables.DECISIONS)
     write_atomic(files[1], pairs.to_json(orient="records", lines=True, force_ascii=False))
     limits = smk.params.settings["max_loss"]
-    stop(too_much_lost(table, ("deduplicate",), limits, smk.wildcards.corpus))
+    stop(too_much_dropped(table, ("deduplicate",), limits, smk.wildcards.corpus))
     tables.write_digest(digest, files)
 
 

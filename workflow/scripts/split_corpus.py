@@ -8,7 +8,7 @@ from voicekiln import job
 from voicekiln.corpus import decisions
 from voicekiln.corpus.fingerprints import prints
 from voicekiln.corpus.ledger import ledger
-from voicekiln.corpus.limits import small_sets, stop, too_few_segments, too_much_lost
+from voicekiln.corpus.limits import small_sets, stop, too_few_segments, too_much_dropped
 from voicekiln.corpus.manifest import write_manifests
 from voicekiln.corpus.split import SplitSettings, imbalances, split
 from voicekiln.errors import UserError
@@ -52,7 +52,7 @@ def main(smk):
                 for line in account["lost"]
             )
         )
-    problems += too_much_lost(table, ("split",), smk.params.settings["max_loss"], corpus)
+    problems += too_much_dropped(table, ("split",), smk.params.settings["max_loss"], corpus)
     stop(problems)
     digest = Path(smk.output.digest)
     folder = digest.parent

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from voicekiln import job
 from voicekiln.corpus import decisions
-from voicekiln.corpus.limits import many_lost, stop, too_much_lost
+from voicekiln.corpus.limits import many_dropped, stop, too_much_dropped
 from voicekiln.corpus.measure import by_segment
 from voicekiln.corpus.texts import with_digits
 from voicekiln.corpus.validate import ValidateSettings, validate
@@ -18,7 +18,7 @@ BETTER_TEXTS = (
     "listen to some on the review page; known texts or a larger transcribe.model give better ones"
 )
 # what to do about many segments that were dropped for a reason
-MANY_LOST = {
+REMEDIES = {
     "recogniser unsure": BETTER_TEXTS,
     "transcript not trusted": BETTER_TEXTS,
     "no speech heard": BETTER_TEXTS,
@@ -53,7 +53,7 @@ def main(smk):
     dropped = table[table["step"] == "validate"]
     for reason, rows in dropped.groupby("reason"):
         log.info("dropped, %s: %d segments", reason, len(rows))
-    for line in many_lost(table, "validate", MANY_LOST):
+    for line in many_dropped(table, "validate", REMEDIES):
         log.warning("%s", line)
     if len(suspects):
         log.warning(
@@ -84,7 +84,7 @@ def main(smk):
         files.append(digest.parent / f"{name}.jsonl")
         write_atomic(files[-1], text)
     limits = smk.params.settings["max_loss"]
-    stop(too_much_lost(table, ("validate",), limits, smk.wildcards.corpus))
+    stop(too_much_dropped(table, ("validate",), limits, smk.wildcards.corpus))
     tables.write_digest(digest, files)
 
 

@@ -1,7 +1,7 @@
-"""What people decided about segments, kept outside the tables and applied on every rebuild.
+"""Manual corrections, kept outside the tables and applied on every rebuild.
 
-A correction names a span of a recording's content, not a segment: so it survives renamed files,
-added recordings and other settings, as long as a segment with nearly the same span is cut.
+A correction names a span of a recording's content, not a segment. It therefore survives renamed
+files, added recordings and changed settings, as long as a segment with nearly the same span is cut.
 """
 
 import json
@@ -24,12 +24,12 @@ MIN_OVERLAP = 0.9  # of the longer of span and segment
 MAX_BYTES = 256 << 20
 MAX_CHANNEL = 63
 LONGEST_S = 1e7  # 116 days; no recording is longer
-SHOWN_CHARACTERS = 200  # of what is wrong with a line
+SHOWN_CHARACTERS = 200  # of an error in a line
 EXPECTED = (
     "expected an object with content_sha256 (16 digits or more), start_s < end_s, and text, "
     "status, or new_start_s < new_end_s"
 )
-# scores of the text that the correction replaced
+# scores of a text, which go with it when a correction replaces it
 SCORES = [
     "cer", "avg_logprob", "no_speech_prob", "compression_ratio", "repetition", "invented",
     "agreement", "acoustic_score", "unaligned",
@@ -41,15 +41,15 @@ class Correction:
     """One line of the user's file.
 
     Attributes:
-        line: its number, from 1.
-        content: SHA-256 of the recording's file, or its first 16 digits or more.
+        line: number, from 1.
+        content: SHA-256 of the recording's file, or at least its first 16 digits.
         start_s: of the span in the source.
         end_s: exclusive.
-        text: what is said; None leaves the text.
+        text: correct text; None keeps the segment's.
         status: keep | drop; None leaves it to the rules.
-        raw: the line as it stands in the file.
+        raw: the line as written in the file.
         channel: of the file, from 0; None if the recording is the whole file.
-        new_start_s, new_end_s: the span that the segment is to have; None leaves its edges.
+        new_start_s, new_end_s: new span of the segment; None keeps its edges.
     """
 
     line: int
@@ -69,7 +69,7 @@ class Correction:
 
 
 def read(path: Path | None) -> list[Correction]:
-    """The corrections of a JSONL file; none where there is no file.
+    """The corrections of a JSONL file; none if there is no file.
 
     Raises:
         UserError: a line is not a correction; the message names file and line.
@@ -77,9 +77,11 @@ def read(path: Path | None) -> list[Correction]:
     if path is None or not Path(path).exists():
         return []
     if not Path(path).is_file():
-        raise UserError(f"{path}: expected a file of corrections, this is a folder")
+        raise UserError(f"{path}: expected a file of corrections, found a folder")
     if (n_bytes := Path(path).stat().st_size) > MAX_BYTES:
-        raise UserError(f"{path}: has {n_bytes} bytes, at most {MAX_BYTES} are read; split it up")
+        raise UserError(
+            f"{path}: {n_bytes} bytes, the maximum is {MAX_BYTES}; split it into several files"
+        )
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
@@ -122,9 +124,13 @@ def _parsed(number: int, line: str) -> Correction:
 
 
 def names_of_copies(recordings: pd.DataFrame) -> dict[str, str]:
-    """The `recording_id` that is used for that of each copy (`tables.RECORDINGS`, merged).
+    """The `recording_id` of the recording used instead of each copy.
 
-    Files of the same samples have different ids; which of them is used may change when one comes.
+    Files with the same samples have different ids. Which of them is used may change when one is
+    added.
+
+    Args:
+        recordings: `tables.RECORDINGS`, merged.
     """
     known = recordings[recordings["audio_sha256"].notna()]
     used = known[known["status"] == "ok"].set_index("audio_sha256")["recording_id"]
@@ -134,14 +140,14 @@ def names_of_copies(recordings: pd.DataFrame) -> dict[str, str]:
 
 
 def match(table: pd.DataFrame, corrections: list[Correction]) -> tuple[np.ndarray, list[str]]:
-    """The row of `table` that each correction is for.
+    """The row of `table` that each correction applies to.
 
-    A segment takes the correction that shares at least `MIN_OVERLAP` of the longer of the two; of
-    several the last in the file.
+    A correction applies to a segment if they overlap by at least `MIN_OVERLAP` of the longer of the
+    two. If several apply to one segment, the last in the file is taken.
 
     Returns:
-        `[n_corrections] int64` positions in the table, -1 where there is none; and for each
-        correction why there is none, else "".
+        `[n_corrections] int64` positions in the table, -1 for none; and for each correction why
+        there is none, else "".
     """
     n = len(corrections)
     names = pd.Index(table["recording_id"].astype(str).unique())
@@ -152,7 +158,7 @@ def match(table: pd.DataFrame, corrections: list[Correction]) -> tuple[np.ndarra
     rate = table["rate_hz"].to_numpy(float)
     starts, ends = table["start"].to_numpy(float) / rate, table["end"].to_numpy(float) / rate
     if len(table) and n:
-        # one time line: recording after recording, so that one search finds what a span meets
+        # recordings one after the other on one time axis, so that one search finds all overlaps
         apart = max(ends.max(), end.max()) + 1.0
         offset = names.get_indexer(table["recording_id"].astype(str)) * apart
         order = np.lexsort((ends, offset + starts))
@@ -187,17 +193,17 @@ def match(table: pd.DataFrame, corrections: list[Correction]) -> tuple[np.ndarra
 def correct(
     table: pd.DataFrame, corrections: list[Correction], copies: Mapping[str, str] = NO_COPIES
 ) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
-    """`table` with the corrections applied, and those that were not, each with the reason.
+    """Apply the corrections; the table, and those that were not applied, each with the reason.
 
     A text typed by a listener removes the scores of the one it replaces, and a drop for want of
     text. `drop` drops, whatever an earlier step decided; `keep` overrides earlier and later drops
     (`decisions.apply`).
 
     Args:
-        copies: what `names_of_copies` says.
+        copies: from `names_of_copies`.
     """
     table = table.reset_index(drop=True)
-    corrections = [of_used(c, copies) for c in corrections]
+    corrections = [on_used(c, copies) for c in corrections]
     rows, why = match(table, corrections)
     conflicts = [conflict(c, reason) for c, reason in zip(corrections, why, strict=True) if reason]
     taken = [(row, c) for row, c in zip(rows.tolist(), corrections, strict=True) if row >= 0]
@@ -218,8 +224,8 @@ def correct(
     return decisions.apply(table, by_hand.decisions(), earlier), conflicts
 
 
-def of_used(correction: Correction, copies: Mapping[str, str]) -> Correction:
-    """A correction of a copy as one of the recording that is used."""
+def on_used(correction: Correction, copies: Mapping[str, str]) -> Correction:
+    """The correction, moved from a copy to the recording used instead."""
     used = copies.get(correction.recording_id)
     if used is None:
         return correction
@@ -228,7 +234,7 @@ def of_used(correction: Correction, copies: Mapping[str, str]) -> Correction:
 
 
 def conflict(c: Correction, why: str) -> dict[str, Any]:
-    """The row of conflicts.jsonl for a correction that is not applied, or only in part."""
+    """The row of conflicts.jsonl for a correction that was not fully applied."""
     edges = {"new_start_s": c.new_start_s, "new_end_s": c.new_end_s}
     return {
         "line": c.line,

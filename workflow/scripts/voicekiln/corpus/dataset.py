@@ -1,4 +1,4 @@
-"""The finished data set of one or several corpora, as training reads it."""
+"""The data set of one or several corpora, as training reads it."""
 
 import json
 import logging
@@ -22,16 +22,16 @@ ACOUSTICS = Path("tables", "correct", "DIGEST.json")  # beside a corpus's own re
 
 
 def load(digests: Iterable[str], train_on: str = "text") -> pd.DataFrame:
-    """The kept segments of these corpora, see `join`."""
+    """The kept segments of these corpora (`join`)."""
     return join(digests, train_on)[0]
 
 
 def join(digests: Iterable[str], train_on: str = "text") -> tuple[pd.DataFrame, dict]:
     """The kept segments of these corpora (`tables.SEGMENTS`, and `corpus`, its name).
 
-    A segment that two corpora share is taken from the first. A training segment that shares audio,
-    a stretch of a recording, or the same or nearly the same text with the validation set of any of
-    the corpora is left out. Where their `split.leak_similarity` and `leak_distance` differ, the
+    A segment that two corpora share is taken from the first. A training segment is left out if it
+    shares audio, a stretch of a recording, or the same or nearly the same text with the validation
+    set of any of the corpora. If their `split.leak_similarity` and `leak_distance` differ, the
     stricter ones apply.
 
     Args:
@@ -39,7 +39,7 @@ def join(digests: Iterable[str], train_on: str = "text") -> tuple[pd.DataFrame, 
         train_on: the column that becomes `text`: `text` or `romanized`.
 
     Returns:
-        the table; and the proof, counted anew: what is still shared, the segments left out of each
+        the table; and the proof: counts of what is still shared, the segments left out of each
         corpus, and the limits.
 
     Raises:
@@ -89,16 +89,16 @@ def _kept(digest, train_on, rows=None):
 
 
 def _without_leaks(whole: pd.DataFrame, digests: list[Path]) -> tuple[pd.DataFrame, dict]:
-    """`whole` without the training segments that some corpus validates, and the proof."""
+    """`whole` without the training segments that leak into any validation set, and the proof."""
     limits = strictest(digests)
-    heard = _prints(whole, digests)
+    fingerprints = _prints(whole, digests)
     train = whole["split"] == "train"
     left_out = train & _same_audio(whole)
-    # with what is left out, patterns that were too common to be looked up become rare: once more
+    # leaving rows out makes patterns rare that were too common to be looked up, so search again
     while True:
         here = np.flatnonzero(~left_out)
         rest = whole.iloc[here]
-        found = leaks(rest, heard[here], limits)
+        found = leaks(rest, fingerprints[here], limits)
         if found.empty:
             break
         left_out[found.index] = True
@@ -106,7 +106,7 @@ def _without_leaks(whole: pd.DataFrame, digests: list[Path]) -> tuple[pd.DataFra
     for corpus, n in counts.items():
         log.info("%d training segments of %s leak into another validation set: left out", n, corpus)
     names = rest["recording_id"].astype(str) + rest["start"].astype(str)  # groups are per corpus
-    proof = prove(rest, names, heard[here], limits) | {
+    proof = prove(rest, names, fingerprints[here], limits) | {
         "shared_audio": int(_same_audio(rest).sum()),
         "rows_dropped": {name: int(counts.get(name, 0)) for name in whole["corpus"].unique()},
         "limits": vars(limits),
@@ -122,7 +122,7 @@ def _without_leaks(whole: pd.DataFrame, digests: list[Path]) -> tuple[pd.DataFra
 
 
 def strictest(digests: list[Path]) -> SimpleNamespace:
-    """`leak_similarity` and `leak_distance` that satisfy all of these corpora."""
+    """The strictest `leak_similarity` and `leak_distance` of these corpora."""
     each = [json.loads((digest.parent / "leaks.json").read_text())["limits"] for digest in digests]
     return SimpleNamespace(
         leak_similarity=min(limits["leak_similarity"] for limits in each),
@@ -141,7 +141,7 @@ def _prints(whole: pd.DataFrame, digests: list[Path]) -> Prints:
 
 
 def _same_audio(whole: pd.DataFrame) -> pd.Series:
-    """Which training segments have the samples of a validation segment, or overlap one."""
+    """Mask of the training segments that equal or overlap a validation segment."""
     train, val = whole[whole["split"] == "train"], whole[whole["split"] == "val"]
     places = ["recording_id", "rate_hz", "start", "end"]
     pairs = train[places].reset_index()

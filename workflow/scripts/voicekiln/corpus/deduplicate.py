@@ -12,7 +12,7 @@ from voicekiln.search.ragged import ranges
 from voicekiln.text.clean import comparable
 
 PAIRS = ["kind", "kept", "other", "similarity", "same_text", "dropped"]
-# by what the most trustworthy of several is chosen; the last one makes the order total
+# rank of duplicates, best first, and whether low is better; the last makes the order total
 BY = {
     "marked": False,
     "validates": False,
@@ -24,17 +24,17 @@ BY = {
     "length": False,
     "segment_id": True,
 }
-UNKNOWN_TRUST = 0.5
+UNKNOWN_CONFIDENCE = 0.5
 
 
 @dataclass(frozen=True)
 class DeduplicateSettings:
     """Section `deduplicate` of a corpus."""
 
-    copy_distance: float  # share of the fingerprint's bits by which copies may differ; 0: no check
-    takes_per_text: int  # segments of one speaker that may say the same text; 0: any number
-    near_similarity: float  # Jaccard of 4-character shingles from which two texts are listed
-    drop_near: bool  # drop near duplicates of one speaker too, or only list them
+    copy_distance: float  # fraction of fingerprint bits in which copies may differ; 0: no check
+    takes_per_text: int  # segments with the same text and speaker that are kept; 0: any number
+    near_similarity: float  # Jaccard similarity of 4-character shingles from which texts are listed
+    drop_near: bool  # also drop near-duplicates of one speaker; else only list them
 
 
 def deduplicate(
@@ -42,15 +42,15 @@ def deduplicate(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The decisions about duplicates, and the pairs that were found.
 
-    Of several the one stays that is marked to be kept by hand, then one that validates (else a
-    better one would take it into training), then the most trustworthy: with a given or corrected
-    text, by trust, and then the cleaner and the longer recording (`BY`).
+    Of several duplicates the one marked `keep` by hand stays; then one that is held out for
+    validation (otherwise an added, better duplicate would move it into training); then the best by
+    `BY`: a reference or corrected text, confidence, the cleaner and the longer recording.
 
     Args:
         table: `tables.SEGMENTS`.
-        prints: of its rows, in their order.
+        prints: fingerprints of its rows, in order.
         settings: section `deduplicate`.
-        validating: whether each row is of a group that validates.
+        validating: mask of the rows that are held out for validation.
 
     Returns:
         `tables.DECISIONS`, and pairs with the columns `PAIRS`: segment ids, similarity (of copies
@@ -76,7 +76,7 @@ def deduplicate(
 
 
 def _ranked(table: pd.DataFrame, validating: pd.Series) -> pd.DataFrame:
-    """The segments still kept, the most trustworthy first, with what is compared."""
+    """The kept segments, best first, with the columns that are compared."""
     kept = table[table["status"] == "keep"]
     live = pd.DataFrame(
         {
@@ -88,7 +88,7 @@ def _ranked(table: pd.DataFrame, validating: pd.Series) -> pd.DataFrame:
             "marked": kept["marked"].eq("keep").fillna(False).astype(bool),
             "validates": validating[kept.index],
             "given": kept["text_source"].isin(["known", "corrected"]).astype(bool),
-            "trust": kept["trust"].astype(float).fillna(UNKNOWN_TRUST),
+            "trust": kept["trust"].astype(float).fillna(UNKNOWN_CONFIDENCE),
             "clipped_share": kept["clipped_share"].astype(float).fillna(0.0),
             "snr_db": kept["snr_db"].astype(float).fillna(0.0),
             "avg_logprob": kept["avg_logprob"].astype(float).fillna(0.0).round(6),
@@ -100,7 +100,7 @@ def _ranked(table: pd.DataFrame, validating: pd.Series) -> pd.DataFrame:
 
 
 def _pairs(live, other, kept, kind, similarity=1.0, dropped=True, limit=np.nan):
-    """Rows of pairs, by the index of the segment that repeats: positions in `live` to names."""
+    """Rows of pairs, by the index of the duplicate; `other` and `kept` are positions in `live`."""
     others, keepers = live.iloc[other], live.iloc[kept]
     return pd.DataFrame(
         {
@@ -124,7 +124,7 @@ def _same_audio(live):
 
 
 def _copies(live, prints, max_distance):
-    """Segments that hold the recording of one that stays, by their fingerprints."""
+    """Segments that are copies of one that stays, by fingerprint."""
     rows = live["row"].to_numpy()
     known = np.flatnonzero(prints.counts[rows] if max_distance else [])
     i, j, distance, _ = copies(prints[rows[known]], max_distance)
@@ -141,7 +141,11 @@ def _copies(live, prints, max_distance):
 
 
 def _settled(n, i, j, similarity):
-    """Of pairs i < j by rank: the one that each repeats of those that stay (-1: it stays)."""
+    """For each segment the better one it duplicates, among those that stay; -1 if it stays.
+
+    Args:
+        i, j: pairs of ranks, i < j.
+    """
     leader, share = np.full(n, -1), np.zeros(n)
     order = np.lexsort((i, j))
     for a, b, value in zip(i[order], j[order], similarity[order], strict=True):
@@ -158,7 +162,7 @@ def _same_text(live, takes):
 
 
 def _near_text(live, threshold, drop):
-    """Texts of a speaker that nearly repeat one that stays, with all their takes."""
+    """Near-duplicate texts of a speaker, with all their takes."""
     found = [(np.empty(0, int), np.empty(0, int), np.empty(0))]
     for _, rows in sorted(live.groupby("speaker").indices.items()):
         takes, texts = pd.factorize(live["comparable"].to_numpy()[rows])
@@ -175,7 +179,7 @@ def _near_text(live, threshold, drop):
 
 
 def _listed(pairs, table):
-    """The pairs as they are written, in the order of the segments."""
+    """The pairs in the order of the segments, with the columns that are written."""
     order = pd.Series(np.arange(len(table)), table["segment_id"].astype(object))
     pairs = pairs.assign(at=order[pairs["other"]].to_numpy())
     return pairs.sort_values(["at", "kind"])[PAIRS].reset_index(drop=True)

@@ -12,7 +12,7 @@ import pandas as pd
 from voicekiln.audio.segment import SegmentSettings
 from voicekiln.corpus import acoustic, corrections, merge, texts, trust
 from voicekiln.corpus.corrections import Correction
-from voicekiln.corpus.limits import many_lost
+from voicekiln.corpus.limits import many_dropped
 from voicekiln.corpus.quality import music
 from voicekiln.corpus.segments import respan
 from voicekiln.store import tables
@@ -24,7 +24,7 @@ from voicekiln.text.normalize import TextSettings
 log = logging.getLogger("correct")
 STEPS = ("segment", "transcribe", "align", "correct")  # whose drops are known here
 # remedies for reasons that drop many segments in the steps before, by step
-MANY_LOST = {
+REMEDIES = {
     "transcribe": {
         "no known text": "add their texts, or set transcribe.model to have them transcribed",
         "several transcripts, and no transcribe.model to choose": (
@@ -107,8 +107,8 @@ def warn(facts: Facts, corpus: str, corrected_by: Path | None) -> None:
             "again on the review page, or delete the line",
             *(corrected_by, row["line"], row["start_s"], row["end_s"], row["why"]),
         )
-    for step, remedies in MANY_LOST.items():
-        for line in many_lost(facts.segments, step, remedies):
+    for step, remedies in REMEDIES.items():
+        for line in many_dropped(facts.segments, step, remedies):
             log.warning("%s", line)
 
 

@@ -1,4 +1,4 @@
-"""Fingerprints of a corpus's segments, out of their table."""
+"""Acoustic fingerprints of a corpus's segments, read from their table."""
 
 import numpy as np
 import pandas as pd
@@ -8,11 +8,11 @@ import pyarrow.compute as pc
 from voicekiln.search.fingerprints import Prints
 from voicekiln.search.ragged import portions, ranges
 
-PORTION = 1 << 22  # frames of fingerprints that are unpacked together
+PORTION = 1 << 22  # frames of fingerprints that are unpacked at a time
 
 
 def prints(segments: pd.DataFrame, acoustics: pa.Table) -> Prints:
-    """The fingerprint of each segment, in their order.
+    """The fingerprints of the segments, in their order.
 
     Args:
         segments: `tables.SEGMENTS`.

@@ -1,4 +1,4 @@
-"""Where every sample of a corpus went."""
+"""Ledger: every sample of a corpus is accounted for."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from voicekiln.errors import UserError
 
 
 def ledger(recordings: pd.DataFrame, segments: pd.DataFrame) -> dict[str, Any]:
-    """Samples in = kept + lost by step and reason, of the normalised recordings.
+    """Account for the samples of the normalised recordings: in = kept + lost by step and reason.
 
     Raises:
-        UserError: the sum does not come out, which is a fault of ours, not of the data.
+        UserError: the sums differ, which is a bug, not a fault of the data.
     """
     used = recordings[recordings["status"] == "ok"]
     copies = recordings[recordings["status"] == "copy"]

@@ -1,7 +1,7 @@
-"""What a step may lose and what a corpus must hold: warnings, and problems that stop the run.
+"""Limits: audio that a step may drop, and the minimum size of a corpus.
 
-A problem names the key to change and a value that would let the run continue. What a step made
-stays on disk, so that it can be listened to.
+Problems stop the run, warnings do not. A problem names the key to change and a value that would let
+the run continue. The tables of the step stay on disk, so that the corpus can be reviewed.
 """
 
 import math
@@ -13,32 +13,32 @@ from voicekiln.corpus.decisions import STEPS
 from voicekiln.errors import UserError
 
 EXAMPLES = 5
-# a corpus of less than this is called short: seconds, and why
+# a shorter corpus raises a warning: seconds, and advice
 LITTLE_AUDIO = ((180, "at least 3 minutes are advised"), (300, "5 minutes or more are better"))
-# training and validation segments below which a data set is called small, and how
+# training and validation segments below which a data set raises a warning, and its words
 SMALL = ((50, 5, "very small"), (100, 10, "small for fine-tuning"))
-MANY = 0.2  # fraction of the segments from which their loss is worth a warning
-LISTEN = "To listen to what there is, run the same command with the target review_so_far."
+MANY = 0.2  # fraction of the segments whose drop for one reason raises a warning
+LISTEN = "To listen to the segments so far, run the same command with the target review_so_far."
 
 
 def stop(problems: Sequence[str]) -> None:
-    """Stop the run if there are problems, with all of them.
+    """Stop the run if there are problems.
 
     Raises:
-        UserError: the problems, and how to listen to the corpus as it is.
+        UserError: all problems, and how to listen to the segments so far.
     """
     if problems:
         raise UserError("\n".join([*problems, LISTEN]))
 
 
-def too_much_lost(
+def too_much_dropped(
     table: pd.DataFrame, steps: tuple[str, ...], limits: Mapping[str, float], corpus: str
 ) -> list[str]:
-    """The problems with the audio that these steps dropped, and all steps so far together.
+    """Problems: a step, or all steps so far together, dropped more audio than allowed.
 
     Args:
         table: `tables.SEGMENTS` after these steps.
-        steps: names as in the column `step`, in their order; those after them count as kept.
+        steps: names as in the column `step`, in order.
         limits: section `max_loss`: fraction of the audio, by step, and `total`.
         corpus: its name, for the keys.
     """
@@ -52,9 +52,7 @@ def too_much_lost(
         total = int(samples[given].sum())
         share = int(samples[lost].sum()) / total if total else 0.0
         if share > limits[step]:
-            what = (
-                f"corpus {corpus}: the step {step} drops {share:.0%} of the audio that it was given"
-            )
+            what = f"corpus {corpus}: the step {step} drops {share:.0%} of its audio"
             nothing_left = not (given & ~lost).any()
             problems.append(_limit(what, corpus, step, limits, share, table[lost], nothing_left))
     share = samples[gone].sum() / samples.sum() if len(table) else 0.0
@@ -77,7 +75,7 @@ def _limit(what, corpus, key, limits, share, lost, nothing_left):
 
 
 def passing(share: float) -> float:
-    """The lowest limit with two decimals that this share does not exceed."""
+    """The lowest limit with two decimals that this fraction does not exceed."""
     return min(1.0, math.ceil(round(share * 100, 6)) / 100)
 
 
@@ -95,12 +93,12 @@ def _reasons(lost):
     return "\n".join(lines)
 
 
-def many_lost(table: pd.DataFrame, step: str, remedies: Mapping[str, str]) -> list[str]:
-    """Warnings about reasons for which a step dropped many of its segments (S4-74).
+def many_dropped(table: pd.DataFrame, step: str, remedies: Mapping[str, str]) -> list[str]:
+    """Warnings about reasons for which a step dropped many segments (S4-74).
 
     Args:
         table: `tables.SEGMENTS` after this step.
-        remedies: what to do, by reason; other reasons are worth no warning.
+        remedies: what to do, by reason; other reasons raise no warning.
     """
     given = ~((table["status"] == "drop") & table["step"].isin(STEPS[: STEPS.index(step)]))
     lost = table[(table["status"] == "drop") & (table["step"] == step)]
@@ -112,7 +110,7 @@ def many_lost(table: pd.DataFrame, step: str, remedies: Mapping[str, str]) -> li
 
 
 def too_many_bad(recordings: pd.DataFrame, limit: float, corpus: str) -> list[str]:
-    """The problem that too many recordings cannot be used, with the list of them."""
+    """Problem: too many recordings cannot be used."""
     bad = recordings[recordings["status"] == "bad"]
     share = len(bad) / len(recordings)
     if len(bad) < len(recordings) and share <= limit:
@@ -131,7 +129,7 @@ def too_many_bad(recordings: pd.DataFrame, limit: float, corpus: str) -> list[st
 def too_little_audio(
     recordings: pd.DataFrame, min_total_s: float, corpus: str
 ) -> tuple[list[str], list[str]]:
-    """Warnings about little audio (S4-1), and the problem that there is too little (X-7)."""
+    """Warnings about little audio (S4-1); problem: too little audio (X-7)."""
     used = recordings[recordings["status"] == "ok"]
     seconds = (used["n_samples"] / used["rate_hz"]).astype(float)
     total_s = float(seconds.sum())
@@ -142,8 +140,8 @@ def too_little_audio(
         )
         key = f"corpora.{corpus}.min_total_s"
         return [], [
-            f"corpus {corpus}: its usable recordings are {total_s / 60:.1f} minutes long "
-            f"({of_speakers}), at least {min_total_s / 60:g} are needed "
+            f"corpus {corpus}: the usable recordings are {total_s / 60:.1f} minutes long "
+            f"({of_speakers}), at least {min_total_s / 60:g} are required "
             f"({key} = {min_total_s:g}); add recordings, or set {key}: {math.floor(total_s)}"
         ]
     for limit_s, why in LITTLE_AUDIO:
@@ -165,7 +163,7 @@ def small_sets(train: int, val: int) -> list[str]:
 
 
 def too_few_segments(train: int, val: int, settings: Mapping[str, float], corpus: str) -> list[str]:
-    """The problem that the data set is smaller than `split.min_train` and `split.min_val` allow.
+    """Problem: the data set is smaller than `split.min_train` and `split.min_val` allow.
 
     Args:
         train, val: segments of each side.
@@ -179,17 +177,17 @@ def too_few_segments(train: int, val: int, settings: Mapping[str, float], corpus
     remedy = (
         f"set corpora.{corpus}.split: {{{passing_values}}}"
         if train and val
-        else "loosen the rules that drop most"
+        else "loosen the rules that drop the most"
     )
     return [
         f"corpus {corpus}: {train} training and {val} validation segments are left, at least "
-        f"{min_train} and {min_val} are needed (split.min_train, split.min_val); add recordings, "
+        f"{min_train} and {min_val} are required (split.min_train, split.min_val); add recordings, "
         f"or {remedy}"
     ]
 
 
 def too_few_to_split(n: int, settings: Mapping[str, float], corpus: str) -> list[str]:
-    """The problem that `n` segments, before any is dropped, cannot fill both sides."""
+    """Problem: `n` segments, before any is dropped, cannot fill both sides."""
     least = max(1, settings["min_train"]) + max(1, settings["min_val"])
     if n >= least:
         return []
@@ -202,6 +200,6 @@ def too_few_to_split(n: int, settings: Mapping[str, float], corpus: str) -> list
         )
     return [
         f"corpus {corpus}: there are {n} segments, at least {max(1, settings['min_train'])} for "
-        f"training and {max(1, settings['min_val'])} for validation are needed (split.min_train, "
+        f"training and {max(1, settings['min_val'])} for validation are required (split.min_train, "
         f"split.min_val); add recordings{remedy}"
     ]

@@ -1,4 +1,4 @@
-"""How each segment of a recording sounds; the recording is read once, in order."""
+"""Acoustic measures of each segment of a recording, which is read once, in order."""
 
 from collections.abc import Callable, Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""The shards of a corpus become one table of recordings and one of segments."""
+"""Merge the shards of a corpus into one table of recordings and one of segments."""
 
 import json
 import logging
@@ -12,14 +12,14 @@ log = logging.getLogger("merge")
 
 
 def merge_recordings(shards: list[Path], warn: bool = True) -> pd.DataFrame:
-    """All recordings, ordered by root and path; copies marked `copy`.
+    """All recordings, ordered by root and path, with copies marked.
 
     Of byte-equal files, and then of files that decode to the same samples (other tags, another
-    lossless container), the one with the most known texts is used, the first by root and path if
-    there are several; the others name it as their reason.
+    lossless container), the one with the most reference texts is used, the first by root and path
+    if there are several. The others get the status `copy` and name it as their reason.
 
     Args:
-        warn: whether texts of copies that are lost or differ are logged.
+        warn: whether to warn of texts of copies that differ or are not used.
     """
     table = tables.concat(shards, tables.RECORDINGS, ["root", "path"])
     known = [_texts(entries) for entries in table["known"]]
@@ -48,19 +48,18 @@ def merge_recordings(shards: list[Path], warn: bool = True) -> pd.DataFrame:
 
 
 def _texts(known):
-    """The texts of a recording with their stretches, `(start, end, text)`."""
+    """The reference texts of a recording with their spans, `(start, end, text)`."""
     entries = [] if tables.missing(known) else json.loads(known)
     return [(e["start_s"], e["end_s"], e["text"]) for e in entries if e["text"]]
 
 
 def _warn_of_other_texts(copy, texts, used):
-    """Report a text of a copy that differs from that of the file that is used."""
+    """Warn of a text of a copy that differs from that of the file that is used."""
     for start, end, text in texts:
         others = [other for other in used if _overlap((start, end), other[:2])]
         if others and text not in [other[2] for other in others]:
             log.warning(
-                "%s: %s, whose text %r is used instead of its own, %r; correct the one that is "
-                "wrong",
+                "%s: %s, whose text %r is used instead of %r; correct the one that is wrong",
                 copy["path"],
                 copy["reason"],
                 others[0][2][:60],
@@ -70,9 +69,9 @@ def _warn_of_other_texts(copy, texts, used):
 
 
 def _warn_of_lost_texts(copy, texts, used):
-    """Report texts of a copy for stretches that have none in the file that is used.
+    """Warn of texts of a copy for spans that have none in the file that is used.
 
-    Of byte-equal files `merge_segments` takes them over.
+    `merge_segments` takes over those of byte-equal files.
     """
     lost = [
         text
@@ -81,8 +80,8 @@ def _warn_of_lost_texts(copy, texts, used):
     ]
     if lost:
         log.warning(
-            "%s: %s, which has no text where this one has %d (first: %r), so they are not used; "
-            "give them to the file that is used",
+            "%s: %s, which lacks %d texts of this file (first: %r); add them to the one that is "
+            "used",
             copy["path"],
             copy["reason"],
             len(lost),
@@ -91,7 +90,7 @@ def _warn_of_lost_texts(copy, texts, used):
 
 
 def _overlap(one, other):
-    """Whether two stretches share any time; without a start it is the whole recording."""
+    """Whether two spans overlap; one without a start is the whole recording."""
     if one[0] is None or other[0] is None:
         return True
     (start, end), (other_start, other_end) = (
@@ -103,7 +102,7 @@ def _overlap(one, other):
 def merge_segments(shards: list[Path], recordings: pd.DataFrame) -> pd.DataFrame:
     """The segments of all used recordings, ordered by root, path and start.
 
-    Byte-equal copies add the segments of their own known texts where the used file has none.
+    Byte-equal copies add the segments of their own reference texts if the used file has none there.
     """
     table = tables.concat(shards, tables.SEGMENTS, ["root", "path", "start"])
     used = recordings.loc[recordings["status"] == "ok", ["root", "path", "recording_id"]]
@@ -125,7 +124,7 @@ def merge_segments(shards: list[Path], recordings: pd.DataFrame) -> pd.DataFrame
 
 
 def _not_covered(others, segments):
-    """The segments among `others` that share no time with the segments, or with one another."""
+    """The segments among `others` that overlap neither the segments nor one another."""
     taken: dict[str, list[tuple[int, int]]] = {}
     for row in segments[segments["recording_id"].isin(others["recording_id"])].itertuples():
         taken.setdefault(row.recording_id, []).append((row.start, row.end))

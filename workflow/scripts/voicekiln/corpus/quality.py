@@ -1,7 +1,7 @@
-"""What may spoil a voice in a corpus's recordings: warnings for the terminal and the report.
+"""Warnings about the sound of a corpus's recordings, for the terminal and the report.
 
-Nothing is dropped for it. The limits of noise and clipping are those that
-are asked for IndexTTS2's data; the others are where a listener begins to mind.
+They drop nothing. The limits of noise and clipping are those required of IndexTTS2's data; the
+others are where listeners start to notice.
 """
 
 from dataclasses import dataclass
@@ -26,27 +26,27 @@ LIMITS = (
     ),
     (
         *("reverb_s", 1, 0.5, 2, "s", "echoing: sound takes more than 0.5 s to die away"),
-        "record in a smaller or damped room, or leave them out",
+        "record in a smaller or damped room, or remove them",
     ),
     (
         *("clipped_share", 1, 0.01, 3, "of it", "clipped in more than 1 % of their time"),
-        "use copies that were recorded at a lower level, or leave them out",
+        "use copies recorded at a lower level, or remove them",
     ),
     (
         *("beyond_usual_db", -1, -3.0, 1, "dB", "more than 3 dB quieter than most, after the gain"),
-        "raise normalize.max_gain_db, or leave them out",
+        "raise normalize.max_gain_db, or remove them",
     ),
 )
 
 
 @dataclass(frozen=True)
 class Concern:
-    """One thing to worry about.
+    """A warning about some recordings.
 
     Attributes:
-        text: what it is, with how many recordings of how many.
-        files: these recordings with their values, worst first, at most `SHOWN`.
-        n_files: how many there are.
+        text: what is wrong, with how many recordings of how many.
+        files: the worst of these recordings with their values, at most `SHOWN`.
+        n_files: number of these recordings.
         remedy: what to do.
     """
 
@@ -62,7 +62,7 @@ class Concern:
 
 
 def concerns(recordings: pd.DataFrame) -> list[Concern]:
-    """What there is to worry about in the usable ones of `recordings` (`tables.RECORDINGS`)."""
+    """Warnings about the usable recordings (`tables.RECORDINGS`)."""
     used = recordings[recordings["status"] == "ok"].copy()
     if used.empty:
         return []
@@ -88,7 +88,7 @@ def music(segments: pd.DataFrame) -> Concern | None:
     there = pd.MultiIndex.from_frame(measured[["root", "path"]]).isin(files)
     text = (
         f"found to have music under the speech, in {int((there & (share >= MUSIC)).sum())} "
-        "segments; normalize.separate removes it, or leave these recordings out"
+        "segments; set normalize.separate to remove it, or remove these recordings"
     )
     return _concern(used, beyond, "music", 1, 2, "of it", text)
 
@@ -108,17 +108,17 @@ def formats(used: pd.DataFrame) -> Concern | None:
     rare = used[kinds != counts.index[0]]
     rare = rare.assign(kind=kinds[rare.index].map(counts)).sort_values(["kind", "root", "path"])
     text = f"{len(counts)} formats, which may sound different ({listed}{rest}); not the usual one"
-    remedy = "if they sound different, leave the rare ones out"
+    remedy = "if they sound different, remove the rare ones"
     return Concern(text, rare["path"].head(SHOWN).tolist(), len(rare), remedy)
 
 
 def bandwidths(used: pd.DataFrame) -> Concern | None:
-    """Recordings that sound dull beside the others: up-sampled ones, or heavily compressed."""
+    """Recordings with a narrower bandwidth than the others: up-sampled or heavily compressed."""
     width_hz = used["bandwidth_hz"].clip(upper=(used["rate_hz"] / 2).astype(float))
     usual_hz = width_hz.median()
     narrow = used[width_hz < NARROW * usual_hz]
     text = f"dull: much less than the usual bandwidth of {usual_hz / 1000:.1f} kHz"
-    remedy = "use the original recordings instead of compressed copies, or leave them out"
+    remedy = "use the original recordings instead of compressed copies, or remove them"
     return _concern(used, narrow, "bandwidth_hz", -1, 0, "Hz", text, remedy)
 
 

@@ -1,12 +1,12 @@
-"""Training and validation rows that share nothing, stable as the corpus grows.
+"""Split into training and validation sets that share nothing, stable as the corpus grows.
 
-A group validates when its draw, which its name and the seed alone decide, is below a limit; so what
-is added, removed or reordered moves no other group. One exception cannot be avoided: a speaker of
-whom no group is below the limit is validated by the group with the lowest draw, and an added group
-may be lower. (No rule that looks at the data alone can both choose something of any two groups and
-never take a choice back: of two groups that are both not chosen among many, one is chosen where
-they are alone.) `SplitSettings.validation` pins what must stay. Of duplicates the one of a
-validating group stays (`corpus/deduplicate.py`), so a better one that is added takes nothing from
+A group is held out for validation if its hash, which depends on its name and the seed alone, is
+below a threshold. Groups that are added, removed or reordered therefore move no other group. One
+exception cannot be avoided: if a speaker has no group below the threshold, the one with the lowest
+hash is held out, and an added group may be lower. (No rule that looks at the data alone can choose
+one of any two groups and never revise a choice: of two groups that are both not chosen among many,
+one is chosen if they are alone.) `SplitSettings.validation` pins recordings. Of duplicates the one
+in a held-out group stays (`corpus/deduplicate.py`), so an added, better one moves nothing from
 validation into training.
 """
 
@@ -24,9 +24,9 @@ from voicekiln.search.minhash import near_matches
 from voicekiln.text.clean import comparable
 
 log = logging.getLogger("split")
-MIN_GROUPS = 10  # of a speaker, from which one validates in any case
-UNEVEN = 1.5  # times: how far the lengths of the sides may lie apart
-LIMITS = ("leak_similarity", "leak_distance")  # of the settings; `leaks` needs no others
+MIN_GROUPS = 10  # of a speaker, from which at least one is held out
+UNEVEN = 1.5  # ratio of median lengths that raises a warning
+LIMITS = ("leak_similarity", "leak_distance")  # the settings that `leaks` needs
 QUANTILES = {"p10_s": 0.1, "median_s": 0.5, "p90_s": 0.9}
 
 
@@ -37,21 +37,21 @@ class SplitSettings:
     val_share: float  # of the groups
     min_recordings: int  # with fewer, groups are contiguous blocks of a recording
     block_s: float
-    per_speaker: bool  # every speaker of MIN_GROUPS groups or more validates with at least one
-    validation: tuple[str, ...]  # paths of recordings that validate in any case
-    leak_similarity: float  # Jaccard of texts from which a training row leaks
-    leak_distance: float  # share of the fingerprint's bits by which copies may differ; 0: no check
+    per_speaker: bool  # hold out a group of every speaker with MIN_GROUPS groups or more
+    validation: tuple[str, ...]  # paths of recordings that are always held out
+    leak_similarity: float  # Jaccard similarity of texts from which a training row leaks
+    leak_distance: float  # fraction of fingerprint bits in which copies may differ; 0: no check
     seed: int
 
     @classmethod
     def of(cls, section: dict) -> "SplitSettings":
-        """From the section `split`, which says more than this."""
+        """From the section `split`, which has further keys."""
         chosen = {field.name: section[field.name] for field in fields(cls)}
         return cls(**chosen | {"validation": tuple(section["validation"])})
 
 
 def groups(table: pd.DataFrame, settings: SplitSettings) -> pd.Series:
-    """The group of each row: its file, or a block of `block_s` seconds of it."""
+    """The group of each row: its file, or its block of `block_s` seconds."""
     files = channels.file_ids(table["recording_id"])
     if files.nunique() >= settings.min_recordings:
         return files
@@ -60,17 +60,17 @@ def groups(table: pd.DataFrame, settings: SplitSettings) -> pd.Series:
 
 
 def _draw(group: str, seed: int) -> float:
-    """A number in [0, 1) that depends on the group's name and the seed alone."""
+    """Hash of the group's name and the seed, in [0, 1)."""
     digest = hashlib.sha256(f"{seed}:{group}".encode()).digest()
     return int.from_bytes(digest[:8]) / 2**64
 
 
 def choose(kept: pd.DataFrame, names: pd.Series, settings: SplitSettings) -> set[str]:
-    """The groups that validate.
+    """The groups that are held out for validation.
 
     Args:
-        kept: the segments that are kept.
-        names: the group of each.
+        kept: the kept segments.
+        names: their groups.
     """
     wanted = settings.validation
     files = kept["path"].str.replace(r"#\d+$", "", regex=True)
@@ -91,7 +91,7 @@ def choose(kept: pd.DataFrame, names: pd.Series, settings: SplitSettings) -> set
 
 
 def validating(table: pd.DataFrame, settings: SplitSettings) -> pd.Series:
-    """Which rows of `table` are kept and of a group that validates."""
+    """Mask of the kept rows of `table` that are held out for validation."""
     kept = table[table["status"] == "keep"]
     names = groups(kept, settings)
     return names.isin(choose(kept, names, settings)).reindex(table.index, fill_value=False)
@@ -100,8 +100,8 @@ def validating(table: pd.DataFrame, settings: SplitSettings) -> pd.Series:
 def _lowest(draws, whose, settings):
     lowest = draws.idxmin()
     log.info(
-        "no group of %s draws below split.val_share = %g: the lowest one, %s, validates; data that "
-        "is added may change this, unless its recording is named in split.validation",
+        "no group of %s has a hash below split.val_share = %g, so the lowest one, %s, is held out; "
+        "added data may change this, unless its recording is named in split.validation",
         whose,
         settings.val_share,
         lowest,
@@ -114,16 +114,17 @@ def split(
 ) -> tuple[pd.DataFrame, dict]:
     """`table` with its column `split`, and the proof that nothing leaks.
 
-    Training rows that share a text, a near-duplicate, or a stretch of a recording with validation
-    are dropped.
+    Training rows are dropped if they share a text, a near-duplicate or a stretch of a recording
+    with the validation set.
 
     Args:
         table: `tables.SEGMENTS`.
-        prints: of its rows, in their order.
+        prints: fingerprints of its rows, in order.
         settings: section `split`.
 
     Returns:
-        the table; and what `prove` counts, the rows dropped for it, and the lengths of both sides.
+        the table; and the counts of `prove`, the number of dropped rows and the lengths of both
+        sides.
     """
     table = table.copy()
     kept = table[table["status"] == "keep"]
@@ -131,7 +132,7 @@ def split(
     val = validating(table, settings)[kept.index]
     table.loc[kept.index, "split"] = val.map({True: "val", False: "train"})
     dropped = 0
-    # with what is dropped, patterns that were too common to be looked up become rare: once more
+    # drops make patterns rare that were too common to be looked up, so search again
     while len(found := leaks(table, prints, settings)):
         decided = decisions.Decider(table, "split")
         measured = found[["value", "limit"]].astype(float).reindex(table.index)
@@ -146,18 +147,21 @@ def split(
 
 
 def leaks(table, prints, settings):
-    """Training rows that share a text or a stretch of sound with validation: similarity, limit.
+    """Training rows that share a text or a stretch of audio with the validation set.
 
     Args:
         table: `tables.SEGMENTS`, with `split`.
-        prints: of its rows, in their order.
-        settings: or anything else with `LIMITS`.
+        prints: fingerprints of its rows, in order.
+        settings: or any object with `LIMITS`.
+
+    Returns:
+        `value` (similarity) and `limit`, by the index of `table`.
     """
     kept = table[table["status"] == "keep"]
     texts = pd.Series([comparable(text) for text in kept["text"]], index=kept.index, dtype=object)
     val = kept["split"] == "val"
     train_texts, val_texts = sorted(set(texts[~val])), sorted(set(texts[val]))
-    # asked from both sides: of very common phrases each side looks up only the most alike
+    # from both sides: of very common phrases each side looks up only the most similar
     back = near_matches(val_texts, train_texts, settings.leak_similarity)
     near = near_matches(train_texts, val_texts, settings.leak_similarity)
     by_text = {train_texts[j]: round(share, 4) for j, share in back.values()}
@@ -185,20 +189,20 @@ def _copies_across(table, prints, settings):
 def prove(
     table: pd.DataFrame, names: pd.Series, prints: Prints, settings: SplitSettings
 ) -> dict[str, int]:
-    """What training and validation share: groups, texts, near-duplicates, copies; counted anew.
+    """Count the groups, texts, near-duplicates and copies that training and validation share.
 
     Args:
         table: segments with their `split`.
         names: the group of each segment, by the index of `table`.
-        prints: of its rows, in their order.
-        settings: what counts as a near-duplicate or a copy.
+        prints: fingerprints of its rows, in order.
+        settings: with the limits of near-duplicates and copies.
     """
     kept = table[table["status"] == "keep"]
     names = names[kept.index]
     texts = pd.Series([comparable(text) for text in kept["text"]], index=kept.index, dtype=object)
     train, val = kept["split"] == "train", kept["split"] == "val"
     train_texts, val_texts = set(texts[train]), set(texts[val])
-    # from the other side than the drops: training is looked up, validation asks
+    # in the other direction than the drops: validation texts are looked up in training
     near = near_matches(sorted(val_texts), sorted(train_texts), settings.leak_similarity)
     return {
         "shared_groups": len(set(names[train]) & set(names[val])),
@@ -209,7 +213,7 @@ def prove(
 
 
 def lengths(table: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Segments, speakers, seconds and quantiles of the lengths of both sides."""
+    """Segments, speakers, seconds and length quantiles of both sides."""
     seconds = ((table["end"] - table["start"]) / table["rate_hz"]).astype(float)
     sides = {}
     for side in ("train", "val"):
@@ -225,7 +229,7 @@ def lengths(table: pd.DataFrame) -> dict[str, dict[str, float]]:
 
 
 def imbalances(sides: dict[str, dict[str, float]], val_share: float) -> list[str]:
-    """Warnings about what is uneven between training and validation (S4-77)."""
+    """Warnings about imbalances between training and validation (S4-77)."""
     train, val = sides["train"], sides["val"]
     if not train["segments"] or not val["segments"]:
         return []

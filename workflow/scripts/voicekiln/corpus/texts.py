@@ -1,4 +1,4 @@
-"""The texts of a corpus as they are spoken, what cannot be said in them, and second texts."""
+"""Texts of a corpus: normalised to what is spoken, and romanised."""
 
 import json
 import logging
@@ -18,12 +18,12 @@ log = logging.getLogger("texts")
 
 
 def spoken(table: pd.DataFrame, settings: TextSettings) -> pd.DataFrame:
-    """`table` (`tables.SEGMENTS`) with its texts as they are spoken, and second texts if wanted.
+    """`table` (`tables.SEGMENTS`) with its texts as they are spoken, and romanised if requested.
 
-    Texts that were corrected by hand are only cleaned. Numbers with several readings are spelled as
-    the recogniser heard them, if it listened to a given text. If numbers in digits are to be
-    dropped, their segments are, except those marked `keep`. Texts of which nothing is said
-    ([door creaks]) become null and their segments are dropped.
+    Texts corrected by hand are only cleaned. Numbers with several readings are spelled as in the
+    hypothesis, if a reference text has one. With `numbers: drop` segments with digits are dropped,
+    except those marked `keep`. Texts without speech ([door creaks]) become null and their segments
+    are dropped.
     """
     table = table.copy()
     _report_unlisted(table)
@@ -38,13 +38,13 @@ def spoken(table: pd.DataFrame, settings: TextSettings) -> pd.DataFrame:
 def unspoken_in(
     table: pd.DataFrame, recordings: pd.DataFrame, settings: TextSettings
 ) -> unspoken.Removed:
-    """What is removed because it is not said: from kept texts by `spoken`, and from sidecars when
-    they were read (`tables.RECORDINGS`)."""
+    """What is removed because it is not spoken: from kept texts by `spoken`, and from sidecars
+    when they were read (`tables.RECORDINGS`)."""
     removed: unspoken.Removed = {}
-    given = table[(table["status"] == "keep") & (table["text_source"] != "corrected").fillna(True)]
-    for text in given["text"].dropna() if settings.normalize else ():
+    texts = table[(table["status"] == "keep") & (table["text_source"] != "corrected").fillna(True)]
+    for text in texts["text"].dropna() if settings.normalize else ():
         unspoken.strip(clean(text), settings.keep, removed)
-    # the channels of a file have the sidecar of the file
+    # the channels of a file share its sidecar
     files = recordings.dropna(subset="unspoken").drop_duplicates(["content_sha256", "unspoken"])
     for found in files["unspoken"]:
         unspoken.merge(removed, json.loads(found))
@@ -52,7 +52,7 @@ def unspoken_in(
 
 
 def warn_of_unspoken(removed: unspoken.Removed, corpus: str) -> None:
-    """Warn once for each kind of what was removed from a corpus's texts, and how to keep it."""
+    """Warn once for each kind of text that was removed, and how to keep it."""
     for kind in unspoken.KINDS:
         if kind in removed:
             n, example = removed[kind]
@@ -75,7 +75,7 @@ def with_digits(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _report_unlisted(table):
-    """Warn about languages for which nothing is normalised."""
+    """Warn about languages without normalisation rules."""
     kept = table.loc[table["text"].notna(), "language"].dropna()
     for language, n_texts in kept.value_counts().sort_index().items():
         if not is_listed(short_code(language)):
@@ -90,8 +90,8 @@ def _report_unlisted(table):
 def _texts(table, settings):
     """The texts as they are spoken.
 
-    Only a given text has an independent hypothesis, in `heard`; a recogniser's own text with
-    digits says nothing about how they were read.
+    Only a reference text has an independent hypothesis; digits in a hypothesis itself do not show
+    how they were read.
     """
     columns = ("text", "language", "text_source", "heard")
     rows = zip(*(table[column] for column in columns), strict=True)

@@ -1,7 +1,7 @@
 """Transcripts of segments, in blocks that are items of the store.
 
-A block is up to `BLOCK` neighbouring stretches of one recording: small enough that a killed job
-loses minutes of work, large enough that a million segments are not a million items.
+A block is up to `BLOCK` neighbouring spans of one recording: small enough that a killed job loses
+only minutes of work, large enough that a million segments are not a million items.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,27 +21,27 @@ from voicekiln.asr.hypothesis import (
 )
 from voicekiln.asr.listen import Listener
 from voicekiln.audio.span import load_span
-from voicekiln.corpus.segments.pieces import VERSION as PIECES_VERSION
-from voicekiln.corpus.segments.pieces import pieces
+from voicekiln.corpus.segments.chunks import VERSION as CHUNKS_VERSION
+from voicekiln.corpus.segments.chunks import chunks
 from voicekiln.store.items import Store
 
 VERSION = 2
-BLOCK = 32  # stretches
+BLOCK = 32  # spans
 WINDOW_BATCHES = 8  # that are sorted by length together
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What has to be heard for the rows of a table.
+    """The blocks that the rows of a table need.
 
     Attributes:
         blocks: distinct blocks, in the table's order.
-        heard_in: for each row's index its recording's item, language, rate and the stretches that
-            it is heard in.
+        spans_of: by the index of each row its recording's item, language, rate and the spans in
+            which it is transcribed.
     """
 
     blocks: list[Block]
-    heard_in: dict[int, tuple[str, str | None, int, tuple[Span, ...]]]
+    spans_of: dict[int, tuple[str, str | None, int, tuple[Span, ...]]]
 
     def records(self, transcripts: Store, limits: Limits = UPSTREAM) -> dict[int, dict]:
         """The record of each row, by its index.
@@ -49,62 +49,62 @@ class Plan:
         Raises:
             UserError: a block is missing in the store.
         """
-        heard = {}
+        found = {}
         for block in self.blocks:
             entries = transcripts.require(block.key)["segments"]
             for span, entry in zip(block.spans, entries, strict=True):
-                heard[block.item, block.language, span] = entry
+                found[block.item, block.language, span] = entry
         return {
-            index: joined([heard[item, language, span] for span in spans], spans, rate_hz, limits)
-            for index, (item, language, rate_hz, spans) in self.heard_in.items()
+            index: joined([found[item, language, span] for span in spans], spans, rate_hz, limits)
+            for index, (item, language, rate_hz, spans) in self.spans_of.items()
         }
 
 
 def plan(rows: pd.DataFrame, language: str | None, audio: Store, transcripts: Store) -> Plan:
-    """What has to be heard for `rows` (`tables.SEGMENTS`).
+    """The blocks that `rows` (`tables.SEGMENTS`) need.
 
     Args:
         rows: the segments.
-        language: to decode in; `auto` detects it, None takes that of each row.
+        language: to decode in; `auto` detects it, None takes the language of each row.
         audio: the store of normalised audio.
         transcripts: the store of the blocks.
     """
-    heard_in, spans_of = {}, {}
+    of_rows, of_items = {}, {}
     for row in rows.itertuples():
         spoken = row.language if language is None else language
         spoken = None if spoken == "auto" else WHISPER_CODES.get(spoken, spoken)
         span = (int(row.start), int(row.end))
-        stretches = hearable(transcripts, audio, row.item, span, int(row.rate_hz))
-        heard_in[row.Index] = (row.item, spoken, int(row.rate_hz), stretches)
-        spans_of.setdefault((row.item, spoken), {}).update(dict.fromkeys(stretches))
+        spans = chunked(transcripts, audio, row.item, span, int(row.rate_hz))
+        of_rows[row.Index] = (row.item, spoken, int(row.rate_hz), spans)
+        of_items.setdefault((row.item, spoken), {}).update(dict.fromkeys(spans))
     found = [
         block
-        for (item, spoken), spans in spans_of.items()
+        for (item, spoken), spans in of_items.items()
         for block in blocks(transcripts, item, spoken, list(spans))
     ]
-    return Plan(found, heard_in)
+    return Plan(found, of_rows)
 
 
 def blocks(
     transcripts: Store, item: str, language: str | None, spans: Sequence[Span]
 ) -> Iterator[Block]:
-    """The blocks of a recording's spans, `BLOCK` of them each."""
+    """The blocks of a recording's spans, `BLOCK` spans each."""
     for i in range(0, len(spans), BLOCK):
         part = tuple(spans[i : i + BLOCK])
         key = transcripts.key(item=item, language=language, spans=[list(span) for span in part])
         yield Block(key, item, language, part)
 
 
-def hearable(
+def chunked(
     transcripts: Store, audio: Store, item: str, span: Span, rate_hz: int
 ) -> tuple[Span, ...]:
-    """`span` itself, or the pieces that it is heard in because it is too long."""
+    """`span`, or the chunks in which it is transcribed if it is too long."""
     if span[1] - span[0] <= MAX_S * rate_hz:
         return (span,)
-    key = transcripts.key(pieces=PIECES_VERSION, item=item, span=list(span))
+    key = transcripts.key(pieces=CHUNKS_VERSION, item=item, span=list(span))
     record = transcripts.get(key)
     if record is None:
-        record = {"pieces": pieces(audio, item, *span)}
+        record = {"pieces": chunks(audio, item, *span)}
         transcripts.put(key, record)
     return tuple((start, end) for start, end in record["pieces"])
 
@@ -116,17 +116,17 @@ def transcribe(
     listener: Listener,
     advance: Callable[[int], None] = lambda n: None,
 ) -> None:
-    """Make the items of the blocks that are wanted, batching across blocks and recordings.
+    """Transcribe blocks into the store, in batches across blocks and recordings.
 
-    Some batches' worth of stretches are loaded at a time, so that clips of similar length can be
-    decoded together; that much work is lost when the job is killed.
+    Spans for several batches are loaded at a time, so that clips of similar length are decoded
+    together; this much work is lost when the job is killed.
 
     Args:
-        wanted: the blocks to be made.
+        wanted: the blocks.
         audio: the store of normalised audio.
         transcripts: the store that takes the blocks.
-        listener: how they are heard.
-        advance: called with the number of stretches done after each batch.
+        listener: the recognisers and how they are used.
+        advance: called after each batch with the number of spans done.
     """
     done: dict[str, list[dict | None]] = {}
     queue: list[tuple[str, int]] = []
@@ -156,10 +156,10 @@ def transcribe(
 def joined(
     records: Sequence[dict], spans: Sequence[Span], rate_hz: int, limits: Limits = UPSTREAM
 ) -> dict:
-    """One record for a segment that was heard in pieces.
+    """One record for a segment that was transcribed in chunks.
 
-    Pieces without speech say nothing. Scores are means over the pieces by their length, except
-    `compression_ratio`, of which the worst counts.
+    Chunks without speech add no text. Scores are means weighted by length, except
+    `compression_ratio`, of which the highest is taken.
     """
     if len(records) == 1:
         return records[0]
@@ -170,7 +170,7 @@ def joined(
         offset_s = (start - spans[0][0]) / rate_hz
         for i, (word, start_s, end_s, probability) in enumerate(record["words"] or []):
             if speaks:
-                text = f" {word.lstrip()}" if words and not i else word  # pieces are apart
+                text = f" {word.lstrip()}" if words and not i else word
                 times = (round(offset_s + start_s, 2), round(offset_s + end_s, 2))
                 words.append([text, *times, probability])
     texts = [record["text"] for record, speaks in zip(records, speaking, strict=True) if speaks]
@@ -188,7 +188,7 @@ def joined(
 
 
 def _mean(values: Sequence[float | None], weights: Sequence[int]) -> float | None:
-    """Weighted mean of the values that are there."""
+    """Weighted mean of the values that are not missing."""
     pairs = [(v, w) for v, w in zip(values, weights, strict=True) if v is not None]
     if not pairs:
         return None

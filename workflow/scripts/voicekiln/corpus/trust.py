@@ -1,14 +1,14 @@
-"""How far a transcript can be trusted: one number from everything that is known of it.
+"""Confidence in a transcript: one number from all its scores.
 
-Each part is brought to 0 ... 1 by a straight line between two limits (`PARTS`). The recogniser's
-own scores miss what it does wrong with full confidence: loops, invented credits, another language.
-So one bad part has to tell, whatever the others say, and several doubtful ones have to add up:
+Each score is mapped linearly to 0 ... 1 between two limits (`PARTS`). A recogniser's own scores
+miss its confident errors: loops, hallucinated credits, another language. One bad part must
+therefore lower the result whatever the others are, and several doubtful ones must add up:
 
     trust = sqrt(smallest part * weighted geometric mean of the parts)
 
-A part that is missing is left out and the weights of the others count for more. A text that was
-given is judged by what was heard instead, if anything, by its alignment and by its pace; the
-recogniser's scores are of its own text, not of that one. A text corrected by hand is trusted.
+A missing part is left out and the others weigh more. A reference text is judged by its distance
+from the hypothesis, if there is one, by its alignment and by its pace, because the recogniser's
+scores are those of the hypothesis. The confidence in a text corrected by hand is 1.
 """
 
 from collections.abc import Sequence
@@ -24,14 +24,14 @@ from voicekiln.text.clean import comparable, letters
 from voicekiln.text.distance import character_error_rate
 
 INVENTED = Path(__file__).parents[1] / "text" / "invented.tsv"
-MIN_PACED = 20  # texts of a language, from which its usual pace is known
+MIN_PACED = 20  # texts of a language, from which its median pace is known
 MAX_LOOP_WORDS, MAX_LOOP_CHARACTERS = 12, 10
-TIMES_OF_WORDS, TIMES_OF_CHARACTERS = 3, 5  # so often is no manner of speaking
-LONG_WORDS = 4  # a phrase of this many words is not said twice in a row either
+TIMES_OF_WORDS, TIMES_OF_CHARACTERS = 3, 5  # repeats that nobody speaks
+LONG_WORDS = 4  # a phrase of so many words is a loop from the second time
 
 
 class Part(NamedTuple):
-    """One part of the score: 0 at `bad` and beyond, 1 at `good` and beyond, straight between."""
+    """One part: 0 at `bad` and beyond, 1 at `good` and beyond, linear between."""
 
     bad: float
     good: float
@@ -39,7 +39,7 @@ class Part(NamedTuple):
 
 
 # Whisper itself gives up on a text at avg_logprob -1, compression_ratio 2.4, no_speech_prob 0.6.
-# Where better is always better, `good` is the best there is: trust ranks the good ones too.
+# For scores without a natural limit `good` is the best value, so that good texts are ranked, too.
 PARTS = {
     "avg_logprob": Part(-1.5, 0.0, 2),
     "compression_ratio": Part(3.0, 1.8, 1),
@@ -52,16 +52,16 @@ PARTS = {
     "acoustic_score": Part(-4.0, 0.0, 3),
     "pace": Part(float(np.log2(3)), float(np.log2(1.5)), 1),  # |octaves| from the usual pace
 }
-OF_GIVEN_TEXTS = ("cer", "acoustic_score", "pace")
+OF_REFERENCE_TEXTS = ("cer", "acoustic_score", "pace")
 OF_RECOGNISED_TEXTS = tuple(name for name in PARTS if name != "cer")
 
 
 def repetition(text: str) -> float:
-    """Share of `text` that says again what stands right before it, as recognisers in a loop do.
+    """Fraction of `text` that repeats what stands right before it, as in the loop of a recogniser.
 
-    Counted are runs of up to 12 words that follow each other three times or more (twice, from four
-    words on), and runs of up to 10 characters that do five times or more; the first time is not
-    counted.
+    A loop is a run of up to 12 words that occurs three times in a row or more (twice, from four
+    words on), or a run of up to 10 characters that occurs five times or more; its first occurrence
+    is not counted.
     """
     words = comparable(text).split()
     characters = "".join(words)
@@ -72,7 +72,7 @@ def repetition(text: str) -> float:
 
 
 def _looped(units: Sequence[str], max_length: int, times) -> float:
-    """Share of `units` in repeats of a run; `times(length)` is how often makes a loop."""
+    """Fraction of `units` in loops; a run repeated `times(length)` times is a loop."""
     again = [False] * len(units)
     for n in range(1, min(max_length, len(units) // 2) + 1):
         same = 0  # units up to here that equal the one n before
@@ -87,7 +87,7 @@ def _looped(units: Sequence[str], max_length: int, times) -> float:
 
 @cache
 def _invented() -> tuple[frozenset[str], tuple[str, ...]]:
-    """Texts, and beginnings of texts, that recognisers invent; as `letters` gives them."""
+    """Known hallucinations, whole texts and prefixes, as letters."""
     rows = lists.rows(INVENTED)
     whole, prefixes = (
         [letters(row["text"]) for row in rows if row["match"] == kind]
@@ -97,10 +97,10 @@ def _invented() -> tuple[frozenset[str], tuple[str, ...]]:
 
 
 def invented(text: str) -> float:
-    """1 where `text` is, or begins as, one that recognisers are known to invent from silence.
+    """1 if `text` is, or starts with, a known ASR hallucination, else 0.
 
-    Of every language: credits of subtitles come up in recordings of any. A whole text may be said
-    several times over.
+    Hallucinations of every language count, because subtitle credits occur in recordings of any.
+    A whole text may occur several times in a row.
     """
     whole, prefixes = _invented()
     said = letters(text)
@@ -109,8 +109,8 @@ def invented(text: str) -> float:
 
 
 def inspect(table: pd.DataFrame) -> pd.DataFrame:
-    """`table` (`tables.SEGMENTS`) with what can be told from the texts alone: `repetition` and
-    `invented` of recognised ones, `cer` of given ones that were listened to."""
+    """`table` (`tables.SEGMENTS`) with scores of the texts alone: `repetition` and `invented` of
+    hypotheses, `cer` of reference texts that have a hypothesis."""
     table = table.copy()
     recognised = table["text"].notna() & (table["text_source"] != "known").fillna(True)
     for name, measure in (("repetition", repetition), ("invented", invented)):
@@ -126,13 +126,13 @@ def inspect(table: pd.DataFrame) -> pd.DataFrame:
 def score(table: pd.DataFrame) -> pd.DataFrame:
     """`table` (`tables.SEGMENTS`) with `chars_per_s` and `trust`.
 
-    A language's usual pace is the median of its kept segments, unknown below 20 of them. `trust` is
-    null where nothing is known of a text.
+    The usual pace of a language is the median of its kept segments, unknown for fewer than 20.
+    `trust` is null if a text has no scores.
     """
     table = table.copy()
-    said = table["text"].map(lambda text: len(letters(text)), na_action="ignore").astype(float)
+    n_chars = table["text"].map(lambda text: len(letters(text)), na_action="ignore").astype(float)
     seconds = (table["end"] - table["start"]).astype(float) / table["rate_hz"].astype(float)
-    rate = (said / seconds).where(said > 0)
+    rate = (n_chars / seconds).where(n_chars > 0)
     table["chars_per_s"] = rate.round(3)
     kept = rate[table["status"] == "keep"].groupby(table["language"])
     usual = kept.median()[kept.count() >= MIN_PACED]
@@ -142,19 +142,19 @@ def score(table: pd.DataFrame) -> pd.DataFrame:
     source = table["text_source"]
     trust = _combined(parts[list(OF_RECOGNISED_TEXTS)])
     given = source == "known"
-    trust = trust.mask(given.fillna(False), _combined(parts[list(OF_GIVEN_TEXTS)]))
+    trust = trust.mask(given.fillna(False), _combined(parts[list(OF_REFERENCE_TEXTS)]))
     trust = trust.mask((source == "corrected").fillna(False), 1.0)
     table["trust"] = trust.where(table["text"].notna()).round(3)
     return table
 
 
 def _part(values: pd.Series, part: Part) -> pd.Series:
-    """`values` on the part's line; missing ones stay missing."""
+    """`values` mapped to 0 ... 1; missing ones stay missing."""
     return ((values.astype(float) - part.bad) / (part.good - part.bad)).clip(0, 1)
 
 
 def _combined(parts: pd.DataFrame) -> pd.Series:
-    """The formula of the module's docstring; missing where every part is."""
+    """The formula of the module's docstring; missing if every part is."""
     weights = pd.Series({name: PARTS[name].weight for name in parts})
     there = parts.notna()
     with np.errstate(divide="ignore"):

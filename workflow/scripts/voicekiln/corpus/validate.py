@@ -1,6 +1,6 @@
-"""Rules that a segment must meet to be trained on; each drop has a rule, a value and a limit.
+"""Rules for training segments; each drop has a rule, a value and a limit.
 
-A measure that is not there is never a reason to drop.
+A missing measure never drops a segment.
 """
 
 import logging
@@ -17,9 +17,9 @@ from voicekiln.text.clean import letters, script_share
 from voicekiln.text.scripts import WITHOUT_SPACES, main_scripts, words
 
 log = logging.getLogger("validate")
-MIN_SEGMENTS = 30  # of a speaker, to know what is usual
+MIN_SEGMENTS = 30  # of a speaker, from which the usual range is known
 MAD_TO_SIGMA = 1.4826  # of a normal distribution
-# per speaker: column, its unit for the limit (least deviation that counts as one), sides that count
+# per speaker: measure, its unit, the least standard deviation assumed, and the sides that count
 USUAL = {
     "pace": ("octaves of characters a second", 0.1, (-1, 1)),
     "loudness": ("dB", 0.5, (-1, 1)),
@@ -41,32 +41,32 @@ class ValidateSettings:
     max_silence_share: float
     max_clipped_share: float
     min_snr_db: float
-    min_avg_logprob: float  # of the recogniser; known texts have none
+    min_avg_logprob: float  # of the recogniser; reference texts have none
     max_no_speech_prob: float
     min_trust: float
-    max_cer: float  # of a given text against what was heard
+    max_cer: float  # of a reference text against the hypothesis
     min_acoustic_score: float | None  # of the alignment by an acoustic model; None: any
     script: str | None  # as Unicode names begin: LATIN, ETHIOPIC, ...; `auto`: of the language
     min_script_share: float
-    max_deviation: float  # from what is usual for the speaker, in robust standard deviations
+    max_deviation: float  # from the speaker's median, in robust standard deviations
     max_speaker_distance: float  # see audio.speaker.speaker_distances
-    drop_other_speakers: bool | None  # or only list them; None: those that are surely another's
+    drop_other_speakers: bool | None  # None: only those that are certain
 
 
 def validate(
     table: pd.DataFrame, features: pd.Series, settings: ValidateSettings, resemblyzer: bool = False
 ) -> tuple[pd.DataFrame, pd.Series, pd.DataFrame]:
-    """The segments that break a rule; the first broken rule is the reason.
+    """Apply the rules; the first broken rule is the reason for a drop.
 
     Args:
         table: `tables.SEGMENTS`.
         features: speaker features of each segment (`[n]`, or None), by the index of `table`.
         settings: section `validate`.
-        resemblyzer: the features are its embeddings, whose distances are known.
+        resemblyzer: whether the features are Resemblyzer embeddings, with known distances.
 
     Returns:
         `tables.DECISIONS`; the distance of each segment from its speaker's others; and the segments
-        that are kept though they are unlike these, the most unlike first, to be listened to.
+        that are kept although they are unlike these, the most unlike first.
     """
     decided = Decider(table, "validate")
     for reason, value, broken, limit in _rules(table, settings):
@@ -95,16 +95,16 @@ def validate(
 
 
 def _voices(table, features, limit):
-    """Whose voice the segments are; warns of speakers with several."""
+    """The voice of each segment; warn of speakers with several voices."""
     seconds = ((table["end"] - table["start"]) / table["rate_hz"]).astype(float)
     speakers, recordings = table["speaker"].fillna(""), table["recording_id"].astype(str)
     found = tell_apart(features, speakers.tolist(), recordings.tolist(), seconds.tolist(), limit)
     for speaker, (n_main, n_second) in sorted(found.several.items()):
         log.warning(
-            "speaker %s has more than one voice: %d segments are of the main voice, %d of another "
-            "one; give each voice its own name (path_pattern, or a speaker column), or drop the "
-            "others by validate.drop_other_speakers: true",
-            speaker or "(without a name)",
+            "speaker %s has more than one voice: %d segments of the main voice, %d of another; "
+            "give each voice its own name (path_pattern, or a speaker column), or drop the others "
+            "with validate.drop_other_speakers: true",
+            speaker or "(unnamed)",
             n_main,
             n_second,
         )
@@ -112,7 +112,7 @@ def _voices(table, features, limit):
 
 
 def _rules(table, settings) -> Iterator[tuple[str, pd.Series, pd.Series, float]]:
-    """Reason, value, whether the rule is broken, limit."""
+    """Reason, value, mask of the segments that break the rule, limit."""
     texts = table["text"].fillna("").astype(object)
     seconds = ((table["end"] - table["start"]) / table["rate_hz"]).astype(float)
     n_chars = texts.map(lambda text: len(letters(text))).astype(float)
@@ -156,7 +156,7 @@ def _rules(table, settings) -> Iterator[tuple[str, pd.Series, pd.Series, float]]
 
 
 def _usual_measures(table):
-    """What is compared within a speaker, where deviations of both sizes weigh alike."""
+    """The measures compared within a speaker, on scales on which deviations are symmetric."""
     pace = table["chars_per_s"].astype(float)
     pitch = table["pitch_hz"].astype(float)
     return {
@@ -172,14 +172,14 @@ def deviations(
 ) -> pd.Series:
     """How many robust standard deviations each segment is from its speaker's median.
 
-    A standard deviation is 1.4826 median absolute deviations (Rousseeuw, Croux 1993), `least` at
-    least. NaN where the value is missing or the speaker has fewer than `MIN_SEGMENTS`.
+    A standard deviation is 1.4826 median absolute deviations (Rousseeuw, Croux 1993), and at least
+    `least`. NaN if the value is missing or the speaker has fewer than `MIN_SEGMENTS`.
 
     Args:
         table: `tables.SEGMENTS`.
-        value: what is compared, by the index of `table`; null for what is not kept.
-        least: the least standard deviation that is assumed.
-        sides: 1 counts what is above the median, -1 what is below.
+        value: the measure, by the index of `table`; null for segments that are not kept.
+        least: lower bound of the standard deviation.
+        sides: 1 counts deviations above the median, -1 below.
     """
     known = value[value.notna()]
     by_speaker = table.loc[known.index, "speaker"].fillna("")

@@ -1,6 +1,6 @@
-"""What a corpus's texts, pace and lengths lack in variety: for the log and the report.
+"""Warnings about a lack of variety in texts, pace and lengths, for the log and the report.
 
-Each note names what is missing, what the voice will do badly for it, and what to record.
+Each names what is missing, what the voice will do badly as a result, and what to record.
 """
 
 import re
@@ -15,7 +15,7 @@ from voicekiln.text.numbers import n_digits
 from voicekiln.text.scripts import WITHOUT_SPACES, words
 from voicekiln.text.spelling import cardinal, knows_numbers
 
-ENOUGH = 50  # segments, to say what is not among them
+ENOUGH = 50  # segments, below which nothing can be said to be missing
 MANY_WORDS, FEW_DISTINCT = 1000, 200  # plain prose has some 400 distinct ones in its first thousand
 SAME_LENGTH = 1.5  # nine tenths of the segments are shorter than the shortest tenth times this
 SAME_PACE = 1.15  # the same of characters a second; readers have some 1.4
@@ -36,8 +36,7 @@ WITHOUT_NAMES = frozenset(["de", "lb"])  # every noun begins with a capital
 
 
 def monotony(table: pd.DataFrame) -> list[str]:
-    """What the kept segments of `table` (`tables.SEGMENTS`) have too little of; nothing where
-    there are too few to tell."""
+    """Warnings about the kept segments of `table` (`tables.SEGMENTS`); none for very few."""
     kept = table[(table["status"] == "keep") & table["text"].notna()].sort_values("segment_id")
     if len(kept) < ENOUGH:
         return []
@@ -66,11 +65,11 @@ def _signs(kept) -> Iterator[str]:
         )
         return
     if not any(asks(text, language) for text, language in pairs):
-        yield ("no text asks a question: the voice will not learn how one sounds; record some")
+        yield ("no text asks a question: the voice will not learn their melody; record some")
     if not any(sign in text for text in kept["text"] for sign in EXCLAMATION):
         yield (
-            "no text has an exclamation mark: the voice will not learn how one sounds; record some "
-            "exclamations, such as dialogue"
+            "no text has an exclamation mark: the voice will not learn their melody; record "
+            "some, such as dialogue"
         )
 
 
@@ -86,8 +85,8 @@ def _names(kept) -> Iterator[str]:
     both = sum(text != text.lower() and text != text.upper() for text in cased)
     if both >= ENOUGH and not any(map(names, cased)):
         yield (
-            "no text has a name in it (a capital letter inside a sentence): the voice may pronounce"
-            " names badly; record texts with names of people and places"
+            "no text contains a name (a capital letter inside a sentence): the voice may "
+            "mispronounce names; record texts with names of people and places"
         )
 
 
@@ -108,8 +107,8 @@ def _numbers(kept) -> Iterator[str]:
         spoken = number_words(language)
         if not any(n_digits(text) or spoken & set(folded(text)) for text in rows["text"]):
             yield (
-                f"no text in {language!r} has a number or a date in it: the voice may read them"
-                " badly; record texts with numbers, dates and times"
+                f"no text in {language!r} contains a number or a date: the voice may misread them; "
+                "record texts with numbers, dates and times"
             )
 
 
@@ -120,7 +119,7 @@ def folded(text: str) -> list[str]:
 
 @cache
 def number_words(language: str) -> frozenset[str]:
-    """What the numbers from 2 to 20, the tens and larger ones are called."""
+    """The words for the numbers from 2 to 20, the tens, 100 and 1000."""
     numbers = [*range(2, 21), *range(30, 100, 10), 100, 1000]
     said = [cardinal(number, language) or "" for number in numbers]
     return frozenset(word for text in said for word in folded(text))
@@ -142,13 +141,13 @@ def _sounds(kept) -> Iterator[str]:
                 if some
             ]
             yield (
-                f"letters of {language!r} that the texts have {'; '.join(found)}: the voice may "
-                "pronounce them badly; record words with them"
+                f"letters of {language!r} that occur in the texts {'; '.join(found)}: the voice "
+                "may mispronounce them; record words with them"
             )
 
 
 def alphabet(language: str) -> str:
-    """The letters of native words; none if not known here."""
+    """The letters of native words; empty for an unlisted language."""
     if language in CYRILLIC:
         return CYRILLIC[language]
     if language not in ALPHABETS:

@@ -1,9 +1,9 @@
-"""Whose voice each clip is, by Resemblyzer's embeddings of the clips of one speaker name.
+"""Voices behind a speaker name, by Resemblyzer embeddings of its clips.
 
 Cosine similarity to the main voice: of the same voice in the same recordings 0.83 and more, of
 another voice 0.55 to 0.72; of the same voice on another microphone or in another room down to 0.6.
-So a clip that is unlike the main voice is surely another's where it is very unlike, or where the
-rest of its recording, made by the same microphone in the same room, is the main voice.
+A clip unlike the main voice is therefore certain to be of another voice if it is very unlike, or if
+the rest of its recording, made by the same microphone in the same room, is the main voice.
 """
 
 from collections.abc import Sequence
@@ -15,23 +15,23 @@ USUAL = 0.1  # 1 - similarity of a voice's own clips to its mean: distances are 
 UNLIKE = 2.8  # in the same recording: validate.max_speaker_distance
 VERY_UNLIKE = 4.0
 SAME = 0.75  # similarity of two clips of one voice
-MIN_CLIPS = 5  # of a speaker, to say who it is
-MIN_SURE_S = 1.6  # of a clip, what the network hears at a time
-MAX_SOUGHT = 1000  # clips among which the voices are looked for
+MIN_CLIPS = 5  # of a speaker, to know the main voice
+MIN_SURE_S = 1.6  # of a clip, the window of the network
+MAX_SOUGHT = 1000  # clips that are compared to find the voices
 MAIN = 2 / 3  # fraction of a speaker's clips from which the others may be dropped
-MIN_SECOND = 3  # clips that are alike, to be called another voice
+MIN_SECOND = 3  # similar clips that make another voice
 
 
 @dataclass(frozen=True)
 class Voices:
-    """What is found of all clips.
+    """The voices of all clips.
 
     Attributes:
         distance: `[n]` of each clip from its speaker's main voice, 1 is usual; NaN without features
             or with fewer than `MIN_CLIPS` clips of the speaker.
-        sure: `[n]` bool: clips that are certainly another's.
-        several: by speaker with more than one voice: how many clips are the main voice's, and how
-            many of the others are alike.
+        sure: `[n]` bool: clips that are certain to be of another voice.
+        several: by speaker with more than one voice: number of clips of the main voice, and of
+            similar ones among the others.
     """
 
     distance: np.ndarray
@@ -46,12 +46,12 @@ def tell_apart(
     seconds: Sequence[float],
     limit: float = UNLIKE,
 ) -> Voices:
-    """Whose voice the clips are.
+    """Tell the main voice of each speaker from other voices.
 
     Args:
         features: unit vectors, or None.
-        speakers: who speaks in each clip, by name.
-        recordings: what each clip was cut from.
+        speakers: speaker name of each clip.
+        recordings: recording of each clip.
         seconds: the length of each clip.
         limit: distance from which a clip is unlike the main voice.
     """
@@ -88,7 +88,7 @@ def main_voice(vectors: np.ndarray) -> np.ndarray:
 
 
 def _n_alike(vectors) -> int:
-    """How many of these clips are alike, of one other voice."""
+    """Number of similar clips, of one other voice."""
     if not len(vectors):
         return 0
     some = _sample(vectors)
@@ -107,7 +107,7 @@ def _unit(vectors):
 
 
 def _mostly_main(recordings, unlike):
-    """Of each clip, whether most clips of its recording are the main voice's."""
+    """For each clip, whether most clips of its recording are of the main voice."""
     _, where = np.unique(recordings.astype(str), return_inverse=True)
     counts = np.bincount(where)
     return (np.bincount(where, weights=~unlike) / counts)[where] > 0.5

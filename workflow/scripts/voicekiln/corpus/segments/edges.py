@@ -1,12 +1,12 @@
-"""Words that a segment's edge cuts through: found by energy and word times, moved or dropped.
+"""Segment edges that cut words, found by energy and word times: moved, or the segment dropped.
 
-An edge is clean where it is quiet within 30 ms of it. Quiet and loud are relative to the recording:
-the loudness of a 10 ms frame is where it lies between the noise floor around it (0) and the level
-of loud speech there (1), in dB. A cut edge moves outward to the next quiet place, unless that is
-further off than the rest of a word, in another segment, or makes the segment too long.
+An edge is clean if it is quiet within 30 ms of it. Loudness is relative to the recording: for a
+10 ms frame it is its place between the local noise floor (0) and the local level of loud speech
+(1), in dB. A cut edge moves outward to the next quiet place, unless that is further away than the
+rest of a word, in another segment, or makes the segment too long.
 
-The rest of a cut word is not in the text that a recogniser made of the first part of it, so there
-only the decay of a sound is added; a given text holds the whole word.
+A hypothesis lacks the rest of a cut word, so only the decay of a sound is added to its segment; a
+reference text contains the whole word.
 """
 
 import json
@@ -26,7 +26,7 @@ from voicekiln.audio import vad
 from voicekiln.audio.segment import SegmentSettings
 from voicekiln.audio.vad import FRAMES_PER_S
 from voicekiln.corpus.decisions import dropped
-from voicekiln.corpus.segments.segments import Given, cut, still_forced
+from voicekiln.corpus.segments.segments import ReferenceSpans, cut, still_forced
 from voicekiln.store import tables
 from voicekiln.store.items import Store
 
@@ -35,41 +35,41 @@ log = logging.getLogger("align")
 VERSION = 2
 BLOCK_S = 10  # a whole number, see vad.levels_db
 TOUCH_FRAMES = 3
-MAX_LOUDNESS = 0.25  # at an edge; padding that a segmenter leaves has 0.15 at most
-MAX_LOUDNESS_APART = 0.5  # where the recogniser places its words elsewhere
-MAX_LOUDNESS_OUTERMOST = 0.6  # where the recording itself begins or ends: clips are trimmed tightly
+MAX_LOUDNESS = 0.25  # at an edge; the padding of a segmenter has at most 0.15
+MAX_LOUDNESS_APART = 0.5  # if no word time is near the edge
+MAX_LOUDNESS_OUTERMOST = 0.6  # at the ends of the recording, because clips are trimmed tightly
 APART_S = 0.15
 QUIET, QUIET_FRAMES = 0.2, 3
-REACH_FRAMES = {"given": 50, "recognised": 15}
-PAD_FRAMES = 15  # of quiet taken along
-# what of a table the check needs
+REACH_FRAMES = {"reference": 50, "hypothesis": 15}
+PAD_FRAMES = 15  # of quiet that are added
+# columns that the check needs
 SEEN = ("root", "path", "recording_id", "item", "start", "end", "rate_hz", "status")
 SEEN += ("text_source", "words", "forced_cut")
 Row = namedtuple("Row", ("label", *SEEN))
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A segment as the check of its edges sees it.
+class Segment:
+    """A segment before the check.
 
     Attributes:
         start, end: samples, end exclusive.
-        quiet_start, quiet_end: whether the recogniser says that no word is near that edge.
-        given: whether its text was given, not recognised.
-        checked: whether its edges are looked at; if not, it only bounds its neighbours.
+        quiet_start, quiet_end: whether no word time is near that edge.
+        reference: whether its text is a reference text, not a hypothesis.
+        checked: whether its edges are checked; if not, it only bounds its neighbours.
     """
 
     start: int
     end: int
     quiet_start: bool = False
     quiet_end: bool = False
-    given: bool = True
+    reference: bool = True
     checked: bool = True
 
 
 @dataclass(frozen=True)
 class Checked:
-    """Where a segment is after the check; `cut` names the edge that is still inside a word."""
+    """A segment after the check; `cut` names the edge that is still inside a word."""
 
     start: int
     end: int
@@ -81,7 +81,7 @@ class Checked:
 def loudness(flac: Path) -> tuple[np.ndarray, int]:
     """`[n_frames]` loudness of each 10 ms frame, 0 noise floor, 1 loud speech; and the rate, Hz.
 
-    Clicks and breath before speech are as quiet as noise.
+    Clicks and breath before speech count as noise.
     """
     with soundfile.SoundFile(flac) as sound:
         rate_hz = sound.samplerate
@@ -97,41 +97,41 @@ def loudness(flac: Path) -> tuple[np.ndarray, int]:
 
 
 def check(
-    pieces: Sequence[Piece], loud: np.ndarray, rate_hz: int, n_samples: int, max_s: float
+    segments: Sequence[Segment], loud: np.ndarray, rate_hz: int, n_samples: int, max_s: float
 ) -> list[Checked]:
-    """The segments of a recording with their edges moved to quiet places.
+    """Move the edges of a recording's segments to quiet places.
 
     Args:
-        pieces: sorted and disjoint.
-        loud: what `loudness` says.
-        max_s: no recognised segment grows beyond this; a given text has its own length.
+        segments: sorted and disjoint.
+        loud: from `loudness`.
+        max_s: maximum length of a segment whose text is a hypothesis.
     """
     found: list[Checked] = []
-    for i, piece in enumerate(pieces):
-        after = pieces[i + 1].start if i + 1 < len(pieces) else n_samples
+    for i, segment in enumerate(segments):
+        after = segments[i + 1].start if i + 1 < len(segments) else n_samples
         before = found[-1].end if found else 0
         found.append(
-            _check_one(piece, loud, rate_hz, (before, after), n_samples, max_s)
-            if piece.checked
-            else Checked(piece.start, piece.end)
+            _check_one(segment, loud, rate_hz, (before, after), n_samples, max_s)
+            if segment.checked
+            else Checked(segment.start, segment.end)
         )
     return found
 
 
-def _check_one(piece, loud, rate_hz, room, n_samples, max_s) -> Checked:
-    frames = [round(edge * FRAMES_PER_S / rate_hz) for edge in (piece.start, piece.end)]
+def _check_one(segment, loud, rate_hz, room, n_samples, max_s) -> Checked:
+    frames = [round(edge * FRAMES_PER_S / rate_hz) for edge in (segment.start, segment.end)]
     first, last = -(-room[0] * FRAMES_PER_S // rate_hz), room[1] * FRAMES_PER_S // rate_hz
-    reach = REACH_FRAMES["given" if piece.given else "recognised"]
-    long = 0 if piece.given else frames[1] - frames[0]
+    reach = REACH_FRAMES["reference" if segment.reference else "hypothesis"]
+    long = 0 if segment.reference else frames[1] - frames[0]
     free = max(0, round(max_s * FRAMES_PER_S) - long)
-    moved = [piece.start, piece.end]
+    moved = [segment.start, segment.end]
     for side, name in enumerate(("start", "end")):
         at = frames[side]
         value = _at_edge(loud, at)
-        limit = _limit(at, len(loud), (piece.quiet_start, piece.quiet_end)[side])
+        limit = _limit(at, len(loud), (segment.quiet_start, segment.quiet_end)[side])
         if value <= limit:
             continue
-        # both sides alike: the start is the end of the recording played backwards
+        # the same for both sides: the start is the end of the reversed recording
         if side:
             to = _quiet_after(loud, at, min(last, at + min(reach, free)))
         else:
@@ -139,7 +139,7 @@ def _check_one(piece, loud, rate_hz, room, n_samples, max_s) -> Checked:
             to = _quiet_after(loud[::-1], n - at, min(n - first, n - at + min(reach, free)))
             to = None if to is None else n - to
         if to is None:
-            return Checked(piece.start, piece.end, name, round(value, 3), limit)
+            return Checked(segment.start, segment.end, name, round(value, 3), limit)
         free -= abs(to - at)
         moved[side] = min(to * rate_hz // FRAMES_PER_S, n_samples)
     return Checked(*moved)
@@ -156,7 +156,7 @@ def _limit(at, n_frames, quiet) -> float:
 
 
 def _quiet_after(loud, at, end) -> int | None:
-    """The first quiet place between two frames: its quietest point within `PAD_FRAMES`."""
+    """The first quiet place between two frames; its quietest point within `PAD_FRAMES`."""
     for start, stop in vad.runs(loud[at:end] <= QUIET):
         if stop - start >= QUIET_FRAMES:
             run = loud[at + start : at + min(stop, start + PAD_FRAMES)]
@@ -164,10 +164,8 @@ def _quiet_after(loud, at, end) -> int | None:
     return None
 
 
-def mend(
-    table: pd.DataFrame, settings: SegmentSettings, audio: Store, store: Store
-) -> pd.DataFrame:
-    """`table` (`tables.TRANSCRIBED`) with cut edges moved or their segments dropped.
+def fix(table: pd.DataFrame, settings: SegmentSettings, audio: Store, store: Store) -> pd.DataFrame:
+    """Move cut edges, or drop their segments; `table` (`tables.TRANSCRIBED`).
 
     Args:
         settings: section `segment`.
@@ -181,16 +179,16 @@ def mend(
     n_items = computed = moved = n_dropped = 0
     for _, recording in groupby(whole, lambda row: (row.root, row.path)):
         rows = list(recording)
-        pieces = [_piece(row) for row in rows]
-        if not any(piece.checked for piece in pieces):
+        segments = [_segment(row) for row in rows]
+        if not any(segment.checked for segment in segments):
             continue
         item = rows[0].item
-        key = store.key(item=item, pieces=[list(vars(piece).values()) for piece in pieces])
+        key = store.key(item=item, pieces=[list(vars(one).values()) for one in segments])
         record = store.get(key)
         n_items += 1
         if record is None:
             computed += 1
-            record = _record(pieces, item, settings, audio)
+            record = _record(segments, item, settings, audio)
             store.put(key, record)
         for row, values in zip(rows, record["changes"], strict=True):
             if "start" in values:
@@ -211,10 +209,10 @@ def mend(
     return table
 
 
-def _piece(row: Row) -> Piece:
+def _segment(row: Row) -> Segment:
     words = None if tables.missing(row.words) else json.loads(row.words)
     seconds = (row.end - row.start) / row.rate_hz
-    return Piece(
+    return Segment(
         int(row.start),
         int(row.end),
         bool(words and words[0][1] >= APART_S),
@@ -224,23 +222,23 @@ def _piece(row: Row) -> Piece:
     )
 
 
-def _record(pieces, item, settings, audio) -> dict:
-    """What changes for each segment of a recording: columns and values, or nothing."""
-    known = audio.require(item)
+def _record(segments, item, settings, audio) -> dict:
+    """The record of a recording: for each segment the columns that change, if any."""
+    normalized = audio.require(item)
     try:
         loud, rate_hz = loudness(audio.path(item, ".flac"))
         n_samples = soundfile.info(audio.path(item, ".flac")).frames
     except (soundfile.LibsndfileError, OSError) as error:
         audio.report(item, f"cannot be read ({error})")
-    checked = check(pieces, loud, rate_hz, n_samples, settings.max_s)
+    checked = check(segments, loud, rate_hz, n_samples, settings.max_s)
     moved = [
         [new.start, new.end]
-        for piece, new in zip(pieces, checked, strict=True)
-        if (new.start, new.end) != (piece.start, piece.end)
+        for segment, new in zip(segments, checked, strict=True)
+        if (new.start, new.end) != (segment.start, segment.end)
     ]
     measured = {}
     if moved:
-        record = cut(audio, item, Given(moved, []), known["clipped"], settings)
+        record = cut(audio, item, ReferenceSpans(moved, []), normalized["clipped"], settings)
         measured = {(s["start"], s["end"]): s for s in record["segments"]}
     return {"changes": [_change(new, measured) for new in checked]}
 

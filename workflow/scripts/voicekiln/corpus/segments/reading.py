@@ -1,9 +1,8 @@
-"""A long reading of a known text: which stretch of the text each segment says.
+"""Long recordings with one reference text: distribute the text over their segments.
 
-The recording is cut at its pauses and each piece recognised like any other; the recognised text
-only finds the place. What a segment gets is the known text as it was written, from the first to the
-last word that has its place there. No word is given twice; words that nobody was heard to say are
-left over and listed.
+Such a recording is cut at its pauses and transcribed like any other. The hypothesis only locates a
+segment in the reference text; the segment gets the reference text as written, from the first to the
+last word located in it. No word is used twice, and words that no segment contains are listed.
 """
 
 import json
@@ -24,19 +23,19 @@ from voicekiln.text.distance import character_error_rate
 
 log = logging.getLogger("align")
 
-# scripts without spaces between words: there each letter is a word of its own
+# scripts without spaces between words: each letter is treated as a word
 UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 UNSPACED += "\U00020000-\U0003ffff"
 OPENING = "\\[({<«‹“‘„‚¿¡「『（《〈【"
 PIECE = re.compile(rf"[{OPENING}]*[{UNSPACED}][^\w\s{OPENING}]*|(?:(?![{UNSPACED}])\S)+")
 DASHES = "-‐‑‒–—―"
 NOT_THERE = "not in the given text"
-PLACED_SHARE = 0.5  # of a word's letters that have a place
+LOCATED_FRACTION = 0.5  # of a word's letters that must be located
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A word of the known text, with the punctuation that goes with it."""
+class Word:
+    """A word of the reference text with its punctuation."""
 
     start: int  # characters of the text
     end: int
@@ -45,7 +44,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Stretch:
-    """Part of the known text: characters start to end, holding the words first to last."""
+    """Part of the reference text: characters start to end, words first to last."""
 
     start: int
     end: int
@@ -53,55 +52,59 @@ class Stretch:
     last: int  # exclusive
 
 
-def pieces(text: str) -> list[Piece]:
-    """The words of a text. Marks that stand alone go with the word before, opening ones and dashes
-    with the word after, so that stretches of neighbouring words leave nothing out."""
-    found: list[Piece] = []
-    waiting = None  # where marks begin that open the next word
+def split_words(text: str) -> list[Word]:
+    """The words of a text, without gaps between them.
+
+    Isolated punctuation belongs to the word before, opening marks and dashes to the word after.
+    """
+    found: list[Word] = []
+    waiting = None  # start of marks that open the next word
     for match in PIECE.finditer(text):
         start, end = match.span()
         said = letters(match.group())
         if said:
-            found.append(Piece(start if waiting is None else waiting, end, said))
+            found.append(Word(start if waiting is None else waiting, end, said))
             waiting = None
         elif not found or match.group()[0] in OPENING + DASHES:
             waiting = start if waiting is None else waiting
         elif waiting is None:
-            found[-1] = Piece(found[-1].start, end, found[-1].letters)
+            found[-1] = Word(found[-1].start, end, found[-1].letters)
     return found
 
 
-def place(words: Sequence[Piece], heard: Sequence[str]) -> list[Stretch | None]:
-    """The stretch of the known text that each segment says; None where it says none of it.
+def locate(words: Sequence[Word], hypotheses: Sequence[str]) -> list[Stretch | None]:
+    """The stretch of the reference text in each segment; None if it contains none of it.
 
     Args:
-        words: the known text's `pieces`.
-        heard: what was recognised in each segment, in their order.
+        words: of the reference text.
+        hypotheses: of the segments, in order.
     """
-    said = [letters(text) for text in heard]
-    known = "".join(word.letters for word in words)
+    spoken = [letters(text) for text in hypotheses]
+    reference = "".join(word.letters for word in words)
     word_of = np.repeat(np.arange(len(words)), [len(word.letters) for word in words])
-    segment_of = np.repeat(np.arange(len(said)), [len(text) for text in said])
-    places = align(known, "".join(said))
+    segment_of = np.repeat(np.arange(len(spoken)), [len(text) for text in spoken])
+    places = align(reference, "".join(spoken))
     placed = places >= 0
-    # letters of each word by segment; a word that straddles two goes to the one with more of it
+    # letters of each word by segment; a word in two segments belongs to the one with more of it
     owner = np.full(len(words), -1)
     most = np.zeros(len(words), int)
     pairs, counts = np.unique(
         np.stack([word_of[places[placed]], segment_of[placed]]), axis=1, return_counts=True
     )
     for word, segment, count in zip(*pairs.tolist(), counts.tolist(), strict=True):
-        if count > most[word] and count >= PLACED_SHARE * len(words[word].letters):
+        if count > most[word] and count >= LOCATED_FRACTION * len(words[word].letters):
             owner[word], most[word] = segment, count
-    runs = [_run(words, owner, segment) for segment in range(len(said))]
+    runs = [_run(words, owner, segment) for segment in range(len(spoken))]
     return [
         Stretch(words[run[0]].start, words[run[1] - 1].end, *run) if run else None for run in runs
     ]
 
 
 def _run(words, owner, segment) -> tuple[int, int] | None:
-    """The run of words with the most letters of the segment's own, less a third of the others': a
-    misheard word inside belongs to it, a stray word far away does not drag in what lies between."""
+    """The run of words that maximises the letters of the segment, less a third of the others.
+
+    It includes a misrecognised word inside, but no distant stray word with all words between.
+    """
     own = np.flatnonzero(owner == segment)
     if not len(own):
         return None
@@ -117,12 +120,12 @@ def _run(words, owner, segment) -> tuple[int, int] | None:
 
 
 def left_over(
-    words: Sequence[Piece], stretches: Sequence[Stretch | None]
+    words: Sequence[Word], stretches: Sequence[Stretch | None]
 ) -> Iterator[tuple[int, int, int | None, int | None]]:
-    """Runs of words that no segment says: first, last (exclusive), and the segments around them.
+    """Runs of words in no segment: first, last (exclusive), and the segments around them.
 
     Args:
-        stretches: of each segment, None where it has none or is not used.
+        stretches: of each segment, None if it has none.
     """
     at, before = 0, None
     for segment, stretch in enumerate(stretches):
@@ -135,32 +138,33 @@ def left_over(
         yield at, len(words), before, None
 
 
-def page(known: Sequence[dict]) -> str | None:
-    """The known texts of a recording as one, in their order; None where a stretch has several."""
+def whole_text(known: Sequence[dict]) -> str | None:
+    """The reference texts of a recording as one text; None if a span has several."""
     texts = [entry["text"] for entry in sorted(distinct(known), key=start_of)]
     return "\n".join(texts) if all(texts) else None
 
 
-def read_along(
+def distribute(
     table: pd.DataFrame, recordings: pd.DataFrame, max_cer: float
 ) -> tuple[pd.DataFrame, list[dict]]:
-    """`table` with the known texts of long readings dealt out to their segments.
+    """Distribute the reference texts of long recordings over their segments.
 
     Args:
-        table: `tables.SEGMENTS`, recognised.
-        recordings: `tables.RECORDINGS`; those whose known texts `segment` has left aside are long
-            readings.
-        max_cer: a segment whose stretch differs more from what was heard is not in the text.
+        table: `tables.SEGMENTS`, transcribed.
+        recordings: `tables.RECORDINGS`. Long recordings are those whose reference texts the step
+            `segment` has not used.
+        max_cer: maximum distance of a segment's stretch from its hypothesis; beyond it the segment
+            is dropped.
 
     Returns:
-        the table; and the runs of words that no kept segment says, each with the segments around.
+        the table; and the runs of words in no kept segment, each with the segments around it.
     """
     table = table.copy()
     gaps = []
     texts = {
         (row.root, row.path): text
         for row in recordings.itertuples()
-        if not tables.missing(row.known) and (text := page(json.loads(row.known)))
+        if not tables.missing(row.known) and (text := whole_text(json.loads(row.known)))
     }
     cut = table[(table["status"] == "keep") & table["text"].notna()]
     cut = cut[(cut["text_source"] != "known").fillna(True)].sort_values("start", kind="stable")
@@ -171,9 +175,9 @@ def read_along(
 
 
 def _read_one(table, rows, text, max_cer) -> list[dict]:
-    """Deal out the text of one reading to its `rows`; the runs of words left over."""
-    words = pieces(text)
-    stretches = place(words, list(rows["text"]))
+    """Distribute the text of one recording over its `rows`; the runs of words left over."""
+    words = split_words(text)
+    stretches = locate(words, list(rows["text"]))
     for n, (row, stretch) in enumerate(zip(rows.itertuples(), stretches, strict=True)):
         said = text[stretch.start : stretch.end] if stretch else ""
         cer = character_error_rate(said, row.text) if stretch else 1.0
@@ -197,7 +201,7 @@ def _read_one(table, rows, text, max_cer) -> list[dict]:
         for first, last, before, after in left_over(words, stretches)
     ]
     log.info(
-        "%s: %d of %d segments are in the text; %d of its %d words are said by none, in %d places",
+        "%s: %d of %d segments are in the text; %d of its %d words are in no segment, in %d places",
         rows["path"].iloc[0],
         sum(stretch is not None for stretch in stretches),
         len(rows),

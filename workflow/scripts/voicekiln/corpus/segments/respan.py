@@ -1,7 +1,7 @@
-"""Segments whose edges somebody moved on the review page.
+"""Segments whose edges were moved by hand on the review page.
 
-A moved segment is measured again, and what it gives up is non-speech. Its text, its hypothesis and
-the features of its speaker stay as they were.
+A moved segment is measured again, and the audio it loses becomes non-speech. Its text, hypothesis
+and speaker features do not change.
 """
 
 from collections.abc import Mapping
@@ -11,8 +11,8 @@ import pandas as pd
 
 from voicekiln.audio.segment import SegmentSettings
 from voicekiln.corpus import measure
-from voicekiln.corpus.corrections import NO_COPIES, Correction, conflict, match, of_used
-from voicekiln.corpus.segments.segments import Given, cut, still_forced
+from voicekiln.corpus.corrections import NO_COPIES, Correction, conflict, match, on_used
+from voicekiln.corpus.segments.segments import ReferenceSpans, cut, still_forced
 from voicekiln.store.items import Store
 
 LEAST_S = 0.1  # a segment is never made shorter
@@ -26,18 +26,18 @@ def moves(
     corrections: list[Correction],
     copies: Mapping[str, str] = NO_COPIES,
 ) -> tuple[Spans, list[dict[str, Any]]]:
-    """The new span of each row of `table` whose edges are to be moved, and the moves refused.
+    """The new span of each row of `table` whose edges move, and the moves that are refused.
 
-    A span has to lie in its recording, to share something with the old one, and to overlap no other
-    segment, whether that is kept or dropped; of two moves that collide the later line is refused.
+    A span must lie in its recording, overlap the old one, and overlap no other segment, kept or
+    dropped. Of two moves that collide, the later line is refused.
 
     Args:
-        table: `tables.SEGMENTS`, as the corrections were made for it.
+        table: `tables.SEGMENTS`, before any edge is moved.
         recordings: `tables.RECORDINGS`, merged.
-        corrections: all of them; those without new edges move nothing.
+        corrections: all of them; those without new edges are ignored.
         copies: `corrections.names_of_copies`.
     """
-    given = [of_used(one, copies) for one in corrections]
+    given = [on_used(one, copies) for one in corrections]
     rows, _ = match(table, given)
     used = recordings[recordings["status"] == "ok"].drop_duplicates("recording_id")
     n_samples = used.set_index("recording_id")["n_samples"].to_dict()
@@ -67,12 +67,12 @@ def _impossible(span, row, n_samples) -> str | None:
     if end > n_samples:
         return f"the recording ends at {n_samples / row['rate_hz']:.2f} s"
     if start >= row["end"] or end <= row["start"]:
-        return "the new span shares nothing with the old one"
+        return "the new span does not overlap the old one"
     return None
 
 
 def _collisions(table, wanted, by):
-    """Rows whose new spans overlap another segment, each with the reason, until none is left."""
+    """Rows whose new spans overlap another segment, each with the reason."""
     left = dict(wanted)
     where: dict[str, list[int]] = {}
     touched = {table["recording_id"].iat[row] for row in left}
@@ -102,17 +102,17 @@ def _collisions(table, wanted, by):
 def move(
     table: pd.DataFrame, acoustics: pd.DataFrame, spans: Spans, audio: Store, s: SegmentSettings
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`table` and `acoustics` with these rows' spans changed and measured again.
+    """Change the spans of these rows and measure them again; `table` and `acoustics`.
 
     Args:
         table: `tables.SEGMENTS`.
         acoustics: `tables.ACOUSTICS`, in the same order.
-        spans: what `moves` returned.
+        spans: from `moves`.
         audio: the store of normalised audio.
         s: section `segment`.
 
     Raises:
-        UserError: a recording is damaged; it will be made again.
+        UserError: a recording is damaged; the next run recreates it.
     """
     table, acoustics = table.copy(), acoustics.copy()
     by_item: dict[str, list[int]] = {}
@@ -137,10 +137,10 @@ def move(
 
 
 def _measured(audio, item, places, settings) -> dict[tuple[int, int], dict]:
-    """What is measured of these spans, by span."""
+    """The measures of these spans, by span."""
     spans = [list(place) for place in places]
     clipped = audio.require(item)["clipped"]
-    records = cut(audio, item, Given(spans, []), clipped, settings)["segments"]
+    records = cut(audio, item, ReferenceSpans(spans, []), clipped, settings)["segments"]
     sounds = measure.measure(audio, item, spans, lambda samples, rate_hz: [])
     return {
         place: record

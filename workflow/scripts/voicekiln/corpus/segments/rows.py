@@ -8,7 +8,14 @@ from typing import Any
 
 from voicekiln.audio.segment import SegmentSettings
 from voicekiln.corpus.decisions import dropped
-from voicekiln.corpus.segments.segments import Given, cut, distinct, given, outside, speaking
+from voicekiln.corpus.segments.segments import (
+    ReferenceSpans,
+    cut,
+    distinct,
+    outside,
+    reference_spans,
+    speaker_at,
+)
 from voicekiln.provenance import to_json
 from voicekiln.store import tables
 from voicekiln.store.items import Store
@@ -46,22 +53,22 @@ class Cutter:
     def rows(self, recording: Mapping[str, Any]) -> list[Row]:
         """The segments of a usable recording, a row of `tables.RECORDINGS`."""
         length = recording["rate_hz"], recording["n_samples"]
-        known = None if tables.missing(recording["known"]) else json.loads(recording["known"])
-        known = distinct(known)
-        spans = given(known, *length, self._whole_s)
-        nothing = outside(known, *length)
-        left_out = spans.left_out if spans else {nothing: len(known)} if nothing else {}
+        references = None if tables.missing(recording["known"]) else json.loads(recording["known"])
+        references = distinct(references)
+        spans = reference_spans(references, *length, self._whole_s)
+        nothing = outside(references, *length)
+        left_out = spans.left_out if spans else {nothing: len(references)} if nothing else {}
         for reason, n in left_out.items():
             log.warning(
                 "%s: %d of %d texts are left out (%s); check that they belong to this recording",
                 recording["path"],
                 n,
-                len(known),
+                len(references),
                 reason,
             )
         record = self._record(recording, spans)
         self.events.update(record["events"])
-        found = list(segment_rows(recording, known, spans, record["segments"]))
+        found = list(segment_rows(recording, references, spans, record["segments"]))
         found += [
             row_of(recording, {"start": start, "end": end}) | dropped("segment", TOO_LITTLE)
             for start, end in record["dropped"]
@@ -86,22 +93,22 @@ class Cutter:
 
 def segment_rows(
     recording: Mapping[str, Any],
-    known: Sequence[dict] | None,
-    spans: Given | None,
+    references: Sequence[dict] | None,
+    spans: ReferenceSpans | None,
     segments: Sequence[Mapping[str, Any]],
 ) -> Iterator[Row]:
     """The rows of the segments that were cut.
 
     Args:
         recording: a row of `tables.RECORDINGS`.
-        known: its texts, from `distinct`.
-        spans: the spans they give, from `given`.
+        references: its texts, from `distinct`.
+        spans: the spans they give, from `reference_spans`.
         segments: of the record that `cut` returns.
     """
     refused = spans.refused if spans else {}
     for i, segment in enumerate(segments):
         middle_s = (segment["start"] + segment["end"]) / 2 / recording["rate_hz"]
-        nothing = speaking(known, middle_s) | {"text": None, "texts": []}
+        nothing = speaker_at(references, middle_s) | {"text": None, "texts": []}
         entry = spans.entries[i] if spans else nothing
         row = row_of(recording, segment)
         row |= {key: entry[key] for key in ("speaker", "language") if entry.get(key)}

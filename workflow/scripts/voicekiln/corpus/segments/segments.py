@@ -1,4 +1,4 @@
-"""Segments of one recording: where they are, how they sound, what is known to be said."""
+"""Segments of one recording: spans that reference texts give, and cutting with measures."""
 
 import hashlib
 from collections import Counter
@@ -14,7 +14,7 @@ from voicekiln.store.items import Store
 from voicekiln.store.tables import missing
 from voicekiln.text.clean import comparable
 
-OVERLAP_S = 0.1  # by which a text may begin before the one before it ends
+OVERLAP_S = 0.1  # by which a text may start before the previous one ends
 FAR_S = 1e7
 BEFORE = "cue begins before 0 s"
 BEYOND = "cue lies beyond the end of the recording"
@@ -24,15 +24,15 @@ DISTURBED = "another speaker begins within it"
 
 
 @dataclass(frozen=True)
-class Given:
-    """Spans that come with a recording's known texts.
+class ReferenceSpans:
+    """Spans that come with a recording's reference texts.
 
     Attributes:
         spans: [start, end] in samples, disjoint; empty: the whole recording.
-        entries: what is known of each.
-        refused: which of them cannot be used, and why. One that began inside the one before begins
-            at its end now.
-        left_out: how many texts have no span, by reason.
+        entries: the reference text of each span.
+        refused: the spans that cannot be used, with the reason. One that overlaps the previous
+            span starts at its end.
+        left_out: number of texts without a span, by reason.
     """
 
     spans: list[list[int]]
@@ -41,27 +41,27 @@ class Given:
     left_out: Mapping[str, int] = field(default_factory=dict)
 
 
-def given(
-    known: Sequence[dict] | None, rate_hz: int, n_samples: int, whole_s: float = float("inf")
-) -> Given | None:
-    """The spans that the known texts of a recording give; None where there are none to be had.
+def reference_spans(
+    references: Sequence[dict] | None, rate_hz: int, n_samples: int, whole_s: float = float("inf")
+) -> ReferenceSpans | None:
+    """The spans that the reference texts of a recording give; None if they give none.
 
     Args:
-        known: what `distinct` says, or None.
+        references: from `distinct`, or None.
         rate_hz: of the normalised recording.
         n_samples: its length.
         whole_s: a longer recording with one text for all of it is cut as if it had none, and so is
-            one whose texts mostly have spans that are too long to be heard or trained on; the text
-            is dealt out to the segments once they are recognised.
+            one whose spans are mostly too long to be transcribed or trained on; the text is
+            distributed over the segments after they are transcribed.
     """
-    if not known:
+    if not references:
         return None
-    if len(known) == 1 and known[0]["start_s"] is None:
-        return None if n_samples > whole_s * rate_hz else Given([], list(known))
+    if len(references) == 1 and references[0]["start_s"] is None:
+        return None if n_samples > whole_s * rate_hz else ReferenceSpans([], list(references))
     spans, entries, last = [], [], 0
     refused: dict[int, str] = {}
     left_out: Counter[str] = Counter()
-    for entry, start, end in _ordered(known, rate_hz, n_samples):
+    for entry, start, end in _ordered(references, rate_hz, n_samples):
         why = _outside(start, end, rate_hz, n_samples)
         begins = max(start, last, 0)
         if begins >= min(end, n_samples):
@@ -79,34 +79,34 @@ def given(
         return None
     lengths = np.diff(spans).ravel()
     too_long = lengths > max(whole_s, MAX_S) * rate_hz
-    several = any(len(entry["texts"]) > 1 for entry in known)
+    several = any(len(entry["texts"]) > 1 for entry in references)
     if lengths[too_long].sum() > lengths.sum() / 2 and not several:
         return None
-    return Given(spans, entries, refused, left_out)
+    return ReferenceSpans(spans, entries, refused, left_out)
 
 
-def outside(known: Sequence[dict] | None, rate_hz: int, n_samples: int) -> str | None:
-    """Why none of the known texts lies within the recording; None where one does."""
+def outside(references: Sequence[dict] | None, rate_hz: int, n_samples: int) -> str | None:
+    """Why no reference text lies within the recording; None if one does."""
     reasons = [
         _outside(start, end, rate_hz, n_samples)
-        for _, start, end in _ordered(known or [], rate_hz, n_samples)
+        for _, start, end in _ordered(references or [], rate_hz, n_samples)
     ]
     return Counter(reasons).most_common(1)[0][0] if reasons and all(reasons) else None
 
 
-def _ordered(known, rate_hz, n_samples):
-    """The stretches with their samples, in order; one without an end goes up to the next.
+def _ordered(references, rate_hz, n_samples):
+    """The reference texts with their samples, in order; one without an end extends to the next.
 
-    With stretches, a text of the whole says nothing that they do not.
+    If there are spans, a text of the whole recording is ignored.
     """
-    ordered = sorted((e for e in known if e["start_s"] is not None), key=start_of)
+    ordered = sorted((e for e in references if e["start_s"] is not None), key=start_of)
     starts = [_sample(start_of(entry), rate_hz) for entry in ordered]
     for entry, start, after in zip(ordered, starts, [*starts, n_samples][1:], strict=True):
         yield entry, start, after if entry["end_s"] is None else _sample(entry["end_s"], rate_hz)
 
 
 def _outside(start, end, rate_hz, n_samples):
-    """Why a stretch cannot be that of a recording: most of it, or its beginning, is not there."""
+    """Why a span is not in the recording: most of it, or its start, lies outside."""
     if start < -OVERLAP_S * rate_hz:
         return BEFORE
     if start >= n_samples or n_samples - start < (end - start) / 2:
@@ -115,26 +115,26 @@ def _outside(start, end, rate_hz, n_samples):
 
 
 def _others(entry, after):
-    """Whether two texts are known to be said by two people."""
+    """Whether two texts name different speakers."""
     first, second = entry.get("speaker"), after.get("speaker")
     return bool(first and second and first != second)
 
 
 def _sample(seconds, rate_hz):
-    """The sample at a time; a time that no recording has lies far beyond any."""
+    """The sample at a time; impossible times lie far beyond any recording."""
     far = seconds != seconds or abs(seconds) > FAR_S
     return round((FAR_S if far else seconds) * rate_hz)
 
 
-def distinct(known: Sequence[dict] | None) -> list[dict] | None:
-    """`known` with one entry for each stretch, as its first one says who speaks.
+def distinct(references: Sequence[dict] | None) -> list[dict] | None:
+    """One entry for each span, with the speaker of the first.
 
-    Where the texts of a stretch differ in a letter, its `text` is None and `texts` has them all.
+    If the texts of a span differ in a letter, its `text` is None and `texts` has all of them.
     """
-    if not known:
+    if not references:
         return None
     stretches: dict[tuple, tuple[dict, dict[str, str]]] = {}
-    for entry in known:
+    for entry in references:
         _, texts = stretches.setdefault((entry["start_s"], entry["end_s"]), (entry, {}))
         if entry["text"]:
             texts.setdefault(comparable(entry["text"]), entry["text"])
@@ -144,32 +144,31 @@ def distinct(known: Sequence[dict] | None) -> list[dict] | None:
     ]
 
 
-def speaking(known: Sequence[dict] | None, at_s: float) -> dict[str, str]:
-    """`speaker` and `language` at a time, where the known texts of a recording tell them."""
-    here = (e for e in known or [] if start_of(e) <= at_s < (e["end_s"] or float("inf")))
+def speaker_at(references: Sequence[dict] | None, at_s: float) -> dict[str, str]:
+    """`speaker` and `language` at a time, if the reference texts name them."""
+    here = (e for e in references or [] if start_of(e) <= at_s < (e["end_s"] or float("inf")))
     entry = next(here, {})
     return {key: entry[key] for key in ("speaker", "language") if entry.get(key)}
 
 
 def start_of(entry: dict) -> float:
-    """Where a known text begins, in seconds; the recording's begin where it does not say."""
+    """Start of a reference text, in seconds; 0 if it has none."""
     return entry["start_s"] or 0.0
 
 
 def cut(
     audio: Store,
     item: str,
-    spans: Given | None,
+    spans: ReferenceSpans | None,
     clipped: Sequence[list[int]],
     settings: cutting.SegmentSettings,
 ) -> dict:
-    """The record of a recording's segments: `segments`, speech `dropped` by the cutting, `events`,
-    and the `engine` that found the speech.
+    """Cut a recording: `segments`, `dropped` speech, `events`, and the `engine` that found speech.
 
     Args:
         audio: the store of normalised audio.
         item: the recording's key in it.
-        spans: what `given` says.
+        spans: from `reference_spans`.
         clipped: runs of clipped frames, from the recording's record.
         settings: section `segment`.
     """
@@ -199,7 +198,7 @@ def cut(
 
 
 def still_forced(forced: str | None, span: tuple[int, int], moved: Mapping[str, int]) -> str | None:
-    """The edges inside speech that a moved segment still has: start, end, both or None.
+    """The edges of a moved segment that still lie inside speech: start, end, both or None.
 
     Args:
         forced: those of its old span.

@@ -7,8 +7,7 @@ from typing import Any
 import pandas as pd
 
 from voicekiln.audio.segment import SegmentSettings
-from voicekiln.corpus import limits as losses
-from voicekiln.corpus import merge
+from voicekiln.corpus import limits, merge
 from voicekiln.corpus.quality import concerns
 from voicekiln.corpus.segments import statistics
 from voicekiln.corpus.sources import listing
@@ -36,10 +35,10 @@ def problems(
     """
     kept = int((segments["status"] == "keep").sum())
     return [
-        *losses.too_many_bad(recordings, settings["max_bad_recordings"], corpus),
-        *losses.too_little_audio(recordings, settings["min_total_s"], corpus)[1],
-        *losses.too_much_lost(segments, ("segment",), settings["max_loss"], corpus),
-        *losses.too_few_to_split(kept, settings["split"], corpus),
+        *limits.too_many_bad(recordings, settings["max_bad_recordings"], corpus),
+        *limits.too_little_audio(recordings, settings["min_total_s"], corpus)[1],
+        *limits.too_much_dropped(segments, ("segment",), settings["max_loss"], corpus),
+        *limits.too_few_to_split(kept, settings["split"], corpus),
     ]
 
 
@@ -48,7 +47,7 @@ def warnings(recordings: pd.DataFrame, settings: Mapping[str, Any], corpus: str)
     bad = recordings[recordings["status"] == "bad"]
     return [
         *(f"{row.path}: not used: {row.reason}" for row in bad.itertuples()),
-        *losses.too_little_audio(recordings, settings["min_total_s"], corpus)[0],
+        *limits.too_little_audio(recordings, settings["min_total_s"], corpus)[0],
         *map(str, concerns(recordings)),
     ]
 

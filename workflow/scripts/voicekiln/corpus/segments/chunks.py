@@ -1,4 +1,4 @@
-"""Pieces of a long segment that a recogniser can hear: cut in its pauses, 30 s at most."""
+"""Chunks of a long segment for a recogniser: cut at pauses, at most 30 s."""
 
 import numpy as np
 import soundfile
@@ -7,18 +7,18 @@ from voicekiln.store.items import Store
 
 VERSION = 1
 FRAME_S = 0.02
-SMOOTH_FRAMES = 5  # a level is that of 100 ms
+SMOOTH_FRAMES = 5  # levels are averaged over 100 ms
 MIN_PAUSE_S = 0.4  # Whisper's own cue for the end of a phrase
-MAX_PIECE_S = 29.0
-QUIET_SHARE = 0.25  # of the way from the noise floor to loud speech, in dB
+MAX_CHUNK_S = 29.0
+QUIET_FRACTION = 0.25  # of the distance from the noise floor to loud speech, in dB
 READ_S = 60.0
 
 
-def pieces(audio: Store, item: str, start: int, end: int) -> list[list[int]]:
-    """Where a segment is cut, `[start, end]` in samples; together they are the whole segment.
+def chunks(audio: Store, item: str, start: int, end: int) -> list[list[int]]:
+    """The chunks of a segment, `[start, end]` in samples, without gaps.
 
-    Every pause of `MIN_PAUSE_S` is cut in its middle. What is still too long is cut where it is
-    quietest, in the second half of what may be heard at once. The audio is read in blocks, so the
+    Every pause of `MIN_PAUSE_S` is cut in its middle. A chunk that is still too long is cut where
+    it is quietest, in the second half of the maximum length. The audio is read in blocks, so a
     segment may last for hours.
 
     Args:
@@ -30,7 +30,7 @@ def pieces(audio: Store, item: str, start: int, end: int) -> list[list[int]]:
     if not len(levels_db):
         return [[start, end]]
     cuts = sorted({*pauses(levels_db), 0, len(levels_db)})
-    limit = round(MAX_PIECE_S / FRAME_S)
+    limit = round(MAX_CHUNK_S / FRAME_S)
     borders = [0]
     for cut in cuts[1:]:
         while cut - borders[-1] > limit:
@@ -42,9 +42,9 @@ def pieces(audio: Store, item: str, start: int, end: int) -> list[list[int]]:
 
 
 def pauses(levels_db: np.ndarray) -> list[int]:
-    """The frames in the middle of each pause between two stretches of speech."""
+    """The middle frame of each pause between two stretches of speech."""
     floor_db, loud_db = np.percentile(levels_db, [10, 95])
-    loud = np.flatnonzero(levels_db > floor_db + QUIET_SHARE * (loud_db - floor_db))
+    loud = np.flatnonzero(levels_db > floor_db + QUIET_FRACTION * (loud_db - floor_db))
     gaps = np.flatnonzero(np.diff(loud) > MIN_PAUSE_S / FRAME_S)
     return [int(loud[i] + loud[i + 1]) // 2 for i in gaps]
 
