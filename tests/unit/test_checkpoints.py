@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from voicekiln.errors import UserError
+from voicekiln.store.files import atomic
 from voicekiln.weights import files as checkpoints
 
 STATE = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(True)}
@@ -98,7 +99,7 @@ def test_the_bytes_depend_on_the_content_alone(tmp_path, suffix):
 def test_after_an_error_the_old_file_is_there_and_nothing_else(tmp_path):
     path = tmp_path / "x.pt"
     path.write_bytes(b"old")
-    with pytest.raises(RuntimeError), checkpoints.atomic(path) as temporary:
+    with pytest.raises(RuntimeError), atomic(path, sync=True) as temporary:
         temporary.write_bytes(b"half")
         raise RuntimeError
     assert path.read_bytes() == b"old"

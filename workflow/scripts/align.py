@@ -1,6 +1,5 @@
 """Hold the transcripts of one shard against the audio and against what is known to be said."""
 
-import json
 import logging
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from voicekiln.corpus.segments import edges
 from voicekiln.corpus.segments.reading import distribute
 from voicekiln.provenance import require_sha256
 from voicekiln.store import tables
-from voicekiln.store.files import write_atomic
+from voicekiln.store.files import write_jsonl
 from voicekiln.store.items import Store
 
 log = logging.getLogger("align")
@@ -39,8 +38,7 @@ def main(smk):
         dealt = (table["text"] != heard).fillna(False)
         table = align(table, dealt & (table["status"] == "keep"))
     table = trust.inspect(table)
-    lines = [json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in unsaid]
-    write_atomic(Path(smk.output.unsaid), "".join(lines))
+    write_jsonl(Path(smk.output.unsaid), unsaid, sort_keys=True)
     tables.write(table, Path(smk.output.table), tables.SEGMENTS, *made)
 
 

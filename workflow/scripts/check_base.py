@@ -1,11 +1,10 @@
 """Look whether a base is one and fits vocabulary and architecture, before hours of other steps."""
 
-import json
 from pathlib import Path
 
 from voicekiln import families, job
 from voicekiln.provenance import require_sha256
-from voicekiln.store.files import write_atomic
+from voicekiln.store.files import write_json
 from voicekiln.tokenizers import vocab
 from voicekiln.weights import files as checkpoints
 
@@ -25,7 +24,7 @@ def main(smk):
         "weights_from": found.source,
         "weights_sha256": checkpoints.state_sha256(found.weights),
     }
-    write_atomic(Path(smk.output[0]), json.dumps(record, indent=1) + "\n")
+    write_json(Path(smk.output[0]), record)
 
 
 if "snakemake" in globals():

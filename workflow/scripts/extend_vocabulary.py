@@ -1,12 +1,11 @@
 """Extend the base's vocabulary with the characters of the data set, and say what it covers."""
 
-import json
 import logging
 from pathlib import Path
 
 from voicekiln import families, job
 from voicekiln.corpus.dataset import join
-from voicekiln.store.files import write_atomic
+from voicekiln.store.files import write_json
 from voicekiln.tokenizers import vocab
 from voicekiln.voice import references as reference
 from voicekiln.voice import sentences as spoken
@@ -38,7 +37,7 @@ def main(smk):
     log.info("%d tokens of the base, %d added", len(base), len(extended) - len(base))
     vocab.write_vocab(Path(smk.output.vocab), extended)
     for path, facts in ((smk.output.leaks, leaks), (smk.output.coverage, report)):
-        write_atomic(Path(path), json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+        write_json(Path(path), facts)
 
 
 if "snakemake" in globals():

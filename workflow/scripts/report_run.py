@@ -6,7 +6,6 @@ Snakemake writes it when a run is done. For a look at one that is under way:
 """
 
 import argparse
-import json
 from pathlib import Path
 
 from voicekiln import job
@@ -17,7 +16,7 @@ from voicekiln.errors import UserError
 from voicekiln.report.facts import gather
 from voicekiln.report.lock import lock
 from voicekiln.report.page import render
-from voicekiln.store.files import write_atomic
+from voicekiln.store.files import write_atomic, write_json
 
 RESULTS = Path("results")
 SCRIPTS = Path(__file__).resolve().parent
@@ -27,7 +26,7 @@ def main(smk):
     job.start(smk)
     settings = smk.params.settings
     content = lock(*folders(Path(smk.output.lock).parent, settings), settings, SCRIPTS)
-    write_atomic(Path(smk.output.lock), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    write_json(Path(smk.output.lock), content)
     write(Path(smk.output.report), settings)
 
 

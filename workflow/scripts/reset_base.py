@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from voicekiln import families, job
-from voicekiln.store.files import write_atomic
+from voicekiln.store.files import write_json
 from voicekiln.tokenizers import vocab
 
 
@@ -25,7 +25,7 @@ def main(smk):
         settings["reset"]["seed"],
         family.architecture(smk.params.architecture),
     )
-    write_atomic(record, json.dumps(done, indent=1, ensure_ascii=False) + "\n")
+    write_json(record, done)
     added = len(done["vocabulary"]["added"])
     job.say(f"training state taken away, {added} rows added; every other tensor is bit-equal")
 

@@ -1,6 +1,5 @@
 """Cut the recordings of one shard into segments; reference texts bring their own spans."""
 
-import json
 import logging
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from voicekiln.audio import segment as cutting
 from voicekiln.corpus.segments.rows import Cutter
 from voicekiln.corpus.segments.statistics import by_engine
 from voicekiln.store import tables
-from voicekiln.store.files import write_atomic
+from voicekiln.store.files import write_json
 from voicekiln.store.items import Store
 
 log = logging.getLogger("segment")
@@ -35,7 +34,7 @@ def main(smk):
     table = tables.frame(rows, tables.SEGMENTS)
     log.info("%s", by_engine(table))
     tables.write(table, Path(smk.output.table), tables.SEGMENTS, store)
-    write_atomic(Path(smk.output.events), json.dumps(cutter.events, sort_keys=True) + "\n")
+    write_json(Path(smk.output.events), cutter.events, sort_keys=True)
 
 
 if "snakemake" in globals():

@@ -1,6 +1,5 @@
 """Split a corpus without leaks, write its manifests and final tables, account for every sample."""
 
-import json
 import logging
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from voicekiln.corpus.manifest import write_manifests
 from voicekiln.corpus.split import SplitSettings, imbalances, split
 from voicekiln.errors import UserError
 from voicekiln.store import tables
-from voicekiln.store.files import write_atomic
+from voicekiln.store.files import write_json
 
 log = logging.getLogger("split")
 
@@ -61,7 +60,7 @@ def main(smk):
     tables.write(table, files[1], tables.SEGMENTS)
     for name, content in (("ledger.json", account), ("leaks.json", leaks)):
         files.append(folder / name)
-        write_atomic(files[-1], json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        write_json(files[-1], content)
     files += write_manifests(table, folder / "dataset", Path("results", "store"))
     job.say(
         f"{train['segments']} training and {val['segments']} validation segments, "

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from voicekiln.store.files import read_jsonl
+
 RESULTS = Path("results")
 # what warns about a whole corpus, in its order: the listing, and rules behind the shards
 MERGING = ("list", "check_corpus", "correct", "deduplicate", "validate_segments", "split_corpus")
@@ -167,11 +169,7 @@ def replay(said: Iterable[Mapping[str, str]], source: Path, log: logging.Logger)
 
 def read(path: Path) -> list[dict[str, str]]:
     """The warnings of one job; none if it has not run or had none."""
-    if not path.exists():
-        return []
-    # split at line feeds only: a text may hold other characters that end lines
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    return [json.loads(line) for line in lines if line]
+    return read_jsonl(path)
 
 
 def repeat(rules: Iterable[str], corpus: str, shards: Iterable[str], log: logging.Logger) -> None:

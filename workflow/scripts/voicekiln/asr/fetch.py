@@ -1,14 +1,13 @@
 """Downloads with a known hash."""
 
 import hashlib
-import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 from voicekiln.errors import UserError
-from voicekiln.store.files import temporary
+from voicekiln.store.files import atomic
 
 BLOCK_BYTES = 4 << 20
 
@@ -27,27 +26,24 @@ def fetch(
     Raises:
         UserError: no connection, or another content than expected.
     """
-    part = temporary(target)
     digest = hashlib.sha256()
     done = 0
     try:
-        with urllib.request.urlopen(url, timeout=60) as source, open(part, "wb") as file:
-            total = int(source.headers.get("Content-Length") or 0)
-            while block := source.read(BLOCK_BYTES):
-                digest.update(block)
-                file.write(block)
-                done += len(block)
-                say(done, total)
-        if digest.hexdigest() != sha256:
-            raise UserError(
-                f"{target.name}: SHA-256 is {digest.hexdigest()}, expected {sha256}; "
-                "run again, and if it stays so do not use this file"
-            )
-        os.replace(part, target)
+        with atomic(target) as part:
+            with urllib.request.urlopen(url, timeout=60) as source, open(part, "wb") as file:
+                total = int(source.headers.get("Content-Length") or 0)
+                while block := source.read(BLOCK_BYTES):
+                    digest.update(block)
+                    file.write(block)
+                    done += len(block)
+                    say(done, total)
+            if digest.hexdigest() != sha256:
+                raise UserError(
+                    f"{target.name}: SHA-256 is {digest.hexdigest()}, expected {sha256}; "
+                    "run again, and if it stays so do not use this file"
+                )
     except (urllib.error.URLError, OSError) as error:
         raise UserError(
             f"{target.name}: could not be downloaded ({error}). Fetch it on a machine with network "
             "and give its path in the configuration."
         ) from error
-    finally:
-        part.unlink(missing_ok=True)

@@ -1,6 +1,5 @@
 """The facts of all segments: shards merged, corrections applied, texts cleaned and scored."""
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from voicekiln.corpus.limits import many_dropped
 from voicekiln.corpus.quality import music
 from voicekiln.corpus.segments import respan
 from voicekiln.store import tables
-from voicekiln.store.files import write_atomic
+from voicekiln.store.files import write_jsonl
 from voicekiln.store.items import Store
 from voicekiln.text import unspoken
 from voicekiln.text.normalize import TextSettings
@@ -123,6 +122,5 @@ def write(facts: Facts, folder: Path) -> list[Path]:
         files.append(folder / f"{name}.parquet")
         tables.write(table, files[-1], schema)
     files.append(folder / "conflicts.jsonl")
-    lines = [json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in facts.conflicts]
-    write_atomic(files[-1], "".join(lines))
+    write_jsonl(files[-1], facts.conflicts, sort_keys=True)
     return files

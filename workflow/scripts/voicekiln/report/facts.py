@@ -4,7 +4,6 @@ A file that is not there yet is None (or an empty list) here, and a sentence on 
 """
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
@@ -20,6 +19,7 @@ from voicekiln.corpus.audio_report import audio_report
 from voicekiln.provenance import sha256_file
 from voicekiln.report.clips import Clips
 from voicekiln.store import tables
+from voicekiln.store.files import read_json, read_jsonl
 from voicekiln.store.items import Store
 from voicekiln.text.clean import comparable
 
@@ -69,26 +69,6 @@ def gather(
         "manifest": manifest,
         "versions": versions(),
     }
-
-
-def read_json(path: Path) -> Any:
-    """The content of a JSON file; None where it is not there or not whole."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-
-
-def read_lines(path: Path) -> list[dict]:
-    """The objects of a JSONL file up to a line that a kill has cut off."""
-    rows = []
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                rows.append(json.loads(line))
-            except ValueError:
-                break
-    return rows
 
 
 def corpus_facts(folder: Path) -> dict[str, Any]:
@@ -196,7 +176,7 @@ def examples(
 
 def training_facts(folder: Path) -> dict[str, Any]:
     """How training stands, and its curves as lists of (update, value)."""
-    rows = read_lines(folder / "metrics.jsonl")
+    rows = read_jsonl(folder / "metrics.jsonl")
     status, progress = read_json(folder / "status.json"), folder / "progress.json"
     train = [row for row in rows if row["kind"] == "train"]
     validation = [(row["update"], row["loss"]) for row in rows if row["kind"] == "validation"]

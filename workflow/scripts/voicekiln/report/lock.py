@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from voicekiln.provenance import canonical, code_digest, sha256_file, sha256_json
-from voicekiln.report.facts import PACKAGES, read_json
+from voicekiln.report.facts import PACKAGES
 from voicekiln.store import tables
+from voicekiln.store.files import read_json
 
 FORMAT = 1
 DATASET = ("dataset/train.jsonl", "dataset/val.jsonl", "DIGEST.json")

@@ -1,15 +1,13 @@
 """Sound for the review page: waveforms as short texts, and recordings beside the page."""
 
 import base64
-import os
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from voicekiln.store.files import temporary
+from voicekiln.store.files import link
 
 POINTS = 200  # of a waveform, whatever its length
 VERSION = 1  # of `waveform`
@@ -48,14 +46,7 @@ def place(folder: Path, sources: Iterable[Path]) -> int:
     for target, source in wanted.items():
         if target.exists() and target.samefile(source):
             continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = temporary(target)
-        try:
-            os.link(source, part)
-        except OSError:
-            shutil.copyfile(source, part)
-            copied += part.stat().st_size
-        os.replace(part, target)
+        copied += link(source, target)
     for path in folder.glob("*/*"):
         if path not in wanted:
             path.unlink()

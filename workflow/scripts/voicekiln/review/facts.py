@@ -1,6 +1,5 @@
 """What the review page holds: the segments, worst first, as columns of builtin types."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from voicekiln.corpus.corrections import Correction, match
+from voicekiln.store.files import read_jsonl
 
 # columns that are shown as they are, with the digits that matter
 NUMBERS = {
@@ -127,5 +127,4 @@ def given(
 
 def read_conflicts(path: Path) -> list[dict[str, Any]]:
     """The corrections that the rule `correct` could not apply."""
-    lines = path.read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in lines if line]
+    return read_jsonl(path)

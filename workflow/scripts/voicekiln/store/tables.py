@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from voicekiln.errors import UserError
 from voicekiln.provenance import sha256_file, to_json
-from voicekiln.store.files import temporary, write_atomic
+from voicekiln.store.files import atomic, write_json
 from voicekiln.store.items import Store
 
 USED = b"voicekiln.items"
@@ -172,10 +172,8 @@ def write(table: pd.DataFrame, path: Path, schema: dict[str, pa.DataType], *made
     arrow = pa.Table.from_pandas(
         table[list(schema)], schema=pa.schema(list(schema.items())), preserve_index=False
     ).replace_schema_metadata({USED: to_json(used)} if used else None)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = temporary(path)
-    pq.write_table(arrow, part, compression="zstd")
-    os.replace(part, path)
+    with atomic(path) as part:
+        pq.write_table(arrow, part, compression="zstd")
 
 
 def used_items(path: Path) -> dict[str, list[str]]:
@@ -205,7 +203,7 @@ def write_digest(digest: Path, files: list[Path]) -> None:
         }
         for file in files
     ]
-    write_atomic(digest, json.dumps({"files": rows}, indent=1) + "\n")
+    write_json(digest, {"files": rows})
 
 
 def check_digest(digest: Path) -> None:

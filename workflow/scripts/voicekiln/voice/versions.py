@@ -9,13 +9,12 @@ is a copy, and what is deleted there is never a kept voice's own.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from voicekiln.store.files import temporary, write_atomic
+from voicekiln.store.files import atomic_folder, link, read_json, write_atomic, write_json
 
 MANIFEST = "MANIFEST.json"
 NEWEST = "newest.json"
@@ -35,19 +34,8 @@ def writing(run: Path, name: str) -> Iterator[Path]:
     target = run / "voices" / name
     for left in target.parent.glob(".*"):  # by an export that was killed
         shutil.rmtree(left) if left.is_dir() else left.unlink()
-    part = temporary(target)
-    part.mkdir(parents=True)
-    try:
+    with atomic_folder(target) as part:
         yield part
-        if target.exists():
-            old = temporary(target)
-            os.rename(target, old)
-            os.rename(part, target)
-            shutil.rmtree(old)
-        else:
-            os.rename(part, target)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def show(run: Path, name: str) -> None:
@@ -60,19 +48,11 @@ def show(run: Path, name: str) -> None:
     for path in set(_record(run).get("files", ())) - set(files):
         (export / path).unlink(missing_ok=True)
     for path in files:
-        target = export / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = temporary(target)
-        try:
-            os.link(voice / path, part)
-        except OSError:
-            shutil.copyfile(voice / path, part)
-        os.replace(part, target)
-        part.unlink(missing_ok=True)  # os.replace leaves it if both are links to one file
+        link(voice / path, export / path)
     for folder in sorted((f for f in export.rglob("*") if f.is_dir()), reverse=True):
         if not any(folder.iterdir()):
             folder.rmdir()
-    write_atomic(run / "voices" / NEWEST, json.dumps({"voice": name, "files": files}) + "\n")
+    write_json(run / "voices" / NEWEST, {"voice": name, "files": files})
     write_atomic(export / MANIFEST, manifest)
 
 
@@ -82,10 +62,7 @@ def newest(run: Path) -> str | None:
 
 
 def _record(run):
-    try:
-        return json.loads((run / "voices" / NEWEST).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}
+    return read_json(run / "voices" / NEWEST) or {}
 
 
 def old(run: Path) -> dict[Path, int]:

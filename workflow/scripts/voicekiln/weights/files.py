@@ -7,15 +7,11 @@ asked for.
 
 import hashlib
 import logging
-import os
 import pickletools
 import re
-import secrets
-import socket
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from voicekiln.errors import UserError
+from voicekiln.store.files import atomic
 from voicekiln.weights import kinds as filekinds
 from voicekiln.weights.kinds import PICKLE_SUFFIXES
 
@@ -231,35 +228,6 @@ def state_sha256(state: Mapping[str, torch.Tensor]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-@contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`; what was written there is synced and renamed at the end.
-
-    After an error, or a kill, `path` is as it was before.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Host, process and a random part: two writers on a shared disk do not meet.
-    mark = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-    temporary = path.with_name(f".{path.name}.{mark}.part")
-    try:
-        temporary.touch()
-        mode = temporary.stat().st_mode
-        yield temporary
-        # safetensors makes files that nobody else may read, whatever the umask says.
-        temporary.chmod(mode)
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
 def writable_problem(path: Path, source: Path, force: bool) -> str | None:
     """What keeps a checkpoint from being written to a path, or None.
 
@@ -284,7 +252,7 @@ def write_atomic(path: Path, content: Mapping) -> None:
     The bytes depend on the content alone, not on the path, the time or the order of the names.
     """
     path = Path(path)
-    with atomic(path) as temporary:
+    with atomic(path, sync=True) as temporary:
         if path.suffix.lower() == ".safetensors":
             save_file({name: content[name].contiguous() for name in sorted(content)}, temporary)
         elif path.suffix.lower() in PICKLE_SUFFIXES:

@@ -28,6 +28,7 @@ from voicekiln.families.f5.mel import MEL_SPEC, RATE_HZ
 from voicekiln.families.f5.reset import fresh_counters
 from voicekiln.families.f5.weights import EMA_PREFIX, require_shapes
 from voicekiln.provenance import sha256_file
+from voicekiln.store.files import atomic
 from voicekiln.tokenizers.vocab import write_vocab
 from voicekiln.voice import vocoders
 from voicekiln.weights import files as checkpoints
@@ -146,7 +147,7 @@ def config_yaml(name: str, arch: dict) -> str:
 def write_reference(path: Path, samples: np.ndarray, text: str) -> None:
     """Writes a clip and its text as `path` with the suffixes .wav and .txt."""
     write_text(path.with_name(path.name + ".txt"), text.strip() + "\n")
-    with checkpoints.atomic(path.with_name(path.name + ".wav")) as temporary:
+    with atomic(path.with_name(path.name + ".wav"), sync=True) as temporary:
         soundfile.write(temporary, samples, RATE_HZ, subtype="PCM_16", format="WAV")
 
 
@@ -161,5 +162,5 @@ def copy_vocoder(source: Path, target: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 in one step."""
-    with checkpoints.atomic(path) as temporary:
+    with atomic(path, sync=True) as temporary:
         temporary.write_bytes(text.encode("utf-8"))

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from voicekiln.weights import files as checkpoints
+from voicekiln.store.files import atomic
 
 # What the worker's exit code says. 75 is EX_TEMPFAIL of sysexits.h: come back later.
 EXIT_FINISHED, EXIT_ERROR, EXIT_USER_ERROR, EXIT_STOPPED = 0, 1, 2, 75
@@ -20,7 +20,7 @@ EXIT_FINISHED, EXIT_ERROR, EXIT_USER_ERROR, EXIT_STOPPED = 0, 1, 2, 75
 
 def write_json(path: Path, content: Any) -> None:
     """Writes a small record so that a reader, or a power cut, finds the old or the new one."""
-    with checkpoints.atomic(path) as temporary:
+    with atomic(path, sync=True) as temporary:
         temporary.write_text(
             json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True) + "\n",
             encoding="utf-8",
@@ -91,5 +91,5 @@ class Metrics:
             for row in self.read()
             if row["update"] <= (update if row["kind"] == "train" else other)
         ]
-        with checkpoints.atomic(self.path) as temporary:
+        with atomic(self.path, sync=True) as temporary:
             temporary.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
