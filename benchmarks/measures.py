@@ -1,9 +1,11 @@
 """How right and how dear the measures of recordings and segments are, on real speech.
 
     python benchmarks/measures.py [--hours 12]
+    python benchmarks/measures.py --mos
 
 Reads ../shared/data; makes what it needs of noise, hum, rooms and narrow bands from it. `--hours`
-adds the time and peak memory of normalising and measuring one recording of that length.
+adds the time and peak memory of normalising and measuring one recording of that length. `--mos`
+prints the opinion scores that DNSMOS predicts, and nothing else; it needs speechmos.
 """
 
 import os
@@ -29,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
 from long_recording import write  # noqa: E402
-from voicekiln.audio import decode, measures, vad  # noqa: E402
+from voicekiln.audio import decode, dnsmos, measures, vad  # noqa: E402
 from voicekiln.audio.enhance import denoise  # noqa: E402
 from voicekiln.audio.normalize import NormalizeSettings, normalize  # noqa: E402
 from voicekiln.audio.pitch import voiced_pitch_hz  # noqa: E402
@@ -41,6 +43,8 @@ DATA = ROOT.parent / "shared" / "data"
 SPEAKERS = ("en_lj/wavs", "de_kerstin/raw", "am_spk098/wavs")
 READINGS = ("long/en_lj_001-0019_0032.flac", "long/de_kerstin_session.flac",
             "long/fr_fleursdumal_006.mp3")  # fmt: skip
+RATED = (*SPEAKERS, "ar_quran/wavs")
+RATED_READINGS = ("long/fr_fleursdumal_006.mp3", "long/en_sonnet_001.mp3")
 SETTINGS = NormalizeSettings(24_000, -23.0, -1.0, 30.0)
 RATE_HZ = SETTINGS.rate_hz
 
@@ -246,12 +250,90 @@ def long(hours: float) -> None:
               f" peak of both {peak_mb:.0f} MB")  # fmt: skip
 
 
+def opinions() -> None:
+    """Predicted opinion scores of clips as recorded and in white noise, speaker by speaker."""
+    rates = {n: dnsmos.Rater(n) for n in (dnsmos.MAX_WINDOWS, None)}
+    clips = {name: [decoded(p) for p in sorted((DATA / name).iterdir())] for name in RATED}
+    for name in RATED_READINGS:
+        samples = decoded(DATA / name)
+        clips[name] = [samples[at : at + 6 * RATE_HZ] for at in range(0, len(samples), 6 * RATE_HZ)]
+        clips[name] = [clip for clip in clips[name] if len(clip) >= 3 * RATE_HZ][:16]
+    print("median (mean) of speech, background and overall; SNR of the recordings; CPU s per s")
+    away = []
+    for name, parts in clips.items():
+        seconds = sum(map(len, parts)) / RATE_HZ
+        found, spent = rated(parts, rates[dnsmos.MAX_WINDOWS])
+        away += list(found - rated(parts, rates[None])[0])
+        snr = [measures.snr_db(levels(p), measures.noise_floor_db(levels(p))) for p in parts]
+        print(f"{name}: {len(parts)} clips, {shown(found)}; {np.median(snr):.0f} dB;"
+              f" {spent / seconds:.2f}")  # fmt: skip
+        for snr_db in (20, 10):
+            noisy = [in_noise(clip, snr_db) for clip in parts]
+            there = rated(noisy, rates[dnsmos.MAX_WINDOWS])[0]
+            for k, score in ((1, "background"), (2, "overall")):
+                lower = np.mean(there[:, k] < found[:, k])
+                pairs = np.mean(found[:, None, k] > there[None, :, k])
+                print(
+                    f"  {score}: {lower:.0%} of the clips lower in noise of {snr_db} dB, and"
+                    f" {pairs:.0%} of the pairs of a clip as recorded and one in noise"
+                )
+            print(f"  in noise of {snr_db} dB: {shown(there)}")
+    off = np.abs(away).max(axis=1)
+    print(f"{dnsmos.MAX_WINDOWS} windows instead of all move a score by {np.median(off):.3f}"
+          f" (half), {np.quantile(off, 0.95):.3f} (95 %), {off.max():.3f} (all)")  # fmt: skip
+    conditions(clips, rates[dnsmos.MAX_WINDOWS])
+    clean = decoded(DATA / "en_lj/wavs/LJ001-0007.wav")
+    recorded = decoded(DATA / "noisy/en_lj_001-0007_snr8.wav")
+    print("LJ001-0007 as recorded and in recorded noise of 8 dB:",
+          *rated([clean, recorded], rates[dnsmos.MAX_WINDOWS])[0].tolist())  # fmt: skip
+
+
+def conditions(clips, rate) -> None:
+    """How far length, level and an offset move the overall score of the same recordings."""
+    every = [clip for name in SPEAKERS for clip in clips[name] if len(clip) > 5 * RATE_HZ]
+    whole = rated(every, rate)[0][:, 2]
+    ways = {
+        "the middle 2 s": lambda clip: clip[len(clip) // 2 - RATE_HZ :][: 2 * RATE_HZ],
+        "the middle 4 s": lambda clip: clip[len(clip) // 2 - 2 * RATE_HZ :][: 4 * RATE_HZ],
+        "12 dB quieter": lambda clip: clip / 4,
+        "6 dB louder": lambda clip: clip * 2,
+        "with an offset of 1 % of full scale": lambda clip: clip + np.float32(0.01),
+        "with an offset of 12 % of full scale": lambda clip: clip + np.float32(0.12),
+    }
+    for name, way in ways.items():
+        change = rated([way(clip) for clip in every], rate)[0][:, 2] - whole
+        print(f"{name}: overall {change.mean():+.2f} on average, {change.min():+.2f} to"
+              f" {change.max():+.2f}, {len(every)} clips")  # fmt: skip
+
+
+def rated(clips, rate):
+    """`[n, 3]` scores, and the CPU seconds that they took."""
+    began = time.process_time()
+    found = [list(rate(clip, RATE_HZ).values()) for clip in clips]
+    return np.array(found), time.process_time() - began
+
+
+def in_noise(clip: np.ndarray, snr_db: float) -> np.ndarray:
+    """With white noise so far below the level of the whole clip."""
+    draw = np.random.default_rng(0).normal(size=len(clip)) * clip.std() * 10 ** (-snr_db / 20)
+    return (clip + draw).astype(np.float32)
+
+
+def shown(scores):
+    middle, mean = np.median(scores, axis=0), scores.mean(axis=0)
+    return ", ".join(f"{a:.2f} ({b:.2f})" for a, b in zip(middle, mean, strict=True))
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--hours", type=float, default=0.0)
-    hours = parser.parse_args().hours
-    if hours:
-        long(hours)
+    parser.add_argument("--mos", action="store_true")
+    wanted = parser.parse_args()
+    if wanted.mos:
+        opinions()
+        sys.exit()
+    if wanted.hours:
+        long(wanted.hours)
     clips = {name: [decoded(p) for p in sorted((DATA / name).iterdir())] for name in SPEAKERS}
     cost(clips)
     noise(clips)

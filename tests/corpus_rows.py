@@ -61,6 +61,7 @@ def validate_settings(**changed):
         "max_silence_share": 0.5,
         "max_clipped_share": 0.01,
         "min_snr_db": 10.0,
+        "min_mos": None,
         "min_avg_logprob": -1.0,
         "max_no_speech_prob": 0.6,
         "min_trust": 0.2,

@@ -40,6 +40,15 @@ def test_every_speaker_has_a_share_of_training():
     assert anna["measures"]["snr_db"]["median"] == 30.0 and "snr_db" not in ben["measures"]
 
 
+def test_predicted_scores_are_there_if_they_were_measured():
+    rows = [segment("a", mos_overall=2.25), segment("b", 10, mos_overall=3.5), segment("c", 20)]
+    found = audio_report(table(*rows), tables.frame([recording()], tables.RECORDINGS))
+    assert found["measures"]["mos_overall"]["median"] == 2.875
+    assert "mos_overall" not in report()["measures"]
+    assert "| predicted MOS overall, 1 to 5 | 2.25 |" in as_markdown(found, "v")
+    assert "MOS" not in as_markdown(report(), "v")
+
+
 def test_recordings_without_a_kept_segment_do_not_count():
     found = report()
     assert found["recordings"] == 2

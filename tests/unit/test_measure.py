@@ -215,7 +215,9 @@ def test_dropped_segments_are_measured_too(tmp_path, monkeypatch):
             input=SimpleNamespace(table="in.parquet", speaker_model=[]),
             output=SimpleNamespace(table="out.parquet", acoustics="acoustics.parquet"),
             params=SimpleNamespace(
-                settings={"measure": {"speaker_model_sha256": None}}, resemblyzer=None
+                settings={"measure": {"speaker_model_sha256": None}},
+                resemblyzer=None,
+                mos={},
             ),
             threads=1,
         )

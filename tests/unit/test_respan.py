@@ -135,10 +135,19 @@ def test_a_moved_segment_is_measured_as_one_that_was_cut_there(stored):
     [expected] = cut(store, key, ReferenceSpans([list(span)], []), [], SEGMENT)["segments"]
     for name in ("level_db", "silence_share", "clipped_share", "audio_sha256"):
         assert first[name] == expected[name]
+    assert pd.isna(first["mos_overall"])
     assert first["snr_db"] > 20 and sounds["fingerprint"][0] != b"old"
     assert list(sounds["speaker_features"][0]) == [1, 1, 1]
     pd.testing.assert_series_equal(found.iloc[1], rows.iloc[1])
     assert sounds["fingerprint"][1] == b"other"
+    seen = []
+
+    def rate(samples, rate_hz):
+        seen.append((len(samples), rate_hz))
+        return {"mos_signal": 3.5, "mos_background": 4.0, "mos_overall": 3.0}
+
+    scored, _ = move(rows, acoustics, {0: span}, store, SEGMENT, rate)
+    assert scored["mos_overall"][0] == 3.0 and seen == [(3 * RATE_HZ, RATE_HZ)]
     one_edge, _ = move(rows, acoustics, {0: (RATE_HZ, rows["end"][0])}, store, SEGMENT)
     assert one_edge["forced_cut"][0] == "end"
 

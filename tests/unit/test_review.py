@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 from corpus_rows import RATE_HZ, recording, segment
+from voicekiln.audio import dnsmos
 from voicekiln.corpus.corrections import Correction, read
 from voicekiln.review import audio, facts, page
 from voicekiln.store import tables
@@ -35,8 +36,10 @@ def rows_of(n):
         yield row
 
 
-def content(n, corrections=(), conflicts=(), digest="d1"):
+def content(n, corrections=(), conflicts=(), digest="d1", mos=()):
     segments = facts.worst_first(tables.frame(list(rows_of(n)), tables.SEGMENTS))
+    for name in dnsmos.SCORES:
+        segments.loc[: len(mos) - 1, name] = list(mos)
     source = recording(ID, n, content_sha256=SHA, item=ITEM, path='a/o\'ne "two".wav')
     found = facts.gather(
         "voice",
@@ -252,6 +255,23 @@ def test_filters_and_orders(chromium, tmp_path):
     chromium.press("a")
     chromium.evaluate("$('reviewed').value = 'done', filter()")
     assert chromium.evaluate("shown.length") == 1
+
+
+@pytest.mark.slow
+def test_predicted_scores_are_shown_and_ordered_by(chromium, tmp_path):
+    chromium.open(write_page(tmp_path / "page", 5, mos=[2.25, 3.1, 1.2]))
+    shown = "predicted MOS1.2 (speech 1.2, background 1.2)"
+    chromium.evaluate("$('order').value = 'mos', filter()")
+    assert chromium.evaluate("shown.map(i => S.mos_overall[i])") == [1.2, 2.25, 3.1, None, None]
+    chromium.evaluate("select(0)")
+    assert shown in chromium.evaluate("$('facts').textContent")
+
+
+def test_a_page_without_scores_offers_no_order_by_them(tmp_path):
+    found = content(3)
+    assert "mos_overall" not in found["segments"]
+    assert 'value="mos"' not in page.render(found, 3)
+    assert 'value="mos"' in page.render(content(3, mos=[2.5]), 3)
 
 
 COUNTS = """(() => {

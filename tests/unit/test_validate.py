@@ -141,6 +141,17 @@ def test_what_is_unusual_for_a_speaker_is_dropped(odd, reason):
     assert run(speaker(MIN_SEGMENTS - 1, **odd))[0]["status"].eq("keep").all()
 
 
+def test_scores_drop_nothing_unless_there_is_a_limit():
+    segments = table(
+        segment("a poor one", mos_overall=1.6), segment("a fair one", 4, mos_overall=2.5),
+        segment("not measured", 8),
+    )  # fmt: skip
+    assert run(segments)[0]["status"].eq("keep").all()
+    result, _ = run(segments, min_mos=2.5)
+    assert list(result["status"]) == ["drop", "keep", "keep"]
+    assert list(result.loc[0, ["reason", "value", "limit"]]) == ["low MOS", 1.6, 2.5]
+
+
 def test_another_voice_is_listed_and_dropped_on_request():
     segments = speaker(40)
     draw = np.random.default_rng(0)

@@ -8,7 +8,8 @@ from collections import Counter
 
 import pytest
 from speaker_network import network
-from voicekiln import notices
+from voicekiln import extras, notices
+from voicekiln.audio.dnsmos import SCORES
 from voicekiln.corpus.sources.shards import shard_of
 from voicekiln.store import tables
 from workflow_runner import DEMO, Workflow, piece
@@ -172,6 +173,32 @@ def test_a_speaker_model_is_given(known):
     known.config["corpora"]["voice"]["measure"]["speaker_model_sha256"] = "0" * 64
     output = known.run("results/corpora/voice/tables/correct/DIGEST.json", ok=False)
     assert "speaker.onnx: its SHA-256 is" in output and model.exists()
+
+
+@pytest.mark.skipif(extras.missing("mos") is not None, reason=str(extras.missing("mos")))
+def test_opinion_scores_are_asked_for(known):
+    """Only the measures are made again; without scores the earlier items serve, and nothing else
+    of the data set changes."""
+    before = known.dataset("voice")
+    table = known.path("corpora/voice/segments.parquet")
+    assert tables.read(table)[list(SCORES)].isna().all(axis=None)
+    known.config["corpora"]["voice"]["measure"] = {"mos": True}
+    known.run("dataset")
+    assert known.computed == {"measure": len(CLIPS)}
+    segments = tables.read(table)
+    assert segments[list(SCORES)].notna().all(axis=None)
+    lists = {name for name in before if name.endswith(".jsonl")}
+    assert {n: before[n] for n in lists} == {n: known.dataset("voice")[n] for n in lists}
+    median = float(segments.loc[segments["status"] == "keep", "mos_overall"].median())
+    known.config["corpora"]["voice"]["validate"] = {"min_mos": round(median, 3)}
+    known.config["corpora"]["voice"]["max_loss"] = {"validate": 1.0, "total": 1.0}
+    known.run("results/corpora/voice/tables/validate/DIGEST.json")
+    checked = tables.read(known.path("corpora/voice/tables/validate/segments.parquet"))
+    assert checked["reason"].eq("low MOS").any() and known.computed == {}
+    del known.config["corpora"]["voice"]["measure"], known.config["corpora"]["voice"]["validate"]
+    del known.config["corpora"]["voice"]["max_loss"]
+    known.run("dataset")
+    assert known.computed == {} and known.dataset("voice") == before
 
 
 def test_another_number_of_shards_gives_the_same_data_set(known):

@@ -23,5 +23,6 @@ checkpoint correct:
         code=code("correct.py"),
         settings=settings("max_loss", "text", "segment"),
         romanizer=computed(extras.of_text, "text.romanize"),
+        mos=computed(extras.of_mos, "measure.mos"),
     script:
         "../scripts/correct.py"

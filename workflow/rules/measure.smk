@@ -1,4 +1,4 @@
-"""Segments -> noise, bandwidth, pitch, speaker features and fingerprint of each."""
+"""Segments -> noise, bandwidth, pitch, speaker features, fingerprint, opinion scores."""
 
 
 rule measure:
@@ -24,6 +24,7 @@ rule measure:
         code=code("measure.py"),
         settings=settings("measure"),
         resemblyzer=computed(extras.of_measure, "measure.speaker_model"),
+        mos=computed(extras.of_mos, "measure.mos"),
         store=store("measure"),
     script:
         "../scripts/measure.py"

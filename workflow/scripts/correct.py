@@ -33,6 +33,7 @@ def main(smk):
         Store(STORE, "normalize"),
         SegmentSettings(**settings["segment"]),
         TextSettings(**settings["text"]),
+        mos=bool(smk.params.mos),
     )
     facts.warn(found, corpus, corrected_by)
     log.info(

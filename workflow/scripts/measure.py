@@ -1,11 +1,11 @@
-"""Measure the segments of one shard: noise, bandwidth, pitch, speaker, fingerprint."""
+"""Measure how the segments of one shard sound; see corpus/measure.py."""
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from voicekiln import job
-from voicekiln.audio import resemblyzer
+from voicekiln.audio import dnsmos, resemblyzer
 from voicekiln.audio.speaker import Embedder
 from voicekiln.corpus import measure
 from voicekiln.provenance import require_sha256, sha256_file
@@ -14,7 +14,7 @@ from voicekiln.store.items import Store
 
 log = logging.getLogger("measure")
 STORE = Path("results", "store")
-COLUMNS = ("snr_db", "bandwidth_hz", "pitch_hz", "music")
+COLUMNS = ("snr_db", "bandwidth_hz", "pitch_hz", "music", *dnsmos.SCORES)
 
 
 def main(smk):
@@ -27,6 +27,9 @@ def main(smk):
     digest = sha256_file(model) if model else None
     package = smk.params.resemblyzer
     basis = {"version": measure.VERSION, "speaker_model": digest, "resemblyzer": package}
+    if smk.params.mos:  # otherwise the keys are those of items without scores
+        weights = sha256_file(dnsmos.weights_path())
+        basis["mos"] = {"version": dnsmos.VERSION, "weights": weights, "packages": smk.params.mos}
     audio, store = Store(STORE, "normalize"), Store(STORE, "measure", basis)
     keys, wanted = [], {}  # byte-equal recordings share an item, and so each span of it
     # dropped ones too: a correction may bring them back
@@ -45,7 +48,13 @@ def main(smk):
         log.info("speakers are distinguished by Resemblyzer %s", package)
     else:
         log.info("speakers are distinguished by statistics of the sound")
-    make(audio, store, missing, embedder(model, package, smk.threads) if missing else None, smk)
+    if smk.params.mos:
+        log.info(
+            "opinion scores are predicted by DNSMOS, speechmos %s", smk.params.mos["speechmos"]
+        )
+    if missing:
+        rate = dnsmos.Rater() if smk.params.mos else None
+        make(audio, store, missing, embedder(model, package, smk.threads), rate, smk)
     found = {}
     for key, index, places in keys:
         heard = dict(zip(map(tuple, wanted[key][1]), store.require(key)["segments"], strict=True))
@@ -73,11 +82,11 @@ def embedder(model, package, threads):
     return resemblyzer.Embedder(threads=threads) if package else None
 
 
-def make(audio, store, missing, embed, smk):
+def make(audio, store, missing, embed, rate, smk):
     """Measure the recordings whose items are missing, as many at a time as there are threads."""
 
     def measured(what):
-        return measure.measure(audio, *what, embed)
+        return measure.measure(audio, *what, embed, rate)
 
     with ThreadPoolExecutor(smk.threads) as pool:
         done = pool.map(measured, missing.values())

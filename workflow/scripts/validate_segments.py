@@ -36,6 +36,10 @@ REMEDIES = {
     "too much silence": "set segment.pad_s or validate.max_silence_share",
     "clipped": "use copies recorded at a lower level, or set validate.max_clipped_share",
     "noisy": "try normalize.denoise, or set validate.min_snr_db",
+    "low MOS": (
+        "listen to some on the review page; the level of these scores depends on language, voice "
+        "and microphone. Lower validate.min_mos, or set it to null"
+    ),
 }
 LISTED = ["segment_id", "path", "start", "end", "rate_hz", "speaker", "language", "text"]
 

@@ -13,6 +13,7 @@ NEEDS = {
     ),
     "separate": (("torch", "torchaudio"), "pip install torch==2.13.0 torchaudio==2.11.0"),
     "voices": (("resemblyzer", "torch"), "pip install --no-deps resemblyzer==0.1.4"),
+    "mos": (("speechmos", "onnxruntime"), "pip install --no-deps speechmos==0.0.1.1"),
     "uroman": (("uroman",), "pip install --no-deps uroman==1.3.1.1"),
     "epitran": (
         ("epitran", "panphon", "marisa_trie", "jamo", "unicodecsv"),
@@ -57,6 +58,11 @@ def of_segment(engine: str) -> str | None:
 def of_measure(speaker_model: str | None) -> str | None:
     """Version of the speaker embedding package, if `measure.speaker_model` uses it."""
     return version("voices") if speaker_model == "auto" else None
+
+
+def of_mos(wanted: bool) -> dict[str, str]:
+    """Versions of the packages that `measure.mos` needs."""
+    return versions(["mos"] if wanted else [])
 
 
 def of_text(romanize: str | None) -> dict[str, str]:

@@ -67,6 +67,10 @@ CORPUS: Sequence[Check] = (
         "or remove the limit",
     ),
     (
+        lambda c: c["validate"]["min_mos"] is not None and not c["measure"]["mos"],
+        "validate.min_mos ({validate[min_mos]}) needs measure.mos: true; set it, or min_mos: null",
+    ),
+    (
         lambda c: c["path_pattern"] and c["speaker"] and "(?P<speaker>" in c["path_pattern"],
         "path_pattern: both speaker and path_pattern set the speaker; remove one",
     ),
@@ -135,7 +139,8 @@ def _corpus_problems(corpus: Section) -> Iterator[str]:
     needed = {
         f"normalize.{name}": (name, corpus["normalize"][name]) for name in extras.OF_NORMALIZE
     }
-    for key, (extra, value) in (needed | {"text.romanize": (tool, tool)}).items():
+    needed |= {"text.romanize": (tool, tool), "measure.mos": ("mos", corpus["measure"]["mos"])}
+    for key, (extra, value) in needed.items():
         if value and (command := extras.missing(extra)):
             yield f"{key} is {value}, which needs a package that is not installed: {command}"
 

@@ -5,9 +5,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from voicekiln.audio import dnsmos
+
 # length classes (S4-99): below 6 s, up to 30 s, above
 CLASSES = (("under 6 s", 0.0, 6.0), ("6 to 30 s", 6.0, 30.0), ("over 30 s", 30.0, np.inf))
-MEASURES = ("length_s", "level_db", "snr_db", "bandwidth_hz", "pitch_hz", "chars_per_s")
+MEASURES = (
+    *("length_s", "level_db", "snr_db", "bandwidth_hz", "pitch_hz", "chars_per_s"),
+    *dnsmos.SCORES,
+)
 QUANTILES = {"lowest": 0.0, "lower": 0.25, "median": 0.5, "upper": 0.75, "highest": 1.0}
 
 
@@ -92,6 +97,9 @@ UNITS = {
     "bandwidth_hz": "bandwidth, Hz",
     "pitch_hz": "pitch, Hz",
     "chars_per_s": "letters and digits a second",
+    "mos_signal": "predicted MOS of the speech, 1 to 5",
+    "mos_background": "predicted MOS of the background, 1 to 5",
+    "mos_overall": "predicted MOS overall, 1 to 5",
 }
 
 

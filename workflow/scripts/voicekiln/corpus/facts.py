@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from voicekiln.audio import dnsmos
 from voicekiln.audio.segment import SegmentSettings
 from voicekiln.corpus import acoustic, corrections, merge, texts, trust
 from voicekiln.corpus.corrections import Correction
@@ -66,6 +67,7 @@ def gather(
     audio: Store,
     cutting: SegmentSettings,
     settings: TextSettings,
+    mos: bool = False,
 ) -> Facts:
     """Merge the shards of a corpus, apply the corrections, clean and score the texts.
 
@@ -75,6 +77,7 @@ def gather(
         audio: the store of normalised audio, to measure segments whose edges were moved.
         cutting: section `segment`.
         settings: section `text`.
+        mos: predict opinion scores of segments whose edges were moved.
     """
     recordings = merge.merge_recordings(list(shards["recordings"]))
     segments = merge.merge_segments(list(shards["segments"]), recordings)
@@ -82,7 +85,8 @@ def gather(
     copies = corrections.names_of_copies(recordings)
     spans, refused = respan.moves(segments, recordings, given, copies)
     segments, conflicts = corrections.correct(segments, given, copies)
-    segments, acoustics = respan.move(segments, acoustics, spans, audio, cutting)
+    rate = dnsmos.Rater() if spans and mos else None
+    segments, acoustics = respan.move(segments, acoustics, spans, audio, cutting, rate)
     removed = texts.unspoken_in(segments, recordings, settings)
     segments = trust.score(texts.spoken(segments, settings))
     conflicts = sorted(conflicts + refused, key=lambda row: row["line"])

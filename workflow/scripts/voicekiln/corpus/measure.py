@@ -19,10 +19,15 @@ BLOCK_S = 10  # a whole number, see vad.levels_db
 MAX_S = 60  # of a longer segment the beginning is measured; validate.max_s goes no higher
 SURROUNDINGS_S = 5  # on both sides, where the noise floor of a segment is looked for
 Describe = Callable[[np.ndarray, int], np.ndarray]  # samples, rate_hz -> speaker features
+Rate = Callable[[np.ndarray, int], dict[str, float | None]]  # samples, rate_hz -> opinion scores
 
 
 def measure(
-    audio: Store, item: str, spans: Sequence[Sequence[int]], embed: Describe | None = None
+    audio: Store,
+    item: str,
+    spans: Sequence[Sequence[int]],
+    embed: Describe | None = None,
+    rate: Rate | None = None,
 ) -> list[dict]:
     """One record for each span: what `sound_of` says, `snr_db`, and `music`, the fraction of it in
     which music sounds.
@@ -32,6 +37,7 @@ def measure(
         item: the recording's key in it.
         spans: [start, end] in samples, sorted.
         embed: makes the speaker features; None takes `speaker.statistics`.
+        rate: predicts opinion scores (`dnsmos.Rater`); None leaves them out.
 
     Raises:
         UserError: the recording is damaged; it will be made again.
@@ -42,7 +48,7 @@ def measure(
         with soundfile.SoundFile(audio.path(item, ".flac")) as sound:
             rate_hz = sound.samplerate
             records = [
-                sound_of(samples, rate_hz, embed)
+                sound_of(samples, rate_hz, embed, rate)
                 for samples in stretches(sound, spans, levels, music)
             ]
     except (soundfile.LibsndfileError, EOFError) as error:
@@ -59,7 +65,9 @@ def measure(
     return records
 
 
-def sound_of(samples: np.ndarray, rate_hz: int, embed: Describe | None) -> dict:
+def sound_of(
+    samples: np.ndarray, rate_hz: int, embed: Describe | None, rate: Rate | None = None
+) -> dict:
     """What is measured of one segment by itself; every new measure of a segment goes here.
 
     Args:
@@ -78,7 +86,7 @@ def sound_of(samples: np.ndarray, rate_hz: int, embed: Describe | None) -> dict:
         "pitch_hz": _rounded(median_hz, 1),
         "fingerprint": fingerprint(samples, rate_hz).astype("<u4").tobytes().hex(),
         "speaker_features": [round(float(value), 4) for value in features],
-    }
+    } | (rate(samples, rate_hz) if rate else {})
 
 
 def by_segment(segments: pd.DataFrame, names: Sequence[str], values: Sequence) -> pd.Series:

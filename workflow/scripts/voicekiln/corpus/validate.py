@@ -41,6 +41,7 @@ class ValidateSettings:
     max_silence_share: float
     max_clipped_share: float
     min_snr_db: float
+    min_mos: float | None  # of mos_overall; None does not check
     min_avg_logprob: float  # of the recogniser; reference texts have none
     max_no_speech_prob: float
     min_trust: float
@@ -139,6 +140,8 @@ def _rules(table, settings) -> Iterator[tuple[str, pd.Series, pd.Series, float]]
     yield at_most("too much silence", table["silence_share"], settings.max_silence_share)
     yield at_most("clipped", table["clipped_share"], settings.max_clipped_share)
     yield at_least("noisy", table["snr_db"], settings.min_snr_db)
+    if settings.min_mos is not None:
+        yield at_least("low MOS", table["mos_overall"], settings.min_mos)
     yield at_most("text differs from what is heard", table["cer"], settings.max_cer, given)
     if settings.min_acoustic_score is not None:
         score, limit = table["acoustic_score"], settings.min_acoustic_score

@@ -28,7 +28,7 @@ PACKAGES = (
     "snakemake", "torch", "torchaudio", "accelerate", "f5-tts", "openai-whisper", "numpy", "scipy",
     "soundfile", "soxr", "webrtcvad-wheels", "av", "librosa", "pandas", "pyarrow", "safetensors",
     "vocos", "faster-whisper", "ctranslate2", "silero-vad", "onnxruntime", "resemblyzer",
-    "transformers", "tokenizers", "num2words", "noisereduce", "uroman", "epitran",
+    "speechmos", "transformers", "tokenizers", "num2words", "noisereduce", "uroman", "epitran",
 )  # fmt: skip
 SHOWN = 6  # clips of each kind
 AUDIO_BYTES = 4_200_000  # base64 of all clips; with everything else a page stays below 5 MB

@@ -20,6 +20,7 @@ MEASURES = (
     ("chars_per_s", "letters and digits a second"),
     ("snr_db", "speech above noise, dB"),
     ("pitch_hz", "pitch, Hz"),
+    ("mos_overall", "predicted MOS (DNSMOS), 1 to 5"),
 )
 
 

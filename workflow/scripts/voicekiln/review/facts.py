@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from voicekiln.audio import dnsmos
 from voicekiln.corpus.corrections import Correction, match
 from voicekiln.store.files import read_jsonl
 
@@ -16,6 +17,7 @@ NUMBERS = {
     "trust": 3, "value": 3, "limit": 3, "avg_logprob": 2, "cer": 3, "agreement": 2, "snr_db": 1,
     "acoustic_score": 2,
 }  # fmt: skip
+OPTIONAL = dict.fromkeys(dnsmos.SCORES, 2)  # only if any segment has them
 NAMES = ("speaker", "language", "text_source")  # few distinct values
 
 
@@ -73,7 +75,8 @@ def gather(
     for name in ("raw_text", "heard"):  # where they say something else
         other = segments[name].fillna("")
         columns[name] = other.mask(other == segments["text"].fillna(""), "").tolist()
-    for name, digits in NUMBERS.items():
+    optional = {name: n for name, n in OPTIONAL.items() if segments[name].notna().any()}
+    for name, digits in (NUMBERS | optional).items():
         values = segments[name].astype(float).round(digits)
         columns[name] = [value if math.isfinite(value) else None for value in values]
     reasons = list(zip(segments["step"].fillna(""), segments["reason"].fillna(""), strict=True))

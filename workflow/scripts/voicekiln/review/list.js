@@ -185,6 +185,10 @@ function drawEditor() {
   addFact("mean log-probability", S.avg_logprob[i]);
   addFact("acoustic score", S.acoustic_score[i]);
   addFact("signal to noise", S.snr_db[i] === null ? null : `${S.snr_db[i]} dB`);
+  if (S.mos_overall && S.mos_overall[i] !== null) {
+    const parts = `speech ${S.mos_signal[i]}, background ${S.mos_background[i]}`;
+    addFact("predicted MOS", `${S.mos_overall[i]} (${parts})`);
+  }
   drawWave($("wave"), i);
 }
 

@@ -224,12 +224,14 @@ function openCorrections(content) {
 // Positions of the segments in each order.
 const inOrder = (compare) => Array.from({ length: N }, (_, i) => i).sort(compare);
 const length_s = (i) => spanOf(i)[1] - spanOf(i)[0];
+const mosOf = (i) => S.mos_overall?.[i] ?? 9; // those without a score last
 const pathOf = (i) => DATA.recordings[S.recording[i]].path;
 const ORDERS = {
   worst: inOrder(() => 0),
   place: inOrder((a, b) =>
     pathOf(a) < pathOf(b) ? -1 : pathOf(a) > pathOf(b) ? 1 : S.start_s[a] - S.start_s[b]),
   longest: inOrder((a, b) => length_s(b) - length_s(a) || a - b),
+  mos: inOrder((a, b) => mosOf(a) - mosOf(b) || a - b),
 };
 
 function filtered({ query, state, reason, speaker, reviewed, from, to, order }) {

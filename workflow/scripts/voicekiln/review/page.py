@@ -28,6 +28,7 @@ def render(facts: dict[str, Any], total: int) -> str:
         corpus=facts["corpus"],
         listed=len(facts["segments"]["text"]),
         total=total,
+        mos="mos_overall" in facts["segments"],
         data=in_page(facts),
         script=Markup(script),
         style=Markup(style),

@@ -95,6 +95,9 @@ SEGMENTS = {
     "bandwidth_hz": F,
     "pitch_hz": F,  # median of the voiced frames
     "music": F,  # fraction of the segment in which tones hold their pitch: audio/music.py
+    "mos_signal": F,  # DNSMOS P.835, 1 (bad) ... 5: the speech; null unless measure.mos
+    "mos_background": F,  # its background, 5: no noise can be heard
+    "mos_overall": F,  # audio/dnsmos.py
     "speaker_distance": F,  # from the speaker's other segments
     "audio_sha256": S,  # of the segment's PCM
     "marked": S,  # keep | drop, by hand in the corrections

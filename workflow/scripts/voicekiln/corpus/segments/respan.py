@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from voicekiln.audio import dnsmos
 from voicekiln.audio.segment import SegmentSettings
 from voicekiln.corpus import measure
 from voicekiln.corpus.corrections import NO_COPIES, Correction, conflict, match, on_used
@@ -16,7 +17,7 @@ from voicekiln.corpus.segments.segments import ReferenceSpans, cut, still_forced
 from voicekiln.store.items import Store
 
 LEAST_S = 0.1  # a segment is never made shorter
-MEASURES = ("snr_db", "bandwidth_hz", "pitch_hz", "music")
+MEASURES = ("snr_db", "bandwidth_hz", "pitch_hz", "music", *dnsmos.SCORES)
 Spans = dict[int, tuple[int, int]]  # row: start and end in samples
 
 
@@ -100,7 +101,12 @@ def _collisions(table, wanted, by):
 
 
 def move(
-    table: pd.DataFrame, acoustics: pd.DataFrame, spans: Spans, audio: Store, s: SegmentSettings
+    table: pd.DataFrame,
+    acoustics: pd.DataFrame,
+    spans: Spans,
+    audio: Store,
+    s: SegmentSettings,
+    rate: measure.Rate | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Change the spans of these rows and measure them again; `table` and `acoustics`.
 
@@ -110,6 +116,7 @@ def move(
         spans: from `moves`.
         audio: the store of normalised audio.
         s: section `segment`.
+        rate: predicts opinion scores, see `measure.measure`; None leaves a moved segment without.
 
     Raises:
         UserError: a recording is damaged; the next run recreates it.
@@ -120,7 +127,7 @@ def move(
         by_item.setdefault(table["item"].iat[row], []).append(row)
     for item, rows in sorted(by_item.items()):
         places = sorted({spans[row] for row in rows})
-        found = _measured(audio, item, places, s)
+        found = _measured(audio, item, places, s, rate)
         for row in rows:
             start, end = spans[row]
             record = dict(found[(start, end)])
@@ -136,15 +143,15 @@ def move(
     return table, acoustics
 
 
-def _measured(audio, item, places, settings) -> dict[tuple[int, int], dict]:
+def _measured(audio, item, places, settings, rate) -> dict[tuple[int, int], dict]:
     """The measures of these spans, by span."""
     spans = [list(place) for place in places]
     clipped = audio.require(item)["clipped"]
     records = cut(audio, item, ReferenceSpans(spans, []), clipped, settings)["segments"]
-    sounds = measure.measure(audio, item, spans, lambda samples, rate_hz: [])
+    sounds = measure.measure(audio, item, spans, lambda samples, rate_hz: [], rate)
     return {
         place: record
-        | {name: sound[name] for name in MEASURES}
+        | {name: sound.get(name) for name in MEASURES}
         | {"fingerprint": sound["fingerprint"]}
         for place, record, sound in zip(places, records, sounds, strict=True)
     }
