@@ -1,8 +1,10 @@
 """What defines a run, and what each change of it asks for."""
 
+import re
 from dataclasses import replace
 
 import pytest
+from conftest import ROOT
 from training_setup import TRAIN
 from voicekiln.errors import UserError
 from voicekiln.training.data.clips import Row
@@ -202,3 +204,17 @@ def test_moving_aside_can_be_cut_off_anywhere(tmp_path):
         assert [p.name for p in previous.found(folder)] == ["5", "4"]
         assert identity.read(folder / "previous" / "5") == made()
         assert (folder / "previous" / "5" / "metrics.jsonl").exists()
+
+
+def test_the_keys_that_may_change_are_those_of_the_documentation():
+    by_own_rule = {"learning_rate", "accumulate"}
+    free = {k for k in identity.FREE - by_own_rule if not k.startswith("update_")}
+    documented = free | {"saving", "best_by"}  # a preset of two of them; not with plateau
+    for page, first, last in (
+        ("config/README.md", "These keys may change at any time", "A `learning_rate`"),
+        ("docs/training.md", "| changed | what happens |", "but not with"),
+    ):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        start = text.index(first)
+        found = re.findall(r"`(\w+)`", text[start : text.index(last, start)])
+        assert set(found) - {"plateau"} == documented, page
