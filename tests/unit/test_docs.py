@@ -40,6 +40,16 @@ def test_links_lead_to_files(page):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def test_the_walks_through_the_code_name_files_that_exist():
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    workflow = ROOT / "workflow"
+    roots = (workflow, workflow / "scripts", workflow / "scripts/voicekiln", ROOT)
+    names = re.findall(r"`([\w/]+/[\w./]+\.(?:py|smk|yaml|md))`", text)
+    assert len(names) > 30
+    missing = [name for name in names if not any((root / name).exists() for root in roots)]
+    assert not missing
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_targets_stand_where_snakemake_takes_them_for_targets(page):
     """Behind `--configfile FILE` a bare word is one more configuration."""
