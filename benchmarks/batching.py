@@ -45,10 +45,11 @@ from voicekiln.audio import normalize, segment  # noqa: E402
 from voicekiln.audio.probe import AudioError  # noqa: E402
 from voicekiln.audio.suffixes import AUDIO_SUFFIXES  # noqa: E402
 from voicekiln.families import f5  # noqa: E402
+from voicekiln.families.f5.mel import N_MELS  # noqa: E402
 from voicekiln.training.data.plan import plan  # noqa: E402
 
 SHARED = ROOT.parent / "shared" / "data"
-FRAMES_PER_S = f5.RATE_HZ / f5.HOP
+FRAMES_PER_S = f5.STEPS_PER_S
 MODEL = {"dim": 128, "depth": 4, "heads": 2, "ff_mult": 2, "text_dim": 64, "conv_layers": 1}
 TOKENS_PER_S = 15
 N_TOKENS = 60
@@ -74,7 +75,7 @@ def cut(folders: list[Path]) -> list[int]:
             except AudioError:
                 continue
             for start, end in segment.segment(flac, cutting, []).spans:
-                frames.append(f5.n_frames(end - start))
+                frames.append(int((end - start) / f5.RATE_HZ * FRAMES_PER_S) + 1)
     return frames
 
 
@@ -167,7 +168,7 @@ def cpu_seconds(model: torch.nn.Module, batches: Batches, frames: list[int]) -> 
         for i in batch:
             n_tokens = max(1, round(frames[i] / FRAMES_PER_S * TOKENS_PER_S))
             tokens = torch.full((n_tokens,), i % N_TOKENS)
-            clips.append(f5.Sample(str(i), torch.zeros(frames[i], f5.N_MELS), tokens))
+            clips.append(f5.Sample(str(i), torch.zeros(frames[i], N_MELS), tokens))
         made = f5.collate(clips, [f5.draw(clip, SEED, 0) for clip in clips])
         began = time.process_time()
         model.zero_grad()

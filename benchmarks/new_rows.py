@@ -29,9 +29,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
 from voicekiln.families import f5  # noqa: E402
+from voicekiln.families.f5.mel import log_mel  # noqa: E402
 from voicekiln.families.f5.reset import new_rows  # noqa: E402
+from voicekiln.families.f5.text import Characters  # noqa: E402
 from voicekiln.families.f5.weights import EMBEDDING  # noqa: E402
-from voicekiln.tokenizers.vocab import index, read_vocab  # noqa: E402
+from voicekiln.tokenizers.vocab import read_vocab  # noqa: E402
 
 DEMO = ROOT / "resources" / "demo"
 LEVEL = 0.07  # root mean square that the base was trained at
@@ -52,7 +54,7 @@ def clips(name: str = "*.flac") -> list[tuple[torch.Tensor, str]]:
             start, end = float(row["start_s"]) - MARGIN_S, float(row["end_s"]) + MARGIN_S
             said = torch.from_numpy(samples[int(start * f5.RATE_HZ) : int(end * f5.RATE_HZ)])
             said = said - said.mean()
-            features = f5.clip_features(said * LEVEL / said.square().mean().sqrt(), {})
+            features = log_mel(said * LEVEL / said.square().mean().sqrt())
             found.append((features, row["text"]))
     return found
 
@@ -67,10 +69,9 @@ def first_loss(rows: torch.Tensor, weights: dict, vocab: list[str], spoken: list
     """Mean loss over all values of the clips, as a validation at update 0 has it."""
     arch = f5.architecture(json.loads((DEMO / "f5/model.json").read_text()))
     model = f5.build(arch, len(vocab)).eval()
-    f5.load(model, weights | {EMBEDDING: torch.cat([weights[EMBEDDING], rows])})
-    ids = f5.tokens(
-        [text for _, text in spoken], index(vocab), [str(i) for i in range(len(spoken))]
-    )
+    model.load_state_dict(weights | {EMBEDDING: torch.cat([weights[EMBEDDING], rows])})
+    tokenizer = Characters(vocab)
+    ids = [torch.tensor(tokenizer.encode(text)) for _, text in spoken]
     total = count = 0.0
     for i, ((features, _), tokens) in enumerate(zip(spoken, ids, strict=True)):
         sample = f5.Sample(str(i), features, tokens)

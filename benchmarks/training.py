@@ -130,15 +130,14 @@ def upstreams(run, updates: int, per_epoch: int) -> list[tuple[float, float]]:
     from torch.utils.data import Dataset, Sampler
     from voicekiln import families
     from voicekiln.features.packs import PackReader
-    from voicekiln.tokenizers.vocab import index, read_vocab
     from voicekiln.training.data.clips import read_rows
 
     family = families.get(run.family)
-    vocab = read_vocab(run.vocab)
+    vocab = family.tokenizer(run.tokenizer).vocab
     rows = read_rows(run.train_rows)
     model = family.build(run.architecture, len(vocab))
-    family.load(model, family.read_weights(run.checkpoint))
-    model.vocab_char_map = index(vocab)
+    model.load_state_dict(family.read_weights(run.checkpoint))
+    model.vocab_char_map = {token: i for i, token in enumerate(vocab)}
     packs = PackReader()
 
     class Clips(Dataset):
@@ -146,7 +145,7 @@ def upstreams(run, updates: int, per_epoch: int) -> list[tuple[float, float]]:
             return len(rows)
 
         def __getitem__(self, i):
-            mel = packs.get(rows[i].pack, rows[i].feature)
+            mel = packs.get(rows[i].pack, rows[i].feature)["mel"]
             return {"mel_spec": mel.T, "text": list(rows[i].text)}
 
     s = run.train
@@ -224,16 +223,16 @@ def frames_and_flop(run) -> tuple[float, float]:
     from torch.utils.flop_counter import FlopCounterMode
     from voicekiln import families
     from voicekiln.features.packs import PackReader
-    from voicekiln.tokenizers.vocab import index, read_vocab
     from voicekiln.training.data.clips import BatchRequest, Clips, read_rows
 
-    family, rows, vocab = families.get(run.family), read_rows(run.train_rows), read_vocab(run.vocab)
-    tokens = family.tokens([row.text for row in rows], index(vocab))
+    family, rows = families.get(run.family), read_rows(run.train_rows)
+    tokenizer = family.tokenizer(run.tokenizer)
+    tokens = [torch.tensor(tokenizer.encode(row.text, row.language)) for row in rows]
     clips = Clips(family, rows, tokens, PackReader(), 0, drops=True)
     batches = batches_of(run)
     members = batches.members[batches.per_epoch // 2]
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = family.build(run.architecture, len(vocab)).to(device)
+    model = family.build(run.architecture, tokenizer.n_tokens).to(device)
     batch = clips.batch(BatchRequest(members, 0))
     batch = {k: v.to(device) if torch.is_tensor(v) else v for k, v in batch.items()}
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(run.train.precision)

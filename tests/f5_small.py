@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 import yaml
 from voicekiln.families import f5
+from voicekiln.families.f5.text import Characters
 from voicekiln.tokenizers.vocab import index
 
 TINY = {
@@ -30,6 +31,25 @@ def tiny_model(n_tokens: int = len(TOKENS), seed: int = 0) -> torch.nn.Module:
             parameter.copy_(0.1 * torch.randn(parameter.shape, generator=generator))
     model.vocab_char_map = index(TOKENS)  # upstream's own code looks tokens up here
     return model
+
+
+def base_files(checkpoint: Path, tokens: list[str]) -> dict[str, Path]:
+    """The files of a base whose vocab.txt is written beside the checkpoint's folder."""
+    vocab = checkpoint.parent / "base_vocab.txt"
+    vocab.write_text("".join(f"{token}\n" for token in tokens), encoding="utf-8")
+    return {"checkpoint": checkpoint, "vocab": vocab}
+
+
+def reset(
+    checkpoint: Path, tokens_base: list[str], tokens: list[str], out: Path, seed: int, arch: dict
+) -> dict:
+    """Resets a base as the rule does; the file is renamed to `out`."""
+    folder = out.parent / f"reset_{out.stem}"
+    base = base_files(checkpoint, tokens_base)
+    record = f5.reset(base, arch, Characters(tokens), seed, folder)
+    (folder / record["file"]["name"]).rename(out)
+    folder.rmdir()
+    return record
 
 
 class RandomClips(torch.utils.data.Dataset):

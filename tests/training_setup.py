@@ -124,7 +124,7 @@ def write_run(
             "architecture": architecture,
             "added_tokens": added_tokens,
         },
-        "vocab": str(vocab),
+        "tokenizer": str(folder),
         "train_rows": str(rows["train"]),
         "val_rows": str(rows["val"]),
         "directory": str(folder / "training"),
@@ -148,7 +148,7 @@ def write_rows(path: Path, clips: int, between: tuple[int, int], seed: int) -> P
         n_frames = rng.randint(*between)
         name = f"{path.stem}-{i:03d}"
         tone = torch.randn(1, 100, generator=generator)
-        features[name] = tone + 0.1 * torch.randn(n_frames, 100, generator=generator)
+        features[f"{name}/mel"] = tone + 0.1 * torch.randn(n_frames, 100, generator=generator)
         row = {
             "id": name,
             "text": "".join(rng.choices(LETTERS[1:], k=rng.randint(2, 8))),

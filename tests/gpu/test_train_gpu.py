@@ -78,15 +78,14 @@ def test_the_first_loss_is_the_cpus(tmp_path):
     assert exit_code(gpu) == 0
     from voicekiln import families
     from voicekiln.features.packs import PackReader
-    from voicekiln.tokenizers.vocab import index, read_vocab
     from voicekiln.training.data.clips import BatchRequest, Clips, read_rows
     from voicekiln.training.data.plan import in_order
 
     family = families.get("f5")
-    rows, vocab = read_rows(gpu.val_rows), index(read_vocab(gpu.vocab))
-    model = family.build(gpu.architecture, len(vocab)).eval()
-    family.load(model, family.read_weights(gpu.checkpoint))
-    tokens = family.tokens([r.text for r in rows], vocab)
+    rows, tokenizer = read_rows(gpu.val_rows), family.tokenizer(gpu.tokenizer)
+    model = family.build(gpu.architecture, tokenizer.n_tokens).eval()
+    model.load_state_dict(family.read_weights(gpu.checkpoint))
+    tokens = [torch.tensor(tokenizer.encode(r.text, r.language)) for r in rows]
     clips = Clips(family, rows, tokens, PackReader(), gpu.train.seed, drops=False)
     total = count = 0.0
     groups = in_order([r.n_frames for r in rows], [r.id for r in rows], gpu.train.batch_frames)

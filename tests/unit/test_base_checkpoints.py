@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import ROOT
-from f5_small import TINY, TOKENS, tiny_model, upstream_train
+from f5_small import TINY, TOKENS, reset, tiny_model, upstream_train
 from safetensors.torch import save_file
 from voicekiln.config.resolve import load
 from voicekiln.errors import UserError
 from voicekiln.families import f5
+from voicekiln.families.f5.weights import read_base
 from voicekiln.weights import kinds as filekinds
 from voicekiln.weights.files import state_sha256
 
@@ -125,7 +126,7 @@ def test_the_weights_come_out_of_every_layout(tmp_path, trained, layout, suffix)
     else:
         expected = weights_of(trained, source)
     assert state_sha256(f5.read_weights(path)) == state_sha256(expected)
-    record = f5.reset(path, TOKENS, TOKENS, tmp_path / "out.safetensors", 0, ARCH)
+    record = reset(path, TOKENS, TOKENS, tmp_path / "out.safetensors", 0, ARCH)
     assert record["base"]["weights_sha256"] == state_sha256(expected)
     load_with_base(path)
     assert len(record["stripped"]) <= 8  # a list to be read, not all the names of a model
@@ -193,7 +194,7 @@ def refused(path: Path, arch=ARCH, tokens=TOKENS) -> str:
     """The words of a refusal: one line, that names the file; nothing is written."""
     out = path.parent / "out.safetensors"
     with pytest.raises(UserError) as caught:
-        f5.reset(path, tokens, tokens, out, 0, arch)
+        reset(path, tokens, tokens, out, 0, arch)
     assert not out.exists()
     message = str(caught.value)
     assert message.startswith(str(path)) and "\n" not in message and len(message) < 900
@@ -281,7 +282,7 @@ def test_a_file_cut_at_any_share_of_its_bytes_is_called_truncated(tmp_path, trai
     for n_bytes in sorted(cuts, reverse=True):
         path.write_bytes(whole[:n_bytes])
         with pytest.raises(UserError) as caught:
-            f5.read_base(path)
+            read_base(path)
         message = str(caught.value)
         assert message.startswith(str(path)) and "weights_only" not in message, n_bytes
         assert "download it again" in message or "download the file" in message, message
@@ -293,7 +294,7 @@ def test_a_hole_in_a_download_is_found_by_the_checksums(tmp_path, trained):
     data = bytearray(path.read_bytes())
     data[len(data) // 2 : len(data) // 2 + 4096] = bytes(4096)
     path.write_bytes(data)
-    assert f5.read_base(path).weights  # torch does not look
+    assert read_base(path).weights  # torch does not look
     assert "truncated or damaged" in refused(path) and "Bad CRC-32" in refused(path)
     # A file can be written without checksums; it is taken as it is.
     torch.serialization.set_crc32_options(False)
@@ -301,7 +302,7 @@ def test_a_hole_in_a_download_is_found_by_the_checksums(tmp_path, trained):
         torch.save(trained, path)
     finally:
         torch.serialization.set_crc32_options(True)
-    f5.reset(path, TOKENS, TOKENS, tmp_path / "out.safetensors", 0, ARCH)
+    reset(path, TOKENS, TOKENS, tmp_path / "out.safetensors", 0, ARCH)
 
 
 @pytest.mark.parametrize("form", [".pt", ".pth", ".safetensors"])
@@ -324,7 +325,7 @@ def test_whatever_bytes_are_changed_it_is_read_or_refused_in_one_line(tmp_path, 
         path.write_bytes(changed)
         try:
             load_with_base(path)
-            f5.read_base(path)
+            read_base(path)
         except UserError as error:
             assert str(path) in str(error) and str(error).count("\n") <= 1
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from f5_small import TINY, TOKENS, tiny_model, upstream_train
+from f5_small import TINY, TOKENS, reset, tiny_model, upstream_train
 from safetensors.torch import load_file, save_file
 from voicekiln.errors import UserError
 from voicekiln.families import f5
-from voicekiln.families.f5.reset import new_rows, relative, reset
-from voicekiln.families.f5.weights import EMBEDDING
+from voicekiln.families.f5.reset import new_rows, relative
+from voicekiln.families.f5.weights import EMBEDDING, read_base
 from voicekiln.weights.files import tensor_sha256
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,7 +36,7 @@ def reset_to(folder, base, tokens=NEW, name="pretrained_reset.safetensors", seed
 
 
 def test_a_trainers_file_is_recognised(finished):
-    base = f5.read_base(finished)
+    base = read_base(finished)
     assert base.source == "ema"
     assert len(base.weights) == 54
     found = " ".join(base.training_state)
@@ -74,7 +74,7 @@ def test_the_reset_base_holds_weights_alone_and_they_are_the_same_bits(tmp_path,
         len(TOKENS) + 3,
     ]
     assert str(tmp_path) not in json.dumps(record)
-    assert not f5.read_base(out).training_state
+    assert not read_base(out).training_state
 
 
 def test_the_same_bytes_every_time(tmp_path, finished):
@@ -147,7 +147,7 @@ def test_other_layouts_are_stripped_too(tmp_path, finished, make):
     torch.save(content, tmp_path / "other.pt")
     out, record = reset_to(tmp_path, tmp_path / "other.pt")
     assert any(word in " ".join(record["stripped"]) for word in ("update = 9", "step = "))
-    assert f5.read_base(out).training_state == []
+    assert read_base(out).training_state == []
 
 
 def command(*arguments):
@@ -168,7 +168,7 @@ def test_a_command_resets_a_checkpoint_alone(tmp_path, finished, suffix):
     for part in ("update = 380000", "optimizer_state_dict", "EMA step = 2", "54 tensors"):
         assert part in done.stdout
     assert "Checkpoint reset successfully!" in done.stdout
-    reset_base, base = f5.read_base(out), f5.read_base(finished)
+    reset_base, base = read_base(out), read_base(finished)
     assert reset_base.training_state == [] and set(reset_base.weights) == set(base.weights)
     assert all(torch.equal(reset_base.weights[k], v) for k, v in base.weights.items())
     assert finished.read_bytes() == before and len(list(out.parent.iterdir())) == 1
@@ -213,21 +213,21 @@ def test_the_command_overwrites_nothing_unasked(tmp_path, finished):
     assert "this is text" in command(tmp_path / "text.pt", out, "--force").stderr
     assert out.read_text() == "mine"
     assert command(finished, out, "--force").returncode == 0
-    assert f5.read_base(out).training_state == []
+    assert read_base(out).training_state == []
 
 
 def test_old_mel_constants_are_left_out(tmp_path):
     state = {"ema_model." + k: v for k, v in tiny_model().state_dict().items()}
     state["ema_model.mel_spec.mel_stft.spectrogram.window"] = torch.zeros(1024)
     save_file(state, tmp_path / "old.safetensors")
-    base = f5.read_base(tmp_path / "old.safetensors")
+    base = read_base(tmp_path / "old.safetensors")
     assert len(base.weights) == 54 and base.training_state == []
 
 
 def test_another_runs_reset_base_loads_strictly(tmp_path, finished):
     out, _ = reset_to(tmp_path, finished)
     model = f5.build(ARCH, len(NEW))
-    f5.load(model, f5.read_weights(out))
+    model.load_state_dict(f5.read_weights(out))
     assert model.state_dict()[EMBEDDING].shape == (len(NEW) + 1, 32)
 
 

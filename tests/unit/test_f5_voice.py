@@ -11,15 +11,17 @@ import soundfile
 import torch
 import voicekiln.upstream  # noqa: F401  (f5_tts and vocos can be imported after it)
 import yaml
-from f5_small import TINY, TOKENS, tiny_model, tiny_vocos
+from f5_small import TINY, TOKENS, reset, tiny_model, tiny_vocos
 from voicekiln.errors import UserError
-from voicekiln.families import f5
+from voicekiln.families import Clip, f5
+from voicekiln.families.f5.mel import log_mel
+from voicekiln.families.f5.text import Characters
 from voicekiln.provenance import sha256_file
-from voicekiln.tokenizers.vocab import index
+from voicekiln.voice import manifest
 
 ARCH = f5.architecture(TINY)
-VOCAB = index(TOKENS)
-SAY = {"steps": 4, "cfg": 2.0, "seed": 5}
+TOKENIZER = Characters(TOKENS)
+SAY = {"steps": 4, "cfg_strength": 2.0, "seed": 5}
 
 
 def reference(n_samples: int = 24000, level: float = 0.05) -> np.ndarray:
@@ -28,6 +30,19 @@ def reference(n_samples: int = 24000, level: float = 0.05) -> np.ndarray:
     noise = np.random.default_rng(0).standard_normal(n_samples)
     tone = np.sin(2 * np.pi * (200 + 100 * t) * t)
     return (level * (tone + 0.1 * noise)).astype(np.float32)
+
+
+def prompt(samples, text, only_mel=False) -> Clip:
+    """A reference clip."""
+    mel = log_mel(samples) if only_mel else None
+    return Clip("", text, "en", None, {"mel": mel}, samples=None if only_mel else samples)
+
+
+def speak(model, samples, reference_text, text, folder=None, only_mel=False):
+    """What F5-TTS speaks after a clip, with a vocoder from a folder."""
+    decoder = f5.decoder({}, folder, "cpu")
+    clip = prompt(samples, reference_text, only_mel)
+    return f5.speak(model, TOKENIZER, decoder, clip, text, "en", **SAY)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +66,7 @@ def upstream_speaks(model, vocos_folder, samples, reference_text, text) -> np.nd
             vocoder,
             progress=None,
             nfe_step=SAY["steps"],
-            cfg_strength=SAY["cfg"],
+            cfg_strength=SAY["cfg_strength"],
             device="cpu",
         )
     )
@@ -64,8 +79,7 @@ def upstream_speaks(model, vocos_folder, samples, reference_text, text) -> np.nd
 def test_it_speaks_as_upstream_does(vocos_folder, level, text):
     model = tiny_model()
     samples = reference(level=level)
-    vocoder = f5.load_vocoder(vocos_folder)
-    ours = f5.speak(model, VOCAB, samples, "Good morning.", text, vocoder=vocoder, **SAY)
+    ours = speak(model, samples, "Good morning.", text, vocos_folder)
     theirs = upstream_speaks(model, vocos_folder, samples, "Good morning.", text)
     assert ours.dtype == np.float32 and ours.shape == theirs.shape
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
@@ -75,10 +89,8 @@ def test_it_speaks_as_upstream_does(vocos_folder, level, text):
 def test_the_reference_may_be_its_features():
     samples = reference(level=0.5)
     said = ["Good morning.", "How are you today, John?"]
-    vocoder = f5.load_vocoder(None)
     after_samples, after_mel = (
-        f5.speak(tiny_model(), VOCAB, one, *said, vocoder=vocoder, **SAY)
-        for one in (samples, f5.clip_features(samples))
+        speak(tiny_model(), samples, *said, only_mel=only) for only in (False, True)
     )
     np.testing.assert_allclose(after_mel, after_samples, atol=1e-4)
 
@@ -90,9 +102,8 @@ def test_a_failure_leaves_nothing_of_its_text_in_the_model():
         raise RuntimeError("out of memory")
 
     hook = model.transformer.proj_out.register_forward_hook(broken)
-    say = [VOCAB, reference(), "Hello.", "Hello there."]
     with pytest.raises(RuntimeError, match="out of memory"):
-        f5.speak(model, *say, vocoder=f5.load_vocoder(None), **SAY)
+        speak(model, reference(), "Hello.", "Hello there.")
     hook.remove()
     assert model.training and model.transformer.text_cond is None
 
@@ -102,21 +113,17 @@ def test_speaking_disturbs_no_training():
     torch.manual_seed(11)
     expected = torch.rand(3)
     torch.manual_seed(11)
-    first = f5.speak(
-        model, VOCAB, reference(), "Hello.", "Hello there.", vocoder=f5.load_vocoder(None), **SAY
-    )
+    first = speak(model, reference(), "Hello.", "Hello there.")
     assert torch.equal(torch.rand(3), expected)
     assert model.training
-    second = f5.speak(
-        model, VOCAB, reference(), "Hello.", "Hello there.", vocoder=f5.load_vocoder(None), **SAY
-    )
+    second = speak(model, reference(), "Hello.", "Hello there.")
     assert np.array_equal(first, second)
     n_frames = int(24000 // 256 / len("Hello. ") * len("Hello there."))
-    assert len(first) == (n_frames - 1) * f5.HOP and np.isfinite(first).all()
+    assert len(first) == (n_frames - 1) * 256 and np.isfinite(first).all()
 
 
 def test_what_cannot_be_spoken_is_refused():
-    silence, vocoder = np.zeros(24000, np.float32), f5.load_vocoder(None)
+    silence = np.zeros(24000, np.float32)
     for audio, before, text, message in [
         (reference(), "Hello.", " ", "empty text"),
         (reference(), "", "Hello.", "empty text"),
@@ -124,20 +131,20 @@ def test_what_cannot_be_spoken_is_refused():
         (reference(), "Hello.", "ሰላም", "ETHIOPIC SYLLABLE SA"),
     ]:
         with pytest.raises(UserError, match=message):
-            f5.speak(tiny_model(), VOCAB, audio, before, text, vocoder=vocoder, **SAY)
+            speak(tiny_model(), audio, before, text)
 
 
 def test_griffin_lim_gives_back_the_mel():
     samples = reference(20000, level=0.3)
-    mel = f5.clip_features(samples)
-    again = f5.clip_features(f5.load_vocoder(None)(mel))
+    mel = log_mel(samples)
+    again = log_mel(f5.decoder({}, None, "cpu")(mel))
     loud = mel > mel.max() - 5
     assert (again[: len(mel)] - mel)[loud].abs().mean() < 0.15
 
 
 def test_vocos_takes_nothing_but_vocos(tmp_path, vocos_folder):
-    with pytest.raises(UserError, match="config.yaml: not there"):
-        f5.load_vocoder(tmp_path)
+    with pytest.raises(UserError, match="config.yaml: missing"):
+        f5.decoder({}, tmp_path, "cpu")
     (tmp_path / "pytorch_model.bin").write_bytes((vocos_folder / "pytorch_model.bin").read_bytes())
     config = yaml.safe_load((vocos_folder / "config.yaml").read_text())
     changes = [
@@ -155,23 +162,29 @@ def test_vocos_takes_nothing_but_vocos(tmp_path, vocos_folder):
         target[path[-1]] = value
         (tmp_path / "config.yaml").write_text(yaml.safe_dump(changed))
         with pytest.raises(UserError, match=message):
-            f5.load_vocoder(tmp_path)
+            f5.decoder({}, tmp_path, "cpu")
 
 
-def write_voice(folder, checkpoint_format="pt", update=1200, **changed):
-    arguments = {
-        "weights": tiny_model(seed=4).state_dict(),
-        "update": update,
-        "arch": ARCH,
-        "vocab": TOKENS,
-        "references": [("anna", reference(), "Good morning."), ("ben", reference(9000), "Hello.")],
-        "vocoder": None,
-        "name": "anna",
-        "checkpoint_format": checkpoint_format,
-        "about": {"corpora": ["demo"]},
-        "extra": {"audio_report.md": "# Audio\n"},
-    }
-    return f5.export(folder, **arguments | changed)
+REFERENCES = {"anna": (reference(), "Good morning."), "ben": (reference(9000), "Hello.")}
+
+
+def write_voice(
+    folder, checkpoint_format="pt", seed=4, tokens=TOKENS, references=REFERENCES, vocoder=None
+):
+    """Exports a voice as the rule does; returns its manifest."""
+    about = {"name": "anna", "update": 1200, "corpora": ["demo"]}
+    written = f5.export(
+        folder,
+        tiny_model(seed=seed).state_dict(),
+        {},
+        ARCH,
+        Characters(tokens),
+        {name: samples for name, (samples, _) in references.items()},
+        {name: text for name, (_, text) in references.items()},
+        {"format": checkpoint_format, "vocoder": vocoder},
+        about,
+    )
+    return manifest.write(folder, about | written)
 
 
 @pytest.mark.parametrize("checkpoint_format", ["pt", "safetensors"])
@@ -180,13 +193,13 @@ def test_upstreams_own_code_loads_the_voice_and_speaks(tmp_path, vocos_folder, c
     from hydra.utils import get_class
     from omegaconf import OmegaConf
 
-    manifest = write_voice(tmp_path, checkpoint_format)
+    facts = write_voice(tmp_path, checkpoint_format)
     # As f5_tts/infer/infer_cli.py does it with --model_cfg, --ckpt_file and --vocab_file.
     config = OmegaConf.load(tmp_path / "config.yaml").model
     model = load_model(
         get_class(f"f5_tts.model.{config.backbone}"),
         config.arch,
-        str(tmp_path / manifest["checkpoint"]),
+        str(tmp_path / facts["checkpoint"]),
         mel_spec_type=config.mel_spec.mel_spec_type,
         vocab_file=str(tmp_path / "vocab.txt"),
         device="cpu",
@@ -198,26 +211,18 @@ def test_upstreams_own_code_loads_the_voice_and_speaks(tmp_path, vocos_folder, c
     assert rate_hz == f5.RATE_HZ
     text = (tmp_path / "reference.txt").read_text().strip()
     theirs = upstream_speaks(model, vocos_folder, samples, text, "How are you, John?")
-    ours = f5.speak(
-        tiny_model(seed=4),
-        VOCAB,
-        samples,
-        text,
-        "How are you, John?",
-        vocoder=f5.load_vocoder(vocos_folder),
-        **SAY,
-    )
+    ours = speak(tiny_model(seed=4), samples, text, "How are you, John?", vocos_folder)
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
 def test_the_manifest_lists_every_file(tmp_path):
-    manifest = write_voice(tmp_path)
-    assert json.loads((tmp_path / "MANIFEST.json").read_text()) == manifest
-    assert manifest["update"] == 1200 and manifest["corpora"] == ["demo"]
-    assert {f["path"] for f in manifest["files"]} | {"MANIFEST.json"} == {
+    facts = write_voice(tmp_path)
+    assert json.loads((tmp_path / "MANIFEST.json").read_text()) == facts
+    assert facts["update"] == 1200 and facts["corpora"] == ["demo"]
+    assert {f["path"] for f in facts["files"]} | {"MANIFEST.json"} == {
         path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()
     }
-    for entry in manifest["files"]:
+    for entry in facts["files"]:
         assert sha256_file(tmp_path / entry["path"]) == entry["sha256"]
         assert (tmp_path / entry["path"]).stat().st_size == entry["bytes"]
 
@@ -226,28 +231,28 @@ def test_the_manifest_lists_every_file(tmp_path):
 def test_the_same_bytes_in_another_folder(tmp_path, checkpoint_format):
     for folder in ("a", "b/with space"):
         write_voice(tmp_path / folder, checkpoint_format)
-    manifest = json.loads((tmp_path / "a/MANIFEST.json").read_text())
-    for path in ["MANIFEST.json", *(file["path"] for file in manifest["files"])]:
+    facts = json.loads((tmp_path / "a/MANIFEST.json").read_text())
+    for path in ["MANIFEST.json", *(file["path"] for file in facts["files"])]:
         again = tmp_path / "b/with space" / path
         assert (tmp_path / "a" / path).read_bytes() == again.read_bytes(), path
 
 
 @pytest.mark.parametrize("checkpoint_format", ["pt", "safetensors"])
 def test_a_voice_is_a_base_for_the_next_run(tmp_path, checkpoint_format):
-    manifest = write_voice(tmp_path / "voice", checkpoint_format)
+    facts = write_voice(tmp_path / "voice", checkpoint_format)
     out = tmp_path / "base.safetensors"
-    record = f5.reset(
-        tmp_path / "voice" / manifest["checkpoint"], TOKENS, [*TOKENS, "ሰ"], out, 0, ARCH
-    )
+    assert facts["base_files"] == {"checkpoint": facts["checkpoint"], "vocab": "vocab.txt"}
+    checkpoint = tmp_path / "voice" / facts["base_files"]["checkpoint"]
+    record = reset(checkpoint, TOKENS, [*TOKENS, "ሰ"], out, 0, ARCH)
     assert record["stripped"] == []
-    assert record["base"]["weights_sha256"] == manifest["weights_sha256"]
+    assert record["base"]["weights_sha256"] == facts["weights_sha256"]
 
 
 def test_an_export_that_does_not_fit_writes_no_manifest(tmp_path):
     for changed, message in [
-        ({"vocab": TOKENS[:-1]}, "do not fit"),
+        ({"tokens": TOKENS[:-1]}, "do not fit"),
         ({"checkpoint_format": "onnx"}, "export.format"),
-        ({"references": [("anna", reference(), " ")]}, "reference clip anna or its text is empty"),
+        ({"references": {"anna": (reference(), " ")}}, "reference clip anna or its text is empty"),
     ]:
         with pytest.raises(UserError, match=message):
             write_voice(tmp_path, **changed)
@@ -275,8 +280,8 @@ def spoken_with(tmp_path_factory, vocos_folder):
 
 
 def test_the_vocoder_comes_along_with_its_licence(spoken_with, vocos_folder):
-    manifest = json.loads((spoken_with / "MANIFEST.json").read_text())
-    folder = spoken_with / manifest["vocoder"]
+    facts = json.loads((spoken_with / "MANIFEST.json").read_text())
+    folder = spoken_with / facts["vocoder"]
     assert {p.name for p in folder.iterdir()} == {"config.yaml", "pytorch_model.bin", "LICENSE"}
     for path in folder.iterdir():
         assert path.read_bytes() == (vocos_folder / path.name).read_bytes()
@@ -323,17 +328,17 @@ def test_the_page_tells_where_the_vocoder_comes_from_if_none_was_given(tmp_path)
 
 @pytest.mark.parametrize("with_vocoder", [True, False])
 def test_the_exported_voice_is_loaded_and_spoken_with(tmp_path, vocos_folder, with_vocoder):
-    manifest = write_voice(tmp_path, vocoder=vocos_folder if with_vocoder else None)
-    assert f5.prove(tmp_path, manifest) > 0.1
+    facts = write_voice(tmp_path, vocoder=vocos_folder if with_vocoder else None)
+    assert f5.prove(tmp_path, facts) > 0.1
 
 
 def test_a_voice_that_upstream_reads_otherwise_is_not_accepted(tmp_path):
-    manifest = write_voice(tmp_path)
-    other = write_voice(tmp_path / "other", weights=tiny_model(seed=5).state_dict())
-    model = tmp_path / manifest["checkpoint"]
+    facts = write_voice(tmp_path)
+    other = write_voice(tmp_path / "other", seed=5)
+    model = tmp_path / facts["checkpoint"]
     model.write_bytes((tmp_path / "other" / other["checkpoint"]).read_bytes())
     with pytest.raises(UserError, match="reads weights with the hash"):
-        f5.prove(tmp_path, manifest)
+        f5.prove(tmp_path, facts)
     (tmp_path / "vocab.txt").write_text(" \na\n")
     with pytest.raises(UserError, match="f5-tts cannot load the exported voice .*size mismatch"):
-        f5.prove(tmp_path, manifest)
+        f5.prove(tmp_path, facts)

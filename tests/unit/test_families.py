@@ -37,7 +37,7 @@ def test_a_family_declares_what_the_configuration_needs(name):
     assert any(file.checkpoint for file in found.files.values()) and found.signature
     for section, schema in found.sections.items():
         assert schema["description"], section
-        for key, value in schema["properties"].items():
+        for key, value in schema["keys"].items():
             assert value["description"] and "default" in value, f"{section}.{key}"
 
 

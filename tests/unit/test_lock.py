@@ -19,7 +19,7 @@ def made(
     folder,
     rows=("a", "b"),
     settings=SETTINGS,
-    vocab=" \n",
+    vocab="3" * 64,
     base="1" * 64,
     train="{}\n",
     vocoder="4" * 64,
@@ -28,7 +28,8 @@ def made(
     run, corpus = folder / "runs" / "r", folder / "corpora" / "mine"
     for part in (run / "tokenizer", run / "base", run / "export", corpus / "dataset"):
         part.mkdir(parents=True)
-    (run / "tokenizer/vocab.txt").write_text(vocab)
+    vocabulary = {"files": [{"path": "vocab.txt", "sha256": vocab}]}
+    (run / "tokenizer/coverage.json").write_text(json.dumps(vocabulary))
     reset = {"base": {"file": "m.pt", "sha256": base}, "file": {"sha256": "2" * 64}}
     (run / "base/reset.json").write_text(json.dumps(reset))
     files = [("vocab.txt", "5" * 64), ("vocos/config.yaml", vocoder)]

@@ -5,70 +5,84 @@ import pickle
 import pytest
 import torch
 from voicekiln.errors import UserError
+from voicekiln.families import Arrays
 from voicekiln.features.packs import PackReader, PackWriter, pack_name, write_pack
 
 
-def features(*keys: str) -> dict[str, torch.Tensor]:
-    """A different random mel for each key; the same for the same key."""
+def features(*keys: str) -> dict[str, Arrays]:
+    """Different random arrays for each key; the same for the same key."""
     made = {}
     for key in keys:
         generator = torch.Generator().manual_seed(sum(map(ord, key)))
-        made[key] = torch.randn(len(key) + 3, 100, generator=generator)
+        codes = torch.randint(8192, (len(key) + 3,), generator=generator).to(torch.int16)
+        made[key] = {"mel": torch.randn(len(codes), 99, generator=generator), "codes": codes}
     return made
+
+
+def written(folder, made):
+    """Writes a pack; steps are codes."""
+    return write_pack(folder, made, {key: len(arrays["codes"]) for key, arrays in made.items()})
+
+
+def equal(read: Arrays, made: Arrays) -> bool:
+    return set(read) == set(made) and all(
+        torch.equal(read[name], made[name]) and read[name].dtype == made[name].dtype
+        for name in made
+    )
 
 
 def test_features_come_back_bit_for_bit(tmp_path):
     made = features("a", "bb", "ccc")
-    rows = write_pack(tmp_path, made)
-    assert [(row.key, row.n_frames) for row in rows] == [("a", 4), ("bb", 5), ("ccc", 6)]
+    rows = written(tmp_path, made)
+    assert [(row.key, row.n_steps) for row in rows] == [("a", 4), ("bb", 5), ("ccc", 6)]
     packs = PackReader()
     for row in rows:
         read = packs.get(str(tmp_path / row.pack), row.key)
-        assert torch.equal(read, made[row.key]) and read.dtype == torch.float32
+        assert equal(read, made[row.key])
 
 
 def test_a_pack_is_named_by_its_keys_and_written_once(tmp_path):
     made = features("a", "bb")
-    [row, _] = write_pack(tmp_path, made)
+    [row, _] = written(tmp_path, made)
     assert row.pack == pack_name(["bb", "a"]) != pack_name(["a"])
     before = (tmp_path / row.pack).stat()
-    write_pack(tmp_path, dict(reversed(made.items())))
+    written(tmp_path, dict(reversed(made.items())))
     after = (tmp_path / row.pack).stat()
     assert (before.st_mtime_ns, before.st_ino) == (after.st_mtime_ns, after.st_ino)
 
 
 def test_more_clips_make_more_packs(tmp_path):
-    write_pack(tmp_path, features("a"))
+    written(tmp_path, features("a"))
     first = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    write_pack(tmp_path, features("bb"))
+    written(tmp_path, features("bb"))
     assert len(list(tmp_path.iterdir())) == 2
     assert all((tmp_path / name).read_bytes() == data for name, data in first.items())
 
 
 def test_the_writer_fills_packs_and_takes_a_key_once(tmp_path):
-    writer = PackWriter(tmp_path, max_bytes=2 * 4 * 400)  # a feature has at least 4 frames of 400 B
+    writer = PackWriter(tmp_path, max_bytes=2 * 4 * 398)  # 4 steps of 99 float32 and an int16 each
     made = features("a", "b", "c")
-    for key, feature in made.items():
-        writer.add(key, feature)
-        writer.add(key, feature)
+    for key, arrays in made.items():
+        writer.add(key, arrays, 4)
+        writer.add(key, arrays, 4)
     rows = writer.close()
     assert [row.key for row in rows] == ["a", "b", "c"]
     assert [rows[0].pack == rows[1].pack, rows[1].pack == rows[2].pack] == [True, False]
     packs = PackReader()
-    assert all(torch.equal(packs.get(tmp_path / r.pack, r.key), made[r.key]) for r in rows)
+    assert all(equal(packs.get(tmp_path / r.pack, r.key), made[r.key]) for r in rows)
 
 
 def test_a_reader_goes_to_another_process(tmp_path):
-    [row] = write_pack(tmp_path, features("a"))
+    [row] = written(tmp_path, features("a"))
     packs = PackReader()
     first = packs.get(tmp_path / row.pack, "a")
-    assert torch.equal(pickle.loads(pickle.dumps(packs)).get(tmp_path / row.pack, "a"), first)
+    assert equal(pickle.loads(pickle.dumps(packs)).get(tmp_path / row.pack, "a"), first)
 
 
 def test_a_truncated_missing_or_foreign_pack_is_an_error(tmp_path):
-    [row] = write_pack(tmp_path, features("a"))
+    [row] = written(tmp_path, features("a"))
     path = tmp_path / row.pack
-    with pytest.raises(UserError, match="feature z cannot be read"):
+    with pytest.raises(UserError, match="features z cannot be read"):
         PackReader().get(path, "z")
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(UserError, match="run snakemake again"):
@@ -80,9 +94,9 @@ def test_a_truncated_missing_or_foreign_pack_is_an_error(tmp_path):
 
 def test_a_damaged_pack_is_written_anew(tmp_path):
     made = features("a")
-    [row] = write_pack(tmp_path, made)
+    [row] = written(tmp_path, made)
     path = tmp_path / row.pack
     whole = path.read_bytes()
     path.write_bytes(whole[:-4] + b"\0\0\1\0")
-    assert write_pack(tmp_path, made) == [row]
+    assert written(tmp_path, made) == [row]
     assert path.read_bytes() == whole

@@ -11,7 +11,6 @@ from training_setup import tiny_run
 from voicekiln import families
 from voicekiln.errors import UserError
 from voicekiln.features.packs import PackReader
-from voicekiln.tokenizers.vocab import index, read_vocab
 from voicekiln.training.data.clips import BatchRequest, Clips, load, read_rows
 from voicekiln.training.data.plan import Position, plan
 from voicekiln.training.settings import loader_processes
@@ -24,7 +23,8 @@ from voicekiln.training.step.out_of_memory import BatchSplitter
 def clips(tmp_path) -> Clips:
     run = tiny_run(tmp_path)
     family, rows = families.get("f5"), read_rows(run.train_rows)
-    tokens = family.tokens([r.text for r in rows], index(read_vocab(run.vocab)))
+    tokenizer = family.tokenizer(run.tokenizer)
+    tokens = [torch.tensor(tokenizer.encode(r.text, r.language)) for r in rows]
     return Clips(family, rows, tokens, PackReader(), seed=1, drops=True)
 
 
@@ -32,7 +32,7 @@ def test_a_batch_holds_its_clips_padded_with_their_own_draws(clips):
     batch = clips[BatchRequest((3, 5), 7)]
     for i, clip in enumerate((3, 5)):
         row = clips.rows[clip]
-        features = PackReader().get(row.pack, row.feature)
+        features = PackReader().get(row.pack, row.feature)["mel"]
         assert torch.equal(batch["mel"][i, : row.n_frames], features)
         assert not batch["mel"][i, row.n_frames :].any()
         assert not batch["noise"][i, row.n_frames :].any()

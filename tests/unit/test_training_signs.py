@@ -5,7 +5,8 @@ import random
 import signal
 
 import pytest
-from training_setup import LETTERS, tiny_run
+import torch
+from training_setup import tiny_run
 from voicekiln import families
 from voicekiln.errors import UserError
 from voicekiln.features.packs import PackReader
@@ -151,8 +152,8 @@ def test_a_loader_process_that_was_killed_ends_with_what_helps(tmp_path):
     settings = tiny_run(tmp_path)
     family = families.get("f5")
     rows = read_rows(settings.train_rows)
-    vocab = {letter: i for i, letter in enumerate(LETTERS)}
-    tokens = family.tokens([r.text for r in rows], vocab, [r.id for r in rows])
+    tokenizer = family.tokenizer(settings.tokenizer)
+    tokens = [torch.tensor(tokenizer.encode(r.text, r.language)) for r in rows]
 
     class Deadly(Clips):
         def batch(self, request):

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from voicekiln.families import f5
 from voicekiln.store import tables
 from voicekiln.text.clean import comparable
-from voicekiln.tokenizers.vocab import index, read_vocab
+from voicekiln.tokenizers.vocab import read_vocab
 from voicekiln.training.data.clips import read_rows
 from workflow_runner import Workflow, sentences
 
@@ -96,13 +96,14 @@ def test_the_texts_matter_to_the_voice(demo):
     manifest = json.loads((run / "export/MANIFEST.json").read_text())
     vocab = read_vocab(run / "export/vocab.txt")
     model = f5.build(manifest["architecture"], len(vocab)).eval()
-    f5.load(model, f5.read_weights(run / "export" / manifest["checkpoint"]))
+    model.load_state_dict(f5.read_weights(run / "export" / manifest["checkpoint"]))
     rows = read_rows(run / "training/val_rows.jsonl")
     features = []
     for row in rows:
         with safe_open(demo.dir / row.pack, "pt") as pack:
-            features.append(pack.get_tensor(row.feature))
-    ids = f5.tokens([row.text for row in rows], index(vocab))
+            features.append(pack.get_tensor(f"{row.feature}/mel"))
+    tokenizer = f5.tokenizer(run / "tokenizer")
+    ids = [torch.tensor(tokenizer.encode(row.text, row.language)) for row in rows]
 
     def mean_loss(shift):
         losses = []

@@ -25,7 +25,7 @@ def test_ljspeech_to_a_voice(workflow, shared_data):
         "transcripts": str(shared_data / "en_lj" / "metadata.csv"),
         "shards": 2,
     }
-    evaluate = {"n_sentences": 1, "steps": 4}
+    evaluate = {"n_sentences": 1}
     workflow.config["runs"]["lj_f5"] = demo | {"corpus": "lj", "train": train, "evaluate": evaluate}
     workflow.run()
     with open(shared_data / "en_lj" / "metadata.csv", encoding="utf-8", newline="") as file:

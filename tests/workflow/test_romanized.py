@@ -37,7 +37,8 @@ def test_a_run_trains_on_the_romanised_texts_and_speaks_them(tmp_path):
         "corpus": "clips",
         "train_on": "romanized",
         "train": demo["train"] | {"epochs": 1, "batch_frames": 1500, "samples": 0},
-        "evaluate": {"n_sentences": 1, "steps": 2},
+        "evaluate": {"n_sentences": 1},
+        "speak": {"steps": 2},
     }
     workflow.run("results/runs/voice/choice.json")
     segments = tables.read(workflow.path("corpora/clips/segments.parquet"))
@@ -58,5 +59,5 @@ def test_a_run_trains_on_the_romanised_texts_and_speaks_them(tmp_path):
     assert all(second[row["text"]] == row["romanized"] for row in map(json.loads, lines))
 
     workflow.config["runs"]["voice"]["train_on"] = "text"
-    workflow.run("results/runs/voice/tokenizer/vocab.txt")
+    workflow.run("results/runs/voice/tokenizer/coverage.json")
     assert set(workflow.jobs) == {"extend_vocabulary"}

@@ -51,7 +51,8 @@ def prepared(tmp_path_factory) -> Workflow:
             "keep": 2,
             "log_every": 1,
         },
-        "evaluate": {"n_sentences": 1, "steps": 2},
+        "evaluate": {"n_sentences": 1},
+        "speak": {"steps": 2},
     }
     workflow.run(
         "results/runs/voice/features/clips/000.parquet", "results/runs/voice/base/reset.json"

@@ -14,6 +14,8 @@ from voicekiln.config import paths, targets, yaml_files
 from voicekiln.config.checks import corpora_of
 from voicekiln.config.resolve import load
 from voicekiln import extras
+from voicekiln.families import base as bases
+from voicekiln.families import facts
 from voicekiln.voice import vocoders
 from voicekiln.errors import UserError
 from voicekiln.provenance import canonical, code_digest, sha256_file
@@ -184,58 +186,14 @@ def run_features(wildcards):
     ]
 
 
-def base_file(key, exported):
-    """Input function: a file of the run's base, or of the run whose voice is the base."""
-
-    def path(wildcards):
-        base = RUNS[wildcards.run]["base"]
-        return (
-            f"results/runs/{base['run']}/{exported}"
-            if "run" in base
-            else located(base[key])
-        )
-
-    return path
+def of_base(function):
+    """Function of wildcards: what a function of `families.base` finds about the run's base."""
+    return lambda wildcards: or_stop(function)(wildcards.run, RUNS, located)
 
 
-def base_hashes(wildcards):
-    """Params: SHA-256 that the files of a run's base must have, where the configuration says so."""
-    base = RUNS[wildcards.run]["base"]
-    return {key: base.get(f"{key}_sha256") for key in ("checkpoint", "vocab")}
-
-
-base_checkpoint = base_file("checkpoint", "export/MANIFEST.json")
-base_vocabulary = base_file("vocab", "tokenizer/vocab.txt")
-
-
-def checked_base(wildcards):
-    """Input: that the base was looked at; a run's voice is looked at by its own export."""
-    if "run" in RUNS[wildcards.run]["base"]:
-        return []
-    return f"results/runs/{wildcards.run}/base/checked.json"
-
-
-def pinned_vocabulary(wildcards):
-    """Input: the vocabulary that the configuration pins, where it does."""
-    vocab = RUNS[wildcards.run]["tokenizer"]["vocab"]
-    return [] if vocab is None else [located(vocab)]
-
-
-def architecture(wildcards):
-    """Params: the model's released name or its values, followed along a chain of runs."""
-    base = RUNS[wildcards.run]["base"]
-    while "run" in base:
-        base = RUNS[base["run"]]["base"]
-    return canonical(base["model"])
-
-
-def earlier_runs(wildcards):
-    """Params: the runs whose voices are the run's base, directly or indirectly, nearest first."""
-    base, names = RUNS[wildcards.run]["base"], []
-    while "run" in base:
-        names.append(base["run"])
-        base = RUNS[base["run"]]["base"]
-    return names
+def family_of(wildcards):
+    """Declaration of the run's family."""
+    return facts.of(RUNS[wildcards.run]["family"])
 
 
 def vocoder(wildcards):
@@ -246,13 +204,14 @@ def vocoder(wildcards):
 
 def vocoder_files(wildcards):
     """Input: the files of the vocoder's weights, if the run has a vocoder."""
-    return vocoders.files(vocoder(wildcards))
+    return vocoders.files(vocoder(wildcards), family_of(wildcards).vocoder)
 
 
 def vocoder_content(wildcards):
     """Params: SHA-256 of these files; a new file may have an old time."""
     folder, expected = vocoder(wildcards), RUNS[wildcards.run]["vocoder_sha256"]
-    return folder and canonical(or_stop(vocoders.content)(folder, expected))
+    declared = family_of(wildcards).vocoder
+    return folder and canonical(or_stop(vocoders.content)(folder, declared, expected))
 
 
 def whole_settings(wildcards):

@@ -7,7 +7,8 @@ rule evaluate_run:
         datasets=run_datasets,
         unchanged=behind_checkpoints,
         finished="results/runs/{run}/training/finished.json",
-        vocab="results/runs/{run}/tokenizer/vocab.txt",
+        coverage="results/runs/{run}/tokenizer/coverage.json",
+        base=of_base(bases.original_inputs),
         vocoder=vocoder_files,
     output:
         choice=report(
@@ -29,8 +30,9 @@ rule evaluate_run:
         runtime="2h",
     params:
         code=family_code("evaluate_run.py"),
-        settings=settings("family", "evaluate", "train_on"),
-        architecture=architecture,
+        settings=settings("family", "evaluate", "features", "speak", "train_on"),
+        architecture=of_base(bases.model),
+        base=of_base(bases.original),
         vocoder=vocoder,
         vocoder_content=vocoder_content,
     script:

@@ -7,7 +7,8 @@ rule export_run:
         datasets=run_datasets,
         unchanged=behind_checkpoints,
         choice="results/runs/{run}/choice.json",
-        vocab="results/runs/{run}/tokenizer/vocab.txt",
+        coverage="results/runs/{run}/tokenizer/coverage.json",
+        base=of_base(bases.original_inputs),
         vocoder=vocoder_files,
         reset="results/runs/{run}/base/reset.json",
     output:
@@ -27,7 +28,8 @@ rule export_run:
     params:
         code=family_code("export_run.py"),
         settings=settings("family", "export", "train_on"),
-        architecture=architecture,
+        architecture=of_base(bases.model),
+        base=of_base(bases.original),
         vocoder=vocoder,
         vocoder_content=vocoder_content,
     script:

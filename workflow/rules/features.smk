@@ -6,6 +6,7 @@ rule extract_features:
     input:
         dataset="results/corpora/{corpus}/DIGEST.json",
         unchanged="results/corpora/{corpus}/tables/correct/DIGEST.json",
+        base=of_base(bases.original_inputs),
     output:
         index="results/runs/{run}/features/{corpus}/{shard}.parquet",
     log:
@@ -16,11 +17,13 @@ rule extract_features:
         "../../envs/train.yaml"
     threads: 1
     resources:
+        gpu=computed(bases.gpus_for_features, "family"),
         mem_mb=4000,
         runtime="4h",
     params:
         code=family_code("extract_features.py"),
         settings=settings("family", "features"),
+        base=of_base(bases.original),
         batch_frames=setting("train.batch_frames"),
         shards=shard_count,
         store=store("features"),

@@ -4,8 +4,7 @@
 rule check_base:
     """Check that the base fits its vocabulary and architecture."""
     input:
-        checkpoint=base_checkpoint,
-        base_vocab=base_vocabulary,
+        base=of_base(bases.inputs),
     output:
         "results/runs/{run}/base/checked.json",
     log:
@@ -20,8 +19,9 @@ rule check_base:
     params:
         code=family_code("check_base.py"),
         settings=settings("family"),
-        architecture=architecture,
-        sha256=base_hashes,
+        architecture=of_base(bases.model),
+        base=of_base(bases.record),
+        sha256=of_base(bases.hashes),
     script:
         "../scripts/check_base.py"
 
@@ -31,10 +31,9 @@ checkpoint reset_base:
     """Strip the training state of the base and extend its vocabulary."""
     input:
         unchanged=behind_checkpoints,
-        checked=checked_base,
-        checkpoint=base_checkpoint,
-        base_vocab=base_vocabulary,
-        vocab="results/runs/{run}/tokenizer/vocab.txt",
+        checked=of_base(bases.checked),
+        base=of_base(bases.inputs),
+        coverage="results/runs/{run}/tokenizer/coverage.json",
     output:
         record=report(
             "results/runs/{run}/base/reset.json",
@@ -52,6 +51,7 @@ checkpoint reset_base:
     params:
         code=family_code("reset_base.py"),
         settings=settings("family", "reset"),
-        architecture=architecture,
+        architecture=of_base(bases.model),
+        base=of_base(bases.record),
     script:
         "../scripts/reset_base.py"

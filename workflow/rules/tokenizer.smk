@@ -1,16 +1,16 @@
-"""Texts of the data set + the base's vocabulary -> the run's vocabulary and its coverage."""
+"""Texts of the data set + the base's vocabulary -> the run's tokenizer and its coverage."""
 
 
 # a checkpoint: behind it an unchanged vocabulary stops the chain
 checkpoint extend_vocabulary:
-    """Extend the base's vocabulary with the characters of the data set."""
+    """Extend the base's vocabulary for the texts of the data set."""
     input:
         datasets=run_datasets,
         unchanged=behind_checkpoints,
-        base=base_vocabulary,
-        pinned=pinned_vocabulary,
+        base=of_base(bases.vocabulary_inputs),
+        files=of_base(bases.tokenizer_inputs),
     output:
-        vocab="results/runs/{run}/tokenizer/vocab.txt",
+        # the tokenizer's files beside it are undeclared: it has their names and hashes
         leaks="results/runs/{run}/tokenizer/leaks.json",
         coverage=report(
             "results/runs/{run}/tokenizer/coverage.json",
@@ -27,6 +27,8 @@ checkpoint extend_vocabulary:
         runtime="1h",
     params:
         code=family_code("extend_vocabulary.py"),
-        settings=settings("family", "tokenizer", "evaluate", "train_on"),
+        settings=settings("family", "evaluate", "train_on"),
+        tokenizer=of_base(bases.tokenizer_settings),
+        base=of_base(bases.vocabulary),
     script:
         "../scripts/extend_vocabulary.py"

@@ -9,7 +9,8 @@ rule train_run:
         datasets=run_datasets,
         unchanged=behind_checkpoints,
         features=run_features,
-        vocab="results/runs/{run}/tokenizer/vocab.txt",
+        coverage="results/runs/{run}/tokenizer/coverage.json",
+        base=of_base(bases.original_inputs),
         reset="results/runs/{run}/base/reset.json",
     output:
         # the training state is undeclared: Snakemake deletes the declared outputs of a failed job
@@ -28,8 +29,9 @@ rule train_run:
     params:
         code=family_code("train_run.py", "voicekiln.training.worker"),
         settings=settings("family", "train", "train_on"),
-        architecture=architecture,
+        architecture=of_base(bases.model),
+        base=of_base(bases.original),
         vocoder=vocoder,
-        earlier=earlier_runs,
+        earlier=of_base(bases.earlier),
     script:
         "../scripts/train_run.py"

@@ -1,20 +1,23 @@
-"""Choose the checkpoint of a run and speak the test sentences with it."""
+"""Choose the checkpoint of a run and synthesise the test sentences with it."""
 
 import json
 import logging
 import os
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import soundfile
 import torch
 from voicekiln import families, job
 from voicekiln.audio.span import load_span
 from voicekiln.corpus.dataset import load
+from voicekiln.families import base as bases
+from voicekiln.gpu import device
 from voicekiln.store.files import temporary, write_atomic
 from voicekiln.store.items import Store
-from voicekiln.tokenizers.vocab import index, read_vocab
 from voicekiln.training.state.checkpoints import WEIGHTS
 from voicekiln.voice import choice as evaluate
 from voicekiln.voice import references as reference
@@ -80,33 +83,27 @@ def speak(smk, family, settings, references, lines, checkpoint):
     part.mkdir(parents=True)
     samples, n_of = [], Counter()
     if lines:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        vocab = index(read_vocab(Path(smk.input.vocab)))
-        model = family.build(family.architecture(smk.params.architecture), len(vocab))
-        family.load(model, family.read_weights(checkpoint / WEIGHTS))
-        model = model.to(device).eval()
-        vocoder = family.load_vocoder(smk.params.vocoder, device)
+        voice = load_voice(smk, family, checkpoint)
         stems = reference.stems([one.record() for one in references])
         names = dict(zip(map(id, references), stems, strict=True))
-        clips: dict = {}
-    for i, line in enumerate(job.track(lines, len(lines), "sentences spoken")):
+        prompts: dict = {}
+    for i, line in enumerate(job.track(lines, len(lines), "sentences synthesised")):
         one = line.reference
-        if id(one) not in clips:
-            clips = {id(one): clip_of(one.row, family.RATE_HZ)}
+        if id(one) not in prompts:
+            prompts = {id(one): prompt(voice, family, one.row)}
         audio = family.speak(
-            model,
-            vocab,
-            clips[id(one)],
-            one.row["text"],
+            voice.model,
+            voice.tokenizer,
+            voice.decoder,
+            prompts[id(one)],
             line.text,
-            steps=settings["steps"],
-            cfg=settings["cfg_strength"],
+            line.language,
             seed=settings["seed"] + i,
-            vocoder=vocoder,
+            **smk.params.settings["speak"],
         )
         name = f"{names[id(one)]}_{n_of[id(one)]:02d}.wav"
         n_of[id(one)] += 1
-        soundfile.write(part / name, audio.clip(-1, 1), family.RATE_HZ, subtype="PCM_16")
+        soundfile.write(part / name, audio.clip(-1, 1), family.SPEECH_HZ, subtype="PCM_16")
         samples.append(
             {
                 "file": f"samples/{name}",
@@ -116,7 +113,7 @@ def speak(smk, family, settings, references, lines, checkpoint):
                 "reference": one.row["segment_id"],
             }
         )
-        log.info("%s: %.2f s, %s", name, len(audio) / family.RATE_HZ, line.text)
+        log.info("%s: %.2f s, %s", name, len(audio) / family.SPEECH_HZ, line.text)
     if folder.exists():
         old = temporary(folder)
         os.rename(folder, old)
@@ -125,9 +122,38 @@ def speak(smk, family, settings, references, lines, checkpoint):
     return samples
 
 
-def clip_of(row, rate_hz):
-    """Samples of a segment."""
-    return load_span(Store(STORE, "normalize"), row["item"], row["start"], row["end"], rate_hz)
+class Voice(NamedTuple):
+    """What the family speaks with."""
+
+    model: torch.nn.Module
+    tokenizer: families.Tokenizer
+    decoder: Any
+    extractor: Callable[[torch.Tensor], families.Arrays]
+
+
+def load_voice(smk, family, checkpoint):
+    """The model with the EMA weights of a checkpoint, and what it needs to speak."""
+    on, base = device(smk.resources.gpu), bases.files(smk.params.base)
+    tokenizer = family.tokenizer(Path(smk.input.coverage).parent)
+    model = family.build(family.architecture(smk.params.architecture), tokenizer.n_tokens)
+    model.load_state_dict(family.read_weights(checkpoint / WEIGHTS), strict=True)
+    return Voice(
+        model.to(on).eval(),
+        tokenizer,
+        family.decoder(base, smk.params.vocoder, on),
+        family.extractor(base, smk.params.settings["features"], on),
+    )
+
+
+def prompt(voice, family, row):
+    """The reference clip of a row of the data set."""
+    store = Store(STORE, "normalize")
+    samples = load_span(store, row["item"], row["start"], row["end"], family.RATE_HZ)
+    samples = torch.from_numpy(samples)
+    language = row["language"] if isinstance(row["language"], str) else ""
+    ids = torch.tensor(voice.tokenizer.encode(row["text"], language))
+    arrays = voice.extractor(samples)
+    return families.Clip(row["segment_id"], row["text"], language, ids, arrays, samples=samples)
 
 
 if "snakemake" in globals():

@@ -8,10 +8,12 @@ from voicekiln import families, job
 from voicekiln.audio.span import load_span
 from voicekiln.corpus.audio_report import as_markdown, audio_report
 from voicekiln.corpus.dataset import load
+from voicekiln.families import base as bases
 from voicekiln.store import tables
+from voicekiln.store.files import write_atomic
 from voicekiln.store.items import Store
-from voicekiln.tokenizers.vocab import read_vocab
 from voicekiln.training.state.checkpoints import WEIGHTS
+from voicekiln.voice import manifest
 from voicekiln.voice import references as reference
 from voicekiln.voice import versions as voices
 from voicekiln.weights import files as checkpoints
@@ -28,25 +30,38 @@ def main(smk):
     segments = load(smk.input.datasets, settings["train_on"])
     weights = family.read_weights(run / "training/checkpoints" / choice["checkpoint"] / WEIGHTS)
     name = voices.name_of(choice["update"], checkpoints.state_sha256(weights))
+    tokenizer = family.tokenizer(Path(smk.input.coverage).parent)
+    audio, texts = clips(choice, segments, family.SPEECH_HZ)
+    facts = about(smk, choice, segments)
     with voices.writing(run, name) as folder:
-        done = family.export(
+        written = family.export(
             folder,
-            weights=weights,
-            update=choice["update"],
-            arch=family.architecture(smk.params.architecture),
-            vocab=read_vocab(Path(smk.input.vocab)),
-            references=clips(choice, segments, family.RATE_HZ),
-            vocoder=smk.params.vocoder,
-            name=smk.wildcards.run,
-            checkpoint_format=settings["export"]["format"],
-            about=about(smk, choice, segments),
-            extra=audio(smk, segments),
+            weights,
+            bases.files(smk.params.base),
+            family.architecture(smk.params.architecture),
+            tokenizer,
+            audio,
+            texts,
+            settings["export"] | {"vocoder": smk.params.vocoder},
+            facts,
         )
         del weights
+        for path, text in reports(smk, segments).items():
+            write_atomic(folder / path, text)
+        done = manifest.write(
+            folder,
+            facts
+            | {
+                "family": settings["family"],
+                "tokens": tokenizer.n_tokens,
+                "rate_hz": family.SPEECH_HZ,
+            }
+            | written,
+        )
         seconds = family.prove(folder, done)
     voices.show(run, name)
     job.say(f"the voice is in {run / 'export'} ({done['checkpoint']}, HOW_TO_SPEAK.md)")
-    job.say(f"the family's own code has loaded it and spoken {seconds:.1f} s")
+    job.say(f"the upstream code loads it and has synthesised {seconds:.1f} s with it")
     kept = voices.old(run)
     if kept:
         job.say(
@@ -56,22 +71,24 @@ def main(smk):
 
 
 def clips(choice, segments, rate_hz):
-    """File name, samples and text of each reference clip."""
+    """Samples and text of each reference clip, by its file name without suffix."""
     rows = segments.set_index("segment_id")
     store = Store(STORE, "normalize")
-    found = []
+    audio, texts = {}, {}
     for one, stem in zip(choice["references"], reference.stems(choice["references"]), strict=True):
         row = rows.loc[one["segment_id"]]
-        samples = load_span(store, row["item"], row["start"], row["end"], rate_hz)
-        found.append((stem, samples, row["text"]))
-    return found
+        audio[stem] = load_span(store, row["item"], row["start"], row["end"], rate_hz)
+        texts[stem] = row["text"]
+    return audio, texts
 
 
 def about(smk, choice, segments):
-    """What the manifest says of the voice beside its files."""
+    """Facts about the voice for its manifest."""
     reset = json.loads(Path(smk.input.reset).read_text())
     stems = reference.stems(choice["references"])
     return {
+        "name": smk.wildcards.run,
+        "update": choice["update"],
         "base": reset["base"],
         "corpora": sorted({Path(path).parent.name for path in smk.input.datasets}),
         "languages": sorted(segments["language"].unique()),
@@ -92,8 +109,8 @@ def about(smk, choice, segments):
     }
 
 
-def audio(smk, segments):
-    """The audio report, for programs and for people, by file name."""
+def reports(smk, segments):
+    """The audio report as JSON and as Markdown, by file name."""
     recordings = pd.concat(
         [tables.read_checked(Path(path), "recordings.parquet") for path in smk.input.datasets],
         ignore_index=True,

@@ -1,12 +1,16 @@
-"""Extend the base's vocabulary with the characters of the data set, and say what it covers."""
+"""Extend the base's vocabulary for the data set, and record how far it covers the texts."""
 
 import logging
+import os
+import shutil
 from pathlib import Path
 
 from voicekiln import families, job
 from voicekiln.corpus.dataset import join
-from voicekiln.store.files import write_json
-from voicekiln.tokenizers import vocab
+from voicekiln.errors import UserError
+from voicekiln.families import base as bases
+from voicekiln.provenance import sha256_file
+from voicekiln.store.files import temporary, write_json
 from voicekiln.voice import references as reference
 from voicekiln.voice import sentences as spoken
 
@@ -15,29 +19,42 @@ log = logging.getLogger("tokenizer")
 
 def main(smk):
     job.start(smk)
-    settings = smk.params.settings["tokenizer"]
-    family = families.get(smk.params.settings["family"])
-    segments, leaks = join(smk.input.datasets, smk.params.settings["train_on"])
-    base = vocab.read_vocab(smk.input.base)
-    tokens = dict(zip(segments["segment_id"], family.split(segments["text"]), strict=True))
-    if settings["vocab"] is not None:
-        extended = vocab.read_vocab(next(iter(smk.input.pinned)))
-    elif settings["extend"]:
-        extended = vocab.extend(base, vocab.count(tokens), settings["min_count"])
-    else:
-        extended = base
-    # after days of training it would be late to learn that a test sentence cannot be spoken
-    wanted = smk.params.settings["evaluate"]
-    good_s = reference.Range(*family.REFERENCE_S)
-    spoken.plan(segments, reference.references(segments, good_s, wanted["reference"]), wanted)
-    sentences = [text for text, _ in spoken.sentences(segments, wanted["sentences"])]
-    tested = {f"evaluate.sentences[{i}]": t for i, t in enumerate(family.split(sentences))}
-    vocab.require_known(tokens | tested, extended)
-    report = vocab.coverage(tokens, base, extended)
-    log.info("%d tokens of the base, %d added", len(base), len(extended) - len(base))
-    vocab.write_vocab(Path(smk.output.vocab), extended)
+    settings = smk.params.settings
+    family = families.get(settings["family"])
+    segments, leaks = join(smk.input.datasets, settings["train_on"])
+    folder = Path(smk.output.coverage).parent
+    part = temporary(folder / "new")
+    part.mkdir(parents=True)
+    try:
+        report = extend(smk, family, segments, part)
+        report["files"] = [
+            {"path": name, "sha256": sha256_file(part / name)} for name in sorted(report["files"])
+        ]
+        for file in report["files"]:
+            os.replace(part / file["path"], folder / file["path"])
+    finally:
+        shutil.rmtree(part)
+    log.info("%d tokens of the base, %d added", report["base_tokens"], len(report["added"]))
     for path, facts in ((smk.output.leaks, leaks), (smk.output.coverage, report)):
         write_json(Path(path), facts)
+
+
+def extend(smk, family, segments, folder):
+    """Write the tokenizer's files and return the coverage, if all test sentences can be spoken."""
+    rows = zip(segments["text"], segments["language"].fillna(""), strict=True)
+    texts = dict(zip(segments["segment_id"], rows, strict=True))
+    base = bases.files(smk.params.base)
+    report = family.extend(base, texts, smk.params.tokenizer, folder)
+    # Now, because after the training is too late to learn that a sentence cannot be spoken.
+    tokenizer, wanted = family.tokenizer(folder), smk.params.settings["evaluate"]
+    good_s = reference.Range(*family.REFERENCE_S)
+    spoken.plan(segments, reference.references(segments, good_s, wanted["reference"]), wanted)
+    for i, (text, language) in enumerate(spoken.sentences(segments, wanted["sentences"])):
+        try:
+            tokenizer.encode(text, language)
+        except UserError as error:
+            raise UserError(f"evaluate.sentences[{i}]: {error}") from error
+    return report
 
 
 if "snakemake" in globals():

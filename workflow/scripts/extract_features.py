@@ -8,7 +8,9 @@ from voicekiln import families, job
 from voicekiln.audio.span import load_span
 from voicekiln.corpus.dataset import of_recordings
 from voicekiln.corpus.sources.shards import shard_of
-from voicekiln.features.store import PackStore
+from voicekiln.families import base as bases
+from voicekiln.features.store import PackStore, basis
+from voicekiln.gpu import device
 from voicekiln.store import tables
 from voicekiln.store.items import Store
 from voicekiln.training.data.plan import require_fit
@@ -26,25 +28,37 @@ def main(smk):
     shard, shards = int(smk.wildcards.shard), smk.params.shards
     mine = of_recordings(smk.input.dataset, lambda path: shard_of(path, shards) == shard)
     require_batches(mine, family, smk.params.batch_frames)
-    basis = {
-        "family": settings["family"],
-        "version": family.VERSION,
-        "settings": settings["features"],
-    }
-    packs = PackStore(STORE, basis)
-    audio = Store(STORE, "normalize")
+    base = bases.files(smk.params.base)
+    packs = PackStore(
+        STORE,
+        basis(
+            settings["family"],
+            family.FEATURES_VERSION,
+            settings["features"],
+            family.feature_basis(base),
+        ),
+    )
     keys = [
         packs.key(audio=row.audio_sha256, rate_hz=int(row.rate_hz)) for row in mine.itertuples()
     ]
     rows = list(zip(keys, mine.itertuples(), strict=True))
     missing = [(key, row) for key, row in rows if key not in packs]
-    for key, row in job.track(missing, len(missing), "clips"):
-        samples = load_span(audio, row.item, row.start, row.end, family.RATE_HZ)
-        packs.add(key, family.clip_features(samples, settings["features"]))
+    if missing:
+        on = device(smk.resources.gpu)
+        extract(family, family.extractor(base, settings["features"], on), missing, packs)
     packs.close()
     log.info("%d clips, %d items computed", len(mine), len(missing))
     found = [{"segment_id": row.segment_id, **packs.find(key)} for key, row in rows]
     tables.write(tables.frame(found, tables.FEATURES), Path(smk.output.index), tables.FEATURES)
+
+
+def extract(family, extractor, missing, packs):
+    """Compute the features of clips and add them to the packs."""
+    audio = Store(STORE, "normalize")
+    for key, row in job.track(missing, len(missing), "clips"):
+        samples = load_span(audio, row.item, row.start, row.end, family.RATE_HZ)
+        arrays = extractor(torch.from_numpy(samples))
+        packs.add(key, arrays, family.n_steps(arrays))
 
 
 def require_batches(segments, family, batch_frames):
@@ -52,9 +66,9 @@ def require_batches(segments, family, batch_frames):
     if batch_frames == AUTO:
         return
     train = segments[segments["split"] == "train"]
-    samples = (train["end"] - train["start"]) / train["rate_hz"] * family.RATE_HZ
-    frames = [family.n_frames(round(n)) for n in samples]
-    require_fit(frames, train["segment_id"].tolist(), batch_frames)
+    durations_s = (train["end"] - train["start"]) / train["rate_hz"]
+    steps = [int(duration_s * family.STEPS_PER_S) + 1 for duration_s in durations_s]
+    require_fit(steps, train["segment_id"].tolist(), batch_frames)
 
 
 if "snakemake" in globals():

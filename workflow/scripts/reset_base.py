@@ -1,11 +1,10 @@
-"""Strip the training state of the base and grow its vocabulary."""
+"""Strip the training state of the base and add rows for the new tokens."""
 
-import json
 from pathlib import Path
 
 from voicekiln import families, job
+from voicekiln.families import base as bases
 from voicekiln.store.files import write_json
-from voicekiln.tokenizers import vocab
 
 
 def main(smk):
@@ -13,21 +12,16 @@ def main(smk):
     settings = smk.params.settings
     family = families.get(settings["family"])
     record = Path(smk.output.record)
-    checkpoint = Path(smk.input.checkpoint)
-    if checkpoint.name == "MANIFEST.json":  # another run's voice
-        checkpoint = checkpoint.parent / json.loads(checkpoint.read_text())["checkpoint"]
     done = family.reset(
-        checkpoint,
-        vocab.read_vocab(smk.input.base_vocab),
-        vocab.read_vocab(smk.input.vocab),
-        record.parent
-        / "pretrained_base.safetensors",  # upstream's Trainer starts from it under this name,
-        settings["reset"]["seed"],
+        bases.files(smk.params.base),
         family.architecture(smk.params.architecture),
+        family.tokenizer(Path(smk.input.coverage).parent),
+        settings["reset"]["seed"],
+        record.parent,
     )
     write_json(record, done)
     added = len(done["vocabulary"]["added"])
-    job.say(f"training state taken away, {added} rows added; every other tensor is bit-equal")
+    job.say(f"training state removed, {added} rows added; every other tensor is bit-equal")
 
 
 if "snakemake" in globals():

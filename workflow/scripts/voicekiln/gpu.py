@@ -11,6 +11,11 @@ log = logging.getLogger("gpu")
 SAID = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
+def device(gpus: int) -> str:
+    """Where torch computes in a job with so many GPUs: `cuda` if one is usable, otherwise `cpu`."""
+    return "cuda" if gpus and torch.cuda.is_available() else "cpu"
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory, of the device or of the host, ran out."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):

@@ -6,6 +6,7 @@ from typing import Any
 
 from voicekiln import extras
 from voicekiln.config import whisper_models
+from voicekiln.families import base as bases
 from voicekiln.families import facts
 from voicekiln.text import romanize
 
@@ -171,7 +172,7 @@ def _run_problems(name: str, run: Section, config: Mapping[str, Any]) -> Iterato
                 "uroman or epitran"
             )
     yield from _loss_problems(run)
-    yield from _base_problems(name, run["base"], config["runs"])
+    yield from _base_problems(name, config["runs"])
 
 
 def _loss_problems(run: Section) -> Iterator[str]:
@@ -184,17 +185,35 @@ def _loss_problems(run: Section) -> Iterator[str]:
             yield f"train.loss_weights: {part} {expected} {', '.join(parts)}"
 
 
-def _base_problems(name: str, base: Section, runs: Mapping[str, Any]) -> Iterator[str]:
-    whole = {"checkpoint", "vocab", "model"}
-    if set(base) - {"checkpoint_sha256", "vocab_sha256"} not in ({"run"}, whole) or (
-        "run" in base and len(base) > 1
-    ):
+def _base_problems(name: str, runs: Mapping[str, Any]) -> Iterator[str]:
+    run = runs[name]
+    family = facts.of(run["family"])
+    if run["vocoder"] is not None and family.vocoder is None:
+        yield f"vocoder: {family.title} has its own vocoder; remove the key"
+    if problem := bases.problem(run["base"], family):
+        yield f"base: {problem}"
+    elif "run" in run["base"]:
+        yield from _chain_problems(name, runs)
+
+
+def _chain_problems(name: str, runs: Mapping[str, Any]) -> Iterator[str]:
+    """Problems of a run that starts from the voice of another run."""
+    base = runs[name]["base"]["run"]
+    if base not in runs:
+        yield f"base.run: there is no run {base}"
+        return
+    if base == name:
+        yield "base.run: a run cannot start from itself"
+        return
+    if runs[base]["family"] != runs[name]["family"]:
         yield (
-            "base: expected either run alone, or checkpoint, vocab and model; found "
-            f"{', '.join(base) or 'nothing'}"
+            f"base.run: {base} is of the family {runs[base]['family']}, expected "
+            f"{runs[name]['family']}; name another run"
         )
-    elif "run" in base:
-        if base["run"] not in runs:
-            yield f"base.run: there is no run {base['run']}"
-        elif base["run"] == name:
-            yield "base.run: a run cannot start from itself"
+    chain = [name]
+    while base in runs and "run" in runs[base]["base"]:
+        chain.append(base)
+        base = runs[base]["base"]["run"]
+        if base in chain:
+            yield f"base.run: these runs start from each other: {', '.join(chain)}"
+            return

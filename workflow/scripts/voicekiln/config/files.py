@@ -9,6 +9,8 @@ from voicekiln.config import whisper_models
 from voicekiln.config.paths import TRANSCRIPT_WORDS, locate
 from voicekiln.config.whisper_models import Form
 from voicekiln.ctc import files as ctc_files
+from voicekiln.errors import UserError
+from voicekiln.families import base as bases
 from voicekiln.families import facts
 from voicekiln.voice import vocoders
 from voicekiln.weights import kinds, signatures
@@ -68,15 +70,15 @@ def _named(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             if corpus[section][key] not in (None, "auto"):
                 yield f"corpora.{name}.{section}.{key}", corpus[section][key]
     for name, run in config["runs"].items():
-        for key in facts.of(run["family"]).files:
+        family = facts.of(run["family"])
+        for key in ("folder", *family.files):
             if key in run["base"]:
                 yield f"runs.{name}.base.{key}", run["base"][key]
-        for key, path in (
-            *(("vocoder", path) for path in vocoders.files(run["vocoder"])),
-            ("tokenizer.vocab", run["tokenizer"]["vocab"]),
-        ):
-            if path is not None:
-                yield f"runs.{name}.{key}", path
+        for path in vocoders.files(run["vocoder"], family.vocoder):
+            yield f"runs.{name}.vocoder", path
+        for section in family.sections:
+            for key, path in family.files_of(section, run).items():
+                yield f"runs.{name}.{section}.{key}", path
 
 
 def _model_problems(section_key: str, section: Mapping[str, Any], basedir: Path) -> Iterator[str]:
@@ -105,12 +107,18 @@ def _base_problems(section_key: str, run: Mapping[str, Any], basedir: Path) -> I
     """Files of a base that are not checkpoints (pointers, web pages, incomplete downloads), or are
     checkpoints of another model."""
     family = facts.of(run["family"])
+    if "folder" in run["base"] and not os.path.isdir(locate(run["base"]["folder"], basedir)):
+        return  # reported as missing
+    try:
+        paths = bases.paths(run["base"], family, lambda path: locate(path, basedir))
+    except UserError as error:
+        yield f"{section_key}: {error}"
+        return
     for name, file in family.files.items():
-        if name in run["base"] and file.checkpoint:
-            path = Path(locate(run["base"][name], basedir))
-            if os.path.exists(path):
-                if problem := kinds.problem(path) or _other_family(path, family):
-                    yield f"{section_key}.{name}: {run['base'][name]}: {problem}"
+        if name in paths and file.checkpoint and os.path.exists(paths[name]):
+            path = Path(paths[name])
+            if problem := kinds.problem(path) or _other_family(path, family):
+                yield f"{section_key}.{name}: {run['base'].get(name, path)}: {problem}"
 
 
 def _other_family(checkpoint: Path, family: facts.Facts) -> str | None:

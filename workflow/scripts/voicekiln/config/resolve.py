@@ -77,12 +77,12 @@ def resolve(config: Mapping[str, Any], lines: Lines = NO_LINES) -> dict[str, Any
 def _filled(config, lines):
     _stop_at(explain.unsound(config))
     filled = deepcopy(dict(config))
-    rules = schema.whole()
-    problems = explain.mended(filled, rules)
+    problems = explain.mended(filled, schema.fitting(filled))
+    rules = schema.fitting(filled)
     for train in _train_sections(filled):
         for key, value in SAVING.get(str(train.get("saving")), {}).items():
             train.setdefault(key, value)
-    for error in _Filling(rules).iter_errors(filled):
+    for error in _Filling(schema.by_name(rules)).iter_errors(filled):
         for path, text in explain.mistakes(error, rules):
             problems.append(_with_path(path, text, lines))
     # jsonschema reports each missing key separately, and `mistakes` all missing keys every time

@@ -1,19 +1,88 @@
-"""The schema of the configuration, joined from one file per section in workflow/schemas."""
+"""The schema of the configuration, joined from one file per section.
 
+They are in workflow/schemas; the sections of a run that depend on its family are declared in
+voicekiln/families/<family>/family.yaml.
+"""
+
+import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from voicekiln.families import base as bases
+from voicekiln.families import facts
+
 SCHEMAS = Path(__file__).resolve().parents[3] / "schemas"
+BASE = "model to fine-tune: the files of a release, or {run} for the voice of another run"
 NAME = "^[A-Za-z0-9][A-Za-z0-9_-]*$"  # of a corpus or a run
 
 
 @cache
-def whole() -> dict[str, Any]:
-    """JSON Schema (2020-12) of a whole configuration, with all defaults."""
-    return _map(SCHEMAS / "config")
+def whole(family: str | None = None) -> dict[str, Any]:
+    """JSON Schema (2020-12) of a whole configuration, with all defaults.
+
+    Args:
+        family: of all its runs; None: the first one.
+    """
+    schema = _map(SCHEMAS / "config")
+    schema["properties"]["runs"]["patternProperties"] = {NAME: run(family or facts.names()[0])}
+    return schema
+
+
+def fitting(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of a configuration in which each run has the sections of its family.
+
+    The runs are named in it, and what `patternProperties` allows is any run.
+    """
+    schema = whole()
+    runs = config.get("runs")
+    named = {
+        name: run(str(section.get("family")) if isinstance(section, dict) else None)
+        for name, section in (runs.items() if isinstance(runs, dict) else ())
+        if re.search(NAME, str(name))
+    }
+    inside = schema["properties"]["runs"] | {"properties": named}
+    return schema | {"properties": schema["properties"] | {"runs": inside}}
+
+
+def by_name(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """`fitting` for a validator: each run is checked by its own schema alone."""
+    inside = schema["properties"]["runs"] | {"patternProperties": {NAME: {}}}
+    return schema | {"properties": schema["properties"] | {"runs": inside}}
+
+
+@cache
+def run(family: str | None) -> dict[str, Any]:
+    """Schema of a run; its family's sections are open if there is no such family."""
+    schema = _map(SCHEMAS / "run")
+    keys = schema["properties"]
+    keys["family"] = {"enum": list(facts.names()), "description": keys["family"]["description"]}
+    if family not in facts.names():
+        keys["base"] = {"type": "object", "description": BASE}
+        keys |= {name: {"type": "object", "default": {}} for name in facts.SECTIONS}
+        return schema
+    declared = facts.of(family)
+    keys["base"] = _section(BASE, bases.keys(declared))
+    for name, section in declared.sections.items():
+        keys[name] = _section(section["description"], section["keys"]) | {"default": {}}
+    if declared.vocoder:
+        keys["vocoder"] = keys["vocoder"] | {"description": declared.vocoder.description}
+    train = keys["train"]["properties"]
+    for key, value in declared.train.items():
+        train[key] = train[key] | {"default": value}
+    return schema
+
+
+def _section(description: str, keys: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "description": description,
+        "type": "object",
+        "additionalProperties": False,
+        "properties": dict(keys),
+    }
 
 
 def _map(path: Path) -> dict[str, Any]:
@@ -27,13 +96,7 @@ def _map(path: Path) -> dict[str, Any]:
     for file in sorted(path.glob("*.yaml")):
         section = _map(file.with_suffix(""))
         properties[file.stem] = section if file.stem in required else section | {"default": {}}
-    return {
-        "description": content["description"],
-        "type": "object",
-        "additionalProperties": False,
-        "required": required,
-        "properties": properties,
-    }
+    return _section(content["description"], properties) | {"required": required}
 
 
 def _names(key_schema: dict[str, Any]) -> dict[str, Any]:

@@ -37,6 +37,8 @@ class Clip:
         text_ids: `[N]` int64, `Tokenizer.encode` of the text.
         arrays: its features, by the names that the family's extractor gives them.
         prompt: another clip of the same speaker if the family is `PROMPTED`, otherwise None.
+        samples: `[n]` float32 at the family's `RATE_HZ`, for the prompt of `speak`; None if only
+            the features are at hand, as in a training.
     """
 
     id: str
@@ -45,6 +47,7 @@ class Clip:
     text_ids: torch.Tensor
     arrays: Arrays
     prompt: Clip | None = None
+    samples: torch.Tensor | None = None
 
 
 class Tokenizer(Protocol):
@@ -52,9 +55,11 @@ class Tokenizer(Protocol):
 
     Attributes:
         n_tokens: size of the vocabulary.
+        sha256: hash of the vocabulary; another one makes another run.
     """
 
     n_tokens: int
+    sha256: str
 
     def tokens(self, text: str, language: str) -> list[str]:
         """Tokens of a text, known or not; coverage and tests count them."""
@@ -250,7 +255,7 @@ class Family(Protocol):
             model: from `build`, with weights.
             tokenizer: the run's.
             decoder: from `decoder`.
-            prompt: the reference clip; `arrays` are its features.
+            prompt: the reference clip, with its features, and with its samples if at hand.
             text: one or a few sentences.
             language: code of the text's language.
             seed: of the sampling.

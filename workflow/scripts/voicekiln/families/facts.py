@@ -2,9 +2,12 @@
 
     title        name for people
     planned      true: not available yet; only title and signatures are read
-    base         files: name -> description, required, checkpoint, in_release; model: schema
+    base         files: name -> see `BaseFile`; model: schema of `base.model`, if there is a choice
     vocoder      description, files, weights; left out if the family brings its own
-    tokenizer, features, speak, export    JSON Schema of the run's sections
+    tokenizer, features, speak, export    sections of a run: description, and the JSON Schema of
+                 each of the `keys`; `file: true` marks one that names a file of the user's
+    samples      settings of `speak` for the samples of a training, those that differ
+    features_on_gpu    whether a GPU computes features faster (default: false)
     train        defaults of the section `train` that are the family's own
     losses       weight of each part of the loss
     signature    part of a tensor name that each checkpoint of the family has
@@ -27,6 +30,7 @@ import voicekiln.families
 from voicekiln.errors import UserError
 
 FACTS = "family.yaml"
+NO_KEYS: Mapping[str, Any] = {"description": "no settings", "keys": {}}
 SECTIONS = ("tokenizer", "features", "speak", "export")
 
 
@@ -40,12 +44,14 @@ class BaseFile:
         checkpoint: whether it holds weights, so that its kind is checked when the configuration is
             read.
         in_release: pattern of its path in the released folder, for `base.folder`.
+        tokenizer: its name in the tokenizer folder, if it is the base's vocabulary.
     """
 
     description: str
     required: bool = True
     checkpoint: bool = False
     in_release: str | None = None
+    tokenizer: str | None = None
 
 
 @dataclass(frozen=True)
@@ -87,10 +93,17 @@ class Facts:
     model: Mapping[str, Any] | None
     vocoder: Vocoder | None
     sections: Mapping[str, Mapping[str, Any]]
+    samples: Mapping[str, Any]
+    features_on_gpu: bool
     train: Mapping[str, Any]
     losses: Mapping[str, float]
     signature: str | None
     signatures: tuple[Signature, ...]
+
+    def files_of(self, section: str, run: Mapping[str, Any]) -> dict[str, str]:
+        """The user's files that a section of a run names, by key."""
+        keys = [key for key, schema in self.sections[section]["keys"].items() if schema.get("file")]
+        return {key: run[section][key] for key in keys if run[section][key] is not None}
 
 
 @cache
@@ -106,7 +119,9 @@ def read(path: Path) -> Facts:
         files={name: BaseFile(**file) for name, file in base.pop("files", {}).items()},
         model=base.pop("model", None),
         vocoder=vocoder and Vocoder(**vocoder | {"files": tuple(vocoder["files"])}),
-        sections={name: content.pop(name, {"properties": {}}) for name in SECTIONS},
+        sections={name: content.pop(name, NO_KEYS) for name in SECTIONS},
+        samples=content.pop("samples", {}),
+        features_on_gpu=content.pop("features_on_gpu", False),
         train=content.pop("train", {}),
         losses=content.pop("losses", {}),
         signature=content.pop("signature", None),

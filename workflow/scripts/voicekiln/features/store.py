@@ -7,18 +7,32 @@ size than its record says, does not count and is made again.
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from voicekiln.families import Arrays
 from voicekiln.features.packs import PackedFeature, PackWriter
 from voicekiln.provenance import to_json
 from voicekiln.store.files import write_atomic
 from voicekiln.store.items import Store
 
 log = logging.getLogger("features")
-MAX_PACK_BYTES = 64 << 20  # about 6 minutes of mel: what a killed job may lose
+FIELDS = {field.name for field in fields(PackedFeature)}
+MAX_PACK_BYTES = 64 << 20  # what a killed job may lose; about 30 minutes of speech as mel
+
+
+def basis(family: str, version: int, settings: Mapping[str, Any], base: Mapping[str, str]) -> dict:
+    """What every key holds beside its clip.
+
+    Args:
+        family: its name.
+        version: its `FEATURES_VERSION`.
+        settings: section `features`.
+        base: its `feature_basis`; left out if empty, as in the keys of earlier versions.
+    """
+    found = {"family": family, "version": version, "settings": dict(settings)}
+    return found | ({"base": dict(base)} if base else {})
 
 
 class PackStore:
@@ -26,7 +40,7 @@ class PackStore:
 
     Args:
         root: folder of all stores.
-        basis: what every key holds beside its clip: family, settings, VERSION.
+        basis: from `basis`.
     """
 
     def __init__(self, root: Path, basis: Mapping[str, Any]):
@@ -36,7 +50,13 @@ class PackStore:
         self._rows: dict[str, PackedFeature] = {}
         self._writer = PackWriter(self.folder, MAX_PACK_BYTES)
         for record in sorted(self.folder.glob("*.json")):
-            rows = [PackedFeature(**row) for row in json.loads(record.read_bytes())]
+            content = json.loads(record.read_bytes())
+            if set(content[0]) != FIELDS:
+                log.info(
+                    "%s: written by an earlier version, its features are computed again", record
+                )
+                continue
+            rows = [PackedFeature(**row) for row in content]
             pack = self.folder / rows[0].pack
             if pack.is_file() and pack.stat().st_size == rows[0].pack_bytes:
                 self._rows |= {row.key: row for row in rows}
@@ -50,9 +70,9 @@ class PackStore:
     def __contains__(self, key: str) -> bool:
         return key in self._rows
 
-    def add(self, key: str, feature: torch.Tensor) -> None:
+    def add(self, key: str, arrays: Arrays, n_steps: int) -> None:
         """Take a clip's features; they are on disk after `close` at the latest."""
-        self._writer.add(key, feature)
+        self._writer.add(key, arrays, n_steps)
         self._record()
 
     def close(self) -> None:
@@ -77,7 +97,7 @@ class PackStore:
             "feature": key,
             "pack": (self.folder / row.pack).as_posix(),
             "pack_bytes": row.pack_bytes,
-            "n_frames": row.n_frames,
+            "n_steps": row.n_steps,
         }
 
 

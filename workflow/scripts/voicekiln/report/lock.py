@@ -29,6 +29,7 @@ def lock(
     family = settings["run"]["family"]
     named = (f"voicekiln.families.{family}", "voicekiln.training.worker")
     reset = read_json(run / "base/reset.json")
+    coverage = read_json(run / "tokenizer/coverage.json")
     voice = read_json(run / "export/MANIFEST.json")
     return {
         "format": FORMAT,
@@ -41,7 +42,7 @@ def lock(
             for folder in corpora
         },
         "base": reset["base"] | {"reset_sha256": reset["file"]["sha256"]},
-        "vocabulary": {"sha256": sha256_file(run / "tokenizer/vocab.txt")},
+        "vocabulary": {file["path"]: file["sha256"] for file in coverage["files"]},
         "vocoder": {
             file["path"]: file["sha256"]
             for file in voice["files"]

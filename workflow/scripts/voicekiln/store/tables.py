@@ -139,7 +139,7 @@ FEATURES = {
     "feature": S,  # key in the pack
     "pack": S,  # path
     "pack_bytes": N,
-    "n_frames": N,
+    "n_steps": N,
 }
 
 

@@ -8,15 +8,17 @@ that was cut off anywhere does again what the uninterrupted one does.
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 
 from voicekiln.errors import UserError
+from voicekiln.families import Tokenizer
 from voicekiln.training.data.clips import Clips
 from voicekiln.training.data.plan import Batches, Position
 from voicekiln.training.log.metrics import MetricsLogger, PendingUpdate
@@ -59,8 +61,8 @@ class Training:
         stop: asked between batches.
         lease: of the process that writes.
         base_rows: rows of the base's tokens, by name of the tensor, which are not to move.
-        vocab: id of each token.
-        vocoder: folder of the vocoder that samples are spoken with; None: Griffin-Lim.
+        tokenizer: the run's.
+        decoder: makes what the family speaks samples with.
         earlier: validation clips of the runs that the base comes from, by run.
     """
 
@@ -78,8 +80,8 @@ class Training:
         stop: Stop,
         lease: Lease | None,
         base_rows: Mapping[str, int],
-        vocab: Mapping[str, int],
-        vocoder: Path | None,
+        tokenizer: Tokenizer,
+        decoder: Callable[[], Any],
         earlier: Mapping[str, Clips],
     ):
         s = self.settings = settings
@@ -105,7 +107,7 @@ class Training:
         }
         self.earlier = Earlier(validations, s.loss_weights, s.max_forgetting)
         self.samples = Samples(
-            family, model, self.ema, val_clips, vocab, vocoder, s.samples, accelerator, stop
+            family, model, self.ema, val_clips, tokenizer, decoder, s.samples, accelerator, stop
         )
         self.writer = CheckpointWriter(directory, s.keep, lease)
         self.saved: tuple | None = None  # (update, validated) that the newest checkpoint holds
@@ -114,7 +116,7 @@ class Training:
             self.batches,
             lambda i: train_clips.rows[i].id,
             accelerator,
-            family.RATE_HZ,
+            family.SPEECH_HZ,
             lambda: self.report("running", "training"),
         )
 

@@ -76,7 +76,8 @@ class RunSettings:
         family: name in `voicekiln.families`.
         checkpoint: the reset base.
         architecture: what the family's `architecture` returned.
-        vocab: vocabulary file.
+        base_files: of the original base, by their names in family.yaml.
+        tokenizer: folder of the run's tokenizer.
         train_rows, val_rows: JSONL files, see `data.Row`.
         directory: where the training lives.
         train: section `train`.
@@ -90,7 +91,8 @@ class RunSettings:
     family: str
     checkpoint: Path
     architecture: dict[str, Any]
-    vocab: Path
+    base_files: dict[str, Path]
+    tokenizer: Path
     train_rows: Path
     val_rows: Path
     directory: Path
@@ -150,7 +152,8 @@ def from_json(content: dict[str, Any]) -> RunSettings:
         family=content["family"],
         checkpoint=Path(content["base"]["checkpoint"]),
         architecture=content["base"]["architecture"],
-        vocab=Path(content["vocab"]),
+        base_files={name: Path(path) for name, path in content.get("base_files", {}).items()},
+        tokenizer=Path(content["tokenizer"]),
         train_rows=Path(content["train_rows"]),
         val_rows=Path(content["val_rows"]),
         directory=Path(content["directory"]),

@@ -7,20 +7,19 @@ Needs no Snakemake. Exit codes: 0 the last epoch is done, 1 an error, 2 somethin
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 
 import torch
 from accelerate import Accelerator
 
 from voicekiln import families
 from voicekiln.errors import UserError
+from voicekiln.families import Family, Tokenizer
 from voicekiln.features.packs import PackReader
-from voicekiln.tokenizers.vocab import index, read_vocab
-from voicekiln.training.data.clips import Clips, read_rows
+from voicekiln.training.data.clips import Clips, Row, read_rows
 from voicekiln.training.log.records import (
     EXIT_ERROR,
     EXIT_FINISHED,
@@ -141,17 +140,17 @@ def train(
     """
     s, directory = settings.train, settings.directory
     family = families.get(settings.family)
-    vocab = read_vocab(settings.vocab)
-    train_clips, val_clips, earlier = read_clips(settings, family, vocab)
+    tokenizer = family.tokenizer(settings.tokenizer)
+    train_clips, val_clips, earlier = read_clips(settings, family, tokenizer)
     require_part(s.best_by, val_clips)
     weights = family.read_weights(settings.checkpoint)
-    model = build(settings, family, len(vocab)).to(accelerator.device).train()
+    model = build(settings, family, tokenizer.n_tokens).to(accelerator.device).train()
 
     fingerprint = partial(
         identity.fingerprint,
         train_clips.rows,
         val_clips.rows,
-        vocab,
+        tokenizer.sha256,
         checkpoints.state_sha256(weights),
         settings.family,
         family.LOSS_VERSION,
@@ -174,7 +173,7 @@ def train(
         log.info("there is nothing to do")
         return True, over
 
-    family.load(model, weights)
+    model.load_state_dict(weights, strict=True)
     batches = batch_size.planned(train_clips, s, size)
     training = Training(
         family,
@@ -195,8 +194,8 @@ def train(
         stop,
         lease,
         base_rows(settings, family, weights),
-        index(vocab),
-        settings.vocoder,
+        tokenizer,
+        lambda: family.decoder(settings.base_files, settings.vocoder, accelerator.device.type),
         earlier,
     )
     del weights
@@ -209,17 +208,17 @@ def train(
 
 
 def read_clips(
-    settings: RunSettings, family: ModuleType, vocab: Sequence[str]
+    settings: RunSettings, family: Family, tokenizer: Tokenizer
 ) -> tuple[Clips, Clips, dict[str, Clips]]:
     """Clips to train and to validate on, and those that earlier runs were validated on.
 
     Raises:
         UserError: rows or tokens that cannot be read, none to validate on.
     """
-    known, packs = index(vocab), PackReader()
+    packs = PackReader()
 
     def clips(rows, drops):
-        tokens = family.tokens([r.text for r in rows], known, [r.id for r in rows])
+        tokens = [encode(tokenizer, row) for row in rows]
         return Clips(family, rows, tokens, packs, settings.train.seed, drops)
 
     train_rows, val_rows = read_rows(settings.train_rows), read_rows(settings.val_rows)
@@ -229,8 +228,16 @@ def read_clips(
     return clips(train_rows, True), clips(val_rows, False), earlier
 
 
+def encode(tokenizer: Tokenizer, row: Row) -> torch.Tensor:
+    """Token ids of a row's text, `[N]` int64; an error names the row."""
+    try:
+        return torch.tensor(tokenizer.encode(row.text, row.language), dtype=torch.int64)
+    except UserError as error:
+        raise UserError(f"{row.id}: {error}") from error
+
+
 def base_rows(
-    settings: RunSettings, family: ModuleType, weights: Mapping[str, torch.Tensor]
+    settings: RunSettings, family: Family, weights: Mapping[str, torch.Tensor]
 ) -> dict[str, int]:
     """How many rows of the base's tokens are not to move, by name of the tensor."""
     if not settings.train.freeze_base_tokens:
@@ -239,7 +246,7 @@ def base_rows(
     return {name: len(weights[name]) - settings.added_tokens for name in names}
 
 
-def build(settings: RunSettings, family: ModuleType, n_tokens: int) -> torch.nn.Module:
+def build(settings: RunSettings, family: Family, n_tokens: int) -> torch.nn.Module:
     """The model with random weights, of which those that are not trained know it."""
     s = settings.train
     torch.manual_seed(s.seed)

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from voicekiln.store.files import atomic_folder, link, read_json, write_atomic, write_json
+from voicekiln.voice.manifest import NAME as MANIFEST
 
-MANIFEST = "MANIFEST.json"
 NEWEST = "newest.json"
 
 

@@ -1,6 +1,7 @@
 """F5-TTS architectures: the released ones by name, others by their values; and the model itself."""
 
 import warnings
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -44,8 +45,8 @@ RELEASED = {
 }
 
 
-def architecture(model: str | dict) -> dict:
-    """All values of the transformer, with `backbone`, for a released name or for explicit values.
+def architecture(model: str | Mapping | None) -> dict:
+    """All values of the transformer, with `backbone`, for a released name or explicit values.
 
     Raises:
         UserError: unknown name, backbone or value name; `dim` missing; values that exclude each
@@ -59,7 +60,7 @@ def architecture(model: str | dict) -> dict:
             )
         given = RELEASED[model]
     else:
-        given = dict(model)
+        given = dict(model or {})
         backbone = given.pop("backbone", "DiT")
         if backbone != "DiT":
             raise UserError(f"base.model.backbone: expected DiT, got {backbone!r}")
@@ -76,12 +77,12 @@ def architecture(model: str | dict) -> dict:
     return {"backbone": "DiT"} | values
 
 
-def build(arch: dict, vocab_size: int) -> torch.nn.Module:
+def build(arch: Mapping, n_tokens: int) -> torch.nn.Module:
     """A CFM around a DiT with random weights, as f5_tts builds it.
 
     Args:
         arch: what `architecture` returned.
-        vocab_size: number of tokens in vocab.txt; the embedding has one row more, for the filler.
+        n_tokens: number of tokens in vocab.txt; the embedding has one row more, for the filler.
     """
     # Here and not above: seconds of imports that only those pay who need a model.
     from f5_tts.model import CFM, DiT
@@ -90,7 +91,7 @@ def build(arch: dict, vocab_size: int) -> torch.nn.Module:
     with warnings.catch_warnings():
         # The mask belongs to the base's architecture: there is nothing for the user to switch.
         warnings.filterwarnings("ignore", r"attn_mask_enabled=True with attn_backend='torch'")
-        transformer = DiT(**values, text_num_embeds=vocab_size, mel_dim=N_MELS)
+        transformer = DiT(**values, text_num_embeds=n_tokens, mel_dim=N_MELS)
     return CFM(transformer=transformer, mel_spec_kwargs=MEL_SPEC)
 
 
@@ -148,15 +149,6 @@ def freeze_presets(model: torch.nn.Module) -> dict[str, list[str]]:
     }
 
 
-def checkpoint_activations(model: torch.nn.Module) -> None:
-    """From now on only the inputs of the blocks are kept for the gradients."""
-    model.transformer.checkpoint_activations = True
-
-
-def compile_blocks(model: torch.nn.Module) -> None:
-    """From now on the blocks run as what `torch.compile` makes of them, at their first call.
-
-    They are what costs, all of one kind, so one is compiled for all lengths and all of them.
-    """
-    for block in model.transformer.transformer_blocks:
-        block.compile(dynamic=True)
+def blocks(model: torch.nn.Module) -> Sequence[torch.nn.Module]:
+    """The transformer blocks, all of one kind; nearly all of the time is spent in them."""
+    return model.transformer.transformer_blocks

@@ -1,15 +1,17 @@
-"""The mel spectrogram of F5-TTS (24 kHz, for the Vocos vocoder), in torch alone.
+"""Features of F5-TTS: the mel spectrogram (24 kHz, for the Vocos vocoder), in torch.
 
 `T` frames, `F` = 513 frequency bins, `M` = 100 mel bands.
 """
 
 import functools
 import math
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
 
 from voicekiln.errors import UserError
+from voicekiln.families import Arrays, Files
 
 RATE_HZ = 24000
 HOP = 256  # 10.7 ms a frame, 93.75 frames a second
@@ -46,26 +48,18 @@ def window() -> torch.Tensor:
     return torch.hann_window(N_FFT)
 
 
-def n_frames(n_samples: int) -> int:
-    """Frames of a clip of so many samples at 24 kHz."""
-    return n_samples // HOP + 1
-
-
-def clip_features(samples: np.ndarray | torch.Tensor, settings: dict | None = None) -> torch.Tensor:
+def log_mel(samples: np.ndarray | torch.Tensor) -> torch.Tensor:
     """Natural logarithm of the mel magnitudes, as `f5_tts.model.modules.MelSpec` has it.
 
     Args:
         samples: `[n_samples]` mono at 24 kHz, full scale 1.
-        settings: none are known for F5; there for the families whose features have some.
 
     Returns:
         `[T, M]` float32, T = n_samples // 256 + 1.
 
     Raises:
-        UserError: fewer samples than the reflected edge needs (513), or settings that do not exist.
+        UserError: fewer samples than the reflected edge needs (513).
     """
-    if settings:
-        raise UserError(f"features: F5 has no settings, got {', '.join(sorted(settings))}")
     samples = torch.as_tensor(samples, dtype=torch.float32)
     assert samples.ndim == 1, samples.shape
     if len(samples) <= N_FFT // 2:
@@ -78,3 +72,26 @@ def clip_features(samples: np.ndarray | torch.Tensor, settings: dict | None = No
     )  # [F, T]
     mel = spectrum.abs().T @ filterbank()  # [T, M]
     return mel.clamp(min=FLOOR).log()
+
+
+def feature_basis(base: Files) -> dict[str, str]:
+    """{}: no tensor of the base is used."""
+    return {}
+
+
+def extractor(base: Files, settings: Mapping, device: str) -> Callable[[torch.Tensor], Arrays]:
+    """A function from samples `[n]` at 24 kHz to {"mel": `[T, M]`}.
+
+    Args:
+        base: not used.
+        settings: none are known.
+        device: not used, it runs on the CPU.
+    """
+    if settings:
+        raise UserError(f"features: expected no settings, got {', '.join(sorted(settings))}")
+    return lambda samples: {"mel": log_mel(samples)}
+
+
+def n_steps(arrays: Arrays) -> int:
+    """Frames of the mel spectrogram."""
+    return len(arrays["mel"])

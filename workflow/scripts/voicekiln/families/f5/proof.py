@@ -12,7 +12,7 @@ import torch
 import voicekiln.upstream  # noqa: F401  (f5_tts can be imported after it)
 from voicekiln.errors import UserError
 from voicekiln.families.f5.mel import RATE_HZ
-from voicekiln.families.f5.vocoder import load_vocoder
+from voicekiln.families.f5.vocoder import griffin_lim
 from voicekiln.weights import files as checkpoints
 
 log = logging.getLogger("export")
@@ -105,4 +105,4 @@ class _OurVocoder:
 
     def decode(self, mel: torch.Tensor) -> torch.Tensor:
         """`[1, n]` samples of a log-mel `[1, N_MELS, T]`."""
-        return torch.from_numpy(load_vocoder(None)(mel[0].T))[None]
+        return torch.from_numpy(griffin_lim(mel[0].T))[None]

@@ -8,13 +8,16 @@ import logging
 import math
 import random
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from voicekiln.errors import UserError
+from voicekiln.families import Files
 from voicekiln.families.f5.architecture import count_parameters, shapes
+from voicekiln.families.f5.text import Characters
 from voicekiln.families.f5.weights import (
     EMA_PREFIX,
     EMBEDDING,
@@ -24,13 +27,14 @@ from voicekiln.families.f5.weights import (
     require_shapes,
 )
 from voicekiln.provenance import sha256_file
-from voicekiln.tokenizers.vocab import describe
+from voicekiln.tokenizers.vocab import describe, read_vocab
 from voicekiln.weights import files as checkpoints
 
 log = logging.getLogger(__name__)
 
 # New rows differ from what they start from by this share of the spread of the base's rows.
 NOISE = 0.1
+FILE = "pretrained_base.safetensors"  # upstream's Trainer starts from it under this name
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
@@ -92,60 +96,61 @@ def new_rows(
     return torch.tensor(rows, dtype=torch.float64).reshape(-1, width).to(embedding.dtype), origins
 
 
-def check_base(base: Path, vocab: Sequence[str], arch: dict) -> Base:
+def check(base: Files, arch: Mapping) -> dict[str, torch.Tensor]:
     """The weights of a base that a training can start from.
 
     Args:
-        base: a checkpoint of upstream's Trainer, a file of weights, or another run's export.
-        vocab: the tokens that it was trained with.
-        arch: what `architecture` returned for the run.
+        base: `checkpoint`, of upstream's Trainer, a file of weights or another run's export, and
+            `vocab`, the tokens that it was trained with.
+        arch: from `architecture`.
 
     Raises:
         UserError: no weights in the file, weights that do not fit architecture or vocabulary, or
             values that are not finite.
     """
-    found = read_base(base)
-    checkpoints.require_whole(base)
+    return checked(base["checkpoint"], read_vocab(base["vocab"]), arch).weights
+
+
+def checked(checkpoint: Path, vocab: Sequence[str], arch: Mapping) -> Base:
+    """Content of a checkpoint that fits the tokens it was trained with; raises as `check`."""
+    found = read_base(checkpoint)
+    checkpoints.require_whole(checkpoint)
     n_rows = n_tokens(found.weights)
-    require_shapes(found.weights, shapes(arch, n_rows), str(base))
+    require_shapes(found.weights, shapes(arch, n_rows), str(checkpoint))
     if n_rows != len(vocab):
         raise UserError(
-            f"{base}: has embedding rows for {n_rows} tokens, but base.vocab holds {len(vocab)};"
-            " give the vocab.txt that this checkpoint was trained with (of one whose vocabulary"
-            " was extended, the extended one)"
+            f"{checkpoint}: has embedding rows for {n_rows} tokens, but base.vocab holds"
+            f" {len(vocab)}; give the vocab.txt that this checkpoint was trained with (of one whose"
+            " vocabulary was extended, the extended one)"
         )
-    require_numbers(base, found.weights)
+    require_numbers(checkpoint, found.weights)
     return found
 
 
 def reset(
-    base: Path,
-    vocab_base: Sequence[str],
-    vocab_new: Sequence[str],
-    out: Path,
-    seed: int,
-    arch: dict,
-) -> dict:
-    """Writes the reset base and says what was done, as reset.json holds it.
+    base: Files, arch: Mapping, tokenizer: Characters, seed: int, out: Path
+) -> dict[str, Any]:
+    """Write the weights that training starts from; returns the content of reset.json.
 
     Args:
-        base: a checkpoint of upstream's Trainer, a file of weights, or another run's export.
-        vocab_base: the tokens that `base` was trained with.
-        vocab_new: the same tokens and what follows them.
-        out: the file to write, `.safetensors`.
+        base: as for `check`.
+        arch: from `architecture`.
+        tokenizer: its vocabulary starts with the base's tokens.
         seed: of the new rows' noise.
-        arch: what `architecture` returned for the run.
+        out: folder for the file.
 
     Raises:
-        UserError: as `check_base`; a new vocabulary that does not begin with the base's.
+        UserError: as `check`; a new vocabulary that does not start with the base's.
     """
-    name = Path(base).name
-    found = check_base(base, vocab_base, arch)
+    out = Path(out, FILE)
+    vocab_base, vocab_new = read_vocab(base["vocab"]), tokenizer.vocab
+    name = Path(base["checkpoint"]).name
+    found = checked(base["checkpoint"], vocab_base, arch)
     require_extension(vocab_base, vocab_new)
     if found.training_state:
-        log.info("%s: taken away: %s", name, "; ".join(found.training_state))
+        log.info("%s: removed: %s", name, "; ".join(found.training_state))
     else:
-        log.info("%s: holds weights alone, there is nothing to take away", name)
+        log.info("%s: holds weights only, nothing to remove", name)
 
     added = list(vocab_new[len(vocab_base) :])
     old = found.weights[EMBEDDING]
@@ -157,8 +162,8 @@ def reset(
         "family": "f5",
         "base": {
             "file": name,
-            "bytes": Path(base).stat().st_size,
-            "sha256": sha256_file(base),
+            "bytes": Path(base["checkpoint"]).stat().st_size,
+            "sha256": sha256_file(base["checkpoint"]),
             "weights_from": found.source,
             "weights_sha256": checkpoints.state_sha256(found.weights),
         },
@@ -179,8 +184,8 @@ def reset(
         "parameters": count_parameters(arch, len(vocab_new)),
         "weights_sha256": checkpoints.state_sha256(weights),
         "file": {
-            "name": Path(out).name,
-            "bytes": Path(out).stat().st_size,
+            "name": out.name,
+            "bytes": out.stat().st_size,
             "sha256": sha256_file(out),
         },
     }

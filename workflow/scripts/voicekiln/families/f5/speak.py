@@ -1,13 +1,12 @@
 """Speech from text, by f5_tts's own sampler and with its rules for loudness and length."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 
 from voicekiln.errors import UserError
+from voicekiln.families import Clip
 from voicekiln.families.f5.mel import HOP
-from voicekiln.families.f5.text import tokens
+from voicekiln.families.f5.text import Characters
 from voicekiln.families.f5.vocoder import Vocoder
 
 TARGET_RMS = 0.1  # a quieter reference is raised to this, and the speech lowered again
@@ -18,40 +17,42 @@ SHORT_TEXT_SPEED = 0.3
 
 def speak(
     model: torch.nn.Module,
-    vocab: Mapping[str, int],
-    reference: np.ndarray | torch.Tensor,
-    reference_text: str,
+    tokenizer: Characters,
+    decoder: Vocoder,
+    prompt: Clip,
     text: str,
+    language: str,
     *,
-    steps: int,
-    cfg: float,
     seed: int,
-    vocoder: Vocoder,
+    steps: int = 32,
+    cfg_strength: float = 2.0,
     speed: float = 1.0,
 ) -> np.ndarray:
-    """`text` in the voice of the reference, float32 samples at 24 kHz.
+    """`text` in the voice of the prompt, `[n]` float32 samples at 24 kHz.
 
-    The length follows from the reference's: as many frames per byte of text as it has. The state of
-    torch's generators and the model's mode are as before the call, so a training may call this.
+    The length follows from the prompt's: as many frames per byte of text. The state of torch's
+    generators and the model's mode are as before the call, so a training may call this.
 
     Args:
-        model: what `build` made, with weights.
-        vocab: id of each token.
-        reference: `[n]` samples at 24 kHz of the voice, best 3 to 12 s; or their features
-            `[T, N_MELS]`, which are taken as loud as they are.
-        reference_text: what is said in it.
-        text: what to say; a sentence or a few, not a page.
-        steps: evaluations of the flow; 32 is usual.
-        cfg: strength of classifier-free guidance; 2 is usual, 0 is none.
+        model: from `build`, with weights.
+        tokenizer: the run's.
+        decoder: from `decoder`.
+        prompt: the reference clip, best 3 to 12 s; without samples its mel is used as it is, with
+            them a quiet one is raised as upstream does it.
+        text: one or a few sentences, not a page.
+        language: makes no difference.
         seed: of the noise.
-        vocoder: from `load_vocoder`.
+        steps: evaluations of the flow; 32 is usual.
+        cfg_strength: strength of classifier-free guidance; 2 is usual, 0 is none.
         speed: above 1 for faster speech.
 
     Raises:
         UserError: an empty text, silent reference, or a character outside the vocabulary.
     """
+    reference_text = prompt.text
     if not text.strip() or not reference_text.strip():
         raise UserError(f"speak: empty text ({text!r} after {reference_text!r})")
+    reference = prompt.arrays["mel"] if prompt.samples is None else prompt.samples
     condition = torch.as_tensor(reference, dtype=torch.float32)[None]  # [1, n] or [1, T, N_MELS]
     gain, n_reference = 1.0, condition.shape[1] - 1
     if condition.ndim == 2:
@@ -61,7 +62,7 @@ def speak(
         gain, n_reference = max(1.0, TARGET_RMS / rms), condition.shape[1] // HOP
     if len(reference_text[-1].encode()) == 1:
         reference_text += " "
-    ids = tokens([reference_text + text], dict(vocab), ids=["the text to speak"])[0][None]
+    ids = torch.tensor([tokenizer.encode(reference_text + text, language)])
 
     text_bytes = len(text.encode())
     if text_bytes < SHORT_TEXT_BYTES:
@@ -78,12 +79,12 @@ def speak(
                 text=ids.to(device),
                 duration=n_frames,
                 steps=steps,
-                cfg_strength=cfg,
+                cfg_strength=cfg_strength,
                 sway_sampling_coef=SWAY,
                 seed=seed,
             )
     finally:
         model.train(was_training)
         model.transformer.clear_cache()  # upstream leaves the text there when it fails
-    samples = vocoder(mels[0, n_reference:].float())
+    samples = decoder(mels[0, n_reference:].float())
     return samples / gain if gain > 1 else samples

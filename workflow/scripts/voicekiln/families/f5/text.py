@@ -1,11 +1,18 @@
-"""Text -> tokens -> ids, exactly as f5_tts does it when it speaks."""
+"""Text -> tokens -> ids, exactly as f5_tts does it for inference; the tokenizer folder of F5-TTS.
 
-from collections.abc import Iterable
+vocab.txt    one token per line, in the order of their ids
+"""
 
-import torch
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import voicekiln.upstream  # noqa: F401  (f5_tts can be imported after it)
-from voicekiln.tokenizers import vocab as vocabularies
+from voicekiln.families import Files
+from voicekiln.provenance import sha256_json
+from voicekiln.tokenizers import vocab
+
+VOCAB = "vocab.txt"
 
 
 def split(texts: Iterable[str]) -> list[list[str]]:
@@ -20,20 +27,73 @@ def split(texts: Iterable[str]) -> list[list[str]]:
     return convert_char_to_pinyin(list(texts))
 
 
-def tokens(
-    texts: Iterable[str], vocab: dict[str, int], ids: Iterable[str] | None = None
-) -> list[torch.Tensor]:
-    """Token ids of each text, `[n_tokens]` int64; row `id + 1` of the embedding belongs to them.
+class Characters:
+    """The tokenizer of F5-TTS; row `id + 1` of the embedding belongs to a token.
+
+    Attributes:
+        vocab: the tokens in the order of their ids.
+        n_tokens: their number.
+        sha256: hash of the list.
+    """
+
+    def __init__(self, tokens: Sequence[str]):
+        self.vocab = list(tokens)
+        self.n_tokens = len(self.vocab)
+        self.sha256 = sha256_json(self.vocab)
+        self._ids = vocab.index(self.vocab)
+
+    def tokens(self, text: str, language: str = "") -> list[str]:
+        """Tokens of a text, known or not; the language makes no difference."""
+        return split([text])[0]
+
+    def encode(self, text: str, language: str = "") -> list[int]:
+        """Ids of a text's tokens.
+
+        Raises:
+            UserError: a token is not in the vocabulary. (Upstream would read it as a space.)
+        """
+        tokens = self.tokens(text, language)
+        vocab.require_known({f"the text {text[:SHOWN]!r}": tokens}, self._ids)
+        return [self._ids[token] for token in tokens]
+
+
+SHOWN = 60  # characters of a text in an error message
+
+
+def tokenizer(folder: Path) -> Characters:
+    """The tokenizer of a folder that `extend` wrote, or of an exported voice."""
+    return Characters(vocab.read_vocab(Path(folder, VOCAB)))
+
+
+def extend(
+    base: Files,
+    texts: Mapping[str, tuple[str, str]],
+    settings: Mapping[str, Any],
+    out: Path,
+) -> dict[str, Any]:
+    """Write vocab.txt: the base's tokens, then the missing ones by frequency.
 
     Args:
-        texts: the texts.
-        vocab: id of each token.
-        ids: names of the texts for the error message; their position where not given.
+        base: `vocab` is read.
+        texts: text and language of each segment, by segment id.
+        settings: section `tokenizer`.
+        out: folder for vocab.txt.
+
+    Returns:
+        the coverage, see `vocab.coverage`, with `files`.
 
     Raises:
-        UserError: a token is not in the vocabulary. (Upstream would read it as a space.)
+        UserError: the vocabulary in use lacks tokens of the texts.
     """
-    parts = split(texts)
-    names = [f"text {i}" for i in range(len(parts))] if ids is None else list(ids)
-    vocabularies.require_known(dict(zip(names, parts, strict=True)), vocab)
-    return [torch.tensor([vocab[t] for t in part], dtype=torch.int64) for part in parts]
+    base_tokens = vocab.read_vocab(base["vocab"])
+    parts = split(text for text, _ in texts.values())
+    tokens = dict(zip(texts, parts, strict=True))
+    if settings["vocab"] is not None:
+        extended = vocab.read_vocab(Path(settings["vocab"]))
+    elif settings["extend"]:
+        extended = vocab.extend(base_tokens, vocab.count(tokens), settings["min_count"])
+    else:
+        extended = base_tokens
+    vocab.require_known(tokens, extended)
+    vocab.write_vocab(Path(out, VOCAB), extended)
+    return vocab.coverage(tokens, base_tokens, extended) | {"files": [VOCAB]}

@@ -10,6 +10,7 @@ import yaml
 
 import voicekiln.upstream  # noqa: F401  (vocos can be imported after it)
 from voicekiln.errors import UserError
+from voicekiln.families import Files
 from voicekiln.families.f5.mel import FLOOR, HOP, N_FFT, N_MELS, RATE_HZ, filterbank
 from voicekiln.weights import files as checkpoints
 
@@ -23,17 +24,18 @@ VOCOS_FEATURES = "vocos.feature_extractors.MelSpectrogramFeatures"
 VOCOS_PARTS = {"backbone": "vocos.models.", "head": "vocos.heads."}
 
 
-def load_vocoder(folder: Path | None, device: str = "cpu") -> Vocoder:
+def decoder(base: Files, vocoder: Path | None, device: str) -> Vocoder:
     """A function from a log-mel `[T, N_MELS]` to samples `[(T - 1) * HOP]`, float32, 24 kHz.
 
     Args:
-        folder: Vocos' `config.yaml` and `pytorch_model.bin`; None: Griffin-Lim.
+        base: not used.
+        vocoder: folder with Vocos' `config.yaml` and `pytorch_model.bin`; None: Griffin-Lim.
         device: where Vocos runs.
 
     Raises:
         UserError: the folder does not hold a Vocos for this mel.
     """
-    return griffin_lim if folder is None else load_vocos(Path(folder), device)
+    return griffin_lim if vocoder is None else load_vocos(Path(vocoder), device)
 
 
 def griffin_lim(mel: torch.Tensor) -> np.ndarray:
@@ -67,7 +69,7 @@ def load_vocos(folder: Path, device: str) -> Vocoder:
     for path in (config_path, weights_path):
         if not path.is_file():
             raise UserError(
-                f"{path}: not there; a Vocos folder holds config.yaml and pytorch_model.bin"
+                f"{path}: missing; expected a Vocos folder with config.yaml and pytorch_model.bin"
             )
     check_vocos(config_path)
 
@@ -88,7 +90,7 @@ def load_vocos(folder: Path, device: str) -> Vocoder:
 
 
 def check_vocos(path: Path) -> None:
-    """Stops where the configuration names foreign classes or features that F5 does not make."""
+    """Raise if the configuration names foreign classes or features that F5-TTS does not make."""
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
         names = {part: config[part]["class_path"] for part in ("feature_extractor", *VOCOS_PARTS)}
@@ -98,7 +100,7 @@ def check_vocos(path: Path) -> None:
     if names["feature_extractor"] != VOCOS_FEATURES:
         raise UserError(
             f"{path}: expected the feature extractor {VOCOS_FEATURES}, got"
-            f" {names['feature_extractor']}; F5-TTS speaks through mel features"
+            f" {names['feature_extractor']}; F5-TTS generates mel features"
         )
     for part, prefix in VOCOS_PARTS.items():
         if not names[part].startswith(prefix):
@@ -107,6 +109,4 @@ def check_vocos(path: Path) -> None:
     for key, value in expected.items():
         # Vocos' own defaults are the expected values.
         if features.get(key, value) != value:
-            raise UserError(
-                f"{path}: {key} is {features[key]}, but the features of F5 have {value}"
-            )
+            raise UserError(f"{path}: {key} is {features[key]}, but F5-TTS's features have {value}")

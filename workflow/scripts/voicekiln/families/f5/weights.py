@@ -14,7 +14,7 @@ import torch
 from voicekiln.errors import UserError
 from voicekiln.families.f5.architecture import RELEASED, dimensions
 from voicekiln.weights import files as checkpoints
-from voicekiln.weights import signatures as foreign
+from voicekiln.weights import signatures
 
 EMBEDDING = "transformer.text_embed.text_embed.weight"  # row 0: filler; row i + 1: token i
 EMA_PREFIX = "ema_model."
@@ -68,10 +68,10 @@ def read_base(checkpoint: Path) -> Base:
         elif name not in OLD_CONSTANTS:
             others[name] = value
     if EMBEDDING not in weights or any(name.startswith(UNETT) for name in weights):
-        there = foreign.looks_like(content) or "no such weights"
+        there = signatures.looks_like(content) or "no such weights"
         raise UserError(
             f"{checkpoint}: expected an F5-TTS checkpoint (with a tensor {EMBEDDING}), found"
-            f" {there}; its entries: {foreign.entries(content)}. Give a model_*.pt or"
+            f" {there}; its entries: {signatures.entries(content)}. Give a model_*.pt or"
             " *.safetensors of an F5-TTS training as base.checkpoint"
         )
     if weights[EMBEDDING].ndim != 2:
@@ -116,19 +116,8 @@ def describe_entry(name: str, value, prefix: str = "") -> str:
 
 
 def read_weights(checkpoint: Path) -> dict[str, torch.Tensor]:
-    """The weights of any F5 checkpoint by CFM's names, for `load`."""
+    """The weights of any F5 checkpoint by CFM's names, for a strict load."""
     return read_base(checkpoint).weights
-
-
-def load(model: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
-    """Puts the weights into a model that `build` made.
-
-    Raises:
-        UserError: names or shapes differ; the first differences are listed.
-    """
-    own = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    require_shapes(weights, own, "the checkpoint")
-    model.load_state_dict(weights, strict=True)
 
 
 def require_shapes(weights: dict, expected: dict[str, tuple[int, ...]], name: str) -> None:

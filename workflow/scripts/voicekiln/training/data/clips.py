@@ -108,7 +108,8 @@ class Clips(Dataset):
         """The batch that a request asks for."""
         samples = []
         for i in request.clips:
-            features = self.packs.get(self.rows[i].pack, self.rows[i].feature)
+            arrays = self.packs.get(self.rows[i].pack, self.rows[i].feature)
+            features = arrays["mel"]
             if len(features) != self.rows[i].n_frames:
                 raise UserError(
                     f"{self.rows[i].pack}: {self.rows[i].feature} has {len(features)} frames, the"

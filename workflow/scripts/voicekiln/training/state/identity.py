@@ -94,7 +94,7 @@ class Decision:
 def fingerprint(
     train: Sequence[Row],
     val: Sequence[Row],
-    tokens: Sequence[str],
+    vocabulary_sha256: str,
     base_sha256: str,
     family: str,
     loss_version: int,
@@ -108,7 +108,7 @@ def fingerprint(
     identity = {
         "train data": sha256_json(_data(train)),
         "validation data": sha256_json(_data(val)),
-        "vocabulary": sha256_json(list(tokens)),
+        "vocabulary": vocabulary_sha256,
         "base tensors": base_sha256,
         "family": family,
         "loss version": loss_version,

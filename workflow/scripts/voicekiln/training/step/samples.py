@@ -8,22 +8,21 @@ import logging
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 
+from voicekiln.families import Arrays, Clip, Tokenizer, facts
 from voicekiln.training.data.clips import Clips, Row
 from voicekiln.training.process.stop import Stop
 from voicekiln.training.step.ema import Ema
 
 log = logging.getLogger("train")
 
-STEPS = 7  # of the sampler, which upstream has chosen time steps for; 32 are usual
-CFG = 2.0  # classifier-free guidance, as is usual
 SEED = 0  # of the noise: samples of one training differ by their weights alone
 BAND_PX, GAP_PX = 2, 4  # of the pictures: height of a mel band, and between the two
 
@@ -36,8 +35,8 @@ class Samples:
         model: on its device.
         ema: its averaged weights.
         clips: validation clips.
-        vocab: id of each token.
-        vocoder: its folder; None: Griffin-Lim.
+        tokenizer: the run's.
+        decoder: makes the family's decoder, at the first sample.
         count: how many samples.
         accelerator: its main process speaks.
         stop: asked before each.
@@ -49,14 +48,15 @@ class Samples:
         model: torch.nn.Module,
         ema: Ema,
         clips: Clips,
-        vocab: Mapping[str, int],
-        vocoder: Path | None,
+        tokenizer: Tokenizer,
+        decoder: Callable[[], Any],
         count: int,
         accelerator: Accelerator,
         stop: Stop,
     ):
         self._family, self._model, self._ema, self._clips = family, model, ema, clips
-        self._vocab, self._folder, self._vocoder = vocab, vocoder, None
+        self._tokenizer, self._make_decoder, self._decoder = tokenizer, decoder, None
+        self._settings = facts.of(family.__name__.rpartition(".")[2]).samples
         self._accelerator, self._stop = accelerator, stop
         self._pairs = pairs(clips.rows, count) if accelerator.is_main_process else []
 
@@ -84,10 +84,9 @@ class Samples:
 
     def _sample(self, clip: int, reference: int) -> tuple[np.ndarray, np.ndarray]:
         """Samples, and the picture of the clip's mel above theirs."""
-        device = self._accelerator.device
-        if self._vocoder is None:
-            self._vocoder = self._family.load_vocoder(self._folder, device.type)
-        original, said = self._features(clip), self._clips.rows[clip].text
+        if self._decoder is None:
+            self._decoder = self._make_decoder()
+        original, row = self._arrays(clip), self._clips.rows[clip]
         # eager: `train.compile` is for the training's shapes
         with (
             self._ema.in_place(),
@@ -96,18 +95,22 @@ class Samples:
         ):
             spoken = self._family.speak(
                 self._model,
-                self._vocab,
-                self._features(reference),
-                self._clips.rows[reference].text,
-                said,
-                steps=STEPS,
-                cfg=CFG,
+                self._tokenizer,
+                self._decoder,
+                self._prompt(reference),
+                row.text,
+                row.language,
                 seed=SEED,
-                vocoder=self._vocoder,
+                **self._settings,
             )
-        return spoken, picture(original, self._family.clip_features(spoken))
+        again = self._family.extractor({}, {}, "cpu")(torch.from_numpy(spoken))
+        return spoken, picture(original["mel"], again["mel"])
 
-    def _features(self, clip):
+    def _prompt(self, clip: int) -> Clip:
+        row, ids = self._clips.rows[clip], self._clips.tokens[clip]
+        return Clip(row.id, row.text, row.language, ids, self._arrays(clip))
+
+    def _arrays(self, clip: int) -> Arrays:
         row = self._clips.rows[clip]
         return self._clips.packs.get(row.pack, row.feature)
 
