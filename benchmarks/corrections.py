@@ -25,7 +25,7 @@ def main(n: int, n_corrections: int) -> None:
     table["start"] = place % PER_RECORDING * EVERY_S * RATE_HZ
     table["end"] = table["start"] + LENGTH_S * RATE_HZ
     table["rate_hz"] = RATE_HZ
-    table[["text", "text_source", "status"]] = ["a text", "whisper", "keep"]
+    table[["text", "text_source", "status"]] = ["a text", "hypothesis", "keep"]
     table[SCORES] = 0.5
     made = []
     for i in place[:: max(1, n // n_corrections)].tolist():

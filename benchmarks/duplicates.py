@@ -175,11 +175,11 @@ def write_corpus(folder: Path, n: int) -> None:
         **dict.fromkeys(("recording_id", "path", "item", "audio_sha256"), names),
         **dict.fromkeys(("text", "raw_text"), texts),
         "speaker": [f"s{k}" for k in draw.integers(0, 10, n)],
-        "trust": draw.random(n),
+        "confidence": draw.random(n),
         "snr_db": draw.normal(40, 3, n),
     }
     same = {"start": 0, "end": 96_000, "rate_hz": RATE_HZ, "status": "keep", "language": "en"}
-    columns |= {name: [value] * n for name, value in (same | {"text_source": "whisper"}).items()}
+    columns |= {name: [value] * n for name, value in (same | {"text_source": "hypothesis"}).items()}
     arrays = {
         name: pa.array(columns[name], kind) if name in columns else pa.nulls(n, kind)
         for name, kind in tables.SEGMENTS.items()

@@ -45,12 +45,13 @@ def recording(store: Store, name: str, minutes: float) -> dict:
     return whole | {"status": "ok", "rate_hz": RATE_HZ, "n_samples": round(minutes) * 60 * RATE_HZ}
 
 
-def segment(source: dict, i: int, start_s: float, trust: float) -> dict:
+def segment(source: dict, i: int, start_s: float, confidence: float) -> dict:
     start = round(start_s * RATE_HZ)
     row = {name: source[name] for name in ("recording_id", "path", "item", "rate_hz")}
     row |= {"start": start, "end": start + round(LENGTH_S * RATE_HZ), "text": f"{TEXT} {i}"}
-    row |= {"segment_id": f"{source['recording_id']}_{start}", "trust": trust, "status": "keep"}
-    return row | {"speaker": "anna", "language": "en", "text_source": "whisper", "split": "train"}
+    row |= {"segment_id": f"{source['recording_id']}_{start}", "confidence": confidence}
+    row |= {"speaker": "anna", "language": "en", "text_source": "hypothesis"}
+    return row | {"status": "keep", "split": "train"}
 
 
 def make(folder: Path, normalized: Store, sources: list[dict], rows: list[dict]) -> Path:

@@ -158,7 +158,7 @@ def _write_shard(folder, shard, listed, draw):
         )
         text = sentence(draw)
         segment = {"segment_id": f"{digest[:16]}_0_{n_samples}", "start": 0, "end": n_samples}
-        segment |= {"text": text, "raw_text": text, "text_source": "known", "status": "keep"}
+        segment |= {"text": text, "raw_text": text, "text_source": "reference", "status": "keep"}
         segment |= {"level_db": -25.0, "silence_share": 0.1, "clipped_share": 0.0}
         segment |= {"snr_db": float(draw.normal(40, 3)), "pitch_hz": float(draw.normal(180, 9))}
         segments.append(common | segment | {"audio_sha256": digest})

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from voicekiln import extras, gpu
 from voicekiln.config import resolve as config
 from voicekiln.corpus import acoustic
-from voicekiln.corpus.trust import score as trust_of
+from voicekiln.corpus.confidence import score as confidence_of
 from voicekiln.ctc import files, viterbi, vocabulary
 from voicekiln.ctc.aligner import align
 from voicekiln.ctc.aligner import score as lowest
@@ -425,7 +425,7 @@ def recorded(tmp_path, *texts):
     for text, part in zip(texts, parts, strict=True):
         rows.append(
             segment(text, recording="r0", item="item", start=at, end=at + len(part))
-            | {"rate_hz": tones.RATE_HZ, "language": "am", "text_source": "known"}
+            | {"rate_hz": tones.RATE_HZ, "language": "am", "text_source": "reference"}
         )
         at += len(part)
     return audio, rows
@@ -486,9 +486,11 @@ def test_another_model_computes_again(shared, folder, tmp_path):
 
 
 def test_trust_of_a_given_text_follows_its_score():
-    rows = [segment("abc", text_source="known", acoustic_score=s) for s in (-0.1, -2.0, -5.0, None)]
-    trust = trust_of(tables.frame(rows, tables.SEGMENTS))["trust"]
-    assert trust.tolist()[:3] == pytest.approx([0.975, 0.5, 0.0]) and trust.isna()[3]
+    rows = [
+        segment("abc", text_source="reference", acoustic_score=s) for s in (-0.1, -2.0, -5.0, None)
+    ]
+    confidence = confidence_of(tables.frame(rows, tables.SEGMENTS))["confidence"]
+    assert confidence.tolist()[:3] == pytest.approx([0.975, 0.5, 0.0]) and confidence.isna()[3]
 
 
 def test_uroman_is_part_of_the_key(shared, monkeypatch):

@@ -34,7 +34,7 @@ def recordings(audio, mode="mix", **corpus):
 
 
 def texts(row):
-    return [(e["start_s"], e["text"]) for e in json.loads(row["known"] or "[]")]
+    return [(e["start_s"], e["text"]) for e in json.loads(row["reference_texts"] or "[]")]
 
 
 def interview(folder):
@@ -63,7 +63,7 @@ def test_a_speaker_on_each_channel(tmp_path):
         assert (row["status"], row["speaker"], row["channels"]) == ("ok", who, 2)
         assert row["recording_id"] == f"{row['content_sha256'][:16]}-ch{row['channel']}"
         assert [text for _, text in texts(row)] == [f"{who} says {k}" for k in range(3)]
-        assert "channel" not in json.loads(row["known"])[0]
+        assert "channel" not in json.loads(row["reference_texts"])[0]
         file = tmp_path / channels.file_path(path, row["channel"])
         normalize(file, tmp_path / "a.flac", SETTINGS, channel=row["channel"])
         samples, rate_hz = soundfile.read(tmp_path / "a.flac")
@@ -156,11 +156,13 @@ def test_texts_of_a_channel_with_the_same_sound_are_missed_with_a_warning(tmp_pa
     soundfile.write(tmp_path / "a.wav", tones(300, 300), 16_000)
     found = [row | {"sound": "same"} for row in recordings(tmp_path, "separate").values()]
     for row, start_s in zip(found, (0.0, 1.0), strict=True):
-        row["known"] = json.dumps([{"start_s": start_s, "end_s": start_s + 1, "text": "Yes."}])
+        row["reference_texts"] = json.dumps(
+            [{"start_s": start_s, "end_s": start_s + 1, "text": "Yes."}]
+        )
     merged(tmp_path, found)
     assert (
-        "a.wav#1: same samples in another channel of a.wav#0, which has no text where this one "
-        "has 1 (first: 'Yes.')" in caplog.text
+        "a.wav#1: same samples in another channel of a.wav#0, which lacks 1 texts of this file "
+        "(first: 'Yes.')" in caplog.text
     )
 
 
@@ -183,7 +185,7 @@ def test_a_correction_names_its_channel(tmp_path):
     )
     rows = [
         {"recording_id": f"{content[:16]}-ch{k}", "start": 0, "end": 48_000, "rate_hz": 24_000,
-         "text": f"old {k}", "status": "keep"}
+         "segment_id": f"s{k}", "text": f"old {k}", "status": "keep"}
         for k in (0, 1)
     ]  # fmt: skip
     table = tables.frame(rows, tables.SEGMENTS)

@@ -56,9 +56,9 @@ def test_retagged_copies_are_used_once_and_other_texts_are_said(tmp_path, caplog
     """Other bytes, the same samples: another tag, or FLAC beside WAV."""
     same = {"audio_sha256": "same"}
     rows = [
-        recording("a", **same, known=known((None, None, "One."))),
-        recording("b", **same, known=known((None, None, "One."))),
-        recording("c", **same, known=known((None, None, "Two."))),
+        recording("a", **same, reference_texts=known((None, None, "One."))),
+        recording("b", **same, reference_texts=known((None, None, "One."))),
+        recording("c", **same, reference_texts=known((None, None, "Two."))),
         recording("d", audio_sha256="other"),
         recording("e", status="bad"),
     ]
@@ -76,9 +76,9 @@ def test_retagged_copies_are_used_once_and_other_texts_are_said(tmp_path, caplog
 def test_of_copies_the_one_with_texts_is_used(tmp_path, caplog, column):
     rows = [
         recording("a", **{column: "same"}),
-        recording("b", **{column: "same"}, known=known((None, None, None))),
-        recording("c", **{column: "same"}, known=known((None, None, "One."))),
-        recording("d", **{column: "same"}, known=known((0, 2, "One."), (2, 4, "Two."))),
+        recording("b", **{column: "same"}, reference_texts=known((None, None, None))),
+        recording("c", **{column: "same"}, reference_texts=known((None, None, "One."))),
+        recording("d", **{column: "same"}, reference_texts=known((0, 2, "One."), (2, 4, "Two."))),
     ]
     one = merge.merge_recordings(shard_files(tmp_path, rows))
     assert list(one["status"]) == ["copy", "copy", "copy", "ok"]
@@ -91,18 +91,18 @@ def test_of_copies_the_one_with_texts_is_used(tmp_path, caplog, column):
 def test_texts_of_all_byte_equal_copies_are_used(tmp_path, caplog):
     same = {"content_sha256": "same", "recording_id": "same"}
     rows = [
-        recording("a", **same, known=known((0, 2, "One."), (2, 4, "Two."))),
-        recording("b", **same, known=known((2, 4, "Other."), (10, 12, "Three."))),
+        recording("a", **same, reference_texts=known((0, 2, "One."), (2, 4, "Two."))),
+        recording("b", **same, reference_texts=known((2, 4, "Other."), (10, 12, "Three."))),
     ]
     recordings = merge.merge_recordings(shard_files(tmp_path, rows))
     segments = [
         segment(text, start_s, 2, "same", path=path, text_source=source)
         for path, start_s, text, source in (
-            ("a.wav", 0, "One.", "known"),
-            ("a.wav", 2, "Two.", "known"),
-            ("b.wav", 2, "Other.", "known"),
-            ("b.wav", 10, "Three.", "known"),
-            ("b.wav", 20, "Heard.", "whisper"),
+            ("a.wav", 0, "One.", "reference"),
+            ("a.wav", 2, "Two.", "reference"),
+            ("b.wav", 2, "Other.", "reference"),
+            ("b.wav", 10, "Three.", "reference"),
+            ("b.wav", 20, "Heard.", "hypothesis"),
         )
     ]
     path = tmp_path / "segments.parquet"

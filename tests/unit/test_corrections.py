@@ -43,7 +43,7 @@ def test_corrections_follow_their_span():
         ],
     )
     assert list(corrected["text"]) == ["wrong", "noise", "fine"]
-    assert list(corrected["text_source"]) == ["corrected", "whisper", "whisper"]
+    assert list(corrected["text_source"]) == ["corrected", "hypothesis", "hypothesis"]
     assert list(corrected["reason"].dropna()) == ["marked by hand"]
     assert [row["why"] for row in conflicts] == [
         "fits no segment: the best shares 0.50 of the longer of the two",
@@ -74,7 +74,7 @@ def test_a_corrected_text_leaves_the_scores_of_the_old_one_behind():
 
 
 def test_a_text_given_by_hand_ends_a_drop_for_want_of_text_and_no_other():
-    mute = segment(None, 0, status="drop", step="transcribe", reason="no known text")
+    mute = segment(None, 0, status="drop", step="transcribe", reason="no reference text")
     cut = segment("cu", 4, status="drop", step="align", reason="word cut at end")
     lines = [correction(0, 2, text="a text"), correction(4, 6, text="cut")]
     corrected, _ = correct(table(mute, cut), lines)
@@ -87,7 +87,7 @@ def test_a_text_given_by_hand_ends_a_drop_for_want_of_text_and_no_other():
     [
         ("align", "word cut at end", True),
         ("segment", "too little speech", True),
-        ("segment", "overlaps the one before", False),
+        ("segment", "overlaps the previous one", False),
         ("deduplicate", "same text", True),
         ("deduplicate", "same audio", False),
         ("deduplicate", "copy of a recording", False),

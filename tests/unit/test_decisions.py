@@ -83,7 +83,7 @@ def test_a_step_drops_what_is_still_kept_and_a_null_drops_nothing():
 def test_shard_steps_drop_in_their_table():
     segments = table(*ROWS)
     decisions.drop(segments, [1], "align", "word cut at end", 0.5, 0.25)
-    decisions.drop(segments, segments["text"] == "three", "transcribe", "no known text")
+    decisions.drop(segments, segments["text"] == "three", "transcribe", "no reference text")
     assert segments["status"].tolist() == ["keep", "drop", "drop", "keep"]
     row = decisions.dropped("align", "word cut at end", 0.5, 0.25)
     assert segments.loc[1, list(row)].to_dict() == row

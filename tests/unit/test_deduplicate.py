@@ -43,7 +43,7 @@ def flipped(print_, share, seed=0):
 
 
 def test_of_equal_audio_the_most_trusted_transcript_stays():
-    a, b = segment("one", 0, audio_sha256="x"), segment("two", 4, audio_sha256="x", trust=0.9)
+    a, b = segment("one", 0, audio_sha256="x"), segment("two", 4, audio_sha256="x", confidence=0.9)
     result, pairs = run(a, b)
     assert dropped(result) == {name(a): "same audio"}
     assert list(pairs["kept"]) == [name(b)]
@@ -53,11 +53,11 @@ def test_of_equal_audio_the_most_trusted_transcript_stays():
 @pytest.mark.parametrize(
     "better, worse",
     [
-        ({"marked": "keep"}, {"text_source": "known"}),
-        ({"text_source": "known"}, {"trust": 1.0}),
-        ({"text_source": "corrected"}, {"trust": 1.0}),
-        ({"trust": 0.8}, {"trust": 0.7, "snr_db": 60.0}),
-        ({"trust": 0.8}, {"trust": None, "snr_db": 60.0}),
+        ({"marked": "keep"}, {"text_source": "reference"}),
+        ({"text_source": "reference"}, {"confidence": 1.0}),
+        ({"text_source": "corrected"}, {"confidence": 1.0}),
+        ({"confidence": 0.8}, {"confidence": 0.7, "snr_db": 60.0}),
+        ({"confidence": 0.8}, {"confidence": None, "snr_db": 60.0}),
         ({"clipped_share": 0.0}, {"clipped_share": 0.1, "snr_db": 60.0}),
         ({"snr_db": 40.0}, {"snr_db": 20.0, "avg_logprob": -0.1}),
         ({"avg_logprob": -0.1}, {"avg_logprob": -0.3, "length_s": 3.0}),
@@ -76,8 +76,8 @@ def test_what_stays_is_decided_by_hand_source_trust_and_quality(better, worse):
 
 
 def test_what_validates_stays_unless_another_is_marked():
-    old = segment("say it", 0, recording="r0", trust=0.3)
-    better = {"recording": "r1", "trust": 0.9, "text_source": "known"}
+    old = segment("say it", 0, recording="r0", confidence=0.3)
+    better = {"recording": "r1", "confidence": 0.9, "text_source": "reference"}
     for more, gone in (({}, "r1"), ({"marked": "keep"}, "r0")):
         rows = [old, segment("say it", 0, **better | more)]
         result, _ = run(*rows, validating=["r0.wav"])
@@ -86,7 +86,7 @@ def test_what_validates_stays_unless_another_is_marked():
 
 
 def test_a_copy_of_a_recording_is_dropped_with_its_distance():
-    a, b, c = segment("first", 0), segment("second", 4, trust=0.2), segment("third", 8)
+    a, b, c = segment("first", 0), segment("second", 4, confidence=0.2), segment("third", 8)
     held = {name(a): noise(1), name(b): flipped(noise(1), 0.1)[10:-10], name(c): noise(2)}
     result, pairs = run(a, b, c, prints=held)
     assert dropped(result) == {name(b): "copy of a recording"}
@@ -140,7 +140,7 @@ TEXTS = ["red", "red ", "blue", *NEAR, None, ""]
 )
 def test_the_order_of_the_rows_does_not_matter_and_one_of_each_stays(rows, order):
     made = [
-        segment(text, 4.0 * i, audio_sha256=f"{audio}", trust=trust / 2)
+        segment(text, 4.0 * i, audio_sha256=f"{audio}", confidence=trust / 2)
         for i, (text, audio, trust) in enumerate(rows)
     ]
     held = {name(row): noise(i % 3) for i, row in enumerate(made)}

@@ -234,7 +234,7 @@ def test_a_moved_segment_has_the_measures_and_hash_of_its_new_span(normalised, t
         [
             segment("some text")
             | s
-            | {"segment_id": f"r0_{s['start']}_{s['end']}", "item": key, "text_source": "known"}
+            | {"segment_id": f"r0_{s['start']}_{s['end']}", "item": key, "text_source": "reference"}
             | {"forced_cut": "end" if n == 0 else None}
             for n, s in enumerate(record["segments"])
         ],
@@ -265,7 +265,7 @@ def test_golden_edges(normalised, tmp_path):
     words = json.dumps([["a", 0.1, 0.4, 1.0], ["b", 1.0, 4.4, 1.0]])
     rows = [
         segment("text", recording="r0", item=key, words=words if n == 2 else None)
-        | {"start": a, "end": b, "segment_id": f"r0_{a}_{b}", "text_source": "known"}
+        | {"start": a, "end": b, "segment_id": f"r0_{a}_{b}", "text_source": "reference"}
         for n, (a, b) in enumerate(spans)
     ]
     store = Store(tmp_path, "align", {"version": edges.VERSION})

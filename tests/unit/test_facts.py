@@ -60,7 +60,7 @@ def test_shards_become_corrected_cleaned_and_scored_tables(shards, tmp_path, cap
     assert found.segments["text"].fillna("").tolist() == ["One text", "", "Corrected by hand", ""]
     reasons = ["marked by hand", "nothing is spoken", "", "nothing is spoken"]
     assert found.segments["reason"].fillna("").tolist() == reasons
-    assert found.segments["trust"][2] == 1.0
+    assert found.segments["confidence"][2] == 1.0
     assert found.acoustics["segment_id"].tolist() == found.segments["segment_id"].tolist()
     assert [row["line"] for row in found.conflicts] == [2] and found.n_moved == 0
     facts.warn(found, "voice", file)
@@ -73,8 +73,8 @@ def test_shards_become_corrected_cleaned_and_scored_tables(shards, tmp_path, cap
 
 
 def test_many_drops_of_earlier_steps_are_reported_with_the_remedy(caplog):
-    drop = {"status": "drop", "step": "transcribe", "reason": "no known text"}
+    drop = {"status": "drop", "step": "transcribe", "reason": "no reference text"}
     segments = table(*(segment("a", 4 * i, **(drop if i < 2 else {})) for i in range(4)))
     found = facts.Facts(table(), segments, table(), [], 0, {})
     facts.warn(found, "voice", None)
-    assert "2 of 4 segments were dropped: no known text; add their texts" in caplog.text
+    assert "2 of 4 segments were dropped: no reference text; add their texts" in caplog.text

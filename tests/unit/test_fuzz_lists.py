@@ -126,7 +126,7 @@ def test_any_name_is_looked_for_without_harm(folder, name, audio):
     except UserError as error:
         assert "names.jsonl" in str(error)
         return
-    assert any(row["path"] == "a.wav" and row["known"] for row in rows)
+    assert any(row["path"] == "a.wav" and row["reference_texts"] for row in rows)
 
 
 # what a list says does not depend on its form
@@ -199,7 +199,9 @@ def test_names_are_found_in_either_unicode_form(tmp_path_factory, names, data):
     (folder / "m.jsonl").write_text("\n".join(map(json.dumps, lines)))
     corpus = {**CORPUS, "audio": str(folder), "transcripts": str(folder / "m.jsonl")}
     rows = list_recordings(corpus, "voice")
-    found = {unicodedata.normalize("NFC", row["path"]): row["known"][0]["text"] for row in rows}
+    found = {
+        unicodedata.normalize("NFC", row["path"]): row["reference_texts"][0]["text"] for row in rows
+    }
     assert found == {f"{name}.wav": f"{i}" for i, name in enumerate(sorted(names))}
     by_list = list_recordings({**CORPUS, "audio": str(folder / "m.jsonl")}, "voice")
     assert sorted(row["path"] for row in by_list) == sorted(row["path"] for row in rows)

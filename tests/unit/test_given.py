@@ -49,8 +49,8 @@ def test_what_lies_beyond_the_end_is_no_segment():
         (1e308, 1.7e308, "cue lies beyond the end of the recording"),
         (float("inf"), float("inf"), "cue lies beyond the end of the recording"),
         (float("nan"), 3, "cue lies beyond the end of the recording"),
-        (-7, -3, "cue begins before 0 s"),
-        (-7, 2, "cue begins before 0 s"),
+        (-7, -3, "cue starts before 0 s"),
+        (-7, 2, "cue starts before 0 s"),
         (-1e308, 2, "cue lies beyond the end of the recording"),
     ],
 )
@@ -65,8 +65,8 @@ def test_texts_outside_the_recording_say_why(start_s, end_s, reason):
 def test_two_speakers_at_once_are_both_dropped_and_a_short_overlap_neither():
     rows, _ = rows_of([stretch(0, 3, speaker="A"), stretch(2, 5, speaker="B"), stretch(6, 8)], 9)
     assert [(row.get("reason"), row["status"]) for row in rows] == [
-        ("another speaker begins within it", "drop"),
-        ("overlaps the one before", "drop"),
+        ("another speaker starts within it", "drop"),
+        ("overlaps the previous one", "drop"),
         (None, "keep"),
     ]
     rows, _ = rows_of([stretch(0, 3, speaker="A"), stretch(2.95, 5, speaker="B")], 9)
@@ -90,7 +90,7 @@ def test_a_turn_without_a_text_is_a_segment_to_be_heard():
     rows, _ = rows_of([stretch(0, 5, None, speaker="A"), stretch(5, 9, "known", speaker="B")])
     assert [(row["text"], row["text_source"], row["speaker"]) for row in rows] == [
         (None, None, "A"),
-        ("known", "known", "B"),
+        ("known", "reference", "B"),
     ]
 
 

@@ -18,7 +18,7 @@ def row(root, path):
         "mtime_ns": 1,
         "speaker": "s",
     }
-    return listed | dict.fromkeys(("known", "sidecar", "fault")) | {"language": "en"}
+    return listed | dict.fromkeys(("reference_texts", "sidecar", "fault")) | {"language": "en"}
 
 
 def test_a_good_file_is_described():

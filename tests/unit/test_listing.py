@@ -53,7 +53,7 @@ def test_jobs_read_the_rows_that_were_listed(tmp_path):
         for row in listing.read(tmp_path, name, digest)
     ]
     assert sorted(read, key=lambda row: row["path"]) == sorted(rows, key=lambda row: row["path"])
-    assert any(row["known"] for row in read) and len(read) == 41
+    assert any(row["reference_texts"] for row in read) and len(read) == 41
     assert listing.stored(tmp_path) == now == listing.written(tmp_path)
 
 

@@ -147,7 +147,7 @@ def test_texts_with_spans_are_one_page_in_their_order():
 def reading(*heard, known, **more):
     rows = [segment(text, 3.0 * i, recording="long") for i, text in enumerate(heard)]
     whole = json.dumps([{"start_s": None, "end_s": None, "text": known}])
-    recordings = tables.frame([recording("long", known=whole, **more)], tables.RECORDINGS)
+    recordings = tables.frame([recording("long", reference_texts=whole, **more)], tables.RECORDINGS)
     return distribute(table(*rows), recordings, 0.5)
 
 
@@ -171,11 +171,11 @@ Then the dog came, barking."""
         "(It was happy.)",
         "Then the dog came, barking.",
     ]
-    assert set(found["text_source"][1:4]) == {"known"}
-    assert found["heard"][1] == "the cat sad on the matt"
+    assert set(found["text_source"][1:4]) == {"reference"}
+    assert found["hypothesis"][1] == "the cat sad on the matt"
     assert found["cer"][1] == pytest.approx(2 / 17, abs=1e-4) and found["cer"][2] == 0
     outro = found.iloc[4]
-    assert (outro["step"], outro["reason"]) == ("align", "not in the given text")
+    assert (outro["step"], outro["reason"]) == ("align", "not in the reference text")
     assert outro["value"] > outro["limit"] == 0.5
     assert [gap["text"] for gap in gaps] == [
         "Chapter I.",
@@ -189,10 +189,12 @@ Then the dog came, barking."""
 
 def test_a_recording_that_was_kept_whole_or_has_no_text_is_left_alone():
     rows = table(
-        segment("given", recording="a", text_source="known"), segment("heard", recording="b")
+        segment("given", recording="a", text_source="reference"), segment("heard", recording="b")
     )
     known = json.dumps([{"start_s": None, "end_s": None, "text": "given"}])
-    recordings = tables.frame([recording("a", known=known), recording("b")], tables.RECORDINGS)
+    recordings = tables.frame(
+        [recording("a", reference_texts=known), recording("b")], tables.RECORDINGS
+    )
     found, gaps = distribute(rows, recordings, 0.5)
     assert found.equals(rows) and not gaps
 
@@ -259,7 +261,7 @@ def test_a_sentence_that_is_read_twice_is_given_once():
     )
     kept = found[found["status"] == "keep"]
     assert " ".join(kept["text"]) == known and not gaps
-    assert sorted(found["heard"][found["status"] == "drop"]) == ["nobody slept"]
+    assert sorted(found["hypothesis"][found["status"] == "drop"]) == ["nobody slept"]
 
 
 def test_of_a_page_from_another_book_nothing_is_kept():

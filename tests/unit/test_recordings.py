@@ -77,12 +77,12 @@ def test_ljspeech_metadata(tmp_path):
     touch(tmp_path, "wavs/a.wav", "wavs/b.wav", "wavs/c.wav")
     (tmp_path / "metadata.csv").write_text('a|In 1455.|in "fourteen" fifty-five.\nb|Two.\n')
     rows = listed(tmp_path / "wavs", transcripts=str(tmp_path / "metadata.csv"))
-    texts = [row["known"] and row["known"][0]["text"] for row in rows]
+    texts = [row["reference_texts"] and row["reference_texts"][0]["text"] for row in rows]
     assert texts == ['in "fourteen" fifty-five.', "Two.", None]
     rows = listed(
         tmp_path / "wavs", transcripts=str(tmp_path / "metadata.csv"), columns={"text": 2}
     )
-    assert rows[0]["known"][0]["text"] == "In 1455."
+    assert rows[0]["reference_texts"][0]["text"] == "In 1455."
 
 
 def test_sidecars(tmp_path):
@@ -111,7 +111,9 @@ def test_sidecars_are_used_for_recordings_that_a_list_gives_only_times_or_a_chan
     assert [bool(row["sidecar"]) for row in (a, b, c)] == [True, True, False]
     (note,) = [note for note in notes if "times without texts" in note]
     assert note.startswith("1 recordings have sidecars") and "'a.wav'. Remove" in note
-    found = [json.loads(examine(row, look=lambda path: FILE)["known"]) for row in (a, b, c)]
+    found = [
+        json.loads(examine(row, look=lambda path: FILE)["reference_texts"]) for row in (a, b, c)
+    ]
     whole = {"start_s": None, "end_s": None}
     assert found == [
         [whole | {"text": "Text a."}],
@@ -126,7 +128,7 @@ def test_sidecars_beside_texts_of_a_list_are_not_used_with_a_note(tmp_path):
     notes = []
     corpus = {**CORPUS, "audio": str(tmp_path / "list.csv"), "transcripts": "sidecar"}
     a, b = list_recordings(corpus, "corpus_name", notes.append)
-    assert (a["known"][0]["text"], a["sidecar"]) == ("Yes.", None)
+    assert (a["reference_texts"][0]["text"], a["sidecar"]) == ("Yes.", None)
     assert b["sidecar"][0].endswith("b.txt")
     (note,) = [note for note in notes if " sidecars " in note]
     assert note.startswith("1 sidecars are not used because a list gives the texts of their ")
@@ -153,11 +155,11 @@ def test_a_manifest_gives_speakers_languages_texts_and_stretches(tmp_path):
     manifest.write_text("\n".join(map(json.dumps, lines)) + "\n")
     a, b = listed(manifest)
     assert (a["speaker"], a["language"], b["language"]) == ("s", "am", "en")
-    assert [(k["start_s"], k["end_s"], k["text"]) for k in a["known"]] == [
+    assert [(k["start_s"], k["end_s"], k["text"]) for k in a["reference_texts"]] == [
         (0.0, 1.5, "one"),
         (2.0, 3.0, "two"),
     ]
-    assert b["known"] is None
+    assert b["reference_texts"] is None
 
 
 def test_a_bad_manifest_names_file_and_line(tmp_path):
@@ -224,11 +226,11 @@ def test_a_line_ends_where_the_file_says_so(tmp_path):
     path = tmp_path / "metadata.csv"
     path.write_text("a|one\u0085two\u2028three\n", encoding="utf-8")
     (row,) = listed(tmp_path, transcripts=str(path))
-    assert row["known"][0]["text"] == "one\u0085two\u2028three"
+    assert row["reference_texts"][0]["text"] == "one\u0085two\u2028three"
 
 
 def texts(rows):
-    return [[stretch["text"] for stretch in row["known"] or []] for row in rows]
+    return [[stretch["text"] for stretch in row["reference_texts"] or []] for row in rows]
 
 
 def test_an_ljspeech_folder_brings_its_texts(tmp_path):
@@ -257,7 +259,10 @@ def test_lists_of_others(tmp_path, name, content):
     assert row["language"] == ("am" if name == "m.csv" else "en")
     assert row["bytes"] == 1
     # the same list beside a folder
-    assert listed(tmp_path / "x", transcripts=str(tmp_path / name))[0]["known"] == row["known"]
+    assert (
+        listed(tmp_path / "x", transcripts=str(tmp_path / name))[0]["reference_texts"]
+        == row["reference_texts"]
+    )
 
 
 def test_common_voice_keeps_its_clips_apart_and_quotes_as_they_are(tmp_path):
@@ -281,7 +286,7 @@ def test_a_kaldi_directory(tmp_path):
     for name, content in KALDI.items():
         (tmp_path / name).write_text(content)
     a, c, command = listed(tmp_path)
-    assert a["known"] == [
+    assert a["reference_texts"] == [
         {"start_s": 0.0, "end_s": 1.5, "text": "one", "speaker": "anna"},
         {"start_s": 2.0, "end_s": None, "text": "two words", "speaker": "bert"},
     ]
@@ -298,7 +303,7 @@ def test_a_file_of_several_sources_is_one_recording(tmp_path):
     (tmp_path / "m.jsonl").write_text('{"path": "x/b.wav", "text": "b", "speaker": "eve"}')
     sources = [str(tmp_path), str(tmp_path / "x"), str(tmp_path / "m.jsonl"), f"{tmp_path}/"]
     a, b = list_recordings({**CORPUS, "audio": sources}, "voice")
-    assert (a["path"], a["speaker"], a["known"]) == ("x/a.wav", "x", None)
+    assert (a["path"], a["speaker"], a["reference_texts"]) == ("x/a.wav", "x", None)
     assert (b["path"], b["speaker"], texts([b])) == ("x/b.wav", "eve", [["b"]])
 
 
@@ -364,7 +369,7 @@ def test_turns_without_a_text_are_kept_with_who_speaks(tmp_path):
     }.items():
         (tmp_path / name).write_text(content)
     (row,) = rows = listed(tmp_path)
-    assert [(k["text"], k["end_s"], k["speaker"]) for k in row["known"]] == [
+    assert [(k["text"], k["end_s"], k["speaker"]) for k in row["reference_texts"]] == [
         (None, 5.0, "anna"),
         (None, 12.0, "ben"),
     ]
@@ -461,7 +466,7 @@ def test_another_table_of_that_name_stops_nothing(tmp_path):
     (tmp_path / "metadata.csv").write_text("date,place\n2020,here\n")
     notes = []
     (row,) = list_recordings({**CORPUS, "audio": str(tmp_path)}, "voice", notes.append)
-    assert row["known"] is None and "names no audio file" in notes[0]
+    assert row["reference_texts"] is None and "names no audio file" in notes[0]
     with pytest.raises(UserError, match="names no audio file"):
         listed(tmp_path, transcripts=str(tmp_path / "metadata.csv"))
 
@@ -491,7 +496,7 @@ def test_channels_of_a_list(tmp_path):
     (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, lines)))
     (row,) = listed(tmp_path / "m.jsonl")
     whole = {"start_s": None, "end_s": None}
-    assert row["known"] == [
+    assert row["reference_texts"] == [
         {**whole, "text": "Hello.", "speaker": "anna", "channel": 0},
         {**whole, "text": None, "speaker": "ben", "channel": 1},
     ]
@@ -508,9 +513,9 @@ def test_channels_of_a_kaldi_directory(tmp_path, second, third):
     }.items():
         (tmp_path / name).write_text(content)
     (row,) = listed(tmp_path)
-    assert [(k["text"], k["channel"]) for k in row["known"]] == [("one", 0), ("two", 1)]
+    assert [(k["text"], k["channel"]) for k in row["reference_texts"]] == [("one", 0), ("two", 1)]
     (tmp_path / "reco2file_and_channel").write_text("call-1 call A\ncall-2 call A\n")
-    assert {k["channel"] for k in listed(tmp_path)[0]["known"]} == {0}
+    assert {k["channel"] for k in listed(tmp_path)[0]["reference_texts"]} == {0}
 
 
 # names and paths
@@ -731,4 +736,4 @@ def test_stretches_of_two_lists_keep_their_speakers(tmp_path):
         (tmp_path / f"{who}.csv").write_text(content)
     sources = [str(tmp_path / "anna.csv"), str(tmp_path / "ben.csv")]
     (row,) = list_recordings({**CORPUS, "audio": sources}, "voice")
-    assert [stretch["speaker"] for stretch in row["known"]] == ["anna", "ben"]
+    assert [stretch["speaker"] for stretch in row["reference_texts"]] == ["anna", "ben"]

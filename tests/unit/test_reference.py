@@ -9,7 +9,7 @@ from voicekiln.families import f5
 from voicekiln.voice.references import PARTS, Range, grade, poor, references
 
 GOOD_S = Range(*f5.REFERENCE_S)
-CLEAN = {"trust": 1.0, "snr_db": 40.0, "bandwidth_hz": 11000.0, "chars_per_s": 14.0}
+CLEAN = {"confidence": 1.0, "snr_db": 40.0, "bandwidth_hz": 11000.0, "chars_per_s": 14.0}
 
 
 def clip(text, length_s=6.0, start_s=0.0, **more):
@@ -23,7 +23,7 @@ def chosen(*rows, pinned=None):
 
 
 def test_quality_counts_beside_length():
-    noisy = {"trust": 0.21, "snr_db": 10.0}
+    noisy = {"confidence": 0.21, "snr_db": 10.0}
     for nearer_s in (0.0, 0.01, 0.5, 2.0):
         rows = [clip("noisy", 7.5, **noisy), clip("clean", 7.5 + nearer_s, 20)]
         assert chosen(*rows) == ["clean"]
@@ -32,7 +32,7 @@ def test_quality_counts_beside_length():
 @pytest.mark.parametrize(
     "fault",
     [
-        {"trust": 0.5},
+        {"confidence": 0.5},
         {"cer": 0.2},
         {"snr_db": 15.0},
         {"clipped_share": 0.02},
@@ -53,13 +53,16 @@ def test_a_short_or_long_clip_is_no_good_reference_however_clean():
     rows = [
         clip("one word", 1.0, **{"snr_db": 60.0}),
         clip("a paragraph", 25.0, 10, **{"snr_db": 60.0}),
-        clip("a sentence", 5.0, 50, **{"snr_db": 30.0, "trust": 0.9}),
+        clip("a sentence", 5.0, 50, **{"snr_db": 30.0, "confidence": 0.9}),
     ]
     assert chosen(*rows) == ["a sentence"]
 
 
 def test_where_all_are_bad_the_least_bad_one_is_taken_and_reported():
-    rows = [clip("worse", 6.0, snr_db=5.0, trust=0.2), clip("bad", 6.0, 20, snr_db=8.0, trust=0.4)]
+    rows = [
+        clip("worse", 6.0, snr_db=5.0, confidence=0.2),
+        clip("bad", 6.0, 20, snr_db=8.0, confidence=0.4),
+    ]
     found = references(table(*rows), GOOD_S)
     assert [one.row["text"] for one in found] == ["bad"]
     assert "speaker anna scores only" in poor(found)[0] and "SNR 8 dB" in poor(found)[0]

@@ -41,7 +41,7 @@ def segment(i, seconds, **more):
         "segment_id": f"r0_{i}", "recording_id": "r0", "root": "in", "path": "anna/a.wav",
         "item": "ab12" * 8, "start": start, "end": start + round(seconds * RATE_HZ),
         "rate_hz": RATE_HZ, "speaker": "anna", "language": "en", "text": f"Sentence number {i}.",
-        "text_source": "known", "level_db": -20.0 - i / 7, "silence_share": 0.1,
+        "text_source": "reference", "level_db": -20.0 - i / 7, "silence_share": 0.1,
         "clipped_share": 0.0, "audio_sha256": f"{i}", "status": "keep", "split": "train",
     }  # fmt: skip
     return row | more

@@ -27,7 +27,7 @@ def rows_of(n):
     for i in range(n):
         row = segment(
             TEXTS[i] if i < len(TEXTS) else f"text number {i}", i, 1.0, ID,
-            item=ITEM, language="en", trust=1 - i / n, speaker=("anna", "ben")[i % 2],
+            item=ITEM, language="en", confidence=1 - i / n, speaker=("anna", "ben")[i % 2],
             split="train",
         )  # fmt: skip
         if i % 5 == 4:
@@ -98,9 +98,9 @@ def saved(chromium, folder):
 
 def test_the_worst_come_first_and_of_equals_the_dropped():
     rows = [
-        segment("kept", 0, trust=0.5),
-        segment("dropped", 4, trust=0.5, status="drop"),
-        segment("worst", 8, trust=0.1),
+        segment("kept", 0, confidence=0.5),
+        segment("dropped", 4, confidence=0.5, status="drop"),
+        segment("worst", 8, confidence=0.1),
         segment("unknown", 12),
     ]
     order = facts.worst_first(tables.frame(rows, tables.SEGMENTS))

@@ -111,7 +111,7 @@ def test_better_duplicates_take_nothing_from_validation_into_training(corpus, mo
     drawn = dataclasses.replace(SETTINGS, **chosen)
     said = []
     for rows in (build(corpus), build(corpus + more)):
-        rows["trust"] = rows["recording_id"].str[1:].astype(int) / 100
+        rows["confidence"] = rows["recording_id"].str[1:].astype(int) / 100
         prints = Prints.of([None] * len(rows))
         rules = DeduplicateSettings(0.0, 1, 1.0, False)
         rows, _ = deduplicate(rows, prints, rules, validating(rows, drawn))

@@ -32,7 +32,7 @@ def corpus(tmp_path, seconds, bad=0, dropped=0, name="voice"):
         )
         rows = [segment(None, 0, 4.0, n, status="keep") for n in mine]
         for row in rows[:dropped]:
-            row |= {"status": "drop", "step": "segment", "reason": "overlaps the one before"}
+            row |= {"status": "drop", "step": "segment", "reason": "overlaps the previous one"}
         tables.write(
             tables.frame(rows, tables.SEGMENTS), folder / "segment.parquet", tables.SEGMENTS
         )
@@ -93,7 +93,7 @@ def test_the_warnings_of_another_corpus_are_left_to_its_own_job(tmp_path, caplog
     list_shards(tmp_path / "corpora/voice")
     texts = [{"start_s": None, "end_s": None, "text": text} for text in ("one", "two")]
     rows = [
-        recording(f"same{i}", 5.0, content_sha256="same", known=json.dumps([text]))
+        recording(f"same{i}", 5.0, content_sha256="same", reference_texts=json.dumps([text]))
         for i, text in enumerate(texts)
     ]
     table = tables.frame(rows, tables.RECORDINGS)

@@ -59,9 +59,9 @@ def test_a_language_without_rules_is_named_once(caplog):
 
 
 def test_numbers_of_given_texts_are_spelled_as_they_were_heard():
-    given = segment("Hay 21 casas.", 0, language="es", heard="hay veintiuna casas")
-    digits = segment("Hay 21 casas.", 4, language="es", heard="hay 21 casas")
-    alone = segment("Hay 21 casas.", 8, language="es", text_source="whisper")
+    given = segment("Hay 21 casas.", 0, language="es", hypothesis="hay veintiuna casas")
+    digits = segment("Hay 21 casas.", 4, language="es", hypothesis="hay 21 casas")
+    alone = segment("Hay 21 casas.", 8, language="es", text_source="hypothesis")
     result = texts(given, digits, alone)
     assert result["text"].tolist() == ["Hay veintiuna casas.", "Hay 21 casas.", "Hay 21 casas."]
     assert list(with_digits(result).index) == [1, 2]

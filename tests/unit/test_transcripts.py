@@ -82,7 +82,7 @@ def transcribed(*rows):
 def test_without_a_model_what_has_no_text_is_dropped_with_the_reason(tmp_path):
     cut = {"status": "drop", "step": "segment", "reason": "too little speech"}
     segments = transcribed(
-        segment("a text", 0, text_source="known"),
+        segment("a text", 0, text_source="reference"),
         segment(None, 4, text_source=None),
         segment(None, 8, text_source="several", raw_text='["a", "b"]'),
         segment(None, 12, text_source=None, **cut),
@@ -95,19 +95,19 @@ def test_without_a_model_what_has_no_text_is_dropped_with_the_reason(tmp_path):
 @pytest.mark.parametrize(
     "hypothesis, text, source",
     [
-        ("the cat sat on a mat", "The cat sat on the mat.", "known"),
-        ("something else entirely", "something else entirely", "whisper"),
+        ("the cat sat on a mat", "The cat sat on the mat.", "reference"),
+        ("something else entirely", "something else entirely", "hypothesis"),
     ],
 )
 def test_of_several_transcripts_the_closest_to_the_hypothesis_is_chosen(hypothesis, text, source):
     texts = ["A dog ran.", "The cat sat on the mat."]
-    row = {"text_source": "several", "raw_text": json.dumps(texts), "heard": hypothesis}
+    row = {"text_source": "several", "raw_text": json.dumps(texts), "hypothesis": hypothesis}
     segments = transcribed(segment(None, 0, **row), segment("other", 4))
     choose(segments, segments["text_source"] == "several", min_agreement=0.6)
     assert segments["text"].tolist() == [text, "other"]
     assert segments["text_source"][0] == source
     assert segments["raw_text"][0] == text
-    assert segments["heard"].fillna("")[0] == (hypothesis if source == "known" else "")
+    assert segments["hypothesis"].fillna("")[0] == (hypothesis if source == "reference" else "")
 
 
 def test_a_hypothesis_is_the_text_of_what_has_no_reference():
@@ -117,14 +117,14 @@ def test_a_hypothesis_is_the_text_of_what_has_no_reference():
         for text, words in (("one", None), ("two", [["two", 0.0, 0.5, 0.9]]))
     ]
     segments = transcribed(
-        segment("Eins!", 0, text_source="known", language="en"),
+        segment("Eins!", 0, text_source="reference", language="en"),
         segment(None, 4, text_source=None, language="en"),
         segment(None, 8, text_source=None, language="en"),
     )
     records.append(records[1] | {"language_prob": 0.9})
     fill(segments, segments, dict(enumerate(records)))
     assert segments["text"].tolist() == ["Eins!", "two", "two"]
-    assert segments["heard"].fillna("").tolist() == ["one", "", ""]
-    assert segments["text_source"].tolist() == ["known", "whisper", "whisper"]
+    assert segments["hypothesis"].fillna("").tolist() == ["one", "", ""]
+    assert segments["text_source"].tolist() == ["reference", "hypothesis", "hypothesis"]
     assert segments["language"].tolist() == ["en", "en", "de"], "only a detected language counts"
     assert segments["words"][1] == '[["two",0.0,0.5,0.9]]' and segments["agreement"][0] == 0.5

@@ -36,7 +36,7 @@ def test_given_texts_are_aligned_without_a_recogniser(workflow):
     target = "results/corpora/tones/shards/000/align.parquet"
     workflow.run(target)
     table = tables.read(workflow.dir / target).sort_values("path")
-    assert (table["text_source"] == "known").all() and table["heard"].isna().all()
+    assert (table["text_source"] == "reference").all() and table["hypothesis"].isna().all()
     right, wrong, other = table["acoustic_score"]
     assert wrong < 2 * min(right, other) < 0
     assert table["unaligned"].isna().all()

@@ -39,9 +39,9 @@ def test_a_chapter_is_cut_and_each_segment_gets_what_it_says_of_the_text(workflo
     table = tables.read(workflow.dir / shard / "align.parquet")
     kept = table[table["status"] == "keep"]
     assert list(kept["text"]) == texts
-    assert set(kept["text_source"]) == {"known"} and kept["cer"].max() <= 0.35
-    dropped = table[table["reason"] == "not in the given text"]
-    assert list(dropped["heard"]) == [missing]
+    assert set(kept["text_source"]) == {"reference"} and kept["cer"].max() <= 0.35
+    dropped = table[table["reason"] == "not in the reference text"]
+    assert list(dropped["hypothesis"]) == [missing]
     [line] = (workflow.dir / shard / "unsaid.jsonl").read_text().splitlines()
     assert json.loads(line)["text"] == NEVER_READ
     workflow.run(shard + "align.parquet", "--dry-run")
@@ -71,7 +71,7 @@ def cut_on_purpose(workflow):
         "audio": str(manifest),
         "language": "en",
         "shards": 1,
-        "transcribe": {"model": str(DEMO / "whisper.pt"), "check_known": True},
+        "transcribe": {"model": str(DEMO / "whisper.pt"), "check_reference": True},
         "split": {"block_s": 6, "val_share": 0.2},
     }
 
@@ -86,4 +86,4 @@ def check_cuts(workflow):
     moved = [i for i in range(len(table)) if table["end"][i] != before["end"][i]]
     assert moved == [2] and table["end"][2] > before["end"][2]
     kept = table[table["status"] == "keep"]
-    assert kept["cer"].max() < 0.5 and kept["trust"].min() > 0.2
+    assert kept["cer"].max() < 0.5 and kept["confidence"].min() > 0.2

@@ -30,7 +30,7 @@ def heard(workflow: Workflow, corpus: str):
     return tables.read(workflow.path(f"corpora/{corpus}/shards/000/transcribe.parquet"))
 
 
-def test_both_engines_hear_the_same_and_check_known_texts(workflow):
+def test_both_engines_hear_the_same_and_check_reference_texts(workflow):
     piece("ben/station.flac", 3, workflow.dir / "in" / "a.flac")
     piece("anna/garden.flac", 1, workflow.dir / "in" / "b.flac", text=True)
     model = {"model": str(DEMO / "whisper.pt"), "second_model": str(DEMO / "whisper.pt")}
@@ -41,7 +41,7 @@ def test_both_engines_hear_the_same_and_check_known_texts(workflow):
             "transcripts": "sidecar",
             "shards": 1,
             "segment": {"max_s": 10.0, "merge_gap_s": 0.4},
-            "transcribe": {"engine": engine, "second": "all", "check_known": True, **model},
+            "transcribe": {"engine": engine, "second": "all", "check_reference": True, **model},
         }
     names = [f"results/corpora/{name}/shards/000/transcribe.parquet" for name in ("one", "two")]
     workflow.run(*names)
@@ -49,17 +49,17 @@ def test_both_engines_hear_the_same_and_check_known_texts(workflow):
     one, two = heard(workflow, "one"), heard(workflow, "two")
     said = sentences()
     expected = list(said[said["recording"] == "ben/station.flac"]["text"].head(3))
-    assert list(one[one["text_source"] == "whisper"].sort_values("start")["text"]) == expected
-    [known] = one[one["text_source"] == "known"].to_dict("records")
-    assert known["heard"] == known["text"]
+    assert list(one[one["text_source"] == "hypothesis"].sort_values("start")["text"]) == expected
+    [known] = one[one["text_source"] == "reference"].to_dict("records")
+    assert known["hypothesis"] == known["text"]
     for table in (one, two):
         assert (table["agreement"] == 1).all() and table["language_prob"].isna().all()
         for row in table.itertuples():
             words = json.loads(row.words)
-            spoken = row.text if tables.missing(row.heard) else row.heard
+            spoken = row.text if tables.missing(row.hypothesis) else row.hypothesis
             assert "".join(word for word, *_ in words).strip() == spoken
             assert words[-1][2] <= (row.end - row.start) / row.rate_hz + 0.01
-    columns = ["segment_id", "text", "heard"]
+    columns = ["segment_id", "text", "hypothesis"]
     assert one[columns].equals(two[columns])
     for ours, theirs in zip(
         map(json.loads, one["words"]), map(json.loads, two["words"]), strict=True
@@ -90,7 +90,7 @@ def test_of_several_transcripts_the_one_that_is_heard_stays(workflow):
     workflow.run(*(f"results/corpora/{name}/shards/000/transcribe.parquet" for name in names))
     rows = heard(workflow, "with").set_index("path")
     assert dict(rows["text"]) == {"a.flac": said["a.flac"].upper(), "b.flac": said["b.flac"]}
-    assert dict(rows["text_source"]) == {"a.flac": "known", "b.flac": "whisper"}
+    assert dict(rows["text_source"]) == {"a.flac": "reference", "b.flac": "hypothesis"}
     log = (workflow.dir / "logs/transcribe/with/000.log").read_text()
     assert "found 2 segments with more than one transcript" in log
     assert re.search(r"a\.flac, \d\.\d\d s: 2 transcripts, transcribed again", log)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from voicekiln import job
 from voicekiln.audio.segment import SegmentSettings, identity
-from voicekiln.corpus import acoustic, trust
+from voicekiln.corpus import acoustic, confidence
 from voicekiln.corpus.segments import edges
 from voicekiln.corpus.segments.reading import distribute
 from voicekiln.provenance import require_sha256
@@ -34,10 +34,10 @@ def main(smk):
         table = edges.fix(table, cutting, audio, store)
     heard = table["text"]
     table, unsaid = distribute(table, recordings, settings["max_cer"])
-    if align:  # stretches of a known text that have replaced what was recognised
+    if align:  # stretches of a reference text that replaced the hypothesis
         dealt = (table["text"] != heard).fillna(False)
         table = align(table, dealt & (table["status"] == "keep"))
-    table = trust.inspect(table)
+    table = confidence.inspect(table)
     write_jsonl(Path(smk.output.unsaid), unsaid, sort_keys=True)
     tables.write(table, Path(smk.output.table), tables.SEGMENTS, *made)
 

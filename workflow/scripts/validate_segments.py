@@ -20,9 +20,9 @@ BETTER_TEXTS = (
 # what to do about many segments that were dropped for a reason
 REMEDIES = {
     "recogniser unsure": BETTER_TEXTS,
-    "transcript not trusted": BETTER_TEXTS,
-    "no speech heard": BETTER_TEXTS,
-    "text differs from what is heard": (
+    "low confidence": BETTER_TEXTS,
+    "no speech detected": BETTER_TEXTS,
+    "text differs from the hypothesis": (
         "check that the texts belong to these recordings, or set validate.max_cer"
     ),
     "text does not align with the audio": (

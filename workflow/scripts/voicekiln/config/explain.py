@@ -29,6 +29,8 @@ TYPES = {
 }
 # keys of earlier versions, and the line to write instead of each, from its value
 REPLACED: dict[tuple[str, ...], Callable[[Any], str]] = {
+    ("corpora", "*", "transcribe", "check_known"): lambda value: f"check_reference: {value}",
+    ("corpora", "*", "validate", "min_trust"): lambda value: f"min_confidence: {value}",
     ("corpora", "*", "transcript_column"): lambda value: f"columns: {{text: {value or 'auto'}}}",
 }
 BOUNDS = {

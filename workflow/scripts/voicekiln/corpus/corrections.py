@@ -31,7 +31,7 @@ EXPECTED = (
 )
 # scores of a text, which go with it when a correction replaces it
 SCORES = [
-    "cer", "avg_logprob", "no_speech_prob", "compression_ratio", "repetition", "invented",
+    "cer", "avg_logprob", "no_speech_prob", "compression_ratio", "repetition", "hallucination",
     "agreement", "acoustic_score", "unaligned",
 ]  # fmt: skip
 

@@ -23,9 +23,9 @@ FINAL = (
     "nothing is spoken",
     "same audio",
     "copy of a recording",
-    "overlaps the one before",
-    "another speaker begins within it",
-    "cue begins before 0 s",
+    "overlaps the previous one",
+    "another speaker starts within it",
+    "cue starts before 0 s",
     "cue lies beyond the end of the recording",
     "leak into validation",
 )

@@ -10,7 +10,7 @@ import pandas as pd
 
 from voicekiln.audio import dnsmos
 from voicekiln.audio.segment import SegmentSettings
-from voicekiln.corpus import acoustic, corrections, merge, texts, trust
+from voicekiln.corpus import acoustic, confidence, corrections, merge, texts
 from voicekiln.corpus.corrections import Correction
 from voicekiln.corpus.limits import many_dropped
 from voicekiln.corpus.quality import music
@@ -26,13 +26,13 @@ STEPS = ("segment", "transcribe", "align", "correct")  # whose drops are known h
 # remedies for reasons that drop many segments in the steps before, by step
 REMEDIES = {
     "transcribe": {
-        "no known text": "add their texts, or set transcribe.model to have them transcribed",
+        "no reference text": "add their texts, or set transcribe.model to have them transcribed",
         "several transcripts, and no transcribe.model to choose": (
             "leave one transcript for each, or set transcribe.model"
         ),
     },
     "align": {
-        "not in the given text": (
+        "not in the reference text": (
             "check that the texts belong to these recordings, and that transcribe.language and "
             "transcribe.model suit the language"
         ),
@@ -88,7 +88,7 @@ def gather(
     rate = dnsmos.Rater() if spans and mos else None
     segments, acoustics = respan.move(segments, acoustics, spans, audio, cutting, rate)
     removed = texts.unspoken_in(segments, recordings, settings)
-    segments = trust.score(texts.spoken(segments, settings))
+    segments = confidence.score(texts.spoken(segments, settings))
     conflicts = sorted(conflicts + refused, key=lambda row: row["line"])
     return Facts(recordings, segments, acoustics, conflicts, len(spans), removed)
 

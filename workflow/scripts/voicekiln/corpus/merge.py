@@ -22,7 +22,7 @@ def merge_recordings(shards: list[Path], warn: bool = True) -> pd.DataFrame:
         warn: whether to warn of texts of copies that differ or are not used.
     """
     table = tables.concat(shards, tables.RECORDINGS, ["root", "path"])
-    known = [_texts(entries) for entries in table["known"]]
+    known = [_texts(entries) for entries in table["reference_texts"]]
     n_texts = pd.Series([len(texts) for texts in known], dtype="int64")
     content = table["content_sha256"] + table["channel"].astype("string").radd("#").fillna("")
     for equal, what in (
@@ -109,11 +109,11 @@ def merge_segments(shards: list[Path], recordings: pd.DataFrame) -> pd.DataFrame
     segments = table.merge(
         used[["root", "path"]], on=["root", "path"], how="inner", validate="many_to_one"
     )
-    copies = recordings[(recordings["status"] == "copy") & (recordings["known"].notna())]
+    copies = recordings[(recordings["status"] == "copy") & (recordings["reference_texts"].notna())]
     copies = copies[copies["recording_id"].isin(used["recording_id"])]
     others = table.merge(copies[["root", "path"]], on=["root", "path"], how="inner")
     others = others[(others["status"] == "keep") & others["text_source"].notna()]
-    others = others[others["text_source"] != "whisper"]
+    others = others[others["text_source"] != "hypothesis"]
     added = _not_covered(others, segments)
     if len(added):
         names = used.set_index("recording_id").loc[added["recording_id"], ["root", "path"]]

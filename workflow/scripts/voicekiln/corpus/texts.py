@@ -93,7 +93,7 @@ def _texts(table, settings):
     Only a reference text has an independent hypothesis; digits in a hypothesis itself do not show
     how they were read.
     """
-    columns = ("text", "language", "text_source", "heard")
+    columns = ("text", "language", "text_source", "hypothesis")
     rows = zip(*(table[column] for column in columns), strict=True)
     return pd.array(
         [
@@ -101,8 +101,8 @@ def _texts(table, settings):
             if missing(text)
             else clean(text)
             if source == "corrected"
-            else normalize(text, language, settings, None if missing(heard) else heard)
-            for text, language, source, heard in rows
+            else normalize(text, language, settings, None if missing(hypothesis) else hypothesis)
+            for text, language, source, hypothesis in rows
         ],
         dtype=pd.StringDtype(),
     )

@@ -19,7 +19,7 @@ from voicekiln.store.items import Store
 
 log = logging.getLogger("transcribe")
 SCORES = ("avg_logprob", "no_speech_prob", "compression_ratio", "language_prob", "agreement")
-NO_TEXT = "no known text"
+NO_TEXT = "no reference text"
 SEVERAL = "several transcripts, and no transcribe.model to choose"
 
 
@@ -88,7 +88,7 @@ def complete(table: pd.DataFrame, models: Models | None, audio: Store, root: Pat
         _drop(table, silent & ~several, NO_TEXT)
         return []
     made = []
-    wanted = kept if models.settings["check_known"] else silent
+    wanted = kept if models.settings["check_reference"] else silent
     if wanted.any():
         made = [recognise(table, table[wanted], models, audio, root)]
     choose(table, several, models.settings["min_agreement"])
@@ -169,9 +169,10 @@ def fill(table: pd.DataFrame, wanted: pd.DataFrame, records: Mapping[int, dict])
         values = {name: record[name] for name in SCORES}
         values["words"] = None if record["words"] is None else to_json(record["words"])
         if tables.missing(row.text) and tables.missing(row.text_source):
-            values |= {"text": record["text"], "raw_text": record["text"], "text_source": "whisper"}
+            values |= dict.fromkeys(("text", "raw_text"), record["text"])
+            values["text_source"] = "hypothesis"
         else:
-            values["heard"] = record["text"]
+            values["hypothesis"] = record["text"]
         if record["language_prob"] is not None:
             values["language"] = record["language"]
         if record["again"]:
@@ -197,12 +198,12 @@ def choose(table: pd.DataFrame, several: pd.Series, min_agreement: float) -> Non
     for row in table[several].itertuples():
         texts = json.loads(row.raw_text)
         log.info("%s: %d transcripts, transcribed again", _where(row), len(texts))
-        best = max(texts, key=lambda text: listen.agree(text, row.heard))
-        if listen.agree(best, row.heard) >= min_agreement:
-            values = [best, best, "known", row.heard]
+        best = max(texts, key=lambda text: listen.agree(text, row.hypothesis))
+        if listen.agree(best, row.hypothesis) >= min_agreement:
+            values = [best, best, "reference", row.hypothesis]
         else:
-            values = [row.heard, row.heard, "whisper", None]
-        table.loc[row.Index, ["text", "raw_text", "text_source", "heard"]] = values
+            values = [row.hypothesis, row.hypothesis, "hypothesis", None]
+        table.loc[row.Index, ["text", "raw_text", "text_source", "hypothesis"]] = values
         log.info("%s: updated transcript, %s", _where(row), values[2])
 
 

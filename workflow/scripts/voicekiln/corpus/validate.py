@@ -44,7 +44,7 @@ class ValidateSettings:
     min_mos: float | None  # of mos_overall; None does not check
     min_avg_logprob: float  # of the recogniser; reference texts have none
     max_no_speech_prob: float
-    min_trust: float
+    min_confidence: float
     max_cer: float  # of a reference text against the hypothesis
     min_acoustic_score: float | None  # of the alignment by an acoustic model; None: any
     script: str | None  # as Unicode names begin: LATIN, ETHIOPIC, ...; `auto`: of the language
@@ -120,7 +120,7 @@ def _rules(table, settings) -> Iterator[tuple[str, pd.Series, pd.Series, float]]
     spaced = ~table["language"].isin(WITHOUT_SPACES)
     n_words = texts.where(spaced).map(lambda text: len(words(text)), na_action="ignore")
     rate = n_chars / seconds
-    given = table["text_source"] == "known"
+    given = table["text_source"] == "reference"
 
     def at_least(reason, value, limit, where=True):
         return reason, value, (value < limit) & where, limit
@@ -133,7 +133,8 @@ def _rules(table, settings) -> Iterator[tuple[str, pd.Series, pd.Series, float]]
     yield at_least("too few words", n_words.astype(float), settings.min_words)
     yield at_least("too short", seconds, settings.min_s)
     yield at_most("too long", seconds, settings.max_s)
-    yield at_most("no speech heard", table["no_speech_prob"], settings.max_no_speech_prob, unsure)
+    silence = table["no_speech_prob"]
+    yield at_most("no speech detected", silence, settings.max_no_speech_prob, unsure)
     yield at_least("recogniser unsure", table["avg_logprob"], settings.min_avg_logprob, ~given)
     yield at_least("too few characters a second", rate, settings.min_chars_per_s)
     yield at_most("too many characters a second", rate, settings.max_chars_per_s)
@@ -142,11 +143,11 @@ def _rules(table, settings) -> Iterator[tuple[str, pd.Series, pd.Series, float]]
     yield at_least("noisy", table["snr_db"], settings.min_snr_db)
     if settings.min_mos is not None:
         yield at_least("low MOS", table["mos_overall"], settings.min_mos)
-    yield at_most("text differs from what is heard", table["cer"], settings.max_cer, given)
+    yield at_most("text differs from the hypothesis", table["cer"], settings.max_cer, given)
     if settings.min_acoustic_score is not None:
         score, limit = table["acoustic_score"], settings.min_acoustic_score
         yield at_least("text does not align with the audio", score, limit)
-    yield at_least("transcript not trusted", table["trust"], settings.min_trust)
+    yield at_least("low confidence", table["confidence"], settings.min_confidence)
     if settings.script is None:
         return
     for language, rows in table.groupby(table["language"].fillna(""), sort=True):

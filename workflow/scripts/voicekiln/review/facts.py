@@ -14,18 +14,18 @@ from voicekiln.store.files import read_jsonl
 
 # columns that are shown as they are, with the digits that matter
 NUMBERS = {
-    "trust": 3, "value": 3, "limit": 3, "avg_logprob": 2, "cer": 3, "agreement": 2, "snr_db": 1,
-    "acoustic_score": 2,
+    "confidence": 3, "value": 3, "limit": 3, "avg_logprob": 2, "cer": 3, "agreement": 2,
+    "snr_db": 1, "acoustic_score": 2,
 }  # fmt: skip
 OPTIONAL = dict.fromkeys(dnsmos.SCORES, 2)  # only if any segment has them
 NAMES = ("speaker", "language", "text_source")  # few distinct values
 
 
 def worst_first(segments: pd.DataFrame) -> pd.DataFrame:
-    """The segments by rising trust, unknown trust last; of equals the dropped ones first."""
+    """The segments by rising confidence, unknown last; of equals the dropped ones first."""
     keys = pd.DataFrame(
         {
-            "trust": segments["trust"].astype(float),
+            "confidence": segments["confidence"].astype(float),
             "kept": segments["status"].eq("keep").astype(bool),
             "avg_logprob": segments["avg_logprob"].astype(float),
             "path": segments["path"],
@@ -72,7 +72,7 @@ def gather(
         "dropped": dropped.astype(int).tolist(),
         "text": segments["text"].fillna("").tolist(),
     }
-    for name in ("raw_text", "heard"):  # where they say something else
+    for name in ("raw_text", "hypothesis"):  # if different
         other = segments[name].fillna("")
         columns[name] = other.mask(other == segments["text"].fillna(""), "").tolist()
     optional = {name: n for name, n in OPTIONAL.items() if segments[name].notna().any()}

@@ -86,10 +86,10 @@ function fillRow(row, position) {
   mark.textContent = marks.join(", ");
   mark.hidden = !own;
   row.querySelector(".why").textContent = own?.status ? "" : reasonOf(i);
-  const trust = S.trust[i] === null ? [] : [`trust ${S.trust[i].toFixed(2)}`];
+  const confidence = S.confidence[i] === null ? [] : [`confidence ${S.confidence[i].toFixed(2)}`];
   const who = DATA.names.speaker[S.speaker[i]];
   row.querySelector(".who").textContent =
-    [...trust, `${length_s(i).toFixed(1)} s`, ...(who ? [who] : [])].join(" · ");
+    [...confidence, `${length_s(i).toFixed(1)} s`, ...(who ? [who] : [])].join(" · ");
   drawWave(row.querySelector("canvas"), i);
 }
 
@@ -157,7 +157,7 @@ function drawEditor() {
   $("undo").disabled = !own;
   $("others").replaceChildren();
   const before = own?.text != null && own.text !== S.text[i] ? S.text[i] : "";
-  for (const [name, text] of [["before", before], ["raw", S.raw_text[i]], ["heard", S.heard[i]]]) {
+  for (const [name, text] of [["before", before], ["raw", S.raw_text[i]], ["hypothesis", S.hypothesis[i]]]) {
     if (!text) continue;
     const line = document.createElement("p");
     const label = document.createElement("span");
@@ -172,7 +172,7 @@ function drawEditor() {
   const split = { train: "kept, training", val: "kept, validation" };
   addFact("in the data set", S.dropped[i] ? "dropped" : (split[S.split[i]] ?? "kept"));
   if (S.dropped[i]) addFact("reason", `${reasonOf(i)}, at ${DATA.reasons[S.reason[i]][0]}`);
-  addFact("trust", S.trust[i]);
+  addFact("confidence", S.confidence[i]);
   addFact("length", `${length_s(i).toFixed(2)} s`);
   if (own?.span) {
     const by = cutSpan(i).map((s, side) => Math.round((own.span[side] - s) * 1000));
@@ -180,7 +180,7 @@ function drawEditor() {
   }
   addFact("speaker", DATA.names.speaker[S.speaker[i]] ?? "");
   addFact("text from", DATA.names.text_source[S.text_source[i]] ?? "");
-  addFact("CER to what was heard", S.cer[i]);
+  addFact("CER of the hypothesis", S.cer[i]);
   addFact("agreement of two decodes", S.agreement[i]);
   addFact("mean log-probability", S.avg_logprob[i]);
   addFact("acoustic score", S.acoustic_score[i]);

@@ -75,7 +75,7 @@ function filter() {
   const value = (id) => $(id).value;
   shown = filtered({
     query: value("query"), state: value("state"), reason: value("reason"), speaker: value("speaker"),
-    reviewed: value("reviewed"), from: value("trust-from"), to: value("trust-to"), order: value("order"),
+    reviewed: value("reviewed"), from: value("confidence-from"), to: value("confidence-to"), order: value("order"),
   });
   at = -1;
   $("list").scrollTop = 0;

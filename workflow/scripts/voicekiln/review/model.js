@@ -243,7 +243,7 @@ function filtered({ query, state, reason, speaker, reviewed, from, to, order }) 
     if (reason !== "" && S.reason[i] !== Number(reason)) return false;
     if (speaker !== "" && S.speaker[i] !== Number(speaker)) return false;
     if (reviewed && (decided(i) !== null) !== (reviewed === "done")) return false;
-    if (from !== "" && !(S.trust[i] !== null && S.trust[i] >= Number(from))) return false;
-    return to === "" || (S.trust[i] !== null && S.trust[i] <= Number(to));
+    if (from !== "" && !(S.confidence[i] !== null && S.confidence[i] >= Number(from))) return false;
+    return to === "" || (S.confidence[i] !== null && S.confidence[i] <= Number(to));
   });
 }

@@ -36,7 +36,7 @@ RECORDINGS = {
     "duration_s": F,  # as the container says
     "speaker": S,
     "language": S,
-    "known": S,  # JSON list of {start_s, end_s, text}; null: to be transcribed
+    "reference_texts": S,  # JSON list of {start_s, end_s, text}; null: to be transcribed
     "unspoken": S,  # JSON {kind: [how many, example]}: what was removed from a sidecar's texts
     "status": S,  # ok | bad | copy
     "step": S,  # step that refused it
@@ -70,22 +70,22 @@ SEGMENTS = {
     "speaker": S,
     "language": S,
     "text": S,
-    "text_source": S,  # whisper | known | corrected; several before transcribe has chosen
+    "text_source": S,  # reference | hypothesis | corrected; several before transcribe has chosen
     "raw_text": S,  # as it was before cleaning and corrections; JSON list where there are several
     "romanized": S,  # the text in Latin letters or phonemes, where the configuration asks for it
-    "heard": S,  # what the recogniser heard where the text is given
-    "cer": F,  # of the given text against `heard`
+    "hypothesis": S,  # of the recogniser, if the text is a reference text
+    "cer": F,  # of the reference text against the hypothesis
     "avg_logprob": F,
     "no_speech_prob": F,
     "compression_ratio": F,
     "language_prob": F,  # of the language that was detected; null where it was given
     "repetition": F,  # share of the words that repeat the n-gram before them
-    "invented": F,  # 1 where the text is one that recognisers are known to invent
+    "hallucination": F,  # 1 if the text is a known ASR hallucination
     "agreement": F,  # 1 - CER between two decodes or two models; of three, with the two others
     "acoustic_score": F,  # of the text's alignment by an acoustic model: ctc/aligner.py
     "unaligned": S,  # characters of the text without a token; all of it if it was not aligned
     "chars_per_s": F,  # letters and digits of `text` a second
-    "trust": F,  # 0 ... 1, all of the above together: corpus/trust.py
+    "confidence": F,  # 0 ... 1, all of the above together: corpus/confidence.py
     "vad": S,  # webrtcvad | silero: what found the speech of its recording
     "forced_cut": S,  # start | end | both: cut inside speech, there was no pause
     "level_db": F,  # RMS, dB re full scale

@@ -46,7 +46,7 @@ class Part(NamedTuple):
 
 # 3.4 kHz is the telephone's bandwidth; above 10 kHz more bandwidth is hardly audible in speech.
 PARTS = {
-    "trust": Part(0.3, 1.0, 3, "confidence {:.2f}"),
+    "confidence": Part(0.3, 1.0, 3, "confidence {:.2f}"),
     "cer": Part(0.3, 0.0, 2, "CER {:.2f}"),
     "snr_db": Part(10.0, 40.0, 3, "SNR {:.0f} dB"),
     "clipped_share": Part(0.01, 0.0, 2, "clipped fraction {:.3f}"),
@@ -210,7 +210,7 @@ def _reference(row: pd.Series, why: str, train_s: float) -> Reference:
     for name in PARTS:
         if name not in measured and not missing(row[name]):
             measured[name] = round(float(row[name]), 4)
-    shown = ("length_s", "trust", "snr_db")
+    shown = ("length_s", "confidence", "snr_db")
     worst = min(PARTS, key=lambda name: 1 if missing(row[f"part_{name}"]) else row[f"part_{name}"])
     if row[f"part_{worst}"] < 1 and worst not in shown:
         shown += (worst,)

@@ -217,7 +217,7 @@ def _segment(row: Row) -> Segment:
         int(row.end),
         bool(words and words[0][1] >= APART_S),
         bool(words and seconds - words[-1][2] >= APART_S),
-        not tables.missing(row.text_source) and row.text_source == "known",
+        not tables.missing(row.text_source) and row.text_source == "reference",
         row.status == "keep",
     )
 

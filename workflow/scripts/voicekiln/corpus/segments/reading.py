@@ -16,7 +16,6 @@ import pandas as pd
 
 from voicekiln.corpus.decisions import drop
 from voicekiln.corpus.segments.segments import distinct, start_of
-from voicekiln.store import tables
 from voicekiln.text.align import align
 from voicekiln.text.clean import letters
 from voicekiln.text.distance import character_error_rate
@@ -29,7 +28,7 @@ UNSPACED += "\U00020000-\U0003ffff"
 OPENING = "\\[({<«‹“‘„‚¿¡「『（《〈【"
 PIECE = re.compile(rf"[{OPENING}]*[{UNSPACED}][^\w\s{OPENING}]*|(?:(?![{UNSPACED}])\S)+")
 DASHES = "-‐‑‒–—―"
-NOT_THERE = "not in the given text"
+NOT_THERE = "not in the reference text"
 LOCATED_FRACTION = 0.5  # of a word's letters that must be located
 
 
@@ -163,11 +162,11 @@ def distribute(
     gaps = []
     texts = {
         (row.root, row.path): text
-        for row in recordings.itertuples()
-        if not tables.missing(row.known) and (text := whole_text(json.loads(row.known)))
+        for row in recordings.dropna(subset="reference_texts").itertuples()
+        if (text := whole_text(json.loads(row.reference_texts)))
     }
     cut = table[(table["status"] == "keep") & table["text"].notna()]
-    cut = cut[(cut["text_source"] != "known").fillna(True)].sort_values("start", kind="stable")
+    cut = cut[(cut["text_source"] != "reference").fillna(True)].sort_values("start", kind="stable")
     for (root, path), rows in cut.groupby(["root", "path"], sort=True):
         if (root, path) in texts:
             gaps += _read_one(table, rows, texts[root, path], max_cer)
@@ -185,8 +184,8 @@ def _read_one(table, rows, text, max_cer) -> list[dict]:
             stretches[n] = None
             drop(table, row.Index, "align", NOT_THERE, cer, max_cer)
         else:
-            table.loc[row.Index, ["text", "raw_text", "text_source"]] = [said, said, "known"]
-        table.loc[row.Index, ["heard", "cer"]] = [row.text, cer]
+            table.loc[row.Index, ["text", "raw_text", "text_source"]] = [said, said, "reference"]
+        table.loc[row.Index, ["hypothesis", "cer"]] = [row.text, cer]
     ids = list(rows["segment_id"])
     gaps = [
         {

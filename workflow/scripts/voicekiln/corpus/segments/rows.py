@@ -53,8 +53,8 @@ class Cutter:
     def rows(self, recording: Mapping[str, Any]) -> list[Row]:
         """The segments of a usable recording, a row of `tables.RECORDINGS`."""
         length = recording["rate_hz"], recording["n_samples"]
-        references = None if tables.missing(recording["known"]) else json.loads(recording["known"])
-        references = distinct(references)
+        texts = recording["reference_texts"]
+        references = distinct(None if tables.missing(texts) else json.loads(texts))
         spans = reference_spans(references, *length, self._whole_s)
         nothing = outside(references, *length)
         left_out = spans.left_out if spans else {nothing: len(references)} if nothing else {}
@@ -113,7 +113,7 @@ def segment_rows(
         row = row_of(recording, segment)
         row |= {key: entry[key] for key in ("speaker", "language") if entry.get(key)}
         row |= {"text": entry["text"], "raw_text": entry["text"], "status": "keep"}
-        row["text_source"] = None if entry["text"] is None else "known"
+        row["text_source"] = None if entry["text"] is None else "reference"
         if len(entry["texts"]) > 1:
             row |= {"raw_text": to_json(entry["texts"]), "text_source": "several"}
         if i in refused:

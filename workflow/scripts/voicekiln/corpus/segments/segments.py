@@ -16,11 +16,11 @@ from voicekiln.text.clean import comparable
 
 OVERLAP_S = 0.1  # by which a text may start before the previous one ends
 FAR_S = 1e7
-BEFORE = "cue begins before 0 s"
+BEFORE = "cue starts before 0 s"
 BEYOND = "cue lies beyond the end of the recording"
 WITHIN = "cue lies within another"
-OVERLAPS = "overlaps the one before"
-DISTURBED = "another speaker begins within it"
+OVERLAPS = "overlaps the previous one"
+DISTURBED = "another speaker starts within it"
 
 
 @dataclass(frozen=True)

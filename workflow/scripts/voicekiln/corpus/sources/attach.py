@@ -14,7 +14,7 @@ SHOWN = 3
 def row_of(root: str, path: str, stat: os.stat_result | None) -> dict:
     size, mtime_ns = (stat.st_size, stat.st_mtime_ns) if stat else (-1, 0)
     row = {"root": root, "path": path, "bytes": size, "mtime_ns": mtime_ns}
-    return row | dict.fromkeys(("speaker", "language", "known", "sidecar", "fault"))
+    return row | dict.fromkeys(("speaker", "language", "reference_texts", "sidecar", "fault"))
 
 
 def listed(
@@ -92,7 +92,7 @@ def _tell(row: dict, lines: list[Entry]) -> None:
     if channels:
         for stretch, entry in zip(known, stretches, strict=True):
             stretch["channel"] = entry.channel
-    row["known"] = known or row["known"]
+    row["reference_texts"] = known or row["reference_texts"]
 
 
 def attach(rows: list[dict], path: Path, choice: lists.Choice, note) -> str:

@@ -50,14 +50,14 @@ def split(found: dict[str, Any], listed: Mapping[str, Any], mode: str) -> list[d
     """
     if found["status"] != "ok":
         return [found]
-    known = json.loads(found["known"]) if found.get("known") else []
+    known = json.loads(found["reference_texts"]) if found.get("reference_texts") else []
     by_list = any(entry.get("channel") is not None for entry in known)
     if mode == "mix" and not by_list:
         return [found]
     channels = _wanted(mode, by_list, known, found["channels"])
     if found["channels"] == 1 and channels in ([0], [1]) and (not by_list or channels == [0]):
         own = [entry for entry in known if entry.get("channel") in (None, 0)]
-        return [found | {"known": _json(own)}]  # of one channel it is the whole
+        return [found | {"reference_texts": _json(own)}]  # of one channel it is the whole
     if mode not in SIDES and (orphans := [e for e in known if e.get("channel") is None]):
         return [_refused(found, _without_channel(orphans))]
     rows = []
@@ -67,7 +67,7 @@ def split(found: dict[str, Any], listed: Mapping[str, Any], mode: str) -> list[d
             "path": f"{found['path']}#{channel}",
             "channel": channel,
             "recording_id": recording_id(found["recording_id"], channel),
-            "known": _json(own),
+            "reference_texts": _json(own),
             "speaker": _speaker(found, own, listed, channel, mode),
         }
         if channel >= found["channels"]:

@@ -106,12 +106,12 @@ def examine(
             raise UserError("there is no such file (or a link that leads nowhere)")
         found |= look(path)
         found["recording_id"] = found["content_sha256"][:RECORDING_DIGITS]
-        known, removed = row["known"], {}
+        known, removed = row["reference_texts"], {}
         if row["sidecar"]:
             known = _in_channel(
-                sidecars.read(Path(row["sidecar"][0]), tier, keep, removed), row["known"]
+                sidecars.read(Path(row["sidecar"][0]), tier, keep, removed), row["reference_texts"]
             )
-        found["known"] = None if known is None else json.dumps(known, ensure_ascii=False)
+        found["reference_texts"] = None if known is None else json.dumps(known, ensure_ascii=False)
         found["unspoken"] = to_json(removed) if removed else None
     # other errors of the system (a full or lost disk) are no fault of the recording: the job fails
     except (UserError, FileNotFoundError, IsADirectoryError, PermissionError) as error:

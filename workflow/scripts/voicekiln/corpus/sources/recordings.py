@@ -101,7 +101,7 @@ def require_texts(rows: list[dict], corpus: str) -> None:
     Raises:
         UserError: naming what the configuration lacks.
     """
-    texts = (stretch["text"] for row in rows for stretch in row["known"] or [])
+    texts = (stretch["text"] for row in rows for stretch in row["reference_texts"] or [])
     if not any(texts) and not any(row["sidecar"] for row in rows):
         raise UserError(
             f"corpora.{corpus}: no recording comes with a text, and transcribe.model is not set, "
@@ -250,11 +250,12 @@ def _join(first: dict, again: dict) -> None:
     for key in ("speaker", "language"):
         if None not in (first[key], again[key]) and first[key] != again[key]:
             for row in (first, again):  # each stretch keeps what its own source says
-                for stretch in row["known"] or []:
+                for stretch in row["reference_texts"] or []:
                     stretch.setdefault(key, row[key])
         first[key] = first[key] or again[key]
-    new = [stretch for stretch in again["known"] or [] if stretch not in (first["known"] or [])]
-    first["known"] = [*(first["known"] or []), *new] or None
+    texts = first["reference_texts"] or []
+    new = [stretch for stretch in again["reference_texts"] or [] if stretch not in texts]
+    first["reference_texts"] = [*texts, *new] or None
 
 
 def _give_texts(rows, corpus, note) -> None:
@@ -262,7 +263,7 @@ def _give_texts(rows, corpus, note) -> None:
     source = corpus["transcripts"]
     if source == "ignore":
         for row in rows:
-            row["known"] = None
+            row["reference_texts"] = None
     elif source == "sidecar":
         _find_sidecars(rows, corpus["language"], note)
     elif source is not None:
@@ -281,7 +282,7 @@ def _find_sidecars(rows, language, note) -> None:
     untimed = []  # recordings whose times a list gives, without texts
     for row in rows:
         audio = os.path.join(row["root"], row["path"])
-        has_text = any(stretch["text"] for stretch in row["known"] or [])
+        has_text = any(stretch["text"] for stretch in row["reference_texts"] or [])
         try:
             if has_text:
                 second.update(filter(None, [of_listed(audio, row["language"] or language)]))
@@ -299,7 +300,7 @@ def _find_sidecars(rows, language, note) -> None:
             except OSError:  # a link to nowhere: the inventory reports it
                 stat = os.lstat(path)
             row["sidecar"] = [path, stat.st_size, stat.st_mtime_ns]
-            if any(stretch["start_s"] is not None for stretch in row["known"] or []):
+            if any(stretch["start_s"] is not None for stretch in row["reference_texts"] or []):
                 untimed.append(row["path"])
     if find.foreign:
         note(

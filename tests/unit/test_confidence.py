@@ -7,8 +7,8 @@ import pytest
 from corpus_rows import segment, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from voicekiln.corpus import trust
-from voicekiln.corpus.trust import PARTS, invented, repetition, score
+from voicekiln.corpus import confidence
+from voicekiln.corpus.confidence import PARTS, hallucination, repetition, score
 from voicekiln.text.distance import character_error_rate
 
 VERSE = "It was the best of times, it was the worst of times, it was the age of wisdom"
@@ -57,7 +57,7 @@ def test_words_that_differ_are_no_loop_and_said_over_and_over_they_are(words):
     ],
 )
 def test_invented_credits_are_known(text):
-    assert invented(text) == 1
+    assert hallucination(text) == 1
 
 
 @pytest.mark.parametrize(
@@ -65,14 +65,14 @@ def test_invented_credits_are_known(text):
     ["", "Thank you.", "Thanks for watching the children while I was away.", VERSE, "SWR 2000"],
 )
 def test_what_people_say_is_not_taken_for_invented(text):
-    assert invented(text) == 0
+    assert hallucination(text) == 0
 
 
 def test_every_invented_text_has_a_language_and_a_source_and_matches_itself():
-    lines = trust.INVENTED.read_text(encoding="utf-8").splitlines()
+    lines = confidence.HALLUCINATIONS.read_text(encoding="utf-8").splitlines()
     rows = [line.split("\t") for line in lines[1:]]
     assert all(len(row) == 4 and all(row) and row[1] in ("whole", "prefix") for row in rows)
-    assert all(invented(text) for _, _, text, _ in rows)
+    assert all(hallucination(text) for _, _, text, _ in rows)
     assert rows == sorted(rows, key=lambda row: row[0])
 
 
@@ -90,77 +90,79 @@ VALUES = st.one_of(
 SCORES = [name for name in PARTS if name != "pace"]
 
 
-def trust_of(**scores):
+def confidence_of(**scores):
     unknown = {"avg_logprob": None, "no_speech_prob": None}
-    return score(table(segment("some words", **(unknown | scores))))["trust"][0]
+    return score(table(segment("some words", **(unknown | scores))))["confidence"][0]
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.fixed_dictionaries({name: VALUES for name in SCORES}), st.sampled_from(SCORES))
 def test_trust_lies_in_0_to_1_and_rises_with_each_part(scores, name):
-    before = trust_of(**scores)
-    known = [scores[part] for part in trust.OF_RECOGNISED_TEXTS if part in scores]
+    before = confidence_of(**scores)
+    known = [scores[part] for part in confidence.OF_HYPOTHESES if part in scores]
     if all(value is None for value in known):
         assert np.isnan(before)
         return
     assert 0 <= before <= 1
     if scores[name] is not None:
         better = scores | {name: PARTS[name].good}
-        assert trust_of(**better) >= before - 1e-9
+        assert confidence_of(**better) >= before - 1e-9
         worse = scores | {name: PARTS[name].bad}
-        assert trust_of(**worse) <= before + 1e-9
+        assert confidence_of(**worse) <= before + 1e-9
 
 
 def test_one_failure_tells_whatever_the_others_say_and_doubts_add_up():
     good = {"avg_logprob": 0.0, "compression_ratio": 1.4, "no_speech_prob": 0.0}
-    good |= {"repetition": 0.0, "invented": 0.0}
-    assert trust_of(**good) == 1
-    assert trust_of(**good | {"invented": 1.0}) == 0
-    assert trust_of(**good | {"repetition": 0.45}) < 0.35
+    good |= {"repetition": 0.0, "hallucination": 0.0}
+    assert confidence_of(**good) == 1
+    assert confidence_of(**good | {"hallucination": 1.0}) == 0
+    assert confidence_of(**good | {"repetition": 0.45}) < 0.35
     one, two = good | {"no_speech_prob": 0.5}, good | {"no_speech_prob": 0.5, "avg_logprob": -0.8}
-    assert trust_of(**two) < trust_of(**one) < 1
+    assert confidence_of(**two) < confidence_of(**one) < 1
 
 
 def test_a_given_text_is_judged_by_what_was_heard_not_by_the_recognisers_own_scores():
-    given_text = {"text_source": "known", "avg_logprob": -3.0, "invented": 1.0}
-    assert trust_of(**given_text, cer=0.0) == 1
-    assert trust_of(**given_text, cer=0.3) == 0.5
-    assert np.isnan(trust_of(**given_text))  # nobody listened
-    assert trust_of(text_source="corrected", avg_logprob=-3.0) == 1
+    given_text = {"text_source": "reference", "avg_logprob": -3.0, "hallucination": 1.0}
+    assert confidence_of(**given_text, cer=0.0) == 1
+    assert confidence_of(**given_text, cer=0.3) == 0.5
+    assert np.isnan(confidence_of(**given_text))  # nobody listened
+    assert confidence_of(text_source="corrected", avg_logprob=-3.0) == 1
 
 
 def test_a_text_that_is_three_times_as_fast_as_its_language_is_not_trusted():
-    usual = [segment("x" * 30, i * 3.0, language="en", text_source="known") for i in range(20)]
-    fast = segment("x" * 90, 90.0, language="en", text_source="known")
-    other = segment("x" * 90, 95.0, language="am", text_source="known")  # of which little is known
+    usual = [segment("x" * 30, i * 3.0, language="en", text_source="reference") for i in range(20)]
+    fast = segment("x" * 90, 90.0, language="en", text_source="reference")
+    other = segment("x" * 90, 95.0, language="am", text_source="reference")
     scored = score(table(*usual, fast, other))
-    assert list(scored["trust"][:20]) == [1.0] * 20
-    assert scored["trust"][20] == 0
-    assert np.isnan(scored["trust"][21])
+    assert list(scored["confidence"][:20]) == [1.0] * 20
+    assert scored["confidence"][20] == 0
+    assert np.isnan(scored["confidence"][21])
     assert scored["chars_per_s"][20] == 45
 
 
 def test_golden_trust():
     rows = [
         segment("a b", avg_logprob=-0.5, compression_ratio=1.2, no_speech_prob=0.2, repetition=0.0),
-        segment("a b", avg_logprob=-0.9, compression_ratio=2.2, no_speech_prob=0.4, invented=0.0),
+        segment(
+            "a b", avg_logprob=-0.9, compression_ratio=2.2, no_speech_prob=0.4, hallucination=0.0
+        ),
         segment("a b", avg_logprob=-0.4, language_prob=0.5, agreement=0.8, repetition=0.2),
-        segment("a b", text_source="known", cer=0.25),
+        segment("a b", text_source="reference", cer=0.25),
         segment(None),
     ]
-    found = [None if np.isnan(t) else t for t in score(table(*rows))["trust"]]
+    found = [None if np.isnan(t) else t for t in score(table(*rows))["confidence"]]
     assert found == [0.747, 0.5, 0.486, 0.583, None]
 
 
 def test_texts_are_inspected_by_their_source():
     rows = table(
         segment("ha ha ha ha"),
-        segment("ha ha ha ha", text_source="known"),
-        segment("one two", text_source="known", heard="one too"),
-        segment(None, heard="one"),
+        segment("ha ha ha ha", text_source="reference"),
+        segment("one two", text_source="reference", hypothesis="one too"),
+        segment(None, hypothesis="one"),
     )
-    found = trust.inspect(rows)
+    found = confidence.inspect(rows)
     assert list(found["repetition"])[:1] == [0.75] and found["repetition"][1:].isna().all()
     assert found["cer"].notna().tolist() == [False, False, True, False]
     assert found["cer"][2] == pytest.approx(1 / 6, abs=1e-4)
-    assert trust.inspect(rows[:0]).empty
+    assert confidence.inspect(rows[:0]).empty

@@ -4,7 +4,7 @@ Each score is mapped linearly to 0 ... 1 between two limits (`PARTS`). A recogni
 miss its confident errors: loops, hallucinated credits, another language. One bad part must
 therefore lower the result whatever the others are, and several doubtful ones must add up:
 
-    trust = sqrt(smallest part * weighted geometric mean of the parts)
+    confidence = sqrt(smallest part * weighted geometric mean of the parts)
 
 A missing part is left out and the others weigh more. A reference text is judged by its distance
 from the hypothesis, if there is one, by its alignment and by its pace, because the recogniser's
@@ -23,7 +23,7 @@ from voicekiln.text import lists
 from voicekiln.text.clean import comparable, letters
 from voicekiln.text.distance import character_error_rate
 
-INVENTED = Path(__file__).parents[1] / "text" / "invented.tsv"
+HALLUCINATIONS = Path(__file__).parents[1] / "text" / "hallucinations.tsv"
 MIN_PACED = 20  # texts of a language, from which its median pace is known
 MAX_LOOP_WORDS, MAX_LOOP_CHARACTERS = 12, 10
 TIMES_OF_WORDS, TIMES_OF_CHARACTERS = 3, 5  # repeats that nobody speaks
@@ -46,14 +46,14 @@ PARTS = {
     "no_speech_prob": Part(0.9, 0.0, 1),
     "language_prob": Part(0.2, 1.0, 1),
     "repetition": Part(0.5, 0.0, 2),
-    "invented": Part(1.0, 0.0, 2),
+    "hallucination": Part(1.0, 0.0, 2),
     "agreement": Part(0.5, 1.0, 3),
     "cer": Part(0.6, 0.0, 3),
     "acoustic_score": Part(-4.0, 0.0, 3),
     "pace": Part(float(np.log2(3)), float(np.log2(1.5)), 1),  # |octaves| from the usual pace
 }
 OF_REFERENCE_TEXTS = ("cer", "acoustic_score", "pace")
-OF_RECOGNISED_TEXTS = tuple(name for name in PARTS if name != "cer")
+OF_HYPOTHESES = tuple(name for name in PARTS if name != "cer")
 
 
 def repetition(text: str) -> float:
@@ -86,9 +86,9 @@ def _looped(units: Sequence[str], max_length: int, times) -> float:
 
 
 @cache
-def _invented() -> tuple[frozenset[str], tuple[str, ...]]:
+def _hallucinations() -> tuple[frozenset[str], tuple[str, ...]]:
     """Known hallucinations, whole texts and prefixes, as letters."""
-    rows = lists.rows(INVENTED)
+    rows = lists.rows(HALLUCINATIONS)
     whole, prefixes = (
         [letters(row["text"]) for row in rows if row["match"] == kind]
         for kind in ("whole", "prefix")
@@ -96,38 +96,38 @@ def _invented() -> tuple[frozenset[str], tuple[str, ...]]:
     return frozenset(whole), tuple(prefixes)
 
 
-def invented(text: str) -> float:
+def hallucination(text: str) -> float:
     """1 if `text` is, or starts with, a known ASR hallucination, else 0.
 
     Hallucinations of every language count, because subtitle credits occur in recordings of any.
     A whole text may occur several times in a row.
     """
-    whole, prefixes = _invented()
+    whole, prefixes = _hallucinations()
     said = letters(text)
     often = any(said == t * (len(said) // len(t)) for t in whole if said.startswith(t))
     return float(often or said.startswith(prefixes))
 
 
 def inspect(table: pd.DataFrame) -> pd.DataFrame:
-    """`table` (`tables.SEGMENTS`) with scores of the texts alone: `repetition` and `invented` of
-    hypotheses, `cer` of reference texts that have a hypothesis."""
+    """`table` (`tables.SEGMENTS`) with scores of the texts alone: `repetition` and `hallucination`
+    of hypotheses, `cer` of reference texts that have a hypothesis."""
     table = table.copy()
-    recognised = table["text"].notna() & (table["text_source"] != "known").fillna(True)
-    for name, measure in (("repetition", repetition), ("invented", invented)):
+    recognised = table["text"].notna() & (table["text_source"] != "reference").fillna(True)
+    for name, measure in (("repetition", repetition), ("hallucination", hallucination)):
         table[name] = table["text"].where(recognised).map(measure, na_action="ignore").astype(float)
-    heard = table["heard"].notna() & (table["text_source"] == "known").fillna(False)
-    pairs = table.loc[heard, ["text", "heard"]].itertuples(index=False)
+    both = table["hypothesis"].notna() & (table["text_source"] == "reference").fillna(False)
+    pairs = table.loc[both, ["text", "hypothesis"]].itertuples(index=False)
     table["cer"] = pd.Series(
-        [character_error_rate(text, said) for text, said in pairs], table.index[heard], float
+        [character_error_rate(*pair) for pair in pairs], table.index[both], float
     )
     return table
 
 
 def score(table: pd.DataFrame) -> pd.DataFrame:
-    """`table` (`tables.SEGMENTS`) with `chars_per_s` and `trust`.
+    """`table` (`tables.SEGMENTS`) with `chars_per_s` and `confidence`.
 
     The usual pace of a language is the median of its kept segments, unknown for fewer than 20.
-    `trust` is null if a text has no scores.
+    `confidence` is null if a text has no scores.
     """
     table = table.copy()
     n_chars = table["text"].map(lambda text: len(letters(text)), na_action="ignore").astype(float)
@@ -140,11 +140,13 @@ def score(table: pd.DataFrame) -> pd.DataFrame:
     values = {name: table[name] if name in table else pace for name in PARTS}
     parts = pd.DataFrame({name: _part(values[name], PARTS[name]) for name in PARTS})
     source = table["text_source"]
-    trust = _combined(parts[list(OF_RECOGNISED_TEXTS)])
-    given = source == "known"
-    trust = trust.mask(given.fillna(False), _combined(parts[list(OF_REFERENCE_TEXTS)]))
-    trust = trust.mask((source == "corrected").fillna(False), 1.0)
-    table["trust"] = trust.where(table["text"].notna()).round(3)
+    confidence = _combined(parts[list(OF_HYPOTHESES)])
+    reference = source == "reference"
+    confidence = confidence.mask(
+        reference.fillna(False), _combined(parts[list(OF_REFERENCE_TEXTS)])
+    )
+    confidence = confidence.mask((source == "corrected").fillna(False), 1.0)
+    table["confidence"] = confidence.where(table["text"].notna()).round(3)
     return table
 
 

@@ -1,6 +1,6 @@
 """What trust tells of a transcript's mistakes.
 
-    .venv/bin/python benchmarks/trust.py [N]
+    .venv/bin/python benchmarks/confidence.py [N]
 
 Reads N (40) of the demo's sentences, each clean and in noise at 20, 10, 5 and 0 dB, and N stretches
 of noise alone, with the demo's Whisper and a second opinion on all. Prints for each limit of trust
@@ -22,7 +22,7 @@ import soxr  # noqa: E402
 from voicekiln.asr import engines  # noqa: E402
 from voicekiln.asr.hypothesis import RATE_HZ, Clip  # noqa: E402
 from voicekiln.asr.listen import Listener, ListenSettings  # noqa: E402
-from voicekiln.corpus.trust import PARTS, inspect, score  # noqa: E402
+from voicekiln.corpus.confidence import PARTS, inspect, score  # noqa: E402
 from voicekiln.store import tables  # noqa: E402
 from voicekiln.text.distance import character_error_rate  # noqa: E402
 
@@ -72,7 +72,7 @@ def main(n):
     heard = Listener(recogniser, None, way)([Clip(samples, "en") for samples in clips])
     rows = [
         {name: one[name] for name in PARTS if name in one}
-        | {"text": one["text"], "text_source": "whisper", "status": "keep", "language": "en"}
+        | {"text": one["text"], "text_source": "hypothesis", "status": "keep", "language": "en"}
         | {"start": 0, "end": len(samples), "rate_hz": RATE_HZ}
         for one, samples in zip(heard, clips, strict=True)
     ]
@@ -80,7 +80,7 @@ def main(n):
     cer = [character_error_rate(t, h) for t, h in zip(truth, table["text"], strict=True)]
     cer = np.minimum(cer, 1.0)
     said = (table["text"].str.len() > 0).to_numpy()  # an empty text is dropped anyway
-    trust = table["trust"].to_numpy(float)
+    trust = table["confidence"].to_numpy(float)
     print(
         f"{len(table)} clips, {said.sum()} with a text; trust at least: clips, mean CER, CER > 20 %"
     )
