@@ -36,7 +36,7 @@ def test_keys_are_located(tmp_path):
 
 def test_json_is_a_configuration_too(tmp_path):
     assert read(tmp_path, '{"corpora":\t{"v": {"epochs": 10}}}')[0]["corpora"]["v"]["epochs"] == 10
-    with pytest.raises(UserError, match="the key v is given twice"):
+    with pytest.raises(UserError, match="the key v occurs twice"):
         read(tmp_path, '{"corpora": {"v": {}, "v": {}}}')
     with pytest.raises(UserError, match="expected an object"):
         read(tmp_path, "[1]")
@@ -48,27 +48,30 @@ def test_json_is_a_configuration_too(tmp_path):
         ("corpora:\n\tv:\n\t\taudio: a\n", r"line 2, column 1: a tab is used to indent"),
         ("corpora:\n  v:\n    audio: a\n\tlanguage: en\n", r"line 4, .*a tab is used to indent"),
         ("corpora:\n  v:\n    audio: a\n   language: en\n", r"line 4, column 4: .*indented diff"),
-        ("corpora:\n  v:\n    audio: a\n     language: en\n", r"line 4, column 14: a colon where"),
-        ("a: b: c\n", r"line 1, column 5: a colon where none can be"),
+        (
+            "corpora:\n  v:\n    audio: a\n     language: en\n",
+            r"line 4, column 14: unexpected",
+        ),
+        ("a: b: c\n", r"line 1, column 5: unexpected colon"),
         ("a: [1, 2\nb: 3\n", r"line \d, column \d+: .*brackets"),
         ("a: 'open\n", r"line \d, column \d+: .*quotes"),
         ("a: *nothing\n", r"line 1, column 4: .*alias.*quote"),
         ("a: 1\n---\nb: 2\n", r"line 2, column 1: a second document"),
         (
             "runs:\n  a: {}\n  b: {}\n  a: {}\n",
-            r"line 4, column 3: a is given twice, .* line 2",
+            r"line 4, column 3: a occurs twice, .* line 2",
         ),
-        ("corpora: {}\nruns: {}\ncorpora: {}\n", r"line 3, .*corpora is given twice, .* line 1"),
+        ("corpora: {}\nruns: {}\ncorpora: {}\n", r"line 3, .*corpora occurs twice, .* line 1"),
         (
             "corpora:\n  2024: {}\n",
             r'line 2, column 3: .*name 2024 as a number; .* "2024":',
         ),
         ("corpora:\n  2024-01-02: {}\n", r"name 2024-01-02 as a date"),
-        ("corpora:\n  on: {}\n", r'name on as true or false; write it in quotes, "on":'),
+        ("corpora:\n  on: {}\n", r'name on as true or false; quote it: "on":'),
         ("corpora:\n  null: {}\n", r"name null as null"),
         ("corpora:\n  ~: {}\n", r"name ~ as null"),
         ("corpora:\n  1.5: {}\n", r"name 1.5 as a number"),
-        ("a: {min_s: 0,5}\n", r"column 14: 5 stands alone; write decimals with a point"),
+        ("a: {min_s: 0,5}\n", r"column 14: 5 has no value; use a decimal point"),
         ("? [a, b]\n: c\n", r"expected a name before the colon"),
         ("a: 010\n", r"line 1, column 4: YAML reads 010 as an octal number"),
         ("a: 1:30\n", r"YAML reads 1:30 as a number in base 60"),
@@ -77,13 +80,13 @@ def test_json_is_a_configuration_too(tmp_path):
         ("a: !!python/name:os.system x\n", r"the tag .*python/name:os.system is not allowed"),
         ("a: !mine x\n", r"the tag !mine is not allowed"),
         ("a: !!int x\n", r"a value cannot be read"),
-        ("corpora: &c {c: *c}\n", r"refers to a place that contains it"),
+        ("corpora: &c {c: *c}\n", r"contains itself"),
         ("- a\n- b\n", r"expected `corpora:` and `runs:`"),
         ("just text\n", r"expected `corpora:` and `runs:`"),
         (b"a: \xe9\n", r"line 1: not UTF-8"),
         ("ok: 1\na: \x07\n", r"line 2: the character U\+0007"),
         ("a: " + "[" * 5000, r"nested too deeply|line 1"),
-        ("#" * 1_000_001, r"a configuration of 1000001 bytes"),
+        ("#" * 1_000_001, r"too large .1000001 bytes"),
         ("a: " + "9" * 5000 + "\n", r"a value cannot be read"),
     ],
 )
@@ -93,7 +96,7 @@ def test_mistakes_are_told_with_their_line(text, said, tmp_path):
 
 
 def test_all_mistakes_of_a_file_are_told_at_once(tmp_path):
-    with pytest.raises(UserError, match=r"(?s)octal.*base 60.*given twice"):
+    with pytest.raises(UserError, match=r"(?s)octal.*base 60.*occurs twice"):
         read(tmp_path, "a: {x: 010}\nb: 1:30\nb: 2\n".replace("b: 2", "a: 2"))
 
 
@@ -102,7 +105,7 @@ def test_an_alias_bomb_is_counted_and_not_written_out(key, tmp_path):
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 30)]
     lines.append(f"{key}: *a29")
-    with pytest.raises(UserError, match="values, with aliases"):
+    with pytest.raises(UserError, match="values with all aliases"):
         read(tmp_path, "\n".join(lines))
 
 
@@ -138,4 +141,4 @@ def test_the_script_names_every_mistake_before_snakemake_is_started(tmp_path):
     assert 'epochs: expected a whole number, found "ten"' in done.stderr
     assert f"[{above}, line 4]" in done.stderr
     (tmp_path / "loop.yaml").write_text("corpora: &c {c: *c}\n")
-    assert "refers to a place that contains it" in check_config(tmp_path / "loop.yaml").stderr
+    assert "contains itself" in check_config(tmp_path / "loop.yaml").stderr

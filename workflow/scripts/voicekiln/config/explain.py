@@ -1,4 +1,4 @@
-"""What is wrong with a configuration's values, for people: one line for each mistake."""
+"""Messages about wrong values in a configuration: one line per mistake."""
 
 import datetime
 import difflib
@@ -11,11 +11,11 @@ from voicekiln.families import facts
 from voicekiln.text.language_names import code_named
 
 MOST_VALUES = 100_000  # with every alias written out
-CLOSE = 3  # names that are offered instead of an unknown one
+CLOSE = 3  # suggestions for an unknown name
 SHOWN = 60  # characters of a wrong value
-# what a pattern of the schema stands for
+# descriptions of the patterns in the schema
 PATTERNS = {
-    "^[0-9a-f]{64}$": "a SHA-256, 64 hexadecimal digits in small letters",
+    "^[0-9a-f]{64}$": "a SHA-256, 64 hexadecimal digits in lower case",
     "^[1-9][0-9]* epochs?$": 'a number of updates, or of epochs, such as "2 epochs"',
 }
 TYPES = {
@@ -27,7 +27,7 @@ TYPES = {
     "array": "a list",
     "null": "null",
 }
-# keys of earlier versions, and the line to write instead of each, from its value
+# keys of earlier versions, and the line that replaces each, given its value
 REPLACED: dict[tuple[str, ...], Callable[[Any], str]] = {
     ("corpora", "*", "transcribe", "check_known"): lambda value: f"check_reference: {value}",
     ("corpora", "*", "validate", "min_trust"): lambda value: f"min_confidence: {value}",
@@ -42,7 +42,7 @@ BOUNDS = {
 
 
 def unsound(config: Any) -> list[str]:
-    """What keeps `config` from being looked at: loops, endless aliases, names that are no text."""
+    """Problems that prevent validation: loops, exponential aliases, names that are not text."""
     sizes: dict[int, int] = {}
     problems: list[str] = []
 
@@ -52,11 +52,11 @@ def unsound(config: Any) -> list[str]:
                 problems.append(f"{path}: the character U+{ord(bad[0]):04X} is not allowed")
             return 1
         if isinstance(value, float) and not math.isfinite(value):
-            problems.append(f"{path}: {value} is not a number that can be used")
+            problems.append(f"{path}: {value} is not a usable number")
         if not isinstance(value, dict | list):
             return 1
         if id(value) in above:
-            problems.append(f"{path}: an alias (*) refers to a place that contains it")
+            problems.append(f"{path}: an alias (*) contains itself")
             return 1
         if id(value) not in sizes:
             above = above | {id(value)}
@@ -67,8 +67,8 @@ def unsound(config: Any) -> list[str]:
                 if isinstance(value, dict):
                     if not isinstance(key, str):
                         problems.append(
-                            f"{here}: {key!r} is read as {kind(key)}, not as a name; write it in "
-                            f'quotes: "{key}"'
+                            f"{here}: {key!r} is read as {kind(key)}, not as a name; quote it: "
+                            f'"{key}"'
                         )
                     size(str(key), here, above)
                 total += size(inside, here, above)
@@ -80,12 +80,13 @@ def unsound(config: Any) -> list[str]:
     except RecursionError:
         return ["nested too deeply"]
     if total > MOST_VALUES:
-        problems.insert(0, f"with its aliases (*) written out it has {total} values")
+        at_most = f"at most {MOST_VALUES} are allowed"
+        problems.insert(0, f"{total} values with all aliases (*) expanded; {at_most}")
     return problems[:20]
 
 
 def kind(value: Any) -> str:
-    """What a value is, in YAML's terms."""
+    """Kind of a value, in YAML's terms."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -97,12 +98,13 @@ def kind(value: Any) -> str:
     return {str: "text", list: "a list"}.get(type(value), "a map")
 
 
-def mended(config: dict[str, Any], schema: Mapping[str, Any], path: str = "") -> list[str]:
-    """Empty sections in `config` become {}; lines that should be indented below one move into it.
+def repair(config: dict[str, Any], schema: Mapping[str, Any], path: str = "") -> list[str]:
+    """Repair `config` in place, so that all other mistakes are found as well.
+
+    Empty sections become {}; lines that should be indented below a section move into it.
 
     Returns:
-        a line for each section whose lines are not indented. The other checks then look at the
-        lines where they belong.
+        a message for each section whose lines are not indented.
     """
     problems = []
     known = schema.get("properties", {})
@@ -110,25 +112,25 @@ def mended(config: dict[str, Any], schema: Mapping[str, Any], path: str = "") ->
     for key in list(config):
         sub = known.get(key, named)
         if key not in config or sub is None or sub.get("type") != "object":
-            continue  # (a line that has moved is not there any more)
+            continue  # (this line has moved)
         here = f"{path}.{key}" if path else key
         if config[key] is None:
             body = [name for name in config if name != key and _belongs(name, config, sub, known)]
             if body:
                 shown = ", ".join(body[:4]) + (" ..." if len(body) > 4 else "")
                 problems.append(
-                    f"{here}: the lines that belong to it are not indented below it ({shown}); "
-                    "indent them by two spaces more"
+                    f"{here}: the lines of this section are not indented below it ({shown}); "
+                    "indent them by two more spaces"
                 )
             if body or sub.get("default") == {}:
                 config[key] = {name: config.pop(name) for name in body}
         if isinstance(config.get(key), dict):
-            problems += mended(config[key], sub, here)
+            problems += repair(config[key], sub, here)
     return problems
 
 
 def _belongs(name, config, sub, known):
-    """Whether the key `name` is rather one of the section `sub` beside it."""
+    """Whether the key `name` belongs to the section `sub` next to it."""
     if name in known:
         return False
     names = sub.get("patternProperties")
@@ -143,7 +145,7 @@ def _belongs(name, config, sub, known):
 
 
 def mistakes(error, schema: Mapping[str, Any]) -> Iterator[tuple[tuple, str]]:
-    """Path and text of each mistake that an error of jsonschema stands for.
+    """Path and message of each mistake that an error of jsonschema covers.
 
     Args:
         schema: the whole schema.
@@ -173,7 +175,7 @@ def _unknown(key, path, value, here, schema):
     if (name := (path[:1] + ("*",) + path[2:] + (key,))) in REPLACED and key in value:
         return f"this key was replaced; write `{REPLACED[name](value[key])}` instead"
     if "patternProperties" in here:
-        return "a name may have letters, digits, _ and -, and begins with a letter or a digit"
+        return "a name may have letters, digits, _ and -, and must start with a letter or a digit"
     known = list(here.get("properties", ()))
     close = difflib.get_close_matches(key, known, CLOSE)
     if close:
@@ -185,7 +187,7 @@ def _unknown(key, path, value, here, schema):
 
 
 def _documented(path):
-    """Where the keys of a section are described."""
+    """Reference to the description of a section's keys."""
     if len(path) > 2:
         section = ".".join(path[2:])
     elif len(path) == 2:
@@ -196,7 +198,7 @@ def _documented(path):
 
 
 def _sections(schema, above=""):
-    """The sections that have a key, by key."""
+    """Sections that have a key, by key."""
     found: dict[str, list[str]] = {}
     for key, sub in schema.get("properties", {}).items():
         if above:
@@ -223,11 +225,11 @@ def _wrong(error, path):
         allowed = ["null" if v is None else str(v) for v in error.validator_value]
         close = difflib.get_close_matches(str(value).lower(), allowed, 1)
         hint = f"did you mean {close[0]}? " if close else ""
-        return f"{shown} is not known; {hint}expected {_or(allowed)}"
+        return f"{shown} is not an allowed value; {hint}expected {_or(allowed)}"
     if rule == "pattern":
         if path and path[-1] == "language":
             return _language(value)
-        return f"{shown} does not fit; expected {PATTERNS[error.validator_value]}"
+        return f"{shown} is not valid; expected {PATTERNS[error.validator_value]}"
     if rule == "type":
         expected = error.validator_value
         expected = [expected] if isinstance(expected, str) else expected
@@ -235,9 +237,9 @@ def _wrong(error, path):
             value, expected
         )
     if rule in ("minItems", "minLength"):
-        return "expected at least one, found nothing"
+        return "expected at least one entry or character, found none"
     if rule == "uniqueItems":
-        return f"{shown} names something twice"
+        return f"{shown} has an entry twice"
     return f"{shown} is not allowed"
 
 
@@ -251,7 +253,7 @@ def _shown(value):
 
 
 def _nearest(error):
-    """Of a value that may have several forms: the mistake of the form whose type it has."""
+    """For a value with several allowed forms, the mistake within the form whose type it has."""
     for inner in error.context:
         if inner.validator not in ("type", "enum") or inner.absolute_path != error.absolute_path:
             return inner
@@ -271,27 +273,27 @@ def _or(words):
 
 
 def _trap(value, expected):
-    """What YAML does to unquoted words, where that may be the mistake."""
+    """Hint about how YAML reads unquoted words, if that may be the mistake."""
     if "string" in expected and isinstance(value, bool):
         words = "yes, on and true" if value else "no, off and false"
         example = "yes" if value else "no"
-        hint = f'write the word in quotes, as "{example}"'
+        hint = f'quote the word: "{example}"'
         return f"; YAML reads {words} as {_shown(value)}: {hint}"
     if "string" in expected and isinstance(value, int | float | datetime.date):
-        return f'; YAML reads this as {kind(value)}: write it in quotes, "{value}"'
+        return f'; YAML reads this as {kind(value)}: quote it, "{value}"'
     if isinstance(value, str) and {"number", "integer"} & set(expected):
         if re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value):
             number = re.sub(r"^([-+]?\d+)\.?(?=[eE])", r"\1.0", value)
             number = re.sub(r"[eE](?=\d)", "e+", number)
             return f"; YAML reads {value} as text: write {number}"
         if re.fullmatch(r"[-+]?\d+,\d+", value):
-            return f"; write the decimal point as a point: {value.replace(',', '.')}"
+            return f"; use a decimal point: {value.replace(',', '.')}"
         if re.fullmatch(r"[-+]?\d+(\.\d+)?", value):
-            return f"; write it without quotes: {value}"
+            return f"; remove the quotes: {value}"
         if word := re.fullmatch(r"[-+]?\d+(\.\d+)? *(s|ms|dB|Hz|%|h|min)", value):
-            return f"; write the number without its unit {word[2]}"
+            return f"; remove the unit {word[2]}"
     if isinstance(value, str) and "boolean" in expected and value.lower() in ("true", "false"):
-        return f"; write {value.lower()} without quotes"
+        return f"; remove the quotes: {value.lower()}"
     return ""
 
 

@@ -77,7 +77,7 @@ def resolve(config: Mapping[str, Any], lines: Lines = NO_LINES) -> dict[str, Any
 def _filled(config, lines):
     _stop_at(explain.unsound(config))
     filled = deepcopy(dict(config))
-    problems = explain.mended(filled, schema.fitting(filled))
+    problems = explain.repair(filled, schema.fitting(filled))
     rules = schema.fitting(filled)
     for train in _train_sections(filled):
         for key, value in SAVING.get(str(train.get("saving")), {}).items():

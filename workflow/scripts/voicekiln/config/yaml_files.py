@@ -1,7 +1,7 @@
-"""A configuration file read strictly: mistakes that YAML itself accepts are errors with their line.
+"""Strict reader of configuration files: mistakes that YAML accepts are errors with their line.
 
-Snakemake loads the configuration with a lenient parser, in which a key that is given twice replaces
-the first one, `no` is false, and `010` is 8. These files are therefore read a second time.
+Snakemake's own parser is lenient: a duplicate key replaces the first one, `no` is false, and `010`
+is 8. Therefore these files are read a second time.
 """
 
 import json
@@ -18,7 +18,7 @@ from voicekiln.config.explain import MOST_VALUES
 from voicekiln.errors import UserError
 
 MOST_BYTES = 1_000_000
-# What YAML 1.1 makes of unquoted words and numbers, by the tag that it gives them.
+# how YAML 1.1 reads unquoted words and numbers, by their tags
 READ_AS = {
     "bool": "true or false",
     "int": "a number",
@@ -35,7 +35,7 @@ Lines = dict[tuple, str]
 
 
 def read(path: Path) -> tuple[dict[str, Any], Lines]:
-    """The content of a configuration file, and where each key is ("my.yaml, line 3").
+    """Content of a configuration file, and file and line of each key ("my.yaml, line 3").
 
     Raises:
         UserError: with each mistake and its line.
@@ -51,7 +51,7 @@ def read(path: Path) -> tuple[dict[str, Any], Lines]:
     if problems:
         raise UserError("\n  ".join([f"{path} cannot be used:", *problems]))
     if not isinstance(node, yaml.MappingNode):
-        raise UserError(f"{path}: expected `corpora:` and `runs:` at the beginning of a line")
+        raise UserError(f"{path}: expected `corpora:` and `runs:` at the start of a line")
     try:
         return yaml.SafeLoader("").construct_document(node), dict(_lines(path, node))
     except (ValueError, TypeError, OverflowError, yaml.YAMLError) as error:
@@ -74,12 +74,11 @@ def _text(path):
     try:
         size = path.stat().st_size
         if size > MOST_BYTES:
-            raise UserError(f"{path}: a configuration of {size} bytes; expected a small YAML file")
+            raise UserError(f"{path}: too large ({size} bytes); expected a small YAML file")
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise UserError(
-            f"{path}: there is no such configuration file (a target comes before --configfile, "
-            "not after it)"
+            f"{path}: no such configuration file (targets must come before --configfile, not after)"
         ) from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
@@ -89,7 +88,7 @@ def _text(path):
 
 
 class _Pairs(dict):
-    """A JSON object that knows which of its keys were given more than once."""
+    """A JSON object with its duplicate keys in `twice`."""
 
     def __init__(self, pairs):
         super().__init__(pairs)
@@ -103,7 +102,7 @@ def _of_json(path, found):
     while stack:
         value = stack.pop()
         if isinstance(value, _Pairs) and value.twice:
-            raise UserError(f"{path}: the key {value.twice[0]} is given twice in one object")
+            raise UserError(f"{path}: the key {value.twice[0]} occurs twice in one object")
         if isinstance(value, dict | list):
             stack += value.values() if isinstance(value, dict) else value
     return found
@@ -129,7 +128,7 @@ def _compose(path, text):
 
 
 def _syntax(error, text, mark):
-    """What a parser's message means, and what to do."""
+    """Plain message for an error of the parser, with a remedy."""
     problem = error.problem or ""
     lines = text.split("\n")
     line = lines[mark.line] if mark and mark.line < len(lines) else ""
@@ -137,15 +136,15 @@ def _syntax(error, text, mark):
         return "a tab is used to indent; indent with spaces"
     if "mapping values are not allowed" in problem:
         return (
-            "a colon where none can be; check that this line is indented like its neighbours, and "
-            "quote a text that holds a colon"
+            "unexpected colon; check that this line is indented like its neighbours, and quote any "
+            "text that contains a colon"
         )
     if "expected a single document" in str(error.context or "") + problem:
-        return "a second document begins here; remove the line ---"
+        return "a second document starts here; remove the line ---"
     if "block end" in problem or "block collection" in problem:
         return "this line is indented differently from its neighbours; align it with them"
     if "undefined alias" in problem:
-        return f"{problem}; quote a text that begins with *"
+        return f"{problem}; quote texts that start with *"
     if "could not find expected ':'" in problem:
         return "a colon is missing after the key, or this line is not indented below its key"
     return f"{problem}; check quotes, brackets and indentation here"
@@ -155,23 +154,23 @@ Mistake = tuple[tuple[int, int], str]  # line and column from 0, and the text wi
 
 
 class _Walk:
-    """Looks through the nodes of a document."""
+    """Search of the nodes of a document for mistakes."""
 
     def __init__(self):
         self._sizes: dict[int, int | None] = {}
         self._above: set[int] = set()
 
     def problems(self, node: yaml.Node) -> Iterator[Mistake]:
-        """Every mistake in `node`; only its size, if that forbids to look further."""
+        """Every mistake in `node`; only its size, if it is too large to search."""
         try:
             size = self._size(node)
         except RecursionError:
             yield (0, 0), "nested too deeply"
             return
         if size is None:
-            yield (0, 0), "an alias (*) refers to a place that contains it"
+            yield (0, 0), "an alias (*) contains itself"
         elif size > MOST_VALUES:
-            text = f"{size} values, with aliases (*) written out; at most {MOST_VALUES} are allowed"
+            text = f"{size} values with all aliases (*) expanded; at most {MOST_VALUES} are allowed"
             yield (0, 0), text
         else:
             seen: set[int] = set()
@@ -191,7 +190,7 @@ class _Walk:
                     stack += node.value
 
     def _size(self, node):
-        """How many values a node has with its aliases written out; None if it contains itself."""
+        """Number of values in a node with its aliases expanded; None if it contains itself."""
         if id(node) in self._above:
             return None
         if id(node) not in self._sizes:
@@ -237,14 +236,14 @@ class _Walk:
             elif kind == "merge":
                 continue
             elif kind == "int" and node.flow_style and value.value == "":
-                yield key, f"{key.value} stands alone; write decimals with a point (0.5, not 0,5)"
+                yield key, f"{key.value} has no value; use a decimal point (0.5, not 0,5)"
             elif kind in READ_AS:
                 name = key.value or "(nothing)"
-                hint = f'write it in quotes, "{key.value or "name"}":'
+                hint = f'quote it: "{key.value or "name"}":'
                 yield key, f"YAML reads the name {name} as {READ_AS[kind]}; {hint}"
             elif key.value in lines:
                 hint = f"first in line {lines[key.value]}; rename or remove one"
-                yield key, f"{key.value} is given twice, {hint}"
+                yield key, f"{key.value} occurs twice, {hint}"
             else:
                 lines[key.value] = key.start_mark.line + 1
 
