@@ -1,4 +1,4 @@
-"""Hold the transcripts of one shard against the audio and against what is known to be said."""
+"""Check the transcripts of one shard against the audio and the reference texts."""
 
 import logging
 from pathlib import Path
@@ -32,11 +32,11 @@ def main(smk):
         store = Store(STORE, "align", {"segment": identity(cutting), "version": edges.VERSION})
         made.append(store)
         table = edges.fix(table, cutting, audio, store)
-    heard = table["text"]
+    before = table["text"]
     table, unsaid = distribute(table, recordings, settings["max_cer"])
     if align:  # stretches of a reference text that replaced the hypothesis
-        dealt = (table["text"] != heard).fillna(False)
-        table = align(table, dealt & (table["status"] == "keep"))
+        replaced = (table["text"] != before).fillna(False)
+        table = align(table, replaced & (table["status"] == "keep"))
     table = confidence.inspect(table)
     write_jsonl(Path(smk.output.unsaid), unsaid, sort_keys=True)
     tables.write(table, Path(smk.output.table), tables.SEGMENTS, *made)

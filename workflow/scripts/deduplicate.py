@@ -1,4 +1,4 @@
-"""Find repeated audio and text of a corpus; keep the most trustworthy, list every pair."""
+"""Find duplicate audio and text in a corpus; keep the best of each, list every pair."""
 
 import logging
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Split a corpus without leaks, write its manifests and final tables, account for every sample."""
+"""Split a corpus without leaks, write manifests and final tables, account for every sample."""
 
 import logging
 from pathlib import Path
@@ -35,8 +35,8 @@ def main(smk):
     shared = {name: n for name, n in leaks.items() if name.startswith("shared") and n}
     if shared:
         raise UserError(
-            f"corpus {corpus}: training and validation still share something after "
-            f"the drops ({shared}); please report this"
+            f"corpus {corpus}: training and validation still overlap after the drops ({shared}); "
+            "please report this bug"
         )
     account = ledger(recordings, table)
     train, val = account["kept"]["train"], account["kept"]["val"]
@@ -45,7 +45,7 @@ def main(smk):
     problems = too_few_segments(train["segments"], val["segments"], section, corpus)
     if problems:
         problems.append(
-            "What was lost, and where:\n  "
+            "Dropped so far:\n  "
             + "\n  ".join(
                 f"{line['step']}: {line['reason']}: {line.get('segments', '-')} segments"
                 for line in account["lost"]
@@ -72,7 +72,7 @@ def main(smk):
 
 
 def check_pinned(recordings, pinned):
-    """Stop if a recording pinned for validation is missing or cannot be used."""
+    """Raise an error if a recording pinned for validation is missing or unusable."""
     for path in pinned:
         # a file whose channels are recordings stands for all of them
         of_file = recordings["channel"].notna() & recordings["path"].str.startswith(f"{path}#")

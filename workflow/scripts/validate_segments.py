@@ -1,4 +1,4 @@
-"""Check every segment of a corpus against the rules."""
+"""Apply the validation rules to every segment of a corpus."""
 
 import logging
 from pathlib import Path
@@ -15,9 +15,9 @@ from voicekiln.store.files import write_atomic
 
 log = logging.getLogger("validate")
 BETTER_TEXTS = (
-    "listen to some on the review page; known texts or a larger transcribe.model give better ones"
+    "listen to some on the review page; reference texts or a larger transcribe.model are better"
 )
-# what to do about many segments that were dropped for a reason
+# what to do if a reason drops many segments
 REMEDIES = {
     "recogniser unsure": BETTER_TEXTS,
     "low confidence": BETTER_TEXTS,
@@ -77,8 +77,8 @@ def main(smk):
     numbers = with_digits(table)[[*LISTED, "n_digits"]]
     if len(numbers):
         log.warning(
-            "%d kept segments have numbers in digits (digits.jsonl, first: %s); spell them out in "
-            "the corrections, or set text.numbers: drop",
+            "%d kept segments contain digits (digits.jsonl, first: %s); spell them out in the "
+            "corrections, or set text.numbers: drop",
             len(numbers),
             numbers["text"].iloc[0][:60],
         )
@@ -93,7 +93,7 @@ def main(smk):
 
 
 def resolved(settings):
-    """The section `validate`; a network in a file drops whatever is unlike."""
+    """The section `validate`; with a network in a file all unlike segments are dropped."""
     section = dict(settings["validate"])
     named = settings["measure"]["speaker_model"] not in (None, "auto")
     if section["drop_other_speakers"] is None and named:

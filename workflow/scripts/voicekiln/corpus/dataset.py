@@ -115,8 +115,8 @@ def _without_leaks(whole: pd.DataFrame, digests: list[Path]) -> tuple[pd.DataFra
     shared = {name: n for name, n in proof.items() if name.startswith("shared") and n}
     if shared:
         raise UserError(
-            f"corpora {', '.join(counts.index)}: training and validation still share something "
-            f"after segments were left out ({shared}); please report this"
+            f"corpora {', '.join(counts.index)}: training and validation still overlap after "
+            f"segments were left out ({shared}); please report this bug"
         )
     return rest, proof
 
