@@ -33,7 +33,7 @@ from voicekiln.families.f5.mel import log_mel  # noqa: E402
 from voicekiln.families.f5.reset import new_rows  # noqa: E402
 from voicekiln.families.f5.text import Characters  # noqa: E402
 from voicekiln.families.f5.weights import EMBEDDING  # noqa: E402
-from voicekiln.tokenizers.vocab import read_vocab  # noqa: E402
+from voicekiln.tokenizers.characters import read_vocab  # noqa: E402
 
 DEMO = ROOT / "resources" / "demo"
 LEVEL = 0.07  # root mean square that the base was trained at

@@ -7,7 +7,7 @@ import torch
 import yaml
 from voicekiln.families import f5
 from voicekiln.families.f5.text import Characters
-from voicekiln.tokenizers.vocab import index
+from voicekiln.tokenizers.characters import index
 
 TINY = {
     "backbone": "DiT",

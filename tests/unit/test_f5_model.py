@@ -17,7 +17,7 @@ from voicekiln.families.f5.architecture import DIT, RELEASED, shapes
 from voicekiln.families.f5.mel import log_mel
 from voicekiln.families.f5.text import Characters
 from voicekiln.families.f5.weights import require_shapes
-from voicekiln.tokenizers.vocab import index
+from voicekiln.tokenizers.characters import index
 
 
 def test_the_registry_knows_the_family():

@@ -1,13 +1,48 @@
+import inspect
+import shutil
 import subprocess
 import sys
+import types
 
 import pytest
 from conftest import ROOT
-from voicekiln import families
+from voicekiln import families, provenance
 from voicekiln.errors import UserError
 from voicekiln.families import facts
+from voicekiln.provenance import code_digest
 
 SCRIPTS = ROOT / "workflow" / "scripts"
+CONSTANTS = {"int": int, "float": float, "bool": bool, "tuple[float, float, float, float]": tuple}
+
+
+def functions() -> dict[str, inspect.Signature]:
+    """Signature of each function of the interface, without `self`."""
+    found = {}
+    for name, function in inspect.getmembers(families.Family, inspect.isfunction):
+        if not name.startswith("_"):
+            signature = inspect.signature(function)
+            found[name] = signature.replace(parameters=list(signature.parameters.values())[1:])
+    return found
+
+
+def missing_of(family) -> list[str]:
+    """How a family differs from the interface: constants, functions, and their parameters."""
+    problems = []
+    for name, kind in families.Family.__annotations__.items():
+        if not isinstance(getattr(family, name, None), CONSTANTS[kind]):
+            problems.append(f"{name}: expected {kind}")
+    for name, expected in functions().items():
+        if name in ("draw", "collate", "loss"):  # until the training loop uses them
+            continue
+        function = getattr(family, name, None)
+        if function is None:
+            problems.append(f"{name}: missing")
+            continue
+        own = inspect.signature(function).parameters
+        wanted = [p for p in expected.parameters if p != "settings" or name != "speak"]
+        if list(own)[: len(wanted)] != wanted:
+            problems.append(f"{name}: expected {', '.join(wanted)}, got {', '.join(own)}")
+    return problems
 
 
 def test_a_family_is_found_by_its_folder():
@@ -47,3 +82,80 @@ def test_an_unknown_key_of_family_yaml_is_named(tmp_path):
     file.write_text("title: New\nloses: {a: 1}\n")
     with pytest.raises(AssertionError, match="unknown loses"):
         facts.read(file)
+
+
+@pytest.mark.parametrize("name", facts.names())
+def test_a_family_has_the_interface(name):
+    family, declared = families.get(name), facts.of(name)
+    assert missing_of(family) == []
+    # section `speak` becomes keyword arguments
+    parameters = inspect.signature(family.speak).parameters.values()
+    keywords = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY} - {"seed"}
+    assert set(declared.sections["speak"]["keys"]) <= keywords
+    assert set(declared.samples) <= keywords
+    assert family.STEPS_PER_S > 1 and 1 <= family.REFERENCE_S[0] < family.REFERENCE_S[-1]
+
+
+def test_what_a_family_lacks_is_named():
+    family = types.SimpleNamespace(**vars(families.get("f5")))
+    family.PROMPTED, family.n_steps = None, lambda features: 0
+    del family.extend
+    assert missing_of(family) == [
+        "PROMPTED: expected bool",
+        "extend: missing",
+        "n_steps: expected arrays, got features",
+    ]
+
+
+@pytest.fixture
+def two_families(tmp_path):
+    """A copy of the scripts with a second family."""
+    shutil.copytree(SCRIPTS, tmp_path / "scripts")
+    other = tmp_path / "scripts" / "voicekiln" / "families" / "other"
+    other.mkdir()
+    (other / "__init__.py").write_text("from voicekiln.families.other.text import N\n")
+    (other / "text.py").write_text("N = 1\n")
+    (other / "family.yaml").write_text("title: Other\nlosses: {a: 1.0}\n")
+    return tmp_path / "scripts"
+
+
+def digests(scripts, family: str) -> dict[str, str]:
+    """Digest of each rule of a run, as `family_code` makes it."""
+    rules = {
+        "check_base.py": (),
+        "extend_vocabulary.py": (),
+        "reset_base.py": (),
+        "extract_features.py": (),
+        "train_run.py": ("voicekiln.training.worker",),
+        "evaluate_run.py": (),
+        "export_run.py": (),
+    }
+    provenance._module.cache_clear()
+    named = f"voicekiln.families.{family}"
+    return {rule: code_digest(scripts / rule, named, *more) for rule, more in rules.items()}
+
+
+@pytest.mark.parametrize(
+    "edited, old, new",
+    [
+        ("other/text.py", "N = 1", "N = 2"),
+        ("other/__init__.py", "import N", "import N as M"),
+        ("other/family.yaml", "a: 1.0", "a: 2.0"),
+    ],
+)
+def test_an_edit_in_a_family_reruns_its_own_jobs_alone(two_families, edited, old, new):
+    before = {name: digests(two_families, name) for name in ("f5", "other")}
+    file = two_families / "voicekiln" / "families" / edited
+    file.write_text(file.read_text().replace(old, new))
+    assert digests(two_families, "f5") == before["f5"]
+    after = digests(two_families, "other")
+    assert all(after[rule] != digest for rule, digest in before["other"].items())
+
+
+def test_a_description_in_family_yaml_reruns_nothing(two_families):
+    before = digests(two_families, "f5")
+    file = two_families / "voicekiln" / "families" / "f5" / "family.yaml"
+    file.write_text(file.read_text().replace("released checkpoint", "a released checkpoint"))
+    assert digests(two_families, "f5") == before
+    file.write_text(file.read_text().replace("default: 32", "default: 16"))
+    assert digests(two_families, "f5") != before

@@ -18,7 +18,7 @@ from hypothesis.control import currently_in_test_context
 from safetensors.torch import save
 from voicekiln.corpus import corrections
 from voicekiln.errors import UserError
-from voicekiln.tokenizers import pieces, vocab
+from voicekiln.tokenizers import characters, sentencepiece
 from voicekiln.weights import files as checkpoints
 from voicekiln.weights import kinds as filekinds
 
@@ -223,37 +223,39 @@ def test_a_tensor_larger_than_its_storage_is_refused(tmp_path):
 def test_vocabularies(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "vocab.txt"
     path.write_bytes(data)
-    outcome(vocab.read_vocab, path)
+    outcome(characters.read_vocab, path)
 
 
 def test_a_vocabulary_of_gigabytes_is_not_read(tmp_path):
     path = tmp_path / "vocab.txt"
     with open(path, "wb") as file:
         file.truncate(4 << 30)  # takes no disk
-    assert "at most" in outcome(vocab.read_vocab, path)
+    assert "at most" in outcome(characters.read_vocab, path)
     path.write_bytes(b" \n" + b"x" * 100_000 + b"\n" + b"x" * 100_000 + b"\n")
-    assert "already on line 2" in outcome(vocab.read_vocab, path)
+    assert "already on line 2" in outcome(characters.read_vocab, path)
 
 
 @pytest.fixture(scope="module")
 def model() -> bytes:
-    base = pieces.model_pb2.ModelProto()
+    base = sentencepiece.model_pb2.ModelProto()
     for i, piece in enumerate(["<unk>", "<s>", "</s>", "▁a", "b", "c"]):
-        base.pieces.add(piece=piece, score=-float(i), type=2 if i == 0 else 3 if i < 3 else 1)
-    base.trainer_spec.model_type = pieces.BPE
+        base.sentencepiece.add(
+            piece=piece, score=-float(i), type=2 if i == 0 else 3 if i < 3 else 1
+        )
+    base.trainer_spec.model_type = sentencepiece.BPE
     return base.SerializeToString()
 
 
 def test_sentencepiece_models(model):
-    pieces.parse(model)
+    sentencepiece.parse(model)
 
     @tried(300)
     @given(st.one_of(st.binary(max_size=60), spoiled(model)))
     def check(data):
-        outcome(pieces.parse, data)
+        outcome(sentencepiece.parse, data)
 
     check()
-    assert "at most" in outcome(pieces.parse, bytes(pieces.MAX_BYTES + 1))
+    assert "at most" in outcome(sentencepiece.parse, bytes(sentencepiece.MAX_BYTES + 1))
 
 
 LINE = {"content_sha256": "0" * 16, "start_s": 1, "end_s": 2, "text": "a"}

@@ -58,8 +58,8 @@ def test_a_users_own_setting_is_kept():
 
 
 def test_upstreams_program_starts_with_what_is_installed_and_without_network():
-    script = ROOT / "workflow/scripts/f5_tts_infer.py"
-    run = "import runpy, sys; sys.argv = ['f5', '--help']\n"
+    script = ROOT / "workflow/scripts/voicekiln/families/f5/infer.py"
+    run = "import runpy, sys; sys.argv = ['f5', '--help']; sys.path.insert(0, '')\n"
     done = python(f"{NO_NETWORK}{run}runpy.run_path({str(script)!r}, run_name='__main__')")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "--ref_audio" in done.stdout and "--load_vocoder_from_local" in done.stdout

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from voicekiln.families import f5
 from voicekiln.store import tables
 from voicekiln.text.clean import comparable
-from voicekiln.tokenizers.vocab import read_vocab
+from voicekiln.tokenizers.characters import read_vocab
 from voicekiln.training.data.clips import read_rows
 from workflow_runner import Workflow, sentences
 

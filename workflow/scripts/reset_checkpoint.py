@@ -3,8 +3,8 @@
     .venv/bin/python workflow/scripts/reset_checkpoint.py ckpts/model_380000.pt ckpts/model_reset.pt
 
 A released checkpoint often holds its optimiser, its counters and two copies of the weights, and
-f5-tts continues from such counters: at update 380000 of 380000 it ends at once. The rule
-`reset_base` does the same for a run and adds rows for new characters.
+upstream's trainer continues from such counters: at update 380000 of 380000 it ends at once. The
+rule `reset_base` does the same for a run and adds rows for new characters.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> str:
         "input", metavar="IN", type=Path, help=".pt, .pth, .bin, .ckpt, .safetensors"
     )
     parser.add_argument(
-        "output", metavar="OUT", type=Path, help="likewise; .pt for f5-tts's trainer"
+        "output", metavar="OUT", type=Path, help="likewise; .pt for upstream's trainer"
     )
     parser.add_argument("--force", action="store_true", help="overwrite OUT if it exists")
     parser.add_argument("--family", choices=facts.names(), default=facts.names()[0])

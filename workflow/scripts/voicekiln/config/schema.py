@@ -71,6 +71,9 @@ def run(family: str | None) -> dict[str, Any]:
     if declared.vocoder:
         keys["vocoder"] = keys["vocoder"] | {"description": declared.vocoder.description}
     train = keys["train"]["properties"]
+    parts = f" ({declared.title}: {', '.join(declared.losses)})"
+    for key in ("loss_weights", "best_by"):
+        train[key] = train[key] | {"description": train[key]["description"] + parts}
     for key, value in declared.train.items():
         train[key] = train[key] | {"default": value}
     return schema

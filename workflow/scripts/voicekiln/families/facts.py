@@ -9,6 +9,7 @@
     samples      settings of `speak` for the samples of a training, those that differ
     features_on_gpu    whether a GPU computes features faster (default: false)
     train        defaults of the section `train` that are the family's own
+    packages     Python packages of the upstream project, for the report
     losses       weight of each part of the loss
     signature    part of a tensor name that each checkpoint of the family has
     signatures   other checkpoints that can be recognised: what, tensors (beginnings of names)
@@ -96,6 +97,7 @@ class Facts:
     samples: Mapping[str, Any]
     features_on_gpu: bool
     train: Mapping[str, Any]
+    packages: tuple[str, ...]
     losses: Mapping[str, float]
     signature: str | None
     signatures: tuple[Signature, ...]
@@ -123,6 +125,7 @@ def read(path: Path) -> Facts:
         samples=content.pop("samples", {}),
         features_on_gpu=content.pop("features_on_gpu", False),
         train=content.pop("train", {}),
+        packages=tuple(content.pop("packages", ())),
         losses=content.pop("losses", {}),
         signature=content.pop("signature", None),
         signatures=tuple(

@@ -16,6 +16,7 @@ from voicekiln import notices
 from voicekiln.audio.span import load_span
 from voicekiln.corpus import decisions
 from voicekiln.corpus.audio_report import audio_report
+from voicekiln.families import facts as families
 from voicekiln.provenance import sha256_file
 from voicekiln.report.clips import Clips
 from voicekiln.store import tables
@@ -25,9 +26,9 @@ from voicekiln.text.clean import comparable
 
 STEPS = decisions.OF_RECORDINGS + decisions.STEPS
 PACKAGES = (
-    "snakemake", "torch", "torchaudio", "accelerate", "f5-tts", "openai-whisper", "numpy", "scipy",
+    "snakemake", "torch", "torchaudio", "accelerate", "openai-whisper", "numpy", "scipy",
     "soundfile", "soxr", "webrtcvad-wheels", "av", "librosa", "pandas", "pyarrow", "safetensors",
-    "vocos", "faster-whisper", "ctranslate2", "silero-vad", "onnxruntime", "resemblyzer",
+    "faster-whisper", "ctranslate2", "silero-vad", "onnxruntime", "resemblyzer",
     "speechmos", "transformers", "tokenizers", "num2words", "noisereduce", "uroman", "epitran",
 )  # fmt: skip
 SHOWN = 6  # clips of each kind
@@ -67,7 +68,7 @@ def gather(
         "voices": voices,
         "audio": audio_of(run, corpora, segments),
         "manifest": manifest,
-        "versions": versions(),
+        "versions": versions(settings["run"]["family"]),
     }
 
 
@@ -263,10 +264,15 @@ def audio_of(
     return audio_report(kept, pd.concat(recordings, ignore_index=True))
 
 
-def versions() -> dict[str, str]:
+def packages(family: str) -> list[str]:
+    """The packages that a run of a family may depend on."""
+    return sorted([*PACKAGES, *families.of(family).packages])
+
+
+def versions(family: str) -> dict[str, str]:
     """Versions of the packages that the results depend on, as installed where this runs."""
     there = {}
-    for name in PACKAGES:
+    for name in packages(family):
         try:
             there[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from voicekiln.provenance import canonical, code_digest, sha256_file, sha256_json
-from voicekiln.report.facts import PACKAGES
+from voicekiln.report.facts import packages
 from voicekiln.store import tables
 from voicekiln.store.files import read_json
 
@@ -46,13 +46,13 @@ def lock(
         "vocoder": {
             file["path"]: file["sha256"]
             for file in voice["files"]
-            if voice["vocoder"] and file["path"].startswith(voice["vocoder"])
+            if voice.get("vocoder") and file["path"].startswith(voice["vocoder"])
         },
         "code": {
             script.name: code_digest(script, *named) for script in sorted(scripts.glob("*.py"))
         },
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in sorted(PACKAGES)},
+        "packages": {name: _version(name) for name in packages(family)},
     }
 
 

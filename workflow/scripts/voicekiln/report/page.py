@@ -8,11 +8,11 @@ import jinja2
 import yaml
 from markupsafe import Markup
 
+from voicekiln.families import facts as families
 from voicekiln.report import charts
 
 TEMPLATE = Path(__file__).with_name("run.html.j2")
 WIDTHS = {"wide": 860, "narrow": 350}  # px; the page shows the one that fits
-FAMILIES = {"f5": "F5-TTS", "xtts": "XTTS v2", "indextts2": "IndexTTS2"}
 NBSP = "\u00a0"  # a number and its unit stay on one line
 MEASURES = (
     ("length_s", "length, seconds"),
@@ -56,7 +56,7 @@ def render(facts: Mapping[str, Any]) -> str:
         totals=totals(facts["corpora"]),
         histograms=histograms(facts["segments"]),
         curves=curves(facts["training"], facts["choice"]),
-        families=FAMILIES,
+        family=families.of(facts["settings"]["run"]["family"]),
     )
 
 

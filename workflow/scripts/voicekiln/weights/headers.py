@@ -13,7 +13,9 @@ from pathlib import Path
 # Weights hardly shrink (by a tenth) and a pickle of names shrinks to a tenth; zip bombs to a
 # thousandth. Small archives may unpack to more.
 MAX_RATIO, SMALL_BYTES = 20, 64 << 20
-MAX_PICKLE_BYTES = 32 << 20  # the structure without its tensors; F5-TTS's training state has 0.3 MB
+MAX_PICKLE_BYTES = (
+    32 << 20
+)  # the structure without its tensors; the state of a long training has 0.3 MB
 MAX_DIRECTORY_BYTES = 8 << 20  # room for 80 000 entries
 END_BYTES = (1 << 16) + 256  # the end records of a zip archive and the longest comment
 MAX_HEADER_BYTES = 4 << 20  # room for 40 000 tensors; a base has about 400

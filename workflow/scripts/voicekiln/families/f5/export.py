@@ -31,7 +31,7 @@ from voicekiln.families.f5.reset import fresh_counters
 from voicekiln.families.f5.text import VOCAB, Characters
 from voicekiln.families.f5.weights import EMA_PREFIX, require_shapes
 from voicekiln.store.files import atomic
-from voicekiln.tokenizers.vocab import write_vocab
+from voicekiln.tokenizers.characters import write_vocab
 from voicekiln.weights import files as checkpoints
 
 FORMATS = ("pt", "safetensors")

@@ -27,7 +27,7 @@ from voicekiln.families.f5.weights import (
     require_shapes,
 )
 from voicekiln.provenance import sha256_file
-from voicekiln.tokenizers.vocab import describe, read_vocab
+from voicekiln.tokenizers.characters import describe, read_vocab
 from voicekiln.weights import files as checkpoints
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from typing import Any
 import voicekiln.upstream  # noqa: F401  (f5_tts can be imported after it)
 from voicekiln.families import Files
 from voicekiln.provenance import sha256_json
-from voicekiln.tokenizers import vocab
+from voicekiln.tokenizers import characters
 
 VOCAB = "vocab.txt"
 
@@ -40,7 +40,7 @@ class Characters:
         self.vocab = list(tokens)
         self.n_tokens = len(self.vocab)
         self.sha256 = sha256_json(self.vocab)
-        self._ids = vocab.index(self.vocab)
+        self._ids = characters.index(self.vocab)
 
     def tokens(self, text: str, language: str = "") -> list[str]:
         """Tokens of a text, known or not; the language makes no difference."""
@@ -53,7 +53,7 @@ class Characters:
             UserError: a token is not in the vocabulary. (Upstream would read it as a space.)
         """
         tokens = self.tokens(text, language)
-        vocab.require_known({f"the text {text[:SHOWN]!r}": tokens}, self._ids)
+        characters.require_known({f"the text {text[:SHOWN]!r}": tokens}, self._ids)
         return [self._ids[token] for token in tokens]
 
 
@@ -62,7 +62,7 @@ SHOWN = 60  # characters of a text in an error message
 
 def tokenizer(folder: Path) -> Characters:
     """The tokenizer of a folder that `extend` wrote, or of an exported voice."""
-    return Characters(vocab.read_vocab(Path(folder, VOCAB)))
+    return Characters(characters.read_vocab(Path(folder, VOCAB)))
 
 
 def extend(
@@ -80,20 +80,20 @@ def extend(
         out: folder for vocab.txt.
 
     Returns:
-        the coverage, see `vocab.coverage`, with `files`.
+        the coverage, see `characters.coverage`, with `files`.
 
     Raises:
         UserError: the vocabulary in use lacks tokens of the texts.
     """
-    base_tokens = vocab.read_vocab(base["vocab"])
+    base_tokens = characters.read_vocab(base["vocab"])
     parts = split(text for text, _ in texts.values())
     tokens = dict(zip(texts, parts, strict=True))
     if settings["vocab"] is not None:
-        extended = vocab.read_vocab(Path(settings["vocab"]))
+        extended = characters.read_vocab(Path(settings["vocab"]))
     elif settings["extend"]:
-        extended = vocab.extend(base_tokens, vocab.count(tokens), settings["min_count"])
+        extended = characters.extend(base_tokens, characters.count(tokens), settings["min_count"])
     else:
         extended = base_tokens
-    vocab.require_known(tokens, extended)
-    vocab.write_vocab(Path(out, VOCAB), extended)
-    return vocab.coverage(tokens, base_tokens, extended) | {"files": [VOCAB]}
+    characters.require_known(tokens, extended)
+    characters.write_vocab(Path(out, VOCAB), extended)
+    return characters.coverage(tokens, base_tokens, extended) | {"files": [VOCAB]}

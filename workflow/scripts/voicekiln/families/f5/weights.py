@@ -115,9 +115,9 @@ def describe_entry(name: str, value, prefix: str = "") -> str:
     return f"{prefix}{name}"
 
 
-def read_weights(checkpoint: Path) -> dict[str, torch.Tensor]:
+def read_weights(file: Path) -> dict[str, torch.Tensor]:
     """The weights of any F5 checkpoint by CFM's names, for a strict load."""
-    return read_base(checkpoint).weights
+    return read_base(file).weights
 
 
 def require_shapes(weights: dict, expected: dict[str, tuple[int, ...]], name: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2 as model_pb2
 from voicekiln.errors import UserError
-from voicekiln.tokenizers.pieces import extend, reachable_by_merges, reachable_by_score
+from voicekiln.tokenizers.sentencepiece import extend, reachable_by_merges, reachable_by_score
 
 ENGLISH = """the quick brown fox jumps over a lazy dog and then it runs away from the old house
 where many people live with cold water near some green hills under bright stars every single

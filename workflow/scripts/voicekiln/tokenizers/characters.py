@@ -1,8 +1,9 @@
-"""vocab.txt: one token a line, the line's number is its id.
+"""Vocabularies of characters in a file: one token per line, whose number is the token's id.
 
-The reader of f5_tts sets the rules: line 0 is a space (id 0 is also what it reads unknown tokens
-as), every line ends in a newline (it cuts the last character off each line), no token twice (it
-takes the number of different tokens for the size of the embedding).
+The rules are those of upstream's reader (`get_tokenizer` in f5_tts/model/utils.py): the first line
+is a space, since id 0 also stands for unknown tokens; every line ends with a newline, since the
+reader cuts the last character off each line; no token comes twice, since the number of different
+tokens is the size of the embedding.
 """
 
 import unicodedata
@@ -13,9 +14,9 @@ from pathlib import Path
 from voicekiln.errors import UserError
 from voicekiln.weights.files import atomic
 
-MAX_BYTES = 16 << 20  # F5-TTS's vocabulary has 12 kB
-SHOWN_CHARACTERS = 40  # of a token, in an error message
-LISTED_SEGMENTS = 5  # ids named per token in an error message; coverage.json has them all
+MAX_BYTES = 16 << 20  # a released vocabulary has 12 kB
+SHOWN_CHARACTERS = 40  # shown of a token in an error message
+LISTED_SEGMENTS = 5  # ids per token in an error message; coverage.json has all of them
 
 
 def read_vocab(path: Path) -> list[str]:
@@ -32,7 +33,7 @@ def read_vocab(path: Path) -> list[str]:
             f"{path}: has {n_bytes} bytes, at most {MAX_BYTES} are read; expected one token a line"
         )
     try:
-        text = path.read_text(encoding="utf-8")  # universal newlines, as f5_tts reads it
+        text = path.read_text(encoding="utf-8")  # universal newlines, as upstream reads it
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise UserError(
@@ -43,8 +44,8 @@ def read_vocab(path: Path) -> list[str]:
     if not text.endswith("\n"):
         n_lines = text.count("\n") + 1
         raise UserError(
-            f"{path}: line {n_lines} has no newline at its end, so f5_tts would cut its token"
-            " short; end the file with a newline"
+            f"{path}: line {n_lines} has no newline at its end, so the upstream"
+            " reader would cut its token short; end the file with a newline"
         )
     tokens = text[:-1].split("\n")
     check(tokens, str(path))
@@ -52,14 +53,14 @@ def read_vocab(path: Path) -> list[str]:
 
 
 def write_vocab(path: Path, tokens: Sequence[str]) -> None:
-    """Writes the file in one step; the same bytes for the same tokens everywhere."""
+    """Write the file atomically; the same tokens give the same bytes everywhere."""
     check(tokens, str(path))
     with atomic(path) as temporary:
         temporary.write_bytes("".join(f"{token}\n" for token in tokens).encode("utf-8"))
 
 
 def check(tokens: Sequence[str], name: str) -> None:
-    """Raises a UserError that names the first line of `name` that breaks a rule."""
+    """Raise a UserError that names the first line of `name` that breaks a rule."""
     if not tokens or tokens[0] != " ":
         first = repr(tokens[0][:SHOWN_CHARACTERS]) if tokens else "nothing"
         raise UserError(f"{name}: line 1: expected a single space, got {first}")
@@ -70,8 +71,8 @@ def check(tokens: Sequence[str], name: str) -> None:
             raise UserError(f"{name}: line {line}: token {shown} holds a line break")
         if token in seen:
             raise UserError(
-                f"{name}: line {line}: {shown} is already on line {seen[token]}; f5_tts needs"
-                " each token once"
+                f"{name}: line {line}: {shown} is already on line {seen[token]}; each token"
+                " must be there once"
             )
         seen[token] = line
 
@@ -82,7 +83,7 @@ def index(tokens: Sequence[str]) -> dict[str, int]:
 
 
 def count(tokens_by_id: Mapping[str, Iterable[str]]) -> Counter:
-    """How often each token occurs."""
+    """Number of occurrences of each token."""
     return Counter(token for tokens in tokens_by_id.values() for token in tokens)
 
 
@@ -92,7 +93,7 @@ def extend(base_tokens: Sequence[str], counts: Mapping[str, int], min_count: int
     Args:
         base_tokens: tokens of the base, in the order of their ids.
         counts: occurrences of each token in the training text.
-        min_count: tokens that occur less often stay unknown.
+        min_count: tokens with fewer occurrences stay unknown.
     """
     known = set(base_tokens)
     new = [token for token, n in counts.items() if token not in known and n >= min_count]
@@ -104,7 +105,7 @@ def extend(base_tokens: Sequence[str], counts: Mapping[str, int], min_count: int
 def coverage(
     tokens_by_id: Mapping[str, Sequence[str]], base_tokens: Sequence[str], tokens: Sequence[str]
 ) -> dict:
-    """What the vocabulary knows of a corpus, as coverage.json holds it.
+    """Coverage of a corpus by a vocabulary, the content of coverage.json.
 
     Args:
         tokens_by_id: tokens of each segment's text, by segment id.
@@ -127,8 +128,8 @@ def coverage(
         "text_tokens": total,
         "tokens_per_text": round(total / n_texts, 2) if n_texts else 0.0,
         "used_base_tokens": sum(token in base for token in counts),
-        "base_coverage": share(sum(n for t, n in counts.items() if t in base), total),
-        "coverage": share(sum(n for t, n in counts.items() if t in known), total),
+        "base_coverage": fraction(sum(n for t, n in counts.items() if t in base), total),
+        "coverage": fraction(sum(n for t, n in counts.items() if t in known), total),
         "added": [
             describe(token) | {"id": i, "count": counts[token]}
             for i, token in enumerate(tokens[len(base_tokens) :], start=len(base_tokens))
@@ -137,8 +138,8 @@ def coverage(
     }
 
 
-def share(part: int, total: int) -> float:
-    """part / total, 1 for nothing."""
+def fraction(part: int, total: int) -> float:
+    """part / total; 1 if both are 0."""
     return round(part / total, 6) if total else 1.0
 
 
@@ -159,7 +160,7 @@ def unknown(tokens_by_id: Mapping[str, Iterable[str]], known: Iterable[str]) -> 
 
 
 def require_known(tokens_by_id: Mapping[str, Iterable[str]], known: Iterable[str]) -> None:
-    """Stops on the first unknown token with the list of all of them.
+    """Stop if there are unknown tokens.
 
     Raises:
         UserError: each unknown token with codepoint, name, occurrences and segments.
@@ -182,7 +183,7 @@ def unknown_message(missing: list[dict]) -> str:
         )
     return (
         f"{len(missing)} characters are not in the vocabulary: {'; '.join(parts)}. Correct these"
-        " texts, let the vocabulary be extended, or pin one that holds them"
+        " texts, extend the vocabulary, or pin one with these characters"
     )
 
 
