@@ -1,8 +1,12 @@
 """TextGrids and ELAN documents with several tiers; words and phones of aligners."""
 
+import random
+
 import pytest
 from voicekiln.corpus.sources import timed_texts
+from voicekiln.corpus.sources.timed import tiers
 from voicekiln.errors import UserError
+from voicekiln.text.clean import letters
 
 
 def textgrid(*tiers, end=60):
@@ -242,3 +246,28 @@ BOMB = '<!DOCTYPE d [<!ENTITY a "aa"><!ENTITY b "&a;&a;">]>'
 def test_what_is_no_elan_document_is_refused(tmp_path, text, message):
     with pytest.raises(UserError, match=message):
         read(tmp_path, text, "a.eaf")
+
+
+def test_many_tiers_of_different_speech_are_each_read_once(tmp_path, monkeypatch):
+    """The letters of a tier are taken once, however many others it is compared with."""
+    calls = []
+    monkeypatch.setattr(tiers, "letters", lambda text: calls.append(text) or letters(text))
+    draw = random.Random(0)
+    words = ["".join(draw.choices("abcdefghij", k=6)) for _ in range(999)]
+    speech = [
+        (f"Speaker {i}", [(9 * k + i / 9, 9 * k + 7, " ".join(draw.choices(words, k=9)))
+                          for k in range(5)])
+        for i in range(60)
+    ]  # fmt: skip
+    one = speech[7][1]
+    copies = [
+        ("Copy - words", [(a + 7 * k / 9, a + 7 * (k + 1) / 9, w)
+                          for a, _, text in one for k, w in enumerate(text.split())]),
+        ("Copy - translation", [(a, b, " ".join(draw.choices(words, k=9))) for a, b, _ in one]),
+    ]  # fmt: skip
+    path = tmp_path / "a.TextGrid"
+    path.write_text(textgrid(*speech, *copies))
+    rows = timed_texts.read(path)
+    assert {row["speaker"] for row in rows} == {name for name, _ in speech}
+    assert len(rows) == 300
+    assert len(calls) <= 62

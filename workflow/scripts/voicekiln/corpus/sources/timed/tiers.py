@@ -1,10 +1,13 @@
 """Which tiers of an annotation file hold what is said, and by whom."""
 
 import bisect
+import heapq
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from zlib import crc32
 
 from voicekiln.corpus.sources.timed.stretch import Found
 from voicekiln.corpus.sources.timed.words import are_phones, utterances
@@ -31,6 +34,29 @@ AFTER = re.compile(rf"(?P<who>.*?)(?:\s*[-–:@/|_.]\s*|\s+){KINDS}", re.IGNOREC
 BEFORE = re.compile(rf"{KINDS}\s*[-–:@/|]\s*(?P<who>.+)", re.IGNORECASE)  # text@Anna
 SAME = 0.8  # of the letters or the times, from which two tiers hold the same
 COMPARED = 20_000  # letters
+SAMPLE = 100  # elements of a set that are compared first
+
+
+class _Set:
+    """A set that is compared with many others, few of which are alike.
+
+    Attributes:
+        elements: the set.
+        sample: those of its elements with the lowest hashes, which two sets share to about the same
+            fraction as all.
+    """
+
+    def __init__(self, elements: Iterable[str]):
+        self.elements = frozenset(elements)
+        self.sample = frozenset(
+            heapq.nsmallest(SAMPLE, self.elements, key=lambda one: (crc32(one.encode()), one))
+        )
+
+    def may_be(self, other: "_Set") -> bool:
+        """Whether the sets may share `SAME` of the larger one; false for nearly all others."""
+        small, large = sorted((len(self.elements), len(other.elements)))
+        shared = len(self.sample & other.sample)
+        return small >= SAME * large and 2 * shared >= min(len(self.sample), len(other.sample))
 
 
 @dataclass(frozen=True)
@@ -55,6 +81,17 @@ class Tier:
         if match := AFTER.fullmatch(name) or BEFORE.fullmatch(name):
             return match["who"] or None, match["what"].lower()
         return name or None, None
+
+    @cached_property
+    def sounds(self) -> _Set:
+        """Every five letters in a row."""
+        text = letters(" ".join(s.text for s in self.found.stretches))[:COMPARED]
+        return _Set(text[i : i + 5] for i in range(max(1, len(text) - 4)))
+
+    @cached_property
+    def times(self) -> _Set:
+        """Start and end of every stretch."""
+        return _Set(f"{s.start_s:.2f} {s.end_s:.2f}" for s in self.found.stretches)
 
     def holds(self, kinds: str) -> bool:
         what = self.parts[1]
@@ -142,8 +179,9 @@ def _speech(tiers):
 
 def _same_speech(a, b):
     """Whether a tier of sentences and one of words hold the same, at the same time."""
-    texts = (letters(" ".join(s.text for s in t.found.stretches))[:COMPARED] for t in (a, b))
-    first, second = ({text[i : i + 5] for i in range(max(1, len(text) - 4))} for text in texts)
+    if not a.sounds.may_be(b.sounds):
+        return False
+    first, second = a.sounds.elements, b.sounds.elements
     if len(first & second) < SAME * len(first | second):
         return False
     spans = sorted((s.start_s, s.end_s) for s in a.found.stretches)
@@ -155,9 +193,9 @@ def _same_speech(a, b):
 
 def _same_times(a, b):
     """Whether two tiers hold the same stretches, as a text and its translation do."""
-    first, second = (
-        {(round(s.start_s, 2), round(s.end_s, 2)) for s in t.found.stretches} for t in (a, b)
-    )
+    if not a.times.may_be(b.times):
+        return False
+    first, second = a.times.elements, b.times.elements
     return len(first & second) >= SAME * max(len(first), len(second))
 
 
