@@ -142,3 +142,16 @@ def test_the_script_names_every_mistake_before_snakemake_is_started(tmp_path):
     assert f"[{above}, line 4]" in done.stderr
     (tmp_path / "loop.yaml").write_text("corpora: &c {c: *c}\n")
     assert "contains itself" in check_config(tmp_path / "loop.yaml").stderr
+
+    assert "refers to a place that contains it" in check_config(tmp_path / "loop.yaml").stderr
+
+
+def test_the_report_of_a_run_under_way_takes_the_same_files(tmp_path):
+    """`report_run.py A.yaml B.yaml RUN` merges the files as Snakemake and check_config.py do."""
+    above = tmp_path / "above.yaml"
+    above.write_text("runs:\n  other: {corpus: demo, family: f5, base: {run: demo_f5}}\n")
+    script = [sys.executable, str(ROOT / "workflow/scripts/report_run.py")]
+    files = [str(ROOT / "config/config.yaml"), str(above)]
+    done = subprocess.run([*script, *files, "nobody"], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "no run nobody; the configuration has the runs demo_f5, other" in done.stderr

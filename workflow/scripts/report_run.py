@@ -44,16 +44,17 @@ def write(target, settings):
 def look():
     """The page of a run that is not done, under a name that Snakemake does not wait for."""
     parser = argparse.ArgumentParser(description="Write results/runs/RUN/report_so_far.html")
-    parser.add_argument("configfile", type=Path)
+    parser.add_argument("configfile", type=Path, nargs="+", help="later ones override earlier ones")
     parser.add_argument("run")
     arguments = parser.parse_args()
     try:
-        content, lines = configfile.read(arguments.configfile)
+        content, lines = configfile.read_all(arguments.configfile)
         whole = resolve(content, lines)
     except UserError as error:
         parser.error(str(error))
     if arguments.run not in whole["runs"]:
-        parser.error(f"{arguments.configfile} has the runs {', '.join(whole['runs']) or '(none)'}")
+        runs = ", ".join(whole["runs"]) or "(none)"
+        parser.error(f"no run {arguments.run}; the configuration has the runs {runs}")
     run = whole["runs"][arguments.run]
     joined = {name: whole["corpora"][name] for name in checks.corpora_of(run)}
     folder = RESULTS / "runs" / arguments.run

@@ -9,6 +9,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,30 @@ def read(path: Path) -> tuple[dict[str, Any], Lines]:
         return yaml.SafeLoader("").construct_document(node), dict(_lines(path, node))
     except (ValueError, TypeError, OverflowError, yaml.YAMLError) as error:
         raise UserError(f"{path}: a value cannot be read ({error})") from None
+
+
+def read_all(paths: Iterable[Path]) -> tuple[dict[str, Any], Lines]:
+    """Content and lines of several configuration files, merged as Snakemake merges them.
+
+    Raises:
+        UserError: with each mistake and its line.
+    """
+    whole: dict[str, Any] = {}
+    found: Lines = {}
+    for path in paths:
+        content, its_lines = read(path)
+        _merge(whole, content)
+        found |= its_lines
+    return whole, found
+
+
+def _merge(below, above):
+    """Put the values of `above` into `below`."""
+    for key, value in above.items():
+        if isinstance(value, dict) and isinstance(below.get(key), dict):
+            _merge(below[key], value)
+        else:
+            below[key] = deepcopy(value)
 
 
 def lines(paths: Iterable[Path | str]) -> Lines:
