@@ -5,7 +5,7 @@
 For real: splices of the demo's speech with given texts become a data set; then nothing is changed,
 and then one recording is added. Prefabricated: as many files lie there, the tables of the shard
 steps are written without any audio, and the merging steps run on them; then a dry run, a run with
-nothing to do, and a dry run after one file was added. Prints seconds, peak memory of the largest
+nothing to do, a dry run after one file was added, and the inventory of its shard. Prints seconds, peak memory of the largest
 process, jobs and items.
 """
 
@@ -27,8 +27,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 from voicekiln.audio import decode  # noqa: E402
 from voicekiln.config.resolve import resolve  # noqa: E402
-from voicekiln.corpus.sources.recordings import list_recordings  # noqa: E402
-from voicekiln.corpus.sources.shards import assign  # noqa: E402
+from voicekiln.corpus.sources.recordings import list_recordings, listing_of  # noqa: E402
+from voicekiln.corpus.sources.shards import assign, shard_of  # noqa: E402
 from voicekiln.provenance import sha256_json  # noqa: E402
 from voicekiln.store import tables  # noqa: E402
 
@@ -121,14 +121,14 @@ def prefabricated(folder: Path, n: int) -> None:
         target.with_suffix(".txt").write_text("said")
     settings = corpus(shards=64)
     run = Run(folder, settings)
-    began = time.perf_counter()
     here = os.getcwd()
     os.chdir(folder)
     whole = resolve({"corpora": {"voice": settings}})["corpora"]["voice"]
-    listed = list_recordings(whole, "voice")
-    assigned = assign(listed, settings["shards"])
+    began = time.process_time()
+    listing_of(whole, "voice", settings["shards"], needs_texts=True)
+    print(f"{n} files: listed in {time.process_time() - began:.1f} s of CPU")
+    assigned = assign(list_recordings(whole, "voice"), settings["shards"])
     os.chdir(here)
-    print(f"{n} files: listed and assigned in {time.perf_counter() - began:.1f} s")
     draw = np.random.default_rng(0)
     targets = []
     for shard, rows in enumerate(assigned):
@@ -141,6 +141,14 @@ def prefabricated(folder: Path, n: int) -> None:
     run("  nothing changed", "dataset")
     (folder / "in/000/one more.wav").write_bytes(b"one more")
     run("  dry run, one file added", "-n", "dataset")
+    shard = shard_of("000/one more.wav", settings["shards"])
+    name = f"{shard:03d}/inventory"
+    run("  inventory of its shard", f"results/corpora/voice/shards/{name}.parquet")
+    times = folder / f"results/benchmarks/inventory/voice/{shard:03d}.tsv"
+    fields = dict(
+        zip(*(line.split("\t") for line in times.read_text().split("\n")[:2]), strict=True)
+    )
+    print(f"  this job: {fields['cpu_time']} s of CPU, {fields['max_rss']} MB")
 
 
 def _write_shard(folder, shard, listed, draw):
