@@ -5,8 +5,8 @@
 For real: splices of the demo's speech with given texts become a data set; then nothing is changed,
 and then one recording is added. Prefabricated: as many files lie there, the tables of the shard
 steps are written without any audio, and the merging steps run on them; then a dry run, a run with
-nothing to do, a dry run after one file was added, and the inventory of its shard. Prints seconds, peak memory of the largest
-process, jobs and items.
+nothing to do, a dry run after one file was added, and the inventory of its shard. Prints seconds,
+peak memory of the largest process, jobs and items.
 """
 
 import argparse
@@ -145,10 +145,9 @@ def prefabricated(folder: Path, n: int) -> None:
     name = f"{shard:03d}/inventory"
     run("  inventory of its shard", f"results/corpora/voice/shards/{name}.parquet")
     times = folder / f"results/benchmarks/inventory/voice/{shard:03d}.tsv"
-    fields = dict(
-        zip(*(line.split("\t") for line in times.read_text().split("\n")[:2]), strict=True)
-    )
-    print(f"  this job: {fields['cpu_time']} s of CPU, {fields['max_rss']} MB")
+    names, values = (line.split("\t") for line in times.read_text().split("\n")[:2])
+    used = dict(zip(names, values, strict=True))
+    print(f"  this job: {used['cpu_time']} s of CPU, {used['max_rss']} MB")
 
 
 def _write_shard(folder, shard, listed, draw):

@@ -129,6 +129,13 @@ def test_a_dry_run_names_the_jobs_of_the_changed_shard_and_writes_nothing(known)
     assert {known.jobs[step] for step in SHARD_STEPS} == {1}
 
 
+def test_a_recording_and_a_setting_change_together(known):
+    known.add("carl/harbour.opus", 3, "carl/new.wav")
+    known.config["corpora"]["voice"]["transcribe"] = {"batch": 3}
+    known.run("dataset")
+    assert (known.jobs["segment"], known.jobs["transcribe"]) == (1, SHARDS)
+
+
 def test_a_damaged_listing_is_written_again(known):
     path = known.path(f"corpora/voice/shards/{shard_of('anna/a.flac', SHARDS):03d}/listing.jsonl")
     whole = path.read_bytes()

@@ -8,7 +8,7 @@ rule align:
     input:
         table="results/corpora/{corpus}/shards/{shard}/transcribe.parquet",
         recordings="results/corpora/{corpus}/shards/{shard}/normalize.parquet",
-        checked="results/corpora/{corpus}/checked.json",
+        checked=ancient("results/corpora/{corpus}/checked.json"),
         model=computed(files.acoustic_model, None, ROOT),
     output:
         table="results/corpora/{corpus}/shards/{shard}/align.parquet",

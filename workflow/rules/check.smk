@@ -17,7 +17,8 @@ def other_corpora(wildcards, input):
 
 
 # a checkpoint: its small output stays the same while the corpus is within its limits, so a changed
-# recording reruns only the steps of its own shard
+# recording reruns only the steps of its own shard. Shard jobs take it as ancient: then a dry run,
+# too, names only that shard's jobs
 checkpoint check_corpus:
     """Stop a corpus that cannot become a data set, with all known problems in one message."""
     input:

@@ -6,7 +6,7 @@ rule measure:
     input:
         table="results/corpora/{corpus}/shards/{shard}/align.parquet",
         speaker_model=named_file("measure.speaker_model"),
-        checked="results/corpora/{corpus}/checked.json",
+        checked=ancient("results/corpora/{corpus}/checked.json"),
     output:
         table="results/corpora/{corpus}/shards/{shard}/measure.parquet",
         acoustics="results/corpora/{corpus}/shards/{shard}/acoustics.parquet",

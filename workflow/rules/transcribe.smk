@@ -9,7 +9,7 @@ rule transcribe:
     """Transcribe the segments of one shard, batched, with one model load."""
     input:
         table="results/corpora/{corpus}/shards/{shard}/segment.parquet",
-        checked="results/corpora/{corpus}/checked.json",
+        checked=ancient("results/corpora/{corpus}/checked.json"),
         model=computed(whisper_models.input_file, "transcribe", "model", ROOT),
         second_model=computed(
             whisper_models.input_file, "transcribe", "second_model", ROOT
