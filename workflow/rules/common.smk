@@ -3,7 +3,6 @@
 import sys
 from pathlib import Path
 
-from snakemake.cli import get_argument_parser
 from snakemake.logging import logger
 
 ROOT = Path(workflow.basedir)
@@ -15,8 +14,6 @@ from voicekiln.config.checks import corpora_of
 from voicekiln.config.resolve import load
 from voicekiln import extras
 from voicekiln.families import base as bases
-from voicekiln.families import facts
-from voicekiln.voice import vocoders
 from voicekiln.errors import UserError
 from voicekiln.provenance import canonical, code_digest, sha256_file
 from voicekiln.store.items import identity
@@ -48,19 +45,9 @@ else:
     configfile: CONFIGFILE
 
 
-def words_on_command_line():
-    """The targets on the command line of the main process; none in other processes."""
-    if workflow.is_main_process and Path(sys.argv[0]).stem in ("snakemake", "__main__"):
-        return get_argument_parser().parse_known_args(sys.argv[1:])[0].targets
-    return []
-
-
-TARGETS = words_on_command_line()
-# these targets read only results/, and jobs start after the main process has checked all files
-NO_INPUT = {"gc", "review_so_far"}
-CHECK_FILES = workflow.is_main_process and not (
-    TARGETS and NO_INPUT.issuperset(TARGETS)
-)
+# targets on the command line; other processes run jobs, after the main process has checked all files
+TARGETS = targets.of(sys.argv) if workflow.is_main_process else []
+CHECK_FILES = workflow.is_main_process and targets.read_input(TARGETS)
 
 SETTINGS = or_stop(load)(config, ROOT, LINES, CHECK_FILES)
 CORPORA = SETTINGS["corpora"]
@@ -139,12 +126,6 @@ def named_folder(key):
     return computed(lambda path: None if path is None else located(path), key)
 
 
-def corrections(wildcards):
-    """Input: the file of corrections, if it exists."""
-    path = located(CORPORA[wildcards.corpus]["corrections"] or "")
-    return [path] if path and Path(path).exists() else []
-
-
 def store(step):
     """Params: identity of the store of a step's items, and the keys of its damaged items."""
     return identity(STORE, step)
@@ -177,48 +158,9 @@ def behind_checkpoints(wildcards):
     return expand("results/corpora/{corpus}/{name}", corpus=joined, name=names)
 
 
-def run_features(wildcards):
-    """Input: the feature indices of all shards of the corpora of a run."""
-    return [
-        f"results/runs/{wildcards.run}/features/{corpus}/{shard}.parquet"
-        for corpus in corpora_of(RUNS[wildcards.run])
-        for shard in listing(corpus).shards
-    ]
-
-
 def of_base(function):
     """Function of wildcards: what a function of `families.base` finds about the run's base."""
     return lambda wildcards: or_stop(function)(wildcards.run, RUNS, located)
-
-
-def family_of(wildcards):
-    """Declaration of the run's family."""
-    return facts.of(RUNS[wildcards.run]["family"])
-
-
-def vocoder(wildcards):
-    """Params: folder of the vocoder's weights, or None for Griffin-Lim."""
-    path = RUNS[wildcards.run]["vocoder"]
-    return None if path is None else located(path)
-
-
-def vocoder_files(wildcards):
-    """Input: the files of the vocoder's weights, if the run has a vocoder."""
-    return vocoders.files(vocoder(wildcards), family_of(wildcards).vocoder)
-
-
-def vocoder_content(wildcards):
-    """Params: SHA-256 of these files; a new file may have an old time."""
-    folder, expected = vocoder(wildcards), RUNS[wildcards.run]["vocoder_sha256"]
-    declared = family_of(wildcards).vocoder
-    return folder and canonical(or_stop(vocoders.content)(folder, declared, expected))
-
-
-def whole_settings(wildcards):
-    """Params: all settings of a run and of its corpora."""
-    run = RUNS[wildcards.run]
-    joined = {name: CORPORA[name] for name in corpora_of(run)}
-    return canonical({"run": run, "corpora": joined})
 
 
 def template(name):

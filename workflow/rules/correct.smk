@@ -1,5 +1,7 @@
 """All shards of a corpus -> one table, with the user's corrections."""
 
+from voicekiln.config import files
+
 
 # a checkpoint: behind it an unchanged table stops the chain, whatever shard jobs ran
 checkpoint correct:
@@ -8,7 +10,7 @@ checkpoint correct:
         recordings=shard_files("normalize.parquet"),
         segments=shard_files("measure.parquet"),
         acoustics=shard_files("acoustics.parquet"),
-        corrections=corrections,
+        corrections=computed(files.corrections, "corrections", ROOT),
         checked="results/corpora/{corpus}/checked.json",
     output:
         digest="results/corpora/{corpus}/tables/correct/DIGEST.json",

@@ -1,5 +1,7 @@
 """Checkpoints -> validation losses, audio samples, and the choice of the one to export."""
 
+from voicekiln.voice import vocoders
+
 
 rule evaluate_run:
     """Choose the checkpoint, and synthesize the test sentences with it."""
@@ -9,7 +11,7 @@ rule evaluate_run:
         finished="results/runs/{run}/training/finished.json",
         coverage="results/runs/{run}/tokenizer/coverage.json",
         base=of_base(bases.original_inputs),
-        vocoder=vocoder_files,
+        vocoder=computed(vocoders.run_files, None, located),
     output:
         choice=report(
             "results/runs/{run}/choice.json",
@@ -33,7 +35,7 @@ rule evaluate_run:
         settings=settings("family", "evaluate", "features", "speak", "train_on"),
         architecture=of_base(bases.model),
         base=of_base(bases.original),
-        vocoder=vocoder,
-        vocoder_content=vocoder_content,
+        vocoder=named_folder("vocoder"),
+        vocoder_content=computed(vocoders.run_content, None, located),
     script:
         "../scripts/evaluate_run.py"

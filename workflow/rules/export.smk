@@ -1,5 +1,7 @@
 """Chosen checkpoint -> a folder that the upstream project's own inference loads."""
 
+from voicekiln.voice import vocoders
+
 
 rule export_run:
     """Write the voice."""
@@ -9,7 +11,7 @@ rule export_run:
         choice="results/runs/{run}/choice.json",
         coverage="results/runs/{run}/tokenizer/coverage.json",
         base=of_base(bases.original_inputs),
-        vocoder=vocoder_files,
+        vocoder=computed(vocoders.run_files, None, located),
         reset="results/runs/{run}/base/reset.json",
     output:
         manifest=report(
@@ -30,7 +32,7 @@ rule export_run:
         settings=settings("family", "export", "train_on"),
         architecture=of_base(bases.model),
         base=of_base(bases.original),
-        vocoder=vocoder,
-        vocoder_content=vocoder_content,
+        vocoder=named_folder("vocoder"),
+        vocoder_content=computed(vocoders.run_content, None, located),
     script:
         "../scripts/export_run.py"

@@ -66,6 +66,15 @@ def shard_files(name):
     return files
 
 
+def run_features(wildcards):
+    """Input: the feature indices of all shards of the corpora of a run."""
+    return [
+        f"results/runs/{wildcards.run}/features/{corpus}/{shard}.parquet"
+        for corpus in corpora_of(RUNS[wildcards.run])
+        for shard in listing(corpus).shards
+    ]
+
+
 def shard_count(wildcards):
     """Params: the number of the corpus's shards."""
     return len(listing(wildcards.corpus).shards)

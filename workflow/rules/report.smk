@@ -1,5 +1,7 @@
 """Results of a run -> one page: input, output, dropped audio, curves, audio samples."""
 
+from voicekiln.config.checks import with_corpora
+
 
 rule report_run:
     """Write the report of a run, and the hashes of all its inputs."""
@@ -29,6 +31,6 @@ rule report_run:
     params:
         code=code("report_run.py"),
         template=template("voicekiln/report/run.html.j2"),
-        settings=whole_settings,
+        settings=computed(with_corpora, None, CORPORA),
     script:
         "../scripts/report_run.py"

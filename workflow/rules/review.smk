@@ -1,5 +1,6 @@
 """Finished corpus -> an offline page for listening to segments, correcting and dropping them."""
 
+from voicekiln.config import files
 from voicekiln.review import page
 
 
@@ -8,7 +9,7 @@ rule review_corpus:
     input:
         digest="results/corpora/{corpus}/DIGEST.json",
         merged="results/corpora/{corpus}/tables/correct/DIGEST.json",
-        corrections=corrections,
+        corrections=computed(files.corrections, "corrections", ROOT),
         checked="results/corpora/{corpus}/checked.json",
     output:
         page="results/corpora/{corpus}/review/index.html",

@@ -31,7 +31,7 @@ rule train_run:
         settings=settings("family", "train", "train_on"),
         architecture=of_base(bases.model),
         base=of_base(bases.original),
-        vocoder=vocoder,
+        vocoder=named_folder("vocoder"),
         earlier=of_base(bases.earlier),
     script:
         "../scripts/train_run.py"

@@ -56,9 +56,8 @@ def look():
         runs = ", ".join(whole["runs"]) or "(none)"
         parser.error(f"no run {arguments.run}; the configuration has the runs {runs}")
     run = whole["runs"][arguments.run]
-    joined = {name: whole["corpora"][name] for name in checks.corpora_of(run)}
     folder = RESULTS / "runs" / arguments.run
-    write(folder / "report_so_far.html", {"run": run, "corpora": joined})
+    write(folder / "report_so_far.html", checks.with_corpora(run, whole["corpora"]))
 
 
 if "snakemake" in globals():

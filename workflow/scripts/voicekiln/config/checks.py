@@ -8,6 +8,7 @@ from voicekiln import extras
 from voicekiln.config import whisper_models
 from voicekiln.families import base as bases
 from voicekiln.families import facts
+from voicekiln.provenance import canonical
 from voicekiln.text import romanize
 
 Section = Mapping[str, Any]
@@ -117,6 +118,11 @@ def problems(config: Mapping[str, Any]) -> Iterator[str]:
 def corpora_of(run: Section) -> list[str]:
     """Names of the corpora that a run joins."""
     return [run["corpus"]] if isinstance(run["corpus"], str) else list(run["corpus"])
+
+
+def with_corpora(run: Section, corpora: Mapping[str, Any]) -> dict[str, Any]:
+    """All settings of a run and of the corpora that it joins."""
+    return canonical({"run": run, "corpora": {name: corpora[name] for name in corpora_of(run)}})
 
 
 def _failed(checks: Sequence[Check], section: Section) -> Iterator[str]:

@@ -42,6 +42,12 @@ def problems(config: Mapping[str, Any], basedir: Path) -> Iterator[str]:
         yield from _base_problems(f"runs.{name}.base", run, basedir)
 
 
+def corrections(path: str | None, basedir: Path) -> list[str]:
+    """The file of corrections, if it exists."""
+    located = None if path is None else locate(path, basedir)
+    return [located] if located and os.path.exists(located) else []
+
+
 def acoustic_model(corpus: Mapping[str, Any], basedir: Path) -> list[str]:
     """Files of the corpus's acoustic model, if it has one.
 

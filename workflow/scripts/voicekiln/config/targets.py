@@ -2,8 +2,26 @@
 
 import difflib
 from collections.abc import Iterable, Sequence, Set
+from pathlib import Path
 
 from voicekiln.errors import UserError
+
+# targets that read only results/, so that recordings and models may be missing
+NO_INPUT = {"gc", "review_so_far"}
+
+
+def of(argv: Sequence[str]) -> list[str]:
+    """Targets in the arguments of a `snakemake` command; [] for any other program."""
+    from snakemake.cli import get_argument_parser
+
+    if Path(argv[0]).stem not in ("snakemake", "__main__"):
+        return []
+    return get_argument_parser().parse_known_args(argv[1:])[0].targets
+
+
+def read_input(targets: Sequence[str]) -> bool:
+    """Whether any of these targets (none: the default target) reads recordings or models."""
+    return not targets or not NO_INPUT.issuperset(targets)
 
 
 def check(targets: Iterable[str], rules: Set[str], offered: Sequence[str]) -> None:

@@ -1,10 +1,15 @@
 """The vocoder that a run's configuration names: its files and their content."""
 
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+from voicekiln.families import facts
 from voicekiln.families.facts import Vocoder
-from voicekiln.provenance import require_sha256, sha256_file
+from voicekiln.provenance import canonical, require_sha256, sha256_file
+
+Located = Callable[[str], str]  # location of a path in the configuration
 
 
 def files(folder: str | None, vocoder: Vocoder | None) -> list[str]:
@@ -17,6 +22,23 @@ def files(folder: str | None, vocoder: Vocoder | None) -> list[str]:
     if folder is None or vocoder is None:
         return []
     return [str(Path(folder, name)) for name in vocoder.files]
+
+
+def run_files(run: Mapping[str, Any], located: Located) -> list[str]:
+    """The files of the vocoder that a run names, if any."""
+    return files(run["vocoder"] and located(run["vocoder"]), facts.of(run["family"]).vocoder)
+
+
+def run_content(run: Mapping[str, Any], located: Located) -> dict[str, str] | None:
+    """SHA-256 of these files, or None; a new file may have an old modification time.
+
+    Raises:
+        UserError: the weights have another hash than the run expects.
+    """
+    if run["vocoder"] is None:
+        return None
+    vocoder = facts.of(run["family"]).vocoder
+    return canonical(content(located(run["vocoder"]), vocoder, run["vocoder_sha256"]))
 
 
 @cache
