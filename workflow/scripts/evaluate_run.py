@@ -1,9 +1,6 @@
 """Choose the checkpoint of a run and synthesise the test sentences with it."""
 
-import json
 import logging
-import os
-import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +13,7 @@ from voicekiln.audio.span import load_span
 from voicekiln.corpus.dataset import load
 from voicekiln.families import base as bases
 from voicekiln.gpu import device
-from voicekiln.store.files import temporary, write_atomic
+from voicekiln.store.files import atomic_folder, write_json
 from voicekiln.store.items import Store
 from voicekiln.training.state.checkpoints import WEIGHTS
 from voicekiln.voice import choice as evaluate
@@ -48,6 +45,9 @@ def main(smk):
     base = evaluate.base_loss(training)
     job.say(f"update {chosen['update']} is chosen: {why}")
     checkpoint = training / "checkpoints" / chosen["checkpoint"]
+    # replaced as a whole, so that no sample of an earlier evaluation stays
+    with atomic_folder(target.parent / "samples") as folder:
+        samples = speak(smk, family, settings, references, lines, checkpoint, folder)
     choice = {
         **chosen,
         "why": why,
@@ -55,9 +55,9 @@ def main(smk):
         "candidates": rows,
         "reference": references[0].record(),
         "references": [one.record() for one in references],
-        "samples": speak(smk, family, settings, references, lines, checkpoint),
+        "samples": samples,
     }
-    write_atomic(target, json.dumps(choice, indent=1, ensure_ascii=False) + "\n")
+    write_json(target, choice)
 
 
 def warn_of_silent(references, wanted):
@@ -73,14 +73,12 @@ def warn_of_silent(references, wanted):
         )
 
 
-def speak(smk, family, settings, references, lines, checkpoint):
-    """Write the spoken sentences into the folder samples beside choice.json.
+def speak(smk, family, settings, references, lines, checkpoint, folder):
+    """Synthesise the sentences into a folder.
 
-    The folder is replaced as a whole, so that no sample of an earlier evaluation stays.
+    Returns:
+        entries of choice.json, one per sample.
     """
-    folder = Path(smk.output.choice).parent / "samples"
-    part = temporary(folder)
-    part.mkdir(parents=True)
     samples, n_of = [], Counter()
     if lines:
         voice = load_voice(smk, family, checkpoint)
@@ -103,7 +101,7 @@ def speak(smk, family, settings, references, lines, checkpoint):
         )
         name = f"{names[id(one)]}_{n_of[id(one)]:02d}.wav"
         n_of[id(one)] += 1
-        soundfile.write(part / name, audio.clip(-1, 1), family.SPEECH_HZ, subtype="PCM_16")
+        soundfile.write(folder / name, audio.clip(-1, 1), family.SPEECH_HZ, subtype="PCM_16")
         samples.append(
             {
                 "file": f"samples/{name}",
@@ -114,11 +112,6 @@ def speak(smk, family, settings, references, lines, checkpoint):
             }
         )
         log.info("%s: %.2f s, %s", name, len(audio) / family.SPEECH_HZ, line.text)
-    if folder.exists():
-        old = temporary(folder)
-        os.rename(folder, old)
-        shutil.rmtree(old)
-    os.rename(part, folder)
     return samples
 
 
