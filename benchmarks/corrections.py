@@ -22,6 +22,7 @@ def main(n: int, n_corrections: int) -> None:
     place = np.arange(n)
     names = np.char.mod("%016x", place // PER_RECORDING)
     table["recording_id"] = pd.array(names, "string")
+    table["segment_id"] = pd.array(np.char.mod("%d", place), "string")
     table["start"] = place % PER_RECORDING * EVERY_S * RATE_HZ
     table["end"] = table["start"] + LENGTH_S * RATE_HZ
     table["rate_hz"] = RATE_HZ
