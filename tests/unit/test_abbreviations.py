@@ -35,15 +35,15 @@ ROWS = lists.rows(TABLE)
         ("am", "በ1990 ዓ.ም. ነበር በ1991 ዓ.ም.", "በ1990 ዓመተ ምሕረት ነበር በ1991 ዓመተ ምሕረት."),
     ],
 )  # fmt: skip
-def test_abbreviations_are_written_out(language, text, spoken):
+def test_abbreviations_are_expanded(language, text, spoken):
     assert write_out(text, language, {}) == spoken
 
 
 @given(st.sampled_from([row for row in ROWS if row["short"].endswith(".")]))
-def test_a_full_stop_at_the_end_of_a_text_stays(row):
+def test_a_full_stop_at_the_end_of_a_text_is_kept(row):
     assert write_out(f"x {row['short']}", row["language"], {}).endswith(f"{row['long']}.")
 
 
-def test_the_table_has_no_row_twice_and_no_unknown_kind():
+def test_the_table_has_no_duplicates_and_no_unknown_kind():
     assert len({(row["language"], row["short"]) for row in ROWS}) == len(ROWS)
     assert {row["kind"] for row in ROWS} == {"", "last", "stem", "open"}

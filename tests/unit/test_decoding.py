@@ -16,7 +16,7 @@ def write(tmp_path, content):
 @pytest.mark.parametrize(
     "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"]
 )
-def test_unicode_is_read_without_a_note(tmp_path, encoding):
+def test_unicode_is_read_without_a_warning(tmp_path, encoding):
     text = "a.wav|Wie heißt du?\nb.wav|Ich heiße Käthe.\n"
     assert read_text(write(tmp_path, text.encode(encoding))) == (text, None)
 
@@ -26,14 +26,14 @@ def test_utf16_with_a_mark_holds_any_script(tmp_path, text):
     assert read_text(write(tmp_path, text.encode("utf-16"))) == (text, None)
 
 
-def test_windows_1252_is_read_with_a_note_and_an_example(tmp_path):
+def test_windows_1252_is_read_with_a_warning_and_an_example(tmp_path):
     text = "a.wav|plain\nb.wav|Señor Müller fährt – naïvement – à l’école.\n"
     got, note = read_text(write(tmp_path, text.encode("cp1252")))
     assert got == text
     assert "Windows-1252" in note and "line 2" in note and "Señor" in note
 
 
-def test_one_broken_byte_in_utf8_is_named_with_its_line(tmp_path):
+def test_an_invalid_utf8_byte_is_reported_with_its_line(tmp_path):
     content = "a.wav|ein schöner Tag\nb.wav|größer\nc.wav|".encode() + b"\xc3(\n"
     with pytest.raises(UserError, match="line 3: the byte 0xc3 is not valid UTF-8"):
         read_text(write(tmp_path, content))
@@ -49,28 +49,28 @@ def test_one_broken_byte_in_utf8_is_named_with_its_line(tmp_path):
         ("今日は晴れです\n", "shift_jis"),
     ],
 )
-def test_other_code_pages_are_refused(tmp_path, text, encoding):
+def test_other_code_pages_are_rejected(tmp_path, text, encoding):
     with pytest.raises(UserError, match="line 1: .*Save the file as UTF-8"):
         read_text(write(tmp_path, text.encode(encoding)))
 
 
 @pytest.mark.parametrize("end", ["\r\n", "\r", "\n"])
-def test_line_ends_become_one_kind(tmp_path, end):
+def test_line_endings_are_unified(tmp_path, end):
     assert read_text(write(tmp_path, f"a{end}{end}b{end}".encode())) == ("a\n\nb\n", None)
 
 
 @pytest.mark.parametrize("content", [b"RIFF\x04\x00\x00\x00WAVEfmt \x10", b"a\nb\x00\n"])
-def test_what_is_no_text_is_refused(tmp_path, content):
+def test_binary_content_is_rejected(tmp_path, content):
     with pytest.raises(UserError, match="not a text file"):
         read_text(write(tmp_path, content))
 
 
 def test_a_folder_a_missing_and_a_huge_file_are_user_errors(tmp_path):
     for path in (tmp_path, tmp_path / "none.txt"):
-        with pytest.raises(UserError, match="cannot be read"):
+        with pytest.raises(UserError, match="cannot read the file"):
             read_text(path)
     with pytest.raises(UserError, match="at most 4 bytes"):
-        read_text(write(tmp_path, b"12345"), most_bytes=4)
+        read_text(write(tmp_path, b"12345"), max_bytes=4)
 
 
 @settings(max_examples=150, deadline=None)

@@ -31,17 +31,17 @@ def test_variants_become_ordinary_letters(text, ordinary):
 @pytest.mark.parametrize(
     "text", ["10² m³ ½", "№ 5 ª º", "Ⅳ ⅷ", "™ ℠ ㎏ ㈱ ①", "น้ำ ຫນ ໝ", "ㄱㅋㅋ", "և", "ʰ ˢᵗ"]
 )
-def test_what_means_something_else_without_its_form_stays(text):
+def test_variants_with_another_meaning_are_kept(text):
     assert ordinary_letters(text) == text
 
 
-def test_every_character_is_done_once_and_in_nfc():
+def test_every_character_is_mapped_idempotently_to_nfc():
     for character in EVERY:
         once = ordinary_letters(character)
         assert ordinary_letters(once) == once and unicodedata.is_normalized("NFC", once)
 
 
-def test_digits_change_in_width_alone():
+def test_digits_change_only_in_width():
     for character in EVERY:
         if unicodedata.category(character)[0] == "N":
             once = ordinary_letters(character)
@@ -49,6 +49,6 @@ def test_digits_change_in_width_alone():
 
 
 @given(st.text(st.characters(codec="utf-8")))
-def test_texts_are_done_once_and_in_nfc(text):
+def test_texts_are_mapped_idempotently_to_nfc(text):
     once = ordinary_letters(text)
     assert ordinary_letters(once) == once and unicodedata.is_normalized("NFC", once)

@@ -23,7 +23,7 @@ DEFAULT = TextSettings(normalize=True, punctuation="native", numbers="spell", ab
         ("iw", "he"), ("xyz", "xyz"), ("qq", "qq"),
     ],
 )  # fmt: skip
-def test_a_code_is_shortened_everywhere(code, short):
+def test_codes_are_shortened_everywhere(code, short):
     assert short_code(code) == language_code(code, "here") == short
     corpus = {"audio": "a", "language": code, "transcripts": "sidecar", "transcribe": {}}
     corpus["transcribe"]["language"] = code
@@ -32,21 +32,21 @@ def test_a_code_is_shortened_everywhere(code, short):
     assert is_listed(short) == (short not in ("xyz", "qq"))
 
 
-def test_auto_is_no_code():
+def test_auto_is_not_a_code():
     corpus = {"audio": "a", "language": "en", "transcribe": {"language": "auto"}}
     filled = resolve({"corpora": {"c": corpus | {"transcripts": "sidecar"}}})
     assert filled["corpora"]["c"]["transcribe"]["language"] == "auto"
 
 
 @given(st.sampled_from(ROWS))
-def test_no_code_stands_for_two_languages(row):
+def test_no_code_belongs_to_two_languages(row):
     assert short_code(row["language"]) == row["language"]
     for code in row["other_codes"].split():
         assert short_code(code) == row["language"]
 
 
 @pytest.mark.parametrize("code", ["english", "e", "", "12", "en US"])
-def test_what_is_no_code_is_named(code):
+def test_an_invalid_code_is_reported(code):
     with pytest.raises(UserError, match=r"list\.csv, line 3: expected a language code"):
         language_code(code, "list.csv, line 3")
 

@@ -62,16 +62,16 @@ LANGUAGES = st.sampled_from(["en", "de", "fr", "am", "ar", "ru", "xx"])
         ("ar", "كتـــاب ، ٢٠", "كتاب، 20"),
     ],
 )  # fmt: skip
-def test_what_is_spoken(language, text, spoken):
+def test_spoken_form(language, text, spoken):
     assert normalize(text, language, DEFAULT) == unicodedata.normalize("NFC", spoken)
 
 
-def test_the_users_abbreviations_come_before_those_of_the_language():
+def test_user_abbreviations_take_precedence():
     settings = TextSettings(True, "native", "spell", {"Dr.": "Drive", "VK": "VoiceKiln"})
     assert normalize("VK on Elm Dr.", "en", settings) == "VoiceKiln on Elm Drive."
 
 
-def test_numbers_may_stay_and_all_of_it_may_be_left_alone():
+def test_numbers_can_be_kept_and_normalising_disabled():
     assert normalize("in 1984 …", "en", TextSettings(True, "native", "keep", {})) == "in 1984..."
     assert normalize(" in 1984 … ", "en", TextSettings(False, "native", "spell", {})) == "in 1984 …"
 
@@ -86,7 +86,7 @@ def test_ethiopic_numbers(signs, value):
 
 @settings(deadline=None)
 @given(st.text(max_size=60), LANGUAGES)
-def test_it_is_done_once_and_stays_in_nfc(text, language):
+def test_normalising_is_idempotent_and_yields_nfc(text, language):
     once = normalize(text, language, DEFAULT)
     assert normalize(once, language, DEFAULT) == once
     assert unicodedata.is_normalized("NFC", once)
@@ -96,7 +96,7 @@ words = st.text(st.characters(categories=["Lu", "Ll", "Lo"]), min_size=1, max_si
 
 
 @given(st.lists(words, max_size=8), LANGUAGES)
-def test_words_are_left_alone(some, language):
+def test_words_are_unchanged(some, language):
     text = " ".join(some)
     if not {"Mme", "Mlle", "Dr"} & set(some):
         assert letters(normalize(text, language, DEFAULT)) == letters(clean(text).replace("ـ", ""))
@@ -118,7 +118,7 @@ PIECES = [
 
 @settings(deadline=None, max_examples=300)
 @given(st.lists(st.sampled_from(PIECES), max_size=8).map("".join), LANGUAGES)
-def test_measures_and_prices_are_read_once(text, language):
+def test_normalising_measures_and_prices_is_idempotent(text, language):
     once = normalize(text, language, DEFAULT)
     assert normalize(once, language, DEFAULT) == once
 
@@ -127,6 +127,6 @@ def test_measures_and_prices_are_read_once(text, language):
     "text",
     ["₹500", "500 ₽", "¥500", "#5", "5¢", "3‰", "x=5", "5×3", "user@5.com", "5^2", "10³", "2½"],
 )
-def test_a_number_at_a_sign_that_is_not_known_stays(text):
+def test_a_number_beside_an_unknown_sign_is_kept(text):
     """Read without its sign it would say something else; it is listed, or dropped, as it is."""
     assert normalize(text, "en", DEFAULT) == text and n_digits(text)

@@ -1,4 +1,4 @@
-"""Numbers, with their marks: spelled where a language has one reading, otherwise in digits."""
+"""Numbers with their marks: spelled out if a language has a single reading, else in digits."""
 
 import unicodedata
 
@@ -6,7 +6,7 @@ import num2words
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from voicekiln.text import lists
+from voicekiln.text import context, lists, marks, numbers
 from voicekiln.text.agreement import ONE_READING
 from voicekiln.text.languages import TABLE
 from voicekiln.text.normalize import TextSettings, normalize
@@ -58,7 +58,7 @@ LISTED = [row["language"] for row in lists.rows(TABLE)]
         ("kk", "25", "жиырма бес"),
     ],
 )  # fmt: skip
-def test_what_has_one_reading_is_spelled(language, text, spoken):
+def test_numbers_with_one_reading_are_spelled_out(language, text, spoken):
     assert normalize(text, language, DEFAULT) == unicodedata.normalize("NFC", spoken)
 
 
@@ -103,8 +103,25 @@ STAYS = {
 @pytest.mark.parametrize(
     "language, text", [(language, t) for language, some in STAYS.items() for t in some.split(";")]
 )
-def test_what_has_several_readings_stays_as_it_is(language, text):
+def test_ambiguous_numbers_stay_in_digits(language, text):
     assert in_words(text, language) == text and n_digits(text)
+
+
+@pytest.mark.parametrize("link", ["5th ", "(5 "])  # each waits for its right, left neighbour
+def test_a_chain_of_numbers_takes_linear_work(link, monkeypatch):
+    n_checks = []
+    for module in (marks, numbers):
+        for name in ("alone_before", "alone_after"):
+            check = getattr(context, name)
+            monkeypatch.setattr(
+                module, name, lambda *args, check=check: n_checks.append(1) or check(*args)
+            )
+    work = []
+    for n_links in (100, 400):
+        n_checks.clear()
+        assert not n_digits(in_words((link * n_links).strip(), "en"))
+        work.append(len(n_checks))
+    assert 0 < work[1] <= 4.1 * work[0]
 
 
 def test_ethiopic_numbers_that_may_be_years_keep_their_signs():
@@ -113,14 +130,14 @@ def test_ethiopic_numbers_that_may_be_years_keep_their_signs():
 
 @settings(deadline=None, max_examples=400)
 @given(st.sampled_from(KNOWN), st.integers(0, 12_000) | st.integers(0, 10**7))
-def test_a_number_is_spelled_whole_or_not_at_all(language, number):
+def test_a_number_is_spelled_out_completely_or_not_at_all(language, number):
     text = in_words(f"{number}", language)
     assert text == f"{number}" or (not n_digits(text) and text == cardinal(number, language))
 
 
 @settings(deadline=None, max_examples=200)
 @given(st.sampled_from(sorted(ONE_READING)), st.integers(0, 2100))
-def test_the_citation_form_is_a_reading_and_no_reading_holds_digits(language, number):
+def test_the_citation_form_is_a_reading_and_no_reading_contains_digits(language, number):
     found = readings(str(number), language)
     assert found and not any(n_digits(reading) for reading in found)
     assert cardinal(number, language) in found
@@ -144,7 +161,7 @@ PIECES = [
 
 @settings(deadline=None, max_examples=600)
 @given(st.lists(st.sampled_from(PIECES), max_size=9).map("".join), st.sampled_from(KNOWN))
-def test_marks_around_numbers_are_read_once_and_whole(text, language):
+def test_normalising_marked_numbers_is_idempotent(text, language):
     once = normalize(text, language, DEFAULT)
     assert normalize(once, language, DEFAULT) == once
     assert n_digits(once) <= n_digits(text)
@@ -156,7 +173,7 @@ def test_marks_around_numbers_are_read_once_and_whole(text, language):
     st.sampled_from(LISTED),
     st.text(max_size=30) | st.none(),
 )
-def test_any_text_in_any_language_is_read_once_and_gains_no_digit(text, language, hypothesis):
+def test_normalising_any_text_is_idempotent_and_adds_no_digits(text, language, hypothesis):
     once = normalize(text, language, DEFAULT, hypothesis)
     assert unicodedata.is_normalized("NFC", once) and n_digits(once) <= n_digits(text)
     without = normalize(text, language, DEFAULT)
@@ -180,5 +197,5 @@ def test_native_korean_numbers_are_those_of_the_ordinals(number):
      ("fr", 80, "quatre-vingts"),
      ("am", 2016, "ሁለት ሺህ አሥራ ስድስት"), ("tr", 2024, "iki bin yirmi dört")],
 )  # fmt: skip
-def test_what_num2words_gets_wrong_is_corrected(language, number, spoken):
+def test_errors_of_num2words_are_corrected(language, number, spoken):
     assert cardinal(number, language) == unicodedata.normalize("NFC", spoken)

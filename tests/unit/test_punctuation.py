@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from voicekiln.text.clean import clean
 from voicekiln.text.normalize import TextSettings, normalize
-from voicekiln.text.punctuation import CLOSING, TABLE, in_language, one_form
+from voicekiln.text.punctuation import CLOSING, TABLE, localize_signs, unify_signs
 from voicekiln.text.scripts import main_scripts
 
 with open(TABLE, encoding="utf-8", newline="") as file:
@@ -20,7 +20,7 @@ KINDS = st.sampled_from(["native", "latin"])
 
 
 def unify(text, language, kind="native"):
-    return in_language(clean(one_form(clean(text))), language, kind)
+    return localize_signs(clean(unify_signs(clean(text))), language, kind)
 
 
 @pytest.mark.parametrize(
@@ -43,33 +43,33 @@ def unify(text, language, kind="native"):
         ("en", "„No”, she said‽ 3∶1", '"No", she said?! 3:1', '"No", she said?! 3:1'),
     ],
 )  # fmt: skip
-def test_one_sign_has_one_code_point(language, text, native, latin):
+def test_each_sign_has_one_code_point(language, text, native, latin):
     assert unify(text, language) == native
     assert unify(text, language, "latin") == latin
 
 
-def test_the_normalised_text_has_them():
+def test_normalising_applies_the_punctuation_of_the_language():
     settings = TextSettings(True, "latin", "spell", {})
     assert normalize("እንዴት ነህ፧ 12 ሰው፣ ነው።", "am", settings) == "እንዴት ነህ? አሥራ ሁለት ሰው, ነው."
 
 
 @settings(max_examples=500)
 @given(TEXTS, LANGUAGES, KINDS)
-def test_done_once_is_done(text, language, kind):
+def test_unifying_is_idempotent(text, language, kind):
     once = unify(text, language, kind)
     assert unify(once, language, kind) == once
 
 
 @settings(max_examples=500)
 @given(TEXTS, LANGUAGES, KINDS)
-def test_letters_marks_and_digits_stay(text, language, kind):
+def test_letters_marks_and_digits_are_kept(text, language, kind):
     def said(text):
         return [c for c in text if unicodedata.category(c)[0] in "LMN" and c != "ـ"]
 
     assert said(unify(text, language, kind)) == said(clean(text))
 
 
-def test_each_row_is_of_a_sign_that_no_other_row_leads_away_from():
+def test_no_replacement_is_itself_replaced():
     keys = [(row["where"], row["sign"]) for row in ROWS]
     assert len(set(keys)) == len(keys)
     assert all(row["native"] is not None and row["note"] for row in ROWS)

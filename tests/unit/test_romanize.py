@@ -50,12 +50,12 @@ def test_uroman_writes_latin_letters(text, language, latin):
         ("hello", "en", None),
     ],
 )
-def test_epitran_writes_phonemes_whatever_punctuation_follows(text, language, phonemes):
+def test_epitran_writes_phonemes_regardless_of_punctuation(text, language, phonemes):
     assert romanize([(text, language)], "epitran") == [phonemes]
 
 
 @needs("epitran")
-def test_epitran_has_what_the_table_names():
+def test_epitran_supports_the_languages_of_the_table():
     from epitran import Epitran
 
     with open(TABLE, encoding="utf-8", newline="") as file:
@@ -69,7 +69,7 @@ def test_epitran_has_what_the_table_names():
 
 
 @pytest.mark.parametrize("tool", [pytest.param(t, marks=needs(t)) for t in ("uroman", "epitran")])
-def test_a_text_gives_the_same_in_any_company_and_order(tool):
+def test_results_do_not_depend_on_other_texts(tool):
     words = "ሰላም ለዓለም። እንዴት ነህ፣ ወንድሜ 12 mir".split()
 
     @settings(max_examples=10, deadline=None)
@@ -83,7 +83,7 @@ def test_a_text_gives_the_same_in_any_company_and_order(tool):
     check()
 
 
-def test_nothing_is_loaded_where_there_is_nothing_to_do():
+def test_no_tool_is_loaded_without_texts():
     loaded = {name: module for name, module in sys.modules.items() if "uroman" in name}
     for name in loaded:
         del sys.modules[name]
@@ -98,7 +98,7 @@ def config(tool, language="am"):
 
 
 @pytest.mark.parametrize("tool", ["uroman", "epitran"])
-def test_what_is_not_installed_is_told_with_the_command(tool, monkeypatch):
+def test_a_missing_tool_is_reported_with_the_install_command(tool, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     command = f"pip install --no-deps {tool}=="
     with pytest.raises(UserError, match=f"corpora.voice.text.romanize is {tool}.*{command}"):
@@ -107,7 +107,7 @@ def test_what_is_not_installed_is_told_with_the_command(tool, monkeypatch):
         romanize([("a", "en")], tool)
 
 
-def test_a_language_without_rules_and_a_run_without_second_texts_are_told(monkeypatch):
+def test_unsupported_languages_and_missing_romanized_texts_are_reported(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: True)
     assert knows("epitran", "am") and not knows("epitran", "en") and knows("uroman", "xx")
     with pytest.raises(UserError, match="epitran, which has no rules for the language en"):

@@ -30,7 +30,7 @@ def test_clean_is_idempotent_and_one_line(text):
     "a, b",
     [("It's fine.", "it s fine"), ("STRASSE", "straße"), ("ﬁne", "fine"), ("a,b", "a b")],
 )
-def test_comparable_forgets_case_and_punctuation(a, b):
+def test_comparable_ignores_case_and_punctuation(a, b):
     assert comparable(a) == comparable(b)
 
 

@@ -72,7 +72,7 @@ def test_events_in_brackets_are_removed(text, left):
         "می\u200cخواهم",
     ],
 )
-def test_what_is_said_stays(text):
+def test_spoken_text_is_kept(text):
     removed = {}
     assert strip(text, removed=removed) == text and not removed
 
@@ -136,13 +136,13 @@ def test_tags_in_square_brackets_are_markup():
         max_size=12,
     ).map(" ".join)
 )
-def test_it_ends_and_is_done_once(text):
+def test_stripping_terminates_and_is_idempotent(text):
     left = strip(text)
     assert strip(left) == left
     assert strip(text, list(KINDS)).split() == text.split() or strip(text, list(KINDS)) == ""
 
 
-def test_normalising_removes_it_unless_it_is_kept_or_nothing_is_normalised():
+def test_normalising_strips_unless_kept_or_disabled():
     text = "MARTHA: Only &amp; <b>always</b> me 😀"
     assert normalize(text, "en", SETTINGS) == "Only and always me"
     kept = TextSettings(True, "native", "spell", {}, keep=["labels", "emoji"])
@@ -153,7 +153,7 @@ def test_normalising_removes_it_unless_it_is_kept_or_nothing_is_normalised():
     assert normalize(text, "en", TextSettings(False, "native", "spell", {})) == text
 
 
-def test_a_segment_of_which_nothing_is_said_is_dropped_and_the_kinds_are_told_once(caplog):
+def test_a_segment_without_spoken_text_is_dropped_and_each_kind_is_logged_once(caplog):
     rows = [
         segment("[door creaks]", 0, language="en"),
         segment("(sighs) MARTHA: Only me.", 4, language="en"),
@@ -188,7 +188,7 @@ def test_a_segment_of_which_nothing_is_said_is_dropped_and_the_kinds_are_told_on
 
 
 @pytest.mark.parametrize("head", ["<v", "<c", "</font", "<lang"])
-def test_a_tag_that_is_never_closed_takes_no_time(head):
+def test_an_unclosed_tag_takes_linear_time(head):
     text = head + ".a" * 1000 + "!"
     begin = time.process_time()
     assert strip(text) == text

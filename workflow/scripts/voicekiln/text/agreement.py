@@ -1,9 +1,9 @@
-"""Which numbers have one reading in a language, whatever stands around them.
+"""Numbers that have a single reading in a language, regardless of context.
 
 A number that agrees with its noun in gender or case, or that has two readings (1990 as a year), is
-not spelled without a hypothesis: it stays in digits and is listed. A language that is not in
-ONE_READING has no number of which this is certain: in the Slavic and Baltic languages, in Finnish,
-Greek, Arabic, Hebrew and Welsh nearly every numeral inflects.
+not spelled out without a hypothesis: it stays in digits and is listed. Languages missing from
+ONE_READING have no number that is certain: in the Slavic and Baltic languages, in Finnish, Greek,
+Arabic, Hebrew and Welsh nearly every numeral inflects.
 """
 
 import re
@@ -14,17 +14,17 @@ MILLION = 10**6
 
 
 def _ends(n, *units):
-    """Whether the last word of the number is one of these units (21 ends in 1, 11 does not)."""
+    """Whether the last word of the number is one of these digits (21 ends in 1, 11 does not)."""
     return n % 10 in units and n % 100 not in (11, 12)
 
 
 def _hundreds(n):
-    """Whether it has hundreds from 200 on, below or above a thousand."""
+    """Whether it contains 200 to 900, below or above a thousand."""
     return n // 100 % 10 >= 2 or n // 100_000 % 10 >= 2
 
 
 def _in_hundreds(n):
-    """Whether it may also be read as so many hundreds, as years are."""
+    """Whether it may also be read in hundreds, like a year."""
     return 1000 < n < 10_000 and n % 1000 != 0
 
 
@@ -44,7 +44,7 @@ ONE_READING = {
     "da": lambda n: n < 100 and n != 1,
     # two ways of counting: tjueto, toogtyve; sju, syv
     "no": lambda n: n in (0, *range(2, 7), *range(8, 20), 50, 60, 70, 80, 90),
-    # a person's 1-4 have three genders, hundreds and thousands are nouns
+    # 1 to 4 inflect for gender, hundreds and thousands are nouns
     "is": lambda n: n < 100 and (n in range(11, 15) or n % 10 not in (1, 2, 3, 4)),
     # un, une
     "fr": lambda n: n < MILLION and not (n % 10 == 1 and n % 100 not in (11, 71, 91)),
@@ -82,12 +82,12 @@ ONE_READING = {
     ),
 }
 ONE_READING["nb"] = ONE_READING["nn"] = ONE_READING["no"]
-# languages whose citation form is what stands after "number" and before "percent", and in decimals
+# languages that use the citation form after "number", before "percent" and in decimals
 CITED = frozenset("en de fr es it pt nl".split())
-# numbers of four digits that are read in one way as years and in another as counts
+# four-digit numbers that are read differently as years and as counts
 YEARS_DIFFER = {"en": range(1001, 2100), "de": range(1100, 2000)}
 
-NATIVE = {  # Korean counters that take native numerals, up to which number only these are in use
+NATIVE = {  # Korean counters with native numerals, and the largest number that takes only those
     "명": 19, "사람": 19, "개": 19, "마리": 19, "잔": 19, "병": 19, "그루": 19, "켤레": 19,
     "송이": 19, "쌍": 19, "가지": 19, "살": 99, "시간": 12, "시": 12, "번째": 99,
 }  # fmt: skip
@@ -104,18 +104,19 @@ KOREAN_COUNTER = re.compile(
 
 
 def has_one_reading(n: int, language: str) -> bool:
-    """Whether the cardinal is the only reading of this number, whatever is counted."""
+    """Whether the cardinal is the only reading of this number, whatever it counts."""
     rule = ONE_READING.get(language)
     return rule is not None and rule(n)
 
 
 def korean(n: int, before: str, after: str) -> str | None:
-    """The Korean number before its counter, with the space between them, Sino-Korean or native;
-    None if it may be either.
+    """Spell a Korean number before its counter, with the space that follows; None if ambiguous.
+
+    The counter decides between Sino-Korean and native numerals.
 
     Args:
-        before: the text up to the number.
-        after: the text from its end on.
+        before: text up to the number.
+        after: text that follows it.
     """
     found = KOREAN_COUNTER.match(after)
     if found is None:
@@ -123,8 +124,8 @@ def korean(n: int, before: str, after: str) -> str | None:
     counter, space = found["counter"], " " * after[:1].isalpha()
     if counter == "월" and n in MONTHS:
         return MONTHS[n]
-    said = _counted(n, counter, re.search("시 ?$", before) is not None)
-    return said and said + space
+    spelled = _counted(n, counter, re.search("시 ?$", before) is not None)
+    return spelled and spelled + space
 
 
 def _counted(n, counter, after_hours):

@@ -1,25 +1,25 @@
-"""Dates, times and other numbers with separators, read as the hypothesis has them.
+"""Dates, times and other numbers with separators, spelled out as in the hypothesis.
 
-`12/05/2024` may be the twelfth of May or December the fifth, `10:30` half past ten: all readings
-that a language has are tried, and without a hypothesis the digits stay. Languages that are not
-listed are tried with their numbers in order.
+`12/05/2024` may be the twelfth of May or December the fifth, `10:30` half past ten: every reading
+that the language offers is tried against the hypothesis. Without a hypothesis the digits stay. For
+languages not listed here, the plain numbers are tried in order.
 """
 
 import re
 from collections.abc import Sequence
 
 from voicekiln.text import months
-from voicekiln.text.heard import Part, parse, part
+from voicekiln.text.hypothesis_match import Part, parse, part
 from voicekiln.text.spelling import ordinals_of, readings
 
-EDGE = r"(?<![A-Za-zÀ-ɏͰ-ӿ\d_.,:/+-])"  # letters without capitals may be a prefix
+EDGE = r"(?<![A-Za-zÀ-ɏͰ-ӿ\d_.,:/+-])"  # a letter of a caseless script may be a prefix
 OVER = r"(?![\w/]|[.,:-]\d)"
 DATE = re.compile(rf"{EDGE}(\d{{1,4}})([./-])(\d{{1,2}})\2(\d{{1,4}}){OVER}")
 CLOCK = r"(?: ?(?:[ap]\.m\.|(?:[ap]m|[AP]M|Uhr|uur|ሰዓት|часов|часа|heures|horas|h)\b))?"
 TIME = re.compile(rf"{EDGE}(\d{{1,2}})(?:[:.]|h ?)(\d{{2}}){CLOCK}{OVER}")
 GROUPS = re.compile(rf"{EDGE}\d+(?:[.,:/-]\d+)+{OVER}")
 MOST_GROUPS = 6
-# D the day, M the month, N its number, Y the year; what has a `?` may be missing
+# D day, M month name, N month number, Y year; `?` marks optional words
 DATES = {
     "en": ("M D Y", "D M Y", "the? D of M Y", "M the D Y", "N D Y", "D N Y"),
     "de": ("D M Y", "D N Y"),
@@ -34,7 +34,7 @@ DATES = {
     "am": ("M D ቀን? Y ዓመተ_ምሕረት|ዓም?", "D M Y", "D N Y"),
 }
 OTHER_DATES = ("D M Y", "D N Y")
-# by minutes: H the hour, I the next one, J its ordinal, M the minutes, Q those to the next hour
+# by minutes: H hour, I next hour, J its ordinal, M minutes, Q minutes to the next hour
 TIMES = {
     "en": {
         "": "H M",
@@ -109,7 +109,7 @@ TIMES = {
     },
 }
 OTHER_TIMES = {"": "H M"}
-BETWEEN = {  # what is spoken for a separator in decimals, ranges, results and fractions
+BETWEEN = {  # spoken forms of separators in decimals, ranges, results and fractions
     "en": "to point dot dash over and through", "de": "bis zu Komma Punkt durch",
     "fr": "à virgule point sur", "es": "a coma punto con por", "it": "a virgola punto su e",
     "pt": "a vírgula ponto por e", "nl": "tot komma punt", "ru": "до точка запятая",
@@ -126,7 +126,7 @@ DAY_PARTS = {
 
 
 def date(match: re.Match, words: str, language: str) -> str | None:
-    """The date of `DATE` as the words have it."""
+    """Reading of a `DATE` match that equals `words`, or None."""
     first, _, second, third = match.groups()
     if len(first) == 4:
         orders = [(third, second, first)]
@@ -141,20 +141,20 @@ def date(match: re.Match, words: str, language: str) -> str | None:
                 "N": part(_counts(month, language), language),
                 "Y": part((*_counts(year, language), *_short_year(year, language)), language),
             }
-            said = parse(words, (_template(t, parts, language) for t in templates), language)
-            if said:
-                return said
+            spoken = parse(words, (_template(t, parts, language) for t in templates), language)
+            if spoken:
+                return spoken
     return groups([first, second, third], words, language)
 
 
 def time(match: re.Match, words: str, language: str) -> str | None:
-    """The time of `TIME` as the words have it."""
+    """Reading of a `TIME` match that equals `words`, or None."""
     hour, minutes = int(match[1]), int(match[2])
     if hour > 24 or minutes > 59:
         return groups([match[1], match[2]], words, language)
     hours = {hour, hour % 12 or 12}
     if language == "am":
-        hours |= {(h + 6) % 12 or 12 for h in hours}  # counted from six in the morning
+        hours |= {(h + 6) % 12 or 12 for h in hours}  # hours are counted from six in the morning
     table = TIMES.get(language, OTHER_TIMES)
     ending = part(DAY_PARTS.get(language, "").split("|"), language, optional=True)
     for h in sorted(hours):
@@ -168,21 +168,23 @@ def time(match: re.Match, words: str, language: str) -> str | None:
         }
         kinds = [kind for kind in table if _applies(kind, minutes)]
         templates = [[*_template(table[kind], parts, language), ending] for kind in kinds]
-        said = parse(words, templates, language)
-        if said:
-            return said
+        spoken = parse(words, templates, language)
+        if spoken:
+            return spoken
     return groups([match[1], match[2]], words, language)
 
 
 def groups(numbers: Sequence[str], words: str, language: str) -> str | None:
-    """Numbers with separators, said in order, with or without a word between them."""
+    """Reading of separated numbers in order, with or without words between them, or None."""
     if len(numbers) > MOST_GROUPS:
         return None
     between = part(BETWEEN.get(language, "").split(), language, optional=True)
     parts: list[Part] = []
     for number in numbers:
-        said = (*_counts(number, language), *readings(number, language)) if len(number) < 13 else ()
-        parts += [part(said, language), between]
+        spoken = (
+            (*_counts(number, language), *readings(number, language)) if len(number) < 13 else ()
+        )
+        parts += [part(spoken, language), between]
     return parse(words, [parts[:-1]], language)
 
 
@@ -191,7 +193,7 @@ def _counts(number, language):
 
 
 def _short_year(year, language):
-    """`24` for 2024 or 1924, said in full."""
+    """Readings of `24` as 2024 or 1924."""
     if len(year) != 2:
         return ()
     return readings(f"20{year}", language) + readings(f"19{year}", language)
@@ -211,7 +213,7 @@ def _applies(kind, minutes):
 
 
 def _template(template, parts, language) -> list[Part]:
-    """A template's words: a letter for a part, others as they are said; `?` may be missing."""
+    """The parts of a template: its letters by `parts`, other words literally; `?` is optional."""
     found = []
     for word in template.split():
         bare = word.rstrip("?")

@@ -1,12 +1,12 @@
-"""Text files of other programs: which encoding they are in, with one kind of line end."""
+"""Read text files of unknown encoding, with line endings as `\\n`."""
 
 import re
 from pathlib import Path
 
 from voicekiln.errors import UserError
 
-MOST_BYTES = 1 << 30
-BOMS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
+MAX_BYTES = 1 << 30
+BOMS = (  # UTF-32 first: its little-endian mark starts with that of UTF-16
     (b"\xff\xfe\x00\x00", "utf-32"),
     (b"\x00\x00\xfe\xff", "utf-32"),
     (b"\xff\xfe", "utf-16"),
@@ -17,49 +17,49 @@ UTF8_SEQUENCE = re.compile(
     rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
 )
 CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
-# what a word has in another code page read as Windows-1252: two accented letters and more without
-# a plain one between them (Cyrillic, Greek, Arabic), or a sign inside the word (Polish, Czech)
+# traces of another code page decoded as Windows-1252: three or more accented letters in a row
+# (Cyrillic, Greek, Arabic), or a sign inside a word (Polish, Czech)
 NOT_WESTERN = re.compile(
     r"\b[\xc0-\xd6\xd8-\xf6\xf8-\xff]{3,}|[^\W\d_][\xa1-\xa9\xab-\xb1\xb3-\xb6\xb8\xb9\xbc-\xbf]+[^\W\d_]"
 )
 
 
-def read_text(path: Path, most_bytes: int = MOST_BYTES) -> tuple[str, str | None]:
-    """The text of a file, its lines ended by "\\n", and a note if its encoding had to be guessed.
+def read_text(path: Path, max_bytes: int = MAX_BYTES) -> tuple[str, str | None]:
+    """Text of a file with "\\n" line endings, and a warning if its encoding was guessed.
 
     See `read_bytes` and `decode`.
     """
-    return decode(read_bytes(path, most_bytes), path)
+    return decode(read_bytes(path, max_bytes), path)
 
 
-def read_bytes(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
-    """The content of a text file.
+def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
+    """Content of a text file.
 
     Raises:
-        UserError: it cannot be read, or is too large.
+        UserError: the file cannot be read, or is too large.
     """
     try:
         n_bytes = path.stat().st_size
-        if n_bytes > most_bytes:
+        if n_bytes > max_bytes:
             raise UserError(
-                f"{path}: {n_bytes} bytes; a text file of at most {most_bytes} bytes is expected"
+                f"{path}: {n_bytes} bytes, expected a text file of at most {max_bytes} bytes"
             )
         return path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise UserError(f"{path}: cannot read the file: {error.strerror or error}") from error
 
 
 def decode(content: bytes, path: Path) -> tuple[str, str | None]:
-    """The text of a file's content, and a note if its encoding had to be guessed.
+    """Decode the content of a text file, and return a warning if its encoding was guessed.
 
-    Reads UTF-8 and UTF-16 (with or without a byte order mark), UTF-32 with one, and
-    Windows-1252, which is the only one that is a guess.
+    Accepts UTF-8 and UTF-16 (with or without a byte order mark), UTF-32 with one, and Windows-1252,
+    the only guess.
 
     Args:
         path: for messages.
 
     Raises:
-        UserError: it is no text, or is in another encoding.
+        UserError: the content is not text, or has another encoding.
     """
     encoding = next((name for mark, name in BOMS if content.startswith(mark)), None)
     encoding = encoding or _utf16_without_mark(content) or "utf-8"
@@ -70,19 +70,19 @@ def decode(content: bytes, path: Path) -> tuple[str, str | None]:
         if encoding != "utf-8" or _is_damaged_utf8(content):
             raise _undecodable(path, content, error) from error
         text = _western(path, content, error)
-        note = _note(path, text)
+        note = _guess_warning(path, text)
     text = text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\x1a")
     found = CONTROL.search(text)
     if found:
         raise UserError(
-            f"{path}, line {_line(text[: found.start()])}: control character "
-            f"{found[0]!r}; this is not a text file"
+            f"{path}, line {_line_number(text[: found.start()])}: control character "
+            f"{found[0]!r}: this is not a text file"
         )
     return text, note
 
 
 def _utf16_without_mark(content):
-    """UTF-16 of mostly Latin text has a zero in every other byte."""
+    """Detect UTF-16 without a mark: in mostly Latin text every other byte is zero."""
     head = content[:2000]
     if len(head) < 4 or len(content) % 2:
         return None
@@ -96,7 +96,7 @@ def _utf16_without_mark(content):
 
 
 def _is_damaged_utf8(content):
-    """Most bytes beyond ASCII belong to whole UTF-8 sequences, which no other encoding has."""
+    """Whether most non-ASCII bytes form valid UTF-8 sequences, rare in any other encoding."""
     n_high = len(content) - len(content.translate(None, bytes(range(128, 256))))
     n_whole = sum(len(sequence) for sequence in UTF8_SEQUENCE.findall(content))
     return n_whole > n_high / 2
@@ -113,11 +113,11 @@ def _western(path, content, error):
     return text
 
 
-def _note(path, text):
+def _guess_warning(path, text):
     example = re.search(r"\S*[^\x00-\x7f]\S*", text)
     return (
-        f"{path} is not UTF-8; it is read as Windows-1252 (example: {example[0][:40]!r}, line "
-        f"{_line(text[: example.start()])}). If letters are wrong, save it as UTF-8."
+        f"{path}: not UTF-8, decoded as Windows-1252 (example: {example[0][:40]!r}, line "
+        f"{_line_number(text[: example.start()])}). If letters are wrong, save the file as UTF-8."
     )
 
 
@@ -125,10 +125,10 @@ def _undecodable(path, content, error):
     before = content[: error.start].decode(error.encoding, errors="replace")
     found = content[error.start : error.start + 1].hex()
     return UserError(
-        f"{path}, line {_line(before)}: the byte 0x{found} is not valid "
+        f"{path}, line {_line_number(before)}: the byte 0x{found} is not valid "
         f"{error.encoding.upper()}. Save the file as UTF-8."
     )
 
 
-def _line(before):
+def _line_number(before):
     return 1 + len(re.findall(r"\r\n|\r|\n", before))

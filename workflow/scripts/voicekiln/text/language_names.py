@@ -1,4 +1,4 @@
-"""The code of a language that is given by its name, for messages."""
+"""Suggest the code of a language given by name, for error messages."""
 
 import difflib
 from functools import cache
@@ -10,7 +10,7 @@ TABLE = Path(__file__).with_name("language_names.tsv")
 
 
 def code_named(name: str) -> str | None:
-    """The code of `Amharic`, `deutsch` or `amharc`; None if no name is close."""
+    """Code of `Amharic`, `deutsch` or the misspelt `amharc`; None if no name is close."""
     names = _names()
     close = difflib.get_close_matches(name.strip().casefold()[:40], names, 1, 0.8)
     return names[close[0]] if close else None

@@ -1,7 +1,7 @@
-"""Language codes: the two-letter codes of Whisper and of the tables beside this module.
+"""Language codes, reduced to the two-letter codes of Whisper and of the tables in this package.
 
-languages.tsv lists each language with its ISO 639-3 code and other codes in use for it: the
-bibliographic ones of ISO 639-2, members of a macrolanguage, codes that were withdrawn.
+languages.tsv lists each language with its ISO 639-3 code and other codes in use: bibliographic
+ISO 639-2 codes, members of a macrolanguage, withdrawn codes.
 """
 
 import re
@@ -15,21 +15,21 @@ CODE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8})*")  # with a region or
 
 
 def short_code(code: str) -> str:
-    """The code that the tables use for a language: `de` for `deu`, `ger`, `DE` and `de-AT`.
+    """Code used in the tables: `de` for `deu`, `ger`, `DE` and `de-AT`.
 
-    A language that no table lists keeps its own code, in lower case and without its region.
+    An unlisted language keeps its own code, in lower case and without the region.
     """
     language = re.split("[-_]", code.strip())[0].lower()
     return _codes().get(language, language)
 
 
 def is_listed(code: str) -> bool:
-    """Whether the tables know the language of a code that `short_code` returned."""
+    """Whether languages.tsv lists a code returned by `short_code`."""
     return code in _languages()
 
 
 def column(name: str) -> dict[str, str]:
-    """What each language is called in this column of the table."""
+    """Column `name` of languages.tsv, by language."""
     return {row["language"]: row[name] for row in lists.rows(TABLE)}
 
 

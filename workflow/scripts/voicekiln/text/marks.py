@@ -1,10 +1,12 @@
 """Numbers with a mark: ordinals (`21st`, `2º`, `1ኛ`, `3'üncü`) and signs before them (`№5`, `%50`).
 
-The mark and the number are one: both are read, or both stay. An ordinal is read where the mark
-leaves one form only (`2e`, `3ª` after an article); `1º` may be `primero` or `primer` and stays.
+Mark and number form one expression: both are spelled out, or neither. An ordinal is spelled out if
+the mark leaves a single form (`2e`, `3ª` after an article); `1º` may be `primero` or `primer` and
+stays.
 """
 
 import re
+from collections.abc import Callable
 
 from voicekiln.text.agreement import has_one_reading
 from voicekiln.text.context import alone_after, alone_before
@@ -37,19 +39,21 @@ NUMBER_SIGN = {
     "en": "number", "de": "Nummer", "fr": "numéro", "es": "número", "it": "numero",
     "pt": "número", "nl": "nummer",
 }  # fmt: skip
-SIGNED = re.compile(r"(?:№|\b[Nn]\.?[º°]) ?(?P<number>\d{1,3})(?![\d.,:]\d|\w)")
+SIGN_BEFORE = re.compile(r"(?:№|\b[Nn]\.?[º°]) ?(?P<number>\d{1,3})(?![\d.,:]\d|\w)")
 PERCENT_BEFORE = {"tr": "yüzde"}
 PERCENT = re.compile(r"% ?(?P<number>\d{1,3})(?![\d.,:]\d|\w)")
 
 
-def read_marked(text: str, language: str) -> str:
-    """`text` with its marked numbers spelled where they have one reading."""
+def marked_patterns(language: str) -> list[tuple[re.Pattern, Callable[[re.Match], str]]]:
+    """Patterns of marked numbers, each with a function that spells a match if unambiguous."""
+    patterns = []
     if language in SUFFIXED:
-        text = SUFFIXED[language].sub(lambda match: _ordinal(match, language), text)
-    for pattern, words in ((SIGNED, NUMBER_SIGN), (PERCENT, PERCENT_BEFORE)):
+        patterns.append((SUFFIXED[language], lambda match: _ordinal(match, language)))
+    for pattern, words in ((SIGN_BEFORE, NUMBER_SIGN), (PERCENT, PERCENT_BEFORE)):
         if language in words:
-            text = pattern.sub(lambda match, w=words: _signed(match, w[language], language), text)
-    return text
+            word = words[language]
+            patterns.append((pattern, lambda match, word=word: _with_sign(match, word, language)))
+    return patterns
 
 
 def _ordinal(match, language):
@@ -60,38 +64,38 @@ def _ordinal(match, language):
         return match[0]
     if match["number"][0] == "0":
         return match[0]
-    said = _agreeing(int(match["number"]), match["suffix"], language)
-    return article + said if said else match[0]
+    spelled = _agreeing(int(match["number"]), match["suffix"], language)
+    return article + spelled if spelled else match[0]
 
 
 def _agreeing(n, suffix, language) -> str | None:
-    """The ordinal that the suffix belongs to; None if it does not fit the number."""
-    said = ordinal(n, language)
-    if said is None or (language == "am" and not has_one_reading(n, "am")):
+    """The ordinal that the suffix stands for; None if it does not fit the number."""
+    spelled = ordinal(n, language)
+    if spelled is None or (language == "am" and not has_one_reading(n, "am")):
         return None
     if language == "en":
         teen = n // 10 % 10 == 1
-        return said if suffix == ("th" if teen else ENGLISH_SUFFIX.get(n % 10, "th")) else None
+        return spelled if suffix == ("th" if teen else ENGLISH_SUFFIX.get(n % 10, "th")) else None
     if language == "fr":
-        return FRENCH_FIRST.get(suffix) if n == 1 else said if suffix in FRENCH else None
+        return FRENCH_FIRST.get(suffix) if n == 1 else spelled if suffix in FRENCH else None
     if suffix == "ª":
-        return said[:-1] + "a"
+        return spelled[:-1] + "a"
     if suffix == "º":
-        return None if language == "es" and n in (1, 3) else said  # tercer or tercero
+        return None if language == "es" and n in (1, 3) else spelled  # tercer or tercero
     if language == "es":
         fits = [form for form in ordinals_of(n, language) if form.endswith(suffix)]
         return fits[0] if len(fits) == 1 else None
     if language == "sv":
         fits = suffix == ("a" if n % 10 in (1, 2) and n not in (11, 12) else "e")
-        return said if fits and n <= 12 else None
-    return said if said.endswith(suffix) else None
+        return spelled if fits and n <= 12 else None
+    return spelled if spelled.endswith(suffix) else None
 
 
-def _signed(match, word, language):
+def _with_sign(match, word, language):
     free = alone_before(match.string, match.start(), language)
     if not free or not alone_after(match.string, match.end(), language):
         return match[0]
     if match["number"][0] == "0":
         return match[0]
-    said = cardinal(int(match["number"]), language)
-    return f"{word} {said}" if said else match[0]
+    spelled = cardinal(int(match["number"]), language)
+    return f"{word} {spelled}" if spelled else match[0]

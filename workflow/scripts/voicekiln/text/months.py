@@ -1,4 +1,4 @@
-"""The names of months as dates are read in a language."""
+"""Month names, in the form used in dates."""
 
 from functools import cache
 from pathlib import Path
@@ -11,10 +11,10 @@ TABLE = Path(__file__).with_name("months.tsv")
 
 @cache
 def names(language: str) -> tuple[str, ...]:
-    """The names in order; none if the language is not listed.
+    """Month names in order; empty if the language is not listed.
 
-    Amharic ones are the thirteen of the Ethiopian calendar, Persian ones those of the solar
-    calendar and then the others.
+    Amharic: the thirteen months of the Ethiopian calendar. Persian: the solar calendar, followed by
+    the Gregorian months.
     """
     found = [row["names"] for row in lists.rows(TABLE) if row["language"] == language]
     return tuple(clean(found[0]).split()) if found else ()

@@ -1,19 +1,19 @@
-"""Numbers spelled out, with their units, currencies and marks, as they are read aloud.
+"""Spell out numbers with their units, currencies and marks, as they are read aloud.
 
-num2words spells them; units.tsv names what stands at them. What can be read in several ways (by
-gender, case, as a year, as a date) is read as the hypothesis of a recogniser has it, and otherwise
-stays in digits.
+num2words spells the numbers; units.tsv names units and currencies. An ambiguous number (gender,
+case, a year, a date) is left in digits here; see numbers_from_hypothesis.py.
 """
 
 import re
 import unicodedata
-from functools import cache
+from functools import cache, partial
+from itertools import cycle
 from pathlib import Path
 
 from voicekiln.text import lists, months
 from voicekiln.text.agreement import CITED, YEARS_DIFFER, has_one_reading, korean
 from voicekiln.text.context import alone_after, alone_before, stands_alone
-from voicekiln.text.marks import read_marked
+from voicekiln.text.marks import marked_patterns
 from voicekiln.text.scripts import WITHOUT_SPACES
 from voicekiln.text.spelling import cardinal, digit_by_digit, knows_numbers, ordinal, year
 
@@ -28,7 +28,7 @@ POINT = {
     "en": "point", "de": "Komma", "fr": "virgule", "es": "coma", "it": "virgola", "pt": "vírgula",
     "nl": "komma", "tr": "virgül", "am": "ነጥብ",
 }  # fmt: skip
-DIGITWISE = frozenset("en de am".split())  # how these read several digits after the point
+DIGITWISE = frozenset("en de am".split())  # languages that read several decimals digit by digit
 CLOCK_WORDS = frozenset("at by until till from to around about before after since".split())
 SCALES = {"en": "thousand|[mb]illion|trillion", "de": "Millionen|Milliarden"}
 # am 3. Mai, in der 3. Klasse: two words before, and one after
@@ -39,18 +39,18 @@ GERMAN_ORDINAL = re.compile(
 GERMAN_N = frozenset("am vom zum beim im dem den des zur".split())
 GERMAN_DATIVE = frozenset("in an auf aus bei mit nach seit von vor zu ab unter über".split())
 GERMAN_MONTHS = frozenset(["Jänner", *months.names("de")])
-GERMAN_STARTS = frozenset(  # words that may begin the next sentence
+GERMAN_STARTS = frozenset(  # words that may start the next sentence
     "Aber Als Am An Auch Auf Bei Da Dann Das Dass Dem Den Der Des Die Diese Dieser Dieses Doch "
     "Dort Du Ein Eine Einen Er Es Für Hier Ich Ihr Im In Ist Ja Jetzt Man Mit Nach Nein Nun Ob "
     "Oder Sie So Und Vom Von Vor Warum Was Wenn Wer Wie Wir Wo Zu Zum Zur".split()
 )
-# words after which `3.` at the end of a sentence is an ordinal
+# words that make a sentence-final `3.` an ordinal
 GERMAN_RANKS = GERMAN_N | frozenset("der die das wurde wurden wird werde als jeder jede".split())
 YEARS_AFTER = {  # words before a year
     "en": frozenset("in In since Since until till during During year spring summer winter".split()),
     "de": frozenset("Jahr Jahre Jahres Anfang Ende Mitte Sommer Winter seit Seit".split()),
 }
-AFTER_YEARS = {  # words that do not name what is counted
+AFTER_YEARS = {  # words after a number that are not the thing counted
     "en": frozenset(
         "the a an and or but when he she it they we you i his her their there was were is had has "
         "have did to by with after before as at for from because while that this who which until "
@@ -60,8 +60,10 @@ AFTER_YEARS = {  # words that do not name what is counted
         "und oder aber war waren wurde wurden ist hat hatte kam in im am an bis".split()
     ),
 }
-COUNTED = frozenset("number Nummer numéro numero número nummer".split())  # the words before 1
-COUNTED_AFTER = frozenset(  # what a longer number counts; else it may be read digit by digit
+COUNTED = frozenset(
+    "number Nummer numéro numero número nummer".split()
+)  # words before a citation form: number 1
+COUNTED_AFTER = frozenset(  # before other words a long number may be read digit by digit
     "of people men women children feet percent million billion thousand or and more".split()
 )
 NO_PLURALS = frozenset("is was has as this his its us does always less plus versus".split())
@@ -69,13 +71,13 @@ MAX_DIGITS = 12
 
 
 def n_digits(text: str) -> int:
-    """How many signs of `text` belong to numbers that are not spelled out."""
+    """Number of digit characters in `text`, of any script."""
     return sum(unicodedata.category(c) in ("Nd", "No", "Nl") for c in text)
 
 
 def ethiopic_number(signs: str) -> int:
-    """Value of a number in Ethiopic signs: units and tens before each hundred, pairs of those
-    before each ten thousand."""
+    """Value of an Ethiopic numeral: units and tens precede each hundred sign, and pairs of such
+    groups each ten-thousand sign."""
     total = group = 0
     for sign in signs:
         value = int(unicodedata.numeric(sign))
@@ -88,26 +90,57 @@ def ethiopic_number(signs: str) -> int:
     return total + group
 
 
-def in_digits(text: str) -> str:
-    """`text` with the decimal digits of all scripts as those of ASCII."""
+def ascii_digits(text: str) -> str:
+    """`text` with the decimal digits of all scripts converted to ASCII."""
     return text if text.isascii() else "".join(_ascii_digit(c) for c in text)
 
 
 def in_words(text: str, language: str) -> str:
-    """`text`, whose digits are those of ASCII, with its numbers spelled where one reading is known.
+    """`text`, whose digits are ASCII, with its numbers spelled out if they have a single reading.
 
-    A number that can be read in several ways, or that belongs to a date, a time, a version or a
-    name, stays.
+    Ambiguous numbers, and numbers in dates, times, versions and names, stay in digits.
     """
-    before = None if knows_numbers(language) and n_digits(text) else text
-    while text != before:  # a number that is spelled may set free the one beside it
-        before = text
-        text = read_marked(text, language)
-        for pattern in _unit_patterns(language):
-            text = pattern.sub(lambda match: _measured(match, language), text)
-        if language == "de":
-            text = GERMAN_ORDINAL.sub(_german_ordinal, text)
-        text = number_pattern(language).sub(lambda match: _spoken(match, language), text)
+    if not (knows_numbers(language) and n_digits(text)):
+        return text
+    steps = _spelling_steps(language)
+    directions = cycle((_replace_backwards, _replace_forwards))
+    before = None
+    while text != before:  # a spelled number may make its neighbour on either side readable
+        before, replace_all = text, next(directions)
+        for pattern, spell in steps:
+            text = replace_all(pattern, spell, text)
+    return text
+
+
+@cache
+def _spelling_steps(language):
+    """(pattern, replacement of a match) in order of application."""
+    steps = marked_patterns(language)
+    steps += [(pattern, partial(_spell_quantity, language)) for pattern in _unit_patterns(language)]
+    if language == "de":
+        steps.append((GERMAN_ORDINAL, _german_ordinal))
+    return [*steps, (number_pattern(language), partial(_spell_number, language))]
+
+
+def _replace_backwards(pattern, spell, text):
+    """Replace matches from the last to the first; each sees the text already replaced after it.
+
+    A chain in which every number waits for its neighbour is thus spelled in one pass.
+    """
+    for match in reversed(list(pattern.finditer(text))):
+        current = pattern.match(text, match.start())
+        if current is not None:
+            text = text[: current.start()] + spell(current) + text[current.end() :]
+    return text
+
+
+def _replace_forwards(pattern, spell, text):
+    """Replace matches from the first to the last; each sees the text already replaced before it."""
+    position = 0
+    while match := pattern.search(text, position):
+        spelled = spell(match)
+        position = match.start() + len(spelled)
+        text = text[: match.start()] + spelled + text[match.end() :]
     return text
 
 
@@ -118,7 +151,7 @@ def _ascii_digit(character):
 
 @cache
 def number_pattern(language: str) -> re.Pattern:
-    """Finds a number with its thousands and decimals as the language writes them."""
+    """Pattern of a number with the thousands and decimal separators of the language."""
     return re.compile(_number(language))
 
 
@@ -135,7 +168,7 @@ def _units(language):
 
 @cache
 def _unit_patterns(language):
-    """A number with its unit behind it, and one with a currency before it."""
+    """Patterns of a number before its unit, and after its currency."""
     units = _units(language)
     signs = "|".join(re.escape(sign) for sign in sorted(units, key=len, reverse=True))
     money = "|".join(re.escape(sign) for sign, row in units.items() if row["with"])
@@ -150,23 +183,23 @@ def _unit_patterns(language):
     return [re.compile(pattern) for pattern in patterns]
 
 
-def _measured(match, language):
-    """A number and its unit spelled out; as they are if they are a part of something else."""
+def _spell_quantity(language, match):
+    """Number and unit spelled out; unchanged if part of a larger expression."""
     text, start, end = match.string, *match.span()
-    unit, said = _units(language)[match["sign"]], match.groupdict()
+    unit, spelled = _units(language)[match["sign"]], match.groupdict()
     sign = match["sign"]
-    letter_at_it = len(sign) == 1 and sign.isalpha() and text[match.end("sign") - 2] != " "
+    joined_letter = len(sign) == 1 and sign.isalpha() and text[match.end("sign") - 2] != " "
     if (
-        letter_at_it  # 5g, 3m
+        joined_letter  # 5g, 3m
         or not alone_before(text, start, language)
         or not alone_after(text, end, language)
-        or (said.get("minus") and sign[0] != "°")
+        or (spelled.get("minus") and sign[0] != "°")
     ):
         return match[0]
-    words = _quantity(match, unit, said.get("scale"), language)
+    words = _quantity(match, unit, spelled.get("scale"), language)
     if words is None:
         return match[0]
-    return _apart(("minus " if said.get("minus") else "") + words, text, start, end, language)
+    return _spaced(("minus " if spelled.get("minus") else "") + words, text, start, end, language)
 
 
 def _quantity(match, unit, scale, language):
@@ -181,7 +214,7 @@ def _quantity(match, unit, scale, language):
     if match["whole"] == "1" and not part and not scale:
         return _counted(1, unit["one"], "", language)
     cited = match["sign"] == "%" and language in CITED and language != "de"
-    number = _said(match, language, cited=cited, as_year=False)
+    number = _reading(match, language, cited=cited, as_year=False)
     return number and " ".join(filter(None, (number, scale, unit["many"])))
 
 
@@ -192,7 +225,7 @@ def _counted(n, one, many, language):
 
 
 def _german_ordinal(match):
-    """The ordinal in the form that the words before it ask for; as it is if they leave it open
+    """The ordinal inflected to fit the words before it; unchanged if these leave the form open
     or if a sentence ends."""
     before, after = match["before"].lower(), match["after"]
     month = after in GERMAN_MONTHS
@@ -204,35 +237,37 @@ def _german_ordinal(match):
         ending = ""
     else:
         return match[0]
-    said = ordinal(int(match["number"]), "de")
-    return f"{match['words']} {said}{ending} " if said else match[0]
+    spelled = ordinal(int(match["number"]), "de")
+    return f"{match['words']} {spelled}{ending} " if spelled else match[0]
 
 
-def _spoken(match, language):
-    """The number spelled out; as it is if it is a part of something else."""
+def _spell_number(language, match):
+    """The number spelled out; unchanged if part of a larger expression."""
     text, start, end = match.string, *match.span()
     if not alone_before(text, start, language):
         return match[0]
     if language == "ko":
         plain = not match["part"] and text[end - 1].isdigit() and len(match["whole"]) < MAX_DIGITS
-        said = plain and match["whole"][0] != "0" and korean(value(match), text[:start], text[end:])
-        return said or match[0]
+        spelled = (
+            plain and match["whole"][0] != "0" and korean(value(match), text[:start], text[end:])
+        )
+        return spelled or match[0]
     if not stands_alone(text, start, end, language) or _is_ordinal(text, start, end, language):
         return match[0]
-    said = _said(match, language)
-    return match[0] if said is None else _apart(said, text, start, end, language)
+    spelled = _reading(match, language)
+    return match[0] if spelled is None else _spaced(spelled, text, start, end, language)
 
 
-def _apart(said, text, start, end, language):
-    """Amharic prefixes are written with the number; other letters at it are words of their own."""
+def _spaced(spelled, text, start, end, language):
+    """Separate a number from adjacent letters; Amharic prefixes stay joined to it."""
     if language in WITHOUT_SPACES:
-        return said
+        return spelled
     before = text[start - 1 : start].isalpha() and language != "am"
-    return " " * before + said + " " * text[end : end + 1].isalpha()
+    return " " * before + spelled + " " * text[end : end + 1].isalpha()
 
 
 def _is_ordinal(text, start, end, language):
-    """Whether a full stop behind the number may make it an ordinal, or an item of a list."""
+    """Whether a full stop after the number may mark an ordinal or a list item."""
     if text[end : end + 1] != "." or text[end : end + 3] == "...":
         return False
     if not text[:start].strip("\"'( "):
@@ -245,13 +280,13 @@ def _is_ordinal(text, start, end, language):
 
 
 def value(match: re.Match) -> int:
-    """The whole number of a match of `number_pattern`."""
+    """Integer part of a match of `number_pattern`."""
     whole = match["whole"]
     return int(re.sub(r"\D", "", whole)) if whole.isascii() else ethiopic_number(whole)
 
 
-def _said(match, language, cited=False, as_year=True):
-    """The reading of a number if it has one; `cited` where it stands for itself, as in 5 %."""
+def _reading(match, language, cited=False, as_year=True):
+    """The single reading of a number, or None; `cited` allows the citation form, as in 5 %."""
     whole, part = match["whole"], match["part"]
     if len(whole) > MAX_DIGITS or (len(whole) > 1 and whole[0] == "0"):
         return None
@@ -278,7 +313,7 @@ def _said(match, language, cited=False, as_year=True):
 
 
 def _may_be_digits(match, n, language):
-    """Whether a number may be a name that is read digit by digit or in pairs: Boeing 747."""
+    """Whether a number may be a name, read digit by digit or in pairs: Boeing 747."""
     next_word = match.string[match.end() :].split()[:1]
     word = next_word[0].strip(",.;:!?\"')") if next_word else ""
     if language != "en":  # a postal code: 10115 Berlin
@@ -288,14 +323,14 @@ def _may_be_digits(match, n, language):
 
 
 def _year(match, n, words, language):
-    """A year that has one reading, where the words around it show that it is a year."""
+    """The year spelled out, if it has one reading and its context marks it as a year."""
     if language == "en" and 2000 <= n < 2010:
-        return cardinal(n, language)  # two thousand and one, a year or not
+        return cardinal(n, language)  # two thousand and one: same as a year and as a count
     if n >= 2000 or (n < 1100 and n % 100 < 10):
         return None
     markers = YEARS_AFTER[language] | frozenset(months.names(language))
     after = match.string[match.end() :].partition(" ")
     follows = after[0].strip(",.;:!?\"')") or after[2].partition(" ")[0].strip(",.;:!?\"')")
     ends = after[0] != "" or not after[2]
-    shown = words and words[-1] in markers and (ends or follows in AFTER_YEARS[language])
-    return year(n, language) if shown else None
+    is_year = words and words[-1] in markers and (ends or follows in AFTER_YEARS[language])
+    return year(n, language) if is_year else None

@@ -1,7 +1,7 @@
-"""One code point for each sign of punctuation within a language.
+"""Unify punctuation: one code point per sign within a language.
 
-The table punctuation.tsv names, for all languages (`*`), a script or a language, what becomes of a
-sign where a language keeps its own (`native`), and where it takes those of Latin script (`latin`).
+The table punctuation.tsv gives the replacement of each sign, for all languages (`*`), a script or a
+language: by the language's own punctuation (`native`), or by that of Latin script (`latin`).
 Sources: The Unicode Standard, chapters 6.2 (general and CJK punctuation), 7.2 Greek, 7.6 Armenian,
 9.1 Hebrew, 9.2 Arabic, 12 (danda), 13.4 Tibetan, 16 Myanmar and Khmer, 19.1 Ethiopic.
 """
@@ -17,40 +17,40 @@ from voicekiln.text.scripts import main_scripts
 TABLE = Path(__file__).with_name("punctuation.tsv")
 CLOSING = ".,!?;:።፣፤፥፦፧፨،؛؟۔。，！？；：、।॥։׃།༎၊။។៕៖"
 SPACE_BEFORE = re.compile(rf"\s+(?=[{re.escape(CLOSING)}](?:\s|$|[{re.escape(CLOSING)}\"']))")
-WIDE = frozenset("zh yue ja".split())  # their signs bring their own space
+WIDE = frozenset("zh yue ja".split())  # full-width signs include their own space
 SPACE_AFTER_WIDE = re.compile(r"(?<=[。，、；：？！])\s+")
 NO_SPACE_AFTER = re.compile(r"(?<=[.,;:?!])(?=[^\W\d_])(?=[^\x00-\x7f])")
-LEAST_WORD = 2  # letters and marks; a shorter one before a full stop is an abbreviation
+MIN_WORD_LETTERS = 2  # letters and marks; a shorter word before a full stop is an abbreviation
 
 
-def one_form(text: str) -> str:
-    """`text` with each sign in the form that stands for all its variants, in any language."""
+def unify_signs(text: str) -> str:
+    """`text` with variants of each sign replaced by one form, in any language."""
     pattern, signs = _signs(("*",), "native")
     return pattern.sub(lambda match: signs[match[0]], text)
 
 
-def in_language(text: str, language: str, kind: str) -> str:
-    """`text`, which is in one form, with the signs that `language` (ISO 639) is written with.
+def localize_signs(text: str, language: str, kind: str) -> str:
+    """Unified `text` with the punctuation of `language` (ISO 639).
 
-    Signs between two digits belong to the number and stay.
+    Signs between two digits belong to the number and are kept.
 
     Args:
         kind: `native` or `latin`.
     """
     pattern, signs = _signs((*main_scripts(language), language), kind)
 
-    def sign(match):
-        said, start, end = match.string, *match.span()
-        if said[start - 1 : start].isdigit() and said[end : end + 1].isdigit():
+    def replacement(match):
+        text, start, end = match.string, *match.span()
+        if text[start - 1 : start].isdigit() and text[end : end + 1].isdigit():
             return match[0]
-        if match[0] == "." and not _ends_sentence(said, start, language):
+        if match[0] == "." and not _ends_sentence(text, start, language):
             return match[0]
         return signs[match[0]]
 
     before = None
-    while text != before:  # two signs that come together may be another
+    while text != before:  # two adjacent signs may form another sign
         before, text = text, SPACE_BEFORE.sub("", text)
-        text = pattern.sub(sign, text) if pattern else text
+        text = pattern.sub(replacement, text) if pattern else text
         if language in WIDE:
             native = kind == "native"
             text = SPACE_AFTER_WIDE.sub("", text) if native else NO_SPACE_AFTER.sub(" ", text)
@@ -58,7 +58,7 @@ def in_language(text: str, language: str, kind: str) -> str:
 
 
 def _ends_sentence(text, at, language):
-    """Whether the dot follows a whole word of the language and nothing but a space follows it."""
+    """Whether the dot follows a whole word of the language and only a space or quote follows."""
     word = text[:at].rpartition(" ")[2]
     written = [c for c in word if unicodedata.category(c)[0] in "LM"]
     names = main_scripts(language)
@@ -67,12 +67,12 @@ def _ends_sentence(text, at, language):
     after = text[at + 1 : at + 2]
     if language in WIDE:
         return word.endswith(written[-1]) and after != "."
-    return after in ("", *" \"')") and "." not in word and len(written) >= LEAST_WORD
+    return after in ("", *" \"')") and "." not in word and len(written) >= MIN_WORD_LETTERS
 
 
 @cache
 def _signs(names, kind):
-    """A pattern that finds the signs that change, and what each becomes; later names go first."""
+    """Pattern of the signs to replace, and their replacements; later names take precedence."""
     rows = lists.rows(TABLE)
     signs = {row["sign"]: row[kind] for name in names for row in rows if row["where"] == name}
     longest_first = sorted(signs, key=lambda sign: (-len(sign), sign))

@@ -1,8 +1,8 @@
-"""Texts in Latin letters (uroman) or in phonemes of the IPA (epitran), as a second text.
+"""Romanize texts (uroman) or convert them to IPA phonemes (epitran), as a second text.
 
 uroman (U. Hermjakob, J. May, K. Knight, "Out-of-the-box Universal Romanization Tool uroman", 2018)
-knows all scripts and no pronunciation; epitran (D. Mortensen, S. Dalmia, P. Littell, "Epitran:
-Precision G2P for Many Languages", 2018) has rules for each of its languages.
+covers all scripts but ignores pronunciation; epitran (D. Mortensen, S. Dalmia, P. Littell,
+"Epitran: Precision G2P for Many Languages", 2018) has pronunciation rules per language.
 """
 
 import unicodedata
@@ -20,13 +20,13 @@ Romanizer = Callable[[str, str], str | None]
 
 
 def romanize(texts: Iterable[tuple[str, str]], tool: str) -> list[str | None]:
-    """The second text of each (text, language); None where the tool does not know the language.
+    """Romanized form of each (text, language); None if the tool does not support the language.
 
-    The same text in the same language gives the same, whatever stands beside it.
+    The result depends on the text and its language alone.
 
     Args:
-        texts: texts as they are spoken, with ISO 639 codes.
-        tool: `uroman` or `epitran`; it is loaded only if there are texts.
+        texts: texts in spoken form, with ISO 639 codes.
+        tool: `uroman` or `epitran`; loaded only if there are texts.
 
     Raises:
         UserError: the tool is not installed.
@@ -35,13 +35,13 @@ def romanize(texts: Iterable[tuple[str, str]], tool: str) -> list[str | None]:
     if not texts:
         return []
     if command := extras.missing(tool):
-        raise UserError(f"text.romanize is {tool}, which is not installed: {command}")
+        raise UserError(f"text.romanize: {tool} is not installed; run {command}")
     one = cache({"uroman": _uroman, "epitran": _epitran}[tool]())
     return [one(text, language) for text, language in texts]
 
 
 def knows(tool: str, language: str) -> bool:
-    """Whether the tool can read this language (ISO 639)."""
+    """Whether the tool supports this language (ISO 639)."""
     return tool == "uroman" or bool(languages.column("epitran").get(language))
 
 
@@ -58,19 +58,24 @@ def _epitran() -> Romanizer:
     tools, codes = cache(Epitran), languages.column("epitran")
 
     @cache
-    def said(word, code):
+    def transliterated(word, code):
         return tools(code).transliterate(word)
 
     def one(text, language):
         code = codes.get(language)
         if not code:
             return None
-        # word by word: punctuation at a word changes what its rules make of it
-        parts = ("".join(part) for _, part in groupby(text, key=_is_spoken))
-        return clean("".join(said(part, code) if _is_spoken(part[0]) else part for part in parts))
+        # word by word: epitran's rules depend on adjacent punctuation
+        parts = ("".join(part) for _, part in groupby(text, key=_is_word_character))
+        return clean(
+            "".join(
+                transliterated(part, code) if _is_word_character(part[0]) else part
+                for part in parts
+            )
+        )
 
     return one
 
 
-def _is_spoken(character):
+def _is_word_character(character):
     return unicodedata.category(character)[0] in "LM" or character in JOINERS

@@ -1,6 +1,6 @@
-"""Which script a language is written in.
+"""The scripts of each language.
 
-After the likely subtags of Unicode's CLDR; named as the names of Unicode's characters begin.
+After the likely subtags of Unicode's CLDR; named by the prefixes of Unicode character names.
 """
 
 from voicekiln.text.clean import Translation
@@ -33,7 +33,7 @@ _LANGUAGES = {
     "ARMENIAN": "hy",
     "HANGUL": "ko",
 }
-_SEVERAL = {
+_MULTIPLE = {
     "zh": ("CJK",),
     "yue": ("CJK",),
     "ja": ("HIRAGANA", "KATAKANA", "CJK"),
@@ -41,8 +41,8 @@ _SEVERAL = {
     "bs": ("LATIN", "CYRILLIC"),
 }
 _SCRIPTS = {
-    language: (script,) for script, some in _LANGUAGES.items() for language in some.split()
-} | _SEVERAL
+    language: (script,) for script, codes in _LANGUAGES.items() for language in codes.split()
+} | _MULTIPLE
 WITHOUT_SPACES = frozenset("ja zh yue th lo km my bo dz".split())  # between words
 
 
@@ -51,10 +51,10 @@ _IN_WORDS = Translation(lambda c: c if c.isspace() or c.isalnum() or c in SIGNS 
 
 
 def main_scripts(language: str) -> tuple[str, ...]:
-    """The scripts that a language (ISO 639 code) is usually written in; none if not known here."""
+    """The usual scripts of a language (ISO 639 code); empty if not listed."""
     return _SCRIPTS.get(language, ())
 
 
 def words(text: str) -> list[str]:
-    """The words of a text whose script sets spaces between them, without the signs at them."""
+    """Words of a text whose script separates them by spaces, without punctuation."""
     return [part for part in text.translate(_IN_WORDS).split() if part.strip(SIGNS)]

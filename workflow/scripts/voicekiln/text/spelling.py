@@ -1,8 +1,8 @@
-"""Numbers spelled out: the citation form, and every form in which a language says one.
+"""Spell out numbers: the citation form, and every spoken form of a number in a language.
 
-num2words is the engine. Where it errs (checked by reading its output up to 2100 in each language),
-the correction stands here: Amharic above 1000, the spaces of Turkish, single words of others. What
-it lacks (gender, case, short forms) is added from number_forms.tsv.
+num2words does the spelling. Its errors (found by reading its output up to 2100 in each language)
+are corrected here: Amharic from 1000 on, spaces in Turkish, single words in other languages.
+Missing forms (gender, case, short forms) are added from number_forms.tsv.
 """
 
 import re
@@ -17,10 +17,10 @@ from voicekiln.text import lists
 from voicekiln.text.clean import clean, letters
 
 FORMS = Path(__file__).with_name("number_forms.tsv")
-CODES = {"kk": "kz", "nb": "no", "nn": "no"}  # as num2words calls them
-NUM2WORDS_FAILS = (NotImplementedError, ArithmeticError, ValueError, LookupError)
-NUM2WORDS_FAILS += (TypeError, AttributeError, AssertionError)
-AMHARIC_POWERS = ((10**9, "ቢሊዮን"), (10**6, "ሚሊዮን"), (1000, "ሺህ"))  # num2words errs from 1000 on
+CODES = {"kk": "kz", "nb": "no", "nn": "no"}  # num2words uses other codes for these
+NUM2WORDS_ERRORS = (NotImplementedError, ArithmeticError, ValueError, LookupError)
+NUM2WORDS_ERRORS += (TypeError, AttributeError, AssertionError)
+AMHARIC_POWERS = ((10**9, "ቢሊዮን"), (10**6, "ሚሊዮን"), (1000, "ሺህ"))  # num2words is wrong from 1000 on
 TURKISH = "bir iki üç dört beş altı yedi sekiz dokuz".split()
 TURKISH_TENS = "on yirmi otuz kırk elli altmış yetmiş seksen doksan".split()
 TURKISH_POWERS = ((10**9, "milyar"), (10**6, "milyon"), (1000, "bin"), (100, "yüz"))
@@ -45,7 +45,7 @@ FINNISH = [
         (False, True),
     )
 ]
-CARDINALS = {  # what num2words can be asked for besides the citation form
+CARDINALS = {  # forms that num2words offers besides the citation form
     "ru": RUSSIAN,
     "uk": UKRAINIAN,
     "fi": FINNISH,
@@ -60,14 +60,14 @@ ORDINALS = {
     "be": CARDINALS["be"],
     "he": [{"gender": gender} for gender in "mf"],
 }
-# what num2words writes, and how it is written: fyrtio, tres, አሥራ ስድስት
+# misspellings by num2words and their correction: fyrtio, tres, አሥራ ስድስት
 CORRECTED = {
     "sv": (re.compile("förtio"), "fyrtio"),
     "da": (re.compile("(?<!halv)treds"), "tres"),
     "am": (re.compile("አስራ"), "አሥራ"),
     "pt": (re.compile(","), ""),
 }
-# endings of ordinals that agree, by the ending of the citation form
+# endings of inflected ordinals, by the ending of the citation form
 ORDINAL_ENDINGS = {
     "de": {"e": "e er en em es"},
     "es": {"o": "o a os as", "ero": "ero er era eros eras"},
@@ -87,18 +87,18 @@ CACHED = 1 << 14
 
 
 def knows_numbers(language: str) -> bool:
-    """Whether numbers of this language can be spelled out."""
+    """Whether num2words supports this language."""
     return CODES.get(language, language) in num2words.CONVERTER_CLASSES
 
 
 @lru_cache(CACHED)
 def cardinal(n: int, language: str) -> str | None:
-    """The number as one counts (`eins`, `один`), or None if num2words fails."""
+    """The cardinal in its citation form (`eins`, `один`), or None if num2words fails."""
     if language == "am" and n >= 1000:
         return _in_powers(n, AMHARIC_POWERS, cardinal)
     if language == "tr" and n:
         return _turkish(n)
-    return _ask(n, language, "cardinal")
+    return _num2words(n, language, "cardinal")
 
 
 @lru_cache(CACHED)
@@ -106,21 +106,25 @@ def ordinal(n: int, language: str) -> str | None:
     """The ordinal in its citation form (`erste`, `primero`), or None if num2words fails."""
     if language == "tr":
         *tens, last = (_turkish(n) or "").split() if 0 < n < 100 else ("",)
-        last = _ask(_turkish_value(last), "tr", "ordinal") if last else None
+        last = _num2words(_turkish_value(last), "tr", "ordinal") if last else None
         return " ".join([*tens, last]) if last else None
-    said = _ask(n, language, "ordinal") if n <= LARGEST_ORDINAL else None
-    return said.replace("tsième", "tième") if said and language == "fr" else said
+    spelled = _num2words(n, language, "ordinal") if n <= LARGEST_ORDINAL else None
+    return spelled.replace("tsième", "tième") if spelled and language == "fr" else spelled
 
 
 @lru_cache(CACHED)
 def year(n: int, language: str) -> str | None:
-    """The number as a year (`nineteen ninety`), where years are read in a way of their own."""
+    """The number as a year (`nineteen ninety`); None if years are read as cardinals."""
     if language == "sv" and 1100 <= n < 2100:
         rest = cardinal(n % 100, "sv") if n % 100 else ""
         return f"{cardinal(n // 100, 'sv')}hundra{rest}"
     if language == "nl" and 1100 <= n < 10_000 and n // 100 % 10:
-        return (_ask(n, "nl", "year") or "").replace(" ", "") or None
-    return _ask(n, language, "year") if language in ("en", "de", "da", "no", "nb", "am") else None
+        return (_num2words(n, "nl", "year") or "").replace(" ", "") or None
+    return (
+        _num2words(n, language, "year")
+        if language in ("en", "de", "da", "no", "nb", "am")
+        else None
+    )
 
 
 def digit_by_digit(digits: str, language: str) -> str | None:
@@ -129,7 +133,7 @@ def digit_by_digit(digits: str, language: str) -> str | None:
 
 
 def native_korean(n: int) -> str | None:
-    """The number before a native counter: `세` of `세 명`."""
+    """Native Korean numeral before a counter: `세` in `세 명`; None outside 1 to 99."""
     if not 0 < n < 100:
         return None
     if n == 20:
@@ -140,61 +144,61 @@ def native_korean(n: int) -> str | None:
 
 @lru_cache(CACHED)
 def readings(digits: str, language: str) -> tuple[str, ...]:
-    """All the ways in which a whole number may be said, each once, the citation form first."""
+    """All readings of a whole number, without duplicates, the citation form first."""
     n = int(digits)
-    said = [digit_by_digit(digits, language)]
+    spelled = [digit_by_digit(digits, language)]
     if digits[0] != "0" or n == 0:
-        cardinals = [cardinal(n, language), *_asked(n, language, "cardinal", CARDINALS)]
-        cardinals += [*_of_region(n, language), year(n, language)]
+        cardinals = [cardinal(n, language), *_inflections(n, language, "cardinal", CARDINALS)]
+        cardinals += [*_regional(n, language), year(n, language)]
         ordinals = [*ordinals_of(n, language)]
-        said = [*_varied(cardinals, language), *ordinals, *said]
+        spelled = [*_varied(cardinals, language), *ordinals, *spelled]
     if language == "en":
-        said += _english(digits)
+        spelled += _english(digits)
     if language == "ko":
-        said += [native_korean(n)]
-    return distinct(said)
+        spelled += [native_korean(n)]
+    return distinct(spelled)
 
 
 @lru_cache(CACHED)
 def ordinals_of(n: int, language: str) -> tuple[str, ...]:
-    """The forms of the ordinal, each once."""
+    """All forms of the ordinal, without duplicates."""
     if n > LARGEST_ORDINAL:
         return ()
-    said = [ordinal(n, language), *_asked(n, language, "ordinal", ORDINALS)]
+    spelled = [ordinal(n, language), *_inflections(n, language, "ordinal", ORDINALS)]
     endings = ORDINAL_ENDINGS.get(language, {})
-    return distinct(form for text in said if text for form in _inflected(text, endings))
+    return distinct(form for text in spelled if text for form in _inflected(text, endings))
 
 
 def distinct(texts: Iterable[str | None]) -> tuple[str, ...]:
-    """`texts` without those whose letters came before."""
+    """`texts` without duplicates by their letters."""
     found = {}
     for text in filter(None, texts):
         found.setdefault(letters(text), text)
     return tuple(found.values())
 
 
-def _asked(n, language, kind, table):
+def _inflections(n, language, kind, table):
     for settings in table.get(language, ()):
-        yield _ask(n, language, kind, **settings)
+        yield _num2words(n, language, kind, **settings)
 
 
-def _of_region(n, language):
+def _regional(n, language):
     if language == "pt":
-        yield _ask(n, "pt_BR", "cardinal")
+        yield _num2words(n, "pt_BR", "cardinal")
     elif language == "fr":
-        yield from (_ask(n, region, "cardinal") for region in ("fr_BE", "fr_CH"))
+        yield from (_num2words(n, region, "cardinal") for region in ("fr_BE", "fr_CH"))
 
 
-def _ask(n, language, kind, **settings):
+def _num2words(n, language, kind, **settings):
     try:
         code = CODES.get(language, language)
-        said = num2words.num2words(n, lang=code, to=kind, **settings)
-    except NUM2WORDS_FAILS:
+        spelled = num2words.num2words(n, lang=code, to=kind, **settings)
+    except NUM2WORDS_ERRORS:
         return None
-    if any(c.isdigit() for c in said):
+    if any(c.isdigit() for c in spelled):
         return None
     wrong, right = CORRECTED.get(language[:2], (None, ""))
-    return clean(wrong.sub(right, said) if wrong else said)
+    return clean(wrong.sub(right, spelled) if wrong else spelled)
 
 
 def _in_powers(n, powers, rest_of):
@@ -222,7 +226,7 @@ def _turkish_value(word):
 
 @cache
 def _forms(language):
-    """Other forms of words within numbers: at their end, and anywhere."""
+    """Alternative word forms: of the last word of a number, and of words anywhere in it."""
     last, anywhere = {}, []
     for row in lists.rows(FORMS):
         if row["language"] == language and row["where"] == "last":
@@ -234,7 +238,7 @@ def _forms(language):
 
 
 def _varied(texts, language):
-    """Each text, with the other forms of its last word, and of words anywhere within."""
+    """Each text and its variants by the alternative word forms."""
     last, anywhere = _forms(language)
     for text in filter(None, texts):
         variants = [text]
@@ -248,7 +252,7 @@ def _varied(texts, language):
 
 
 def _inflected(text, endings):
-    """The text with its words in all forms of their ending, all words in the same."""
+    """The text and its inflections; all its words take the same ending."""
     yield text
     found = [ending for ending in endings if text.endswith(ending)]
     if found:
@@ -261,7 +265,7 @@ def _inflected(text, endings):
 
 
 def _english(digits) -> Iterator[str]:
-    """American and short forms, and pairs: seven forty-seven, twenty ten, double oh seven."""
+    """American, short and paired forms: seven forty-seven, twenty ten, double oh seven."""
     n = int(digits)
     for text in (cardinal(n, "en"), year(n, "en")):
         plain = re.sub("(,| and) ", " ", text or "")

@@ -1,10 +1,10 @@
-"""What is written in a transcript and not said: events, lyrics, labels of speakers, markup, emoji.
+"""Remove what is written but not spoken: events, lyrics, speaker labels, markup, emoji.
 
-Each kind is recognised by rule (`KINDS`). Square and curly brackets hold events; round ones may
-hold an aside that is said, so they go only where they hold a known word for an event, capitals, or
-stand where a stage direction stands: before a sentence, or as the whole text. The words are those
-of unspoken.tsv: `event` (laughs, Musik), `heading` (what stands before a colon and is said, as in
-"Note: ...") and `opening` (what an aside begins with, as in "(which was red)").
+Each kind is recognised by rules (`KINDS`). Square and curly brackets hold events. Round brackets
+may hold a spoken aside, so they are removed only if they hold a known event word or capitals, or
+stand where a stage direction does: before a sentence, or as the whole text. The words come from
+unspoken.tsv: `event` (laughs, Musik), `heading` (spoken words before a colon, as in "Note: ...")
+and `opening` (first words of an aside, as in "(which was red)").
 """
 
 import html
@@ -16,14 +16,14 @@ from pathlib import Path
 from voicekiln.text import lists
 
 TABLE = Path(__file__).with_name("unspoken.tsv")
-KINDS = {  # and what a message calls them
+KINDS = {  # kind: its name in messages
     "events": "bracketed events",
     "lyrics": "lyrics",
     "labels": "speaker labels and turn marks",
     "markup": "tags, entities and other markup",
     "emoji": "emoji",
 }
-Removed = dict[str, list]  # by kind: how many, and the first one
+Removed = dict[str, list]  # by kind: count, and the first example
 
 INLINE = "i|b|u|s|em|strong|small|big|sub|sup|font|span|ruby|rt|rp|c|v|lang|br|p|div|tt|code|a"
 VALUE = r"(?:\"[^\"<>]*\"|'[^'<>]*'|[^\s\"'<>]+)"
@@ -43,7 +43,7 @@ STARRED = re.compile(r"(?<![\w*])(\*{1,3})(?![\s*])([^*]{1,120}?)(?<![\s*])\1(?!
 SQUARE = re.compile(r"[\[［【〔]([^\[\]［］【】〔〕]{0,120})[\]］】〕]|\{[^{}\\]{0,120}\}")
 IN_WORD = re.compile(r"(?<=\w)\[([a-z]{1,3})\]|(?<!\w)\[(\w)\](?=\w)")  # walk[ed], [T]he
 ROUND = re.compile(r"[(（]([^()（）]{1,120})[)）]")
-IN_LANGUAGE = re.compile(r"(?:in|auf|en|em|på|на|по)[ -][^\W\d_]{4,}")  # (in French)
+LANGUAGE_NOTE = re.compile(r"(?:in|auf|en|em|på|на|по)[ -][^\W\d_]{4,}")  # (in French)
 NOTES = "♩♪♫♬\U0001f3b5\U0001f3b6"
 LYRICS = re.compile(
     rf"[{NOTES}][^{NOTES}]*[{NOTES}]+|[{NOTES}][^{NOTES}\n]*"
@@ -61,7 +61,7 @@ BRACKETED = re.compile(  # [SPEAKER_00] Hello, [Anna]: Hello
 BEFORE_CJK = re.compile(
     r"^\s*[（(]([\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af・ー ]{2,8})[)）]\s*(?=\S)"
 )
-ROLE = re.compile(  # and roles, which are no one's name and are not said before a colon
+ROLE = re.compile(  # and roles, which are neither a name nor spoken before a colon
     r"(?:speaker|spk|sprecher|sprecherin|locuteur|orador|hablante|говорящий)"
     r"(?:[ _-]?\d{1,3}|[ _-][a-z])"
     r"|(?:(?:young|old|older) )?(?:man|woman|boy|girl|male|female|narrator|announcer|interviewer"
@@ -74,17 +74,17 @@ PICTURES = (
     "\u2b05-\u2b07\u2b1b\u2b1c\u2b50\u2b55\u24c2\u3030\u303d\u3297\u3299"
 )
 FLAGS = "\U0001f1e6-\U0001f1ff"
-# signs that are pictures only where U+FE0F asks for it: (c), (r), tm, arrows, shapes
-ASKED = "\u00a9\u00ae\u2122\u2139\u203c\u2049\u2194-\u21aa\u2934\u2935\u25aa-\u25fe"
+# emoji only if followed by U+FE0F: (c), (r), tm, arrows, shapes
+EMOJI_IF_SELECTED = "\u00a9\u00ae\u2122\u2139\u203c\u2049\u2194-\u21aa\u2934\u2935\u25aa-\u25fe"
 EMOJI = re.compile(
-    rf"(?:[{FLAGS}]{{1,2}}|[0-9#*]\ufe0f?\u20e3|[{PICTURES}]|[{ASKED}]\ufe0f)"
+    rf"(?:[{FLAGS}]{{1,2}}|[0-9#*]\ufe0f?\u20e3|[{PICTURES}]|[{EMOJI_IF_SELECTED}]\ufe0f)"
     rf"(?:[\ufe0e\ufe0f\u20e3\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]|\u200d[{PICTURES}])*"
     r"|(?<!\S)[:;=]['’]?-?[)(DPp](?!\S)|(?<!\S)<3(?!\S)"
 )
 ANY = re.compile(rf"[<>&\[［【〔{{(（*{NOTES}#:：፦=;]|^\s*[-–—―]|\u20e3|\ufe0f|[{FLAGS}{PICTURES}]")
 LEADING = re.compile(r"^[\s.,;:!?…،؛]+")
 SPACE_BEFORE = re.compile(r"\s+(?=[.,;:!?…](?:\s|$))")
-EVENT_WORDS = re.compile(r"[^\W\d_と和]+(?:['’-][^\W\d_]+)*")  # the two mean "and"
+EVENT_WORDS = re.compile(r"[^\W\d_と和]+(?:['’-][^\W\d_]+)*")  # と and 和 mean "and"
 ROUNDS = 8
 
 
@@ -94,19 +94,19 @@ def strip(
     removed: Removed | None = None,
     names: Collection[str] = (),
 ) -> str:
-    """`text` without what is not said; "" if nothing else is left.
+    """`text` without its unspoken parts; "" if nothing else remains.
 
     Args:
-        text: one line, or what is shown together.
-        keep: kinds that stay, of `KINDS`.
-        removed: takes how many of each kind were removed, and an example.
+        text: one line, or the lines of one subtitle.
+        keep: kinds of `KINDS` that are not removed.
+        removed: updated with the count and an example of each removed kind.
         names: see `label`.
     """
     if not ANY.search(text):
         return text
     removed = {} if removed is None else removed
-    given, before = text, None
-    for _ in range(ROUNDS):  # what is removed may uncover more
+    original, before = text, None
+    for _ in range(ROUNDS):  # a removal may uncover more
         if text == before:
             break
         before = text
@@ -120,27 +120,27 @@ def strip(
             text = _events(text, removed, names)
         if "emoji" not in keep:
             text = EMOJI.sub(_counting(removed, "emoji", " "), text)
-        if text != given and not LEADING.match(given):
+        if text != original and not LEADING.match(original):
             text = LEADING.sub("", text)
-    if text == given:
+    if text == original:
         return text
     text = SPACE_BEFORE.sub("", " ".join(text.split()))
     return text if any(c.isalnum() for c in text) else ""
 
 
 def without_markup(text: str) -> str:
-    """`text` without tags, and with the characters that its entities stand for."""
+    """`text` without tags and with entities decoded."""
     return ENTITY.sub(lambda match: html.unescape(match[0]), TAGS.sub("", text))
 
 
 def count(removed: Removed, kind: str, what: str, n: int = 1) -> None:
-    """Note that `n` of a kind were removed, of which `what` is one."""
+    """Record in `removed` that `n` items of a kind were removed; `what` is an example."""
     found = removed.setdefault(kind, [0, " ".join(what.split())[:60]])
     found[0] += n
 
 
 def merge(removed: Removed, more: Removed) -> None:
-    """Add what `count` noted elsewhere."""
+    """Add the counts of `more` to `removed`."""
     for kind, (n, example) in more.items():
         count(removed, kind, example, n)
 
@@ -148,11 +148,11 @@ def merge(removed: Removed, more: Removed) -> None:
 def label(
     text: str, removed: Removed | None = None, names: Collection[str] = ()
 ) -> tuple[str, str | None]:
-    """`text` without the marks of a turn and the label of a speaker before it, and that speaker.
+    """`text` without turn marks and speaker label, and that speaker or None.
 
     Args:
-        names: labels that are known to be speakers. Of others, those are that stand in capitals,
-            are numbered (Speaker 1) or follow `>>`.
+        names: known speakers. Other labels count if they are in capitals, are numbered (Speaker 1)
+            or follow `>>`.
     """
     removed = {} if removed is None else removed
     text, n_turns = TURN.subn(_counting(removed, "labels", ""), text)
@@ -169,7 +169,7 @@ def label(
 
 
 def _bracketed(text, names):
-    """A label in brackets before the text."""
+    """Match of a bracketed label before the text, or None."""
     found = BRACKETED.match(text)
     if found:
         name = found[1].strip()
@@ -180,7 +180,7 @@ def _bracketed(text, names):
 
 
 def is_label(name: str) -> bool:
-    """Whether what stands before a colon names a speaker by its form alone."""
+    """Whether the text before a colon has the form of a speaker label."""
     if ROLE.fullmatch(name):
         return True
     cased = [c for c in name if c.isupper() or c.islower()]
@@ -189,7 +189,7 @@ def is_label(name: str) -> bool:
 
 
 def is_name(name: str) -> bool:
-    """Whether what stands before a colon may name a speaker."""
+    """Whether the text before a colon may be a speaker's name."""
     words = name.casefold().split()
     others = _words("heading") | _words("event")
     return 0 < len(words) <= 4 and not any(word in others for word in words)
@@ -198,33 +198,36 @@ def is_name(name: str) -> bool:
 def _markup(text, removed):
     text = TAGS.sub(lambda match: _tag(removed, match), text)
     text = ENTITY.sub(lambda match: _unescaped(removed, match), text)
-    text = BBCODE.sub(lambda match: _bare(removed, match[0], match[2]), text)
-    text = IN_WORD.sub(lambda match: _bare(removed, match[0], match[1] or match[2]), text)
+    text = BBCODE.sub(lambda match: _without_marks(removed, match[0], match[2]), text)
+    text = IN_WORD.sub(lambda match: _without_marks(removed, match[0], match[1] or match[2]), text)
     return STARRED.sub(
-        lambda match: match[0] if _is_event(match[2]) else _bare(removed, match[0], match[2]), text
+        lambda match: (
+            match[0] if _is_event(match[2]) else _without_marks(removed, match[0], match[2])
+        ),
+        text,
     )
 
 
 def _events(text, removed, names):
-    labelled = _bracketed(text, names)  # a label that stays
-    begin = labelled.end() if labelled else 0
+    labelled = _bracketed(text, names)  # a label that is kept
+    start = labelled.end() if labelled else 0
 
     def without(is_event):
-        return lambda match: _gone(removed, match) if is_event(match) else match[0]
+        return lambda match: _remove_event(removed, match) if is_event(match) else match[0]
 
     for pattern in (STARRED, MARKER):
         text = pattern.sub(without(lambda match: _is_event(match[match.lastindex])), text)
     text = SQUARE.sub(
         without(
-            lambda match: match.start() >= begin and not IN_WORD.match(match.string, match.start())
+            lambda match: match.start() >= start and not IN_WORD.match(match.string, match.start())
         ),
         text,
     )
-    return ROUND.sub(without(lambda match: match.start() >= begin and _is_direction(match)), text)
+    return ROUND.sub(without(lambda match: match.start() >= start and _is_direction(match)), text)
 
 
 def _is_event(words):
-    """Whether a word for an event is among a few words."""
+    """Whether a few words contain an event word."""
     words = EVENT_WORDS.findall(words.casefold())
     if not words or len(words) > 4 or words[0] in _words("opening"):
         return False
@@ -232,11 +235,11 @@ def _is_event(words):
 
 
 def _is_direction(match):
-    """Whether round brackets hold an event rather than an aside that is said."""
+    """Whether round brackets hold an event rather than a spoken aside."""
     words, before = match[1].strip(), match.string[: match.start()].rstrip()
     after = match.string[match.end() :].strip()
     starts_sentence = not before or before[-1] in ".?!…"
-    if starts_sentence and IN_LANGUAGE.fullmatch(words):
+    if starts_sentence and LANGUAGE_NOTE.fullmatch(words):
         return True
     if not words or words.casefold().split()[0] in _words("opening"):
         return False
@@ -258,7 +261,7 @@ def _is_direction(match):
     return starts_sentence and small and any(end.endswith(("s", "ing")) for end in ends)
 
 
-def _gone(removed, match):
+def _remove_event(removed, match):
     count(removed, "events", match[0])
     return " "
 
@@ -268,7 +271,7 @@ def _tag(removed, match):
     return " " if BREAKS.match(match[0]) else ""
 
 
-def _bare(removed, marked, words):
+def _without_marks(removed, marked, words):
     count(removed, "markup", marked)
     return words
 
@@ -291,6 +294,6 @@ def _counting(removed, kind, instead):
 
 @cache
 def _words(kind):
-    """The words of a kind, of all languages."""
+    """Words of a kind, in all languages."""
     rows = (row["words"].split() for row in lists.rows(TABLE) if row["kind"] == kind)
     return frozenset(word for words in rows for word in words)

@@ -1,7 +1,7 @@
-"""Numbers, dates and times of a text as a hypothesis of the same speech has them.
+"""Spell out the numbers, dates and times of a text by a hypothesis of the same speech.
 
 Each expression (a date, a number with its suffix, a plain number) is compared with the words that
-the hypothesis has in its place. What is not clear there stays as it is.
+the hypothesis has in its place. Expressions without a clear match are left unchanged.
 """
 
 import re
@@ -11,7 +11,14 @@ from itertools import islice
 from voicekiln.text import dates
 from voicekiln.text.clean import letters
 from voicekiln.text.context import stands_alone
-from voicekiln.text.heard import Reading, choose, parse, part, plain, spoken_for
+from voicekiln.text.hypothesis_match import (
+    Reading,
+    closest_reading,
+    match_expressions,
+    matching_form,
+    parse,
+    part,
+)
 from voicekiln.text.numbers import DOTTED_ORDINALS, number_pattern, value
 from voicekiln.text.spelling import (
     digit_by_digit,
@@ -25,34 +32,34 @@ SUFFIXED = re.compile(
     rf"{dates.EDGE}(?P<number>\d{{1,4}})(?P<joint>[-':.]?)(?P<suffix>[^\W\d_]{{1,4}}|[ºª°])(?!\w)"
 )
 DOTTED = re.compile(rf"{dates.EDGE}(?P<number>\d{{1,4}})\.(?= \w)")
-JOINED_SUFFIXES = frozenset("tr az kk hu fi".split())  # 1990'da: the ending of the spoken number
-PREFIX = re.compile(r"(?<!\w)[^\W\d_A-Za-z]{1,4}-?$")  # በ, ב-, و: written with the number
+JOINED_SUFFIXES = frozenset("tr az kk hu fi".split())  # 1990'da: a case ending of the spoken number
+PREFIX = re.compile(r"(?<!\w)[^\W\d_A-Za-z]{1,4}-?$")  # በ, ב-, و: joined to the number
 PREFIXED = frozenset("am ti ar he fa".split())
-MOST_DIGITS = 16  # of a number whose readings are tried
-MOST = 40  # expressions of one text; in a longer one the rest stays
+MAX_DIGITS = 16  # of a number whose readings are tried
+MAX_EXPRESSIONS = 40  # of one text; the rest stays in digits
 
 
-def as_heard(text: str, language: str, hypothesis: str) -> str:
-    """`text` with its numbers as the hypothesis has them, if it has words in their places."""
+def spell_from_hypothesis(text: str, language: str, hypothesis: str) -> str:
+    """`text` with its numbers spelled out as in the hypothesis, if it has words in their place."""
     if not knows_numbers(language):
         return text
     chains: list[list] = []
-    for expression in islice(_expressions(text, language), MOST):
+    for expression in islice(_expressions(text, language), MAX_EXPRESSIONS):
         follows = chains and not letters(text[chains[-1][-1][1] : expression[0]])
         if not follows:
             chains.append([])
         chains[-1].append(expression)
-    for chain in reversed(chains):  # from the end, so that places stay
+    for chain in reversed(chains):  # from the end, so that positions stay valid
         start, end = chain[0][0], chain[-1][1]
         reads = [read for _, _, read in chain]
-        said = spoken_for(text, start, end, hypothesis, language, reads)
-        for (at, over, _), words in zip(reversed(chain), reversed(said or []), strict=False):
+        spoken = match_expressions(text, start, end, hypothesis, language, reads)
+        for (at, over, _), words in zip(reversed(chain), reversed(spoken or []), strict=False):
             text = text[:at] + words + text[over:]
     return text
 
 
 def _expressions(text: str, language: str) -> Iterator[tuple[int, int, Reading]]:
-    """Where the numbers of a text stand with what belongs to them, and how each is read."""
+    """(start, end, reader) of the number expressions of a text."""
     taken = 0
     for start, end, reading in sorted(_candidates(text, language), key=lambda e: (e[0], -e[1])):
         if start >= taken and stands_alone(text, start, end, language, strict=False):
@@ -65,12 +72,16 @@ def _expressions(text: str, language: str) -> Iterator[tuple[int, int, Reading]]
 
 
 def _after(prefix, reading, language):
-    """A reading behind a prefix that is written with the number."""
+    """Reader of an expression after a prefix that is joined to the number."""
 
     def read(words):
         joined = prefix.rstrip("-")
-        said = reading(words[len(joined) :]) if words.startswith(plain(joined, language)) else None
-        return said and joined + said
+        spoken = (
+            reading(words[len(joined) :])
+            if words.startswith(matching_form(joined, language))
+            else None
+        )
+        return spoken and joined + spoken
 
     return read
 
@@ -88,13 +99,13 @@ def _candidates(text, language):
         if _with_suffix(match, language):
             yield (
                 *match.span(),
-                lambda words, m=match: choose(_with_suffix(m, language), words, language),
+                lambda words, m=match: closest_reading(_with_suffix(m, language), words, language),
             )
     if language in DOTTED_ORDINALS:
         for match in DOTTED.finditer(text):
             yield (
                 *match.span(),
-                lambda words, m=match: choose(
+                lambda words, m=match: closest_reading(
                     ordinals_of(int(m["number"]), language), words, language
                 ),
             )
@@ -103,7 +114,7 @@ def _candidates(text, language):
 
 
 def _with_suffix(match, language) -> tuple[str, ...]:
-    """The readings that end in the suffix of a number."""
+    """Readings of the number that end in its suffix."""
     number, suffix = match["number"], match["suffix"].lower()
     ordinals = ordinals_of(int(number), language)
     if suffix in "ºª°":
@@ -119,12 +130,12 @@ def _with_suffix(match, language) -> tuple[str, ...]:
 def _number(match, words, language):
     whole, fraction = match["whole"], match["part"]
     digits = re.sub(r"\D", "", whole) if whole.isascii() else str(value(match))
-    if len(digits) > MOST_DIGITS:
+    if len(digits) > MAX_DIGITS:
         return None
-    said = readings(digits, language)
+    spoken = readings(digits, language)
     if fraction is None:
-        return choose(said, words, language)
-    after = (digit_by_digit(fraction, language), *readings(fraction[:MOST_DIGITS], language))
+        return closest_reading(spoken, words, language)
+    after = (digit_by_digit(fraction, language), *readings(fraction[:MAX_DIGITS], language))
     points = part(dates.BETWEEN.get(language, "").split(), language)
-    parts = [part(said, language), points, part(after, language)]
+    parts = [part(spoken, language), points, part(after, language)]
     return parse(words, [parts], language)

@@ -6,7 +6,7 @@ import unicodedata
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from voicekiln.text.heard import choose
+from voicekiln.text.hypothesis_match import closest_reading
 from voicekiln.text.normalize import TextSettings, normalize
 from voicekiln.text.numbers import n_digits
 from voicekiln.text.spelling import readings
@@ -79,7 +79,7 @@ DEFAULT = TextSettings(normalize=True, punctuation="native", numbers="spell", ab
         ("ar", "سنة 2000", "سنة ألفين", "سنة ألفين"),
     ],
 )  # fmt: skip
-def test_the_reading_that_was_heard_is_taken(language, text, hypothesis, spoken):
+def test_the_reading_in_the_hypothesis_is_chosen(language, text, hypothesis, spoken):
     got = normalize(text, language, DEFAULT, hypothesis)
     assert got == unicodedata.normalize("NFC", spoken)
 
@@ -97,28 +97,31 @@ def test_the_reading_that_was_heard_is_taken(language, text, hypothesis, spoken)
         ("hi", "5 लड़के", "पांच लड़के"),
     ],
 )
-def test_what_is_not_clear_in_the_hypothesis_stays_in_digits(language, text, hypothesis):
+def test_an_unclear_hypothesis_leaves_digits(language, text, hypothesis):
     assert normalize(text, language, DEFAULT, hypothesis) == text
 
 
-def test_a_long_chain_of_numbers_with_two_readings_each_takes_no_time():
+def test_a_long_chain_of_ambiguous_numbers_terminates_quickly():
     text = ", ".join(["00"] * 30) + "."
     begin = time.process_time()
     assert normalize(text, "en", DEFAULT, "zero " * 38) == text
     assert time.process_time() - begin < 5
 
 
-def test_a_reading_close_to_what_was_heard_needs_a_margin():
+def test_an_inexact_reading_needs_a_margin():
     forms = readings("21", "es")
-    assert choose(forms, "veintiuna", "es") == "veintiuna"
-    assert choose(forms, "veintiuma", "es") is None, "as near to veintiuno"
-    assert choose(readings("1990", "de"), "neunzenhundertneunzig", "de") == "neunzehnhundertneunzig"
-    assert choose(forms, "", "es") is choose((), "uno", "es") is None
+    assert closest_reading(forms, "veintiuna", "es") == "veintiuna"
+    assert closest_reading(forms, "veintiuma", "es") is None, "as near to veintiuno"
+    assert (
+        closest_reading(readings("1990", "de"), "neunzenhundertneunzig", "de")
+        == "neunzehnhundertneunzig"
+    )
+    assert closest_reading(forms, "", "es") is closest_reading((), "uno", "es") is None
 
 
 @settings(deadline=None, max_examples=150)
 @given(st.sampled_from("en de fr es it pt ru am".split()), st.integers(0, 9999), st.data())
-def test_every_reading_is_found_again_in_a_hypothesis(language, number, data):
+def test_every_reading_is_recovered_from_a_hypothesis(language, number, data):
     reading = data.draw(st.sampled_from(readings(str(number), language)))
     text = normalize(f"xyzzy {number} plugh", language, DEFAULT, f"xyzzy {reading} plugh")
-    assert not n_digits(text) and choose((reading,), text[6:-6], language) == reading
+    assert not n_digits(text) and closest_reading((reading,), text[6:-6], language) == reading
