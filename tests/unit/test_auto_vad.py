@@ -81,12 +81,12 @@ def chords(n):
         (chords, 20, RATE_HZ, "silero"),
     ],
 )
-def test_the_background_decides(background, level_db, rate_hz, engine):
+def test_the_background_determines_the_engine(background, level_db, rate_hz, engine):
     assert heard(spoken(background, level_db, rate_hz))[1] == engine
 
 
 @pytest.mark.parametrize("n", [0, 1, 100, 16_000])
-def test_silence_has_an_engine_and_no_speech(n):
+def test_silence_has_an_engine_but_no_speech(n):
     found, engine = heard(np.zeros(n))
     assert engine == "webrtcvad" and not found.any()
 
@@ -102,17 +102,17 @@ def recordings():
     held_s=st.integers(1, 30),
     level_db=st.sampled_from([CLEAN_DB, NOISY_DB]),
 )
-def test_blocks_do_not_show(recordings, sizes, held_s, level_db):
+def test_flags_do_not_depend_on_blocks(recordings, sizes, held_s, level_db):
     """However the samples arrive, also where the choice is made before the end."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(auto_vad, "HEARD_S", held_s)
+        patch.setattr(auto_vad, "ANALYSED_S", held_s)
         once, engine = heard(recordings[level_db])
         again, engine_again = heard(recordings[level_db], sizes)
     assert engine == engine_again
     assert once.tolist() == again.tolist()
 
 
-def test_the_choice_is_the_engine_itself():
+def test_flags_equal_those_of_the_chosen_engine():
     """A clean recording has webrtcvad's segments, byte for byte, and names it."""
     found = segment(DEMO, AUTO, [])
     assert found == segment(DEMO, replace(DEFAULTS, engine=found.engine), [])

@@ -97,7 +97,7 @@ def test_more_than_two_channels_are_numbered(tmp_path):
     assert [row["speaker"] for row in found.values()] == [f"corpus_{k}" for k in range(1, 7)]
 
 
-def test_a_channel_that_is_not_there_is_a_bad_row(tmp_path):
+def test_a_missing_channel_is_a_bad_row(tmp_path):
     soundfile.write(tmp_path / "a.wav", tones(300, 1000), 16_000)
     lines = [{"audio_filepath": "a.wav", "text": f"text {k}", "channel": k} for k in (0, 2)]
     (tmp_path / "list.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -132,7 +132,7 @@ def merged(tmp_path, found):
     return merge.merge_recordings([tmp_path / "0.parquet"])
 
 
-def test_channels_are_no_copies_of_each_other_but_copies_of_a_file_are(tmp_path):
+def test_channels_are_not_duplicates_of_each_other_but_copies_of_a_file_are(tmp_path):
     for name in ("a.wav", "b.wav"):
         soundfile.write(tmp_path / name, tones(300, 1000), 16_000)
     found = recordings(tmp_path, "separate")
@@ -152,7 +152,7 @@ def test_two_channels_with_the_same_sound_are_one_recording(tmp_path, caplog):
     assert not caplog.records
 
 
-def test_texts_of_a_channel_with_the_same_sound_are_missed_with_a_warning(tmp_path, caplog):
+def test_missing_texts_of_a_channel_with_the_same_sound_are_logged(tmp_path, caplog):
     soundfile.write(tmp_path / "a.wav", tones(300, 300), 16_000)
     found = [row | {"sound": "same"} for row in recordings(tmp_path, "separate").values()]
     for row, start_s in zip(found, (0.0, 1.0), strict=True):

@@ -26,7 +26,7 @@ def read(path, block_s=10.0):
     ("subtype", "step"),
     [("PCM_U8", 2**-7), ("PCM_16", 2**-15), ("PCM_24", 2**-23), ("FLOAT", 1e-7), ("DOUBLE", 1e-7)],
 )
-def test_wav_of_every_depth(tmp_path, subtype, step):
+def test_wav_of_every_bit_depth(tmp_path, subtype, step):
     samples = tone(channels=2)
     soundfile.write(tmp_path / "a.wav", samples, RATE_HZ, subtype=subtype)
     decoded, rate_hz = read(tmp_path / "a.wav")
@@ -80,7 +80,7 @@ def test_block_size_does_not_matter(name, block_s, tmp_path_factory):
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
-def test_samples_that_are_no_numbers(tmp_path, wrong):
+def test_nan_and_infinite_samples_are_rejected(tmp_path, wrong):
     samples = tone().astype(np.float32)
     samples[12_000] = wrong
     soundfile.write(tmp_path / "a.wav", samples, RATE_HZ, subtype="FLOAT")
@@ -90,7 +90,7 @@ def test_samples_that_are_no_numbers(tmp_path, wrong):
 
 @pytest.mark.parametrize("huge", [1e10, -1e18, 3e30])
 @pytest.mark.parametrize("how_many", [1, 4000])
-def test_huge_finite_samples_are_refused(tmp_path, huge, how_many):
+def test_huge_finite_samples_are_rejected(tmp_path, huge, how_many):
     samples = tone().astype(np.float32)
     samples[12_000 : 12_000 + how_many] = huge
     soundfile.write(tmp_path / "a.wav", samples, RATE_HZ, subtype="FLOAT")
@@ -98,14 +98,14 @@ def test_huge_finite_samples_are_refused(tmp_path, huge, how_many):
         read(tmp_path / "a.wav", 0.1)
 
 
-def test_floats_on_the_scale_of_whole_numbers_are_read(tmp_path):
+def test_floats_scaled_as_integers_are_read(tmp_path):
     samples = (tone() * 2**31).astype(np.float32)
     soundfile.write(tmp_path / "a.wav", samples, RATE_HZ, subtype="FLOAT")
     np.testing.assert_array_equal(read(tmp_path / "a.wav")[0], samples)
 
 
 @pytest.mark.parametrize("at_s", [3.0, 12.0])
-def test_damage_in_the_middle_is_found_where_it_is(tmp_path, at_s):
+def test_damage_is_reported_with_its_position(tmp_path, at_s):
     path = tmp_path / "a.flac"
     soundfile.write(path, np.random.default_rng(3).uniform(-0.5, 0.5, 20 * RATE_HZ), RATE_HZ)
     content = bytearray(path.read_bytes())
@@ -119,7 +119,7 @@ def test_damage_in_the_middle_is_found_where_it_is(tmp_path, at_s):
 
 
 @pytest.mark.parametrize("name", ["a.flac", "a.mp3", "a.webm", "a.aac"])
-def test_cut_off_files(tmp_path, name):
+def test_truncated_files_are_rejected(tmp_path, name):
     noise = np.random.default_rng(2).uniform(-0.5, 0.5, (5 * 48_000, 1))
     path = tmp_path / name
     if name in ("a.flac", "a.mp3"):
@@ -130,11 +130,11 @@ def test_cut_off_files(tmp_path, name):
     if name == "a.aac":  # a raw stream states no length: what is there is the recording
         assert 100_000 < len(read(path)[0]) < 140_000
     else:
-        with pytest.raises(AudioError, match="cut off|damaged"):
+        with pytest.raises(AudioError, match="truncated|damaged"):
             read(path)
 
 
-def test_damaged_packets_are_refused(tmp_path):
+def test_damaged_packets_are_rejected(tmp_path):
     path = tmp_path / "a.m4a"
     write_with_ffmpeg(path, "aac", tone(5.0, 48_000), 48_000)
     content = bytearray(path.read_bytes())
@@ -168,7 +168,7 @@ def flac_bomb(path, blocks=200):
         container.mux(stream.encode(None))
 
 
-def test_a_decompression_bomb_is_refused_by_header_and_while_it_unfolds(tmp_path):
+def test_a_decompression_bomb_is_rejected_by_header_and_while_decoding(tmp_path):
     path = tmp_path / "a.flac"
     flac_bomb(path)
     with pytest.raises(AudioError, match="3277 s of audio in .* bytes"):
@@ -178,21 +178,21 @@ def test_a_decompression_bomb_is_refused_by_header_and_while_it_unfolds(tmp_path
     content[22:26] = bytes(4)
     path.write_bytes(content)
     n_read = 0
-    with pytest.raises(AudioError, match="made to fill the disk"), stream(path) as audio:
+    with pytest.raises(AudioError, match="crafted to fill the disk"), stream(path) as audio:
         for block in audio.blocks:
             n_read += len(block)
     assert n_read / 4_000 <= 0.1 * len(content), "no more is decoded than it takes to see it"
 
 
-def test_a_day_in_one_file_is_no_recording(tmp_path):
+def test_files_of_days_are_rejected(tmp_path):
     (tmp_path / "a.wav").write_bytes(bytes(1000))
     check_length(tmp_path / "a.wav", 600)
-    with pytest.raises(AudioError, match="50 hours of audio in one file; expected 48 at most"):
+    with pytest.raises(AudioError, match="50 hours of audio in one file, expected at most 48"):
         check_length(tmp_path / "a.wav", 50 * 3600)
 
 
 @pytest.mark.parametrize("name, codec", [("a.mka", "libopus"), ("a.m4a", "aac")])
-def test_what_follows_a_hole_stays_in_its_place(tmp_path, name, codec):
+def test_audio_after_a_gap_keeps_its_time(tmp_path, name, codec):
     """A second of packets is missing; what is said after it is not said earlier."""
     rate_hz, n = 48_000, 960 if codec == "libopus" else 1024
     path = tmp_path / name
@@ -257,7 +257,7 @@ FILMS = [
 
 @pytest.mark.parametrize(("name", "codec"), FILMS)
 @pytest.mark.parametrize("starts_s", [0.0, 0.4, 1.7])
-def test_sound_is_on_the_clock_of_the_picture(tmp_path, name, codec, starts_s):
+def test_audio_keeps_its_delay_behind_the_video(tmp_path, name, codec, starts_s):
     path = film(tmp_path / name, [beep(0.5)], 6.0, starts_s, codec=codec)
     samples, rate_hz = read(path)
     heard_s = np.flatnonzero(np.abs(samples[:, 0]) > 0.2)[0] / rate_hz
@@ -267,7 +267,7 @@ def test_sound_is_on_the_clock_of_the_picture(tmp_path, name, codec, starts_s):
 
 @pytest.mark.parametrize(("name", "codec"), FILMS)
 @pytest.mark.parametrize("tags", [True, False])
-def test_a_longer_picture_does_not_make_the_sound_cut_off(tmp_path, name, codec, tags):
+def test_longer_video_does_not_make_audio_truncated(tmp_path, name, codec, tags):
     path = film(tmp_path / name, [beep(0.5)], 8.0, codec=codec)
     if not tags:  # the lengths of the tracks in Matroska
         path.write_bytes(path.read_bytes().replace(b"DURATION", b"DURATIOX"))
@@ -277,17 +277,17 @@ def test_a_longer_picture_does_not_make_the_sound_cut_off(tmp_path, name, codec,
 
 
 @pytest.mark.parametrize("tags", [True, False])
-def test_a_film_that_is_cut_off_is_refused(tmp_path, tags):
+def test_a_truncated_video_is_rejected(tmp_path, tags):
     path = film(tmp_path / "a.mkv", [beep(0.0, seconds=30.0)], 31.0)
     content = path.read_bytes() if tags else path.read_bytes().replace(b"DURATION", b"DURATIOX")
     path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(AudioError, match="cut off"):
+    with pytest.raises(AudioError, match="truncated"):
         read(path)
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
 @pytest.mark.parametrize("default", [0, 1, 2])
-def test_the_default_sound_track_is_used(tmp_path, name, default):
+def test_the_default_audio_track_is_used(tmp_path, name, default):
     path = film(tmp_path / name, [beep(0, 300), beep(0, 1000), beep(0, 3000)], default=default)
     header = probe(path)
     assert (header.track, header.n_tracks) == (default, 3)
@@ -296,7 +296,7 @@ def test_the_default_sound_track_is_used(tmp_path, name, default):
     assert np.argmax(spectrum) == pytest.approx([300, 1000, 3000][default], abs=2)
 
 
-def test_several_sound_tracks_are_told(tmp_path, caplog):
+def test_several_audio_tracks_are_logged(tmp_path, caplog):
     look_into(film(tmp_path / "one.mkv", [beep(0)]))
     assert not caplog.records
     look_into(film(tmp_path / "two.mkv", [beep(0), beep(0)], default=1))
@@ -321,7 +321,7 @@ def sound_file(name):
 @pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.mp3", "a.m4a", "a.mp4", "a.mkv"])
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.differing_executors])
 @given(data=st.data())
-def test_a_changed_file_is_read_or_refused(name, data):
+def test_a_corrupted_file_is_read_or_rejected(name, data):
     """Bytes overwritten anywhere, mostly in headers, and cut ends: never another error."""
     content = bytearray(SMALL.setdefault(name, sound_file(name)))
     for _ in range(data.draw(st.integers(1, 6))):

@@ -26,7 +26,7 @@ RATE_HZ = 24_000
 
 @given(st.lists(st.integers(0, 40), max_size=30), st.integers(1, 30), st.integers(1, 10))
 @settings(max_examples=100)
-def test_windows_hold_every_sample_once_and_what_is_around_it(lengths, size, reach):
+def test_windows_contain_every_sample_once_with_context(lengths, size, reach):
     whole = np.arange(sum(lengths), dtype=np.float32)
     blocks = np.split(whole, np.cumsum(lengths)[:-1]) if lengths else []
     own = [whole[:0]]
@@ -48,7 +48,7 @@ def distortion_db(found, speech):
     return 10 * np.log10((part @ part) / ((found - part) @ (found - part)))
 
 
-def test_noise_goes_and_speech_stays(shared_data):
+def test_noise_is_removed_and_speech_kept(shared_data):
     speech = decoded(shared_data / "long/en_lj_001-0019_0032.flac")[: 40 * RATE_HZ]
     noise = np.random.default_rng(0).normal(0, 0.3 * speech.std(), len(speech))
     noisy = (speech + noise).astype(np.float32)
@@ -59,14 +59,14 @@ def test_noise_goes_and_speech_stays(shared_data):
     assert distortion_db(found, speech) > distortion_db(noisy, speech) + 2
 
 
-def test_windows_do_not_show(shared_data, monkeypatch):
+def test_denoising_does_not_depend_on_windows(shared_data, monkeypatch):
     speech = decoded(shared_data / "en_lj/wavs/LJ001-0001.wav")[: 9 * RATE_HZ]
     whole = denoised(speech, 9)
     monkeypatch.setattr(enhance, "DENOISE_S", 2.0)
     np.testing.assert_allclose(denoised(speech, 9), whole, atol=1e-6)
 
 
-def test_silence_stays_silent_and_padding_is_no_noise_profile():
+def test_silence_stays_silent_and_padding_is_not_the_noise_profile():
     silence = np.zeros(RATE_HZ, np.float32)
     np.testing.assert_array_equal(denoised(silence), silence)
     np.testing.assert_array_equal(denoised(silence[:1]), silence[:1])
@@ -86,7 +86,7 @@ def weights(tmp_path_factory):
     return path
 
 
-def test_the_separator_gives_the_network_s_voice(weights):
+def test_the_separator_returns_the_voice_of_the_network(weights):
     separator = Separator(weights)
     samples = np.random.default_rng(0).normal(0, 0.1, 60_000).astype(np.float32)
     found = separator._voice(samples)
@@ -101,7 +101,7 @@ def test_the_separator_gives_the_network_s_voice(weights):
 
 
 @pytest.mark.parametrize("seconds", [0.3, 12, 35.5])
-def test_windows_of_the_separator_fade_into_each_other(weights, seconds):
+def test_windows_of_the_separator_are_cross_faded(weights, seconds):
     """With a network that changes nothing, what comes out is what went in."""
     separator = Separator(weights)
     separator._voice = np.copy
@@ -113,13 +113,11 @@ def test_windows_of_the_separator_fade_into_each_other(weights, seconds):
     np.testing.assert_allclose(found[middle], samples[middle], atol=1e-3)
 
 
-def test_what_is_no_separator_is_refused_by_name(tmp_path):
+def test_a_file_other_than_a_separator_is_rejected_by_name(tmp_path):
     torch.save({"a": torch.zeros(3)}, tmp_path / "other.pt")
     torch.save(print, tmp_path / "code.pt")
     for name in ("other.pt", "code.pt"):
-        with pytest.raises(
-            UserError, match=f"{name}: expected the weights of torchaudio's HDemucs"
-        ):
+        with pytest.raises(UserError, match=f"{name}: expected weights of torchaudio's HDemucs"):
             Separator(tmp_path / name)
 
 
@@ -143,7 +141,9 @@ def test_a_recording_is_enhanced_before_it_is_measured(tmp_path):
         ("separate", "model.pt", "pip install torch==2.13.0 torchaudio==2.11.0"),
     ],
 )
-def test_a_missing_package_stops_before_any_job_with_the_command(monkeypatch, key, value, command):
+def test_a_missing_package_is_reported_before_any_job_with_the_command(
+    monkeypatch, key, value, command
+):
     corpus = {"audio": "x", "language": "en", "transcripts": "sidecar", "normalize": {key: value}}
     resolve({"corpora": {"c": corpus}})
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)

@@ -32,8 +32,8 @@ def test_a_good_file_is_described():
     "name, content, said",
     [
         ("empty.wav", b"", "empty"),
-        ("noise.wav", b"\x00\x01" * 500, "not audio that can be read"),
-        ("list.mp3", b"#EXTM3U\nhttp://localhost/x.mp3\n", "not audio that can be read"),
+        ("noise.wav", b"\x00\x01" * 500, "cannot be read as audio"),
+        ("list.mp3", b"#EXTM3U\nhttp://localhost/x.mp3\n", "cannot be read as audio"),
         ("caf\udce9.wav", b"x", "not UTF-8"),
     ],
 )
@@ -50,7 +50,7 @@ def test_a_missing_file_is_a_row(tmp_path):
     assert "no such file" in inventory.examine(row(tmp_path, "gone.wav"))["reason"]
 
 
-def test_a_lost_disk_is_not_the_recordings_fault(tmp_path, monkeypatch):
+def test_a_lost_disk_is_not_blamed_on_the_recording(tmp_path, monkeypatch):
     (tmp_path / "a.wav").write_bytes(b"x")
 
     def lost(path):
@@ -61,7 +61,7 @@ def test_a_lost_disk_is_not_the_recordings_fault(tmp_path, monkeypatch):
         inventory.examine(row(tmp_path, "a.wav"))
 
 
-def test_a_file_is_looked_into_once_until_it_changes(tmp_path, monkeypatch):
+def test_a_file_is_probed_once_until_it_changes(tmp_path, monkeypatch):
     path = tmp_path / "a.wav"
     soundfile.write(path, [0.1] * 8000, 8000)
     looked = []

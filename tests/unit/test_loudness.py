@@ -75,7 +75,7 @@ def test_equals_pyloudnorm_on_speech(shared_data):
     sizes=st.lists(st.integers(0, 9000), min_size=1, max_size=8),
     rate_hz=st.sampled_from([11_025, 24_000]),
 )
-def test_blocks_of_any_size_give_the_same(sizes, rate_hz):
+def test_loudness_does_not_depend_on_blocks(sizes, rate_hz):
     samples = speech_like(rate_hz, 3.0).astype(np.float32)
     loudness, peak = LoudnessMeter(rate_hz), TruePeakMeter()
     for block in np.split(samples, np.cumsum(sizes).clip(max=len(samples))):
@@ -93,7 +93,7 @@ def test_silence_and_short_signals():
     assert loudness_lufs(sine(997, 24_000, 0.2), 24_000) == pytest.approx(-3.0, abs=0.1)
 
 
-def test_the_peak_between_samples_is_found():
+def test_a_peak_between_samples_is_found():
     # a quarter of the rate at 45 degrees: every sample is at -3 dB, the crest is at 0 dB
     tone = sine(6_000, 24_000, phase=np.pi / 4)
     tone *= signal.windows.tukey(len(tone), 0.5)
@@ -115,7 +115,7 @@ def test_the_peak_is_found_wherever_it_is(position):
 
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 2**32), n=st.integers(1, 2000), spread=st.floats(0, 6))
-def test_passing_over_misses_nothing(seed, n, spread):
+def test_skipping_blocks_misses_no_peak(seed, n, spread):
     """The peak equals that of oversampling everything with the same interpolator."""
     rng = np.random.default_rng(seed)
     samples = rng.standard_normal(n) * np.exp(rng.standard_normal(n) * spread)

@@ -58,7 +58,7 @@ def test_reverberation_is_found_in_its_order_and_size_s4_3(shared_data, name):
     assert found[1:] == pytest.approx([0.4, 0.7, 1.2], rel=0.3)
 
 
-def test_what_never_dies_away_has_no_reverberation():
+def test_sound_without_decays_has_no_reverberation():
     noise = np.random.default_rng(0).normal(0, 0.1, 5 * RATE_HZ)
     assert reverb_s(levels(noise)) is None
     assert reverb_s(levels(np.zeros(RATE_HZ))) is None
@@ -67,7 +67,7 @@ def test_what_never_dies_away_has_no_reverberation():
 
 @pytest.mark.parametrize("hz", [50, 60])
 @pytest.mark.parametrize("name", READINGS)
-def test_hum_is_told_from_voices_s4_10(shared_data, tmp_path, name, hz):
+def test_hum_is_distinguished_from_voices_s4_10(shared_data, tmp_path, name, hz):
     clean = reading(shared_data / name)
     assert normalized(tmp_path, clean).hum_db < 15
     humming = normalized(tmp_path, clean + mains(len(clean), hz, -50))
@@ -80,7 +80,7 @@ def test_too_short_for_hum():
     assert set(meter.measures().values()) == {None}
 
 
-def test_noise_floor_is_that_before_the_gain_and_the_ratio_needs_none(tmp_path):
+def test_noise_floor_is_before_the_gain_and_snr_is_independent_of_it(tmp_path):
     rng = np.random.default_rng(0)
     speech = 0.3 * rng.normal(size=20 * RATE_HZ) * np.repeat([1, 0] * 10, RATE_HZ)
     noisy = speech + 0.003 * rng.normal(size=len(speech))

@@ -66,12 +66,12 @@ def test_music_under_real_speech_is_found(shared_data, name, background, level_d
 @pytest.mark.parametrize("background", [hiss, rumble, hum])
 @pytest.mark.parametrize("level_db", [3, 10, 20, 40])
 @pytest.mark.parametrize("name", SESSIONS)
-def test_other_backgrounds_are_not(shared_data, name, background, level_db):
+def test_other_backgrounds_are_not_music(shared_data, name, background, level_db):
     share = fraction(with_background(mono(shared_data / name), background, level_db))
     assert share < MUSIC / 2
 
 
-def test_rooms_recitation_and_other_voices_are_not(shared_data):
+def test_rooms_recitation_and_other_voices_are_not_music(shared_data):
     speech = mono(shared_data / SESSIONS[1])
     assert fraction(echoing(speech)) < MUSIC
     other = np.roll(np.resize(mono(shared_data / "long/fr_fleursdumal_010.mp3"), len(speech)), 999)
@@ -81,13 +81,13 @@ def test_rooms_recitation_and_other_voices_are_not(shared_data):
 
 
 @pytest.mark.parametrize("n, steps", [(1, 1), (1000, 1), (1001, 2), (16_000, 16), (160_000, 160)])
-def test_there_is_an_answer_for_every_sixteenth_of_a_second(n, steps):
+def test_there_is_one_flag_per_sixteenth_of_a_second(n, steps):
     assert STEPS_PER_S == 16
     assert not musical(np.zeros(n, np.int16), RATE_HZ).any()
     assert len(musical(np.zeros(n, np.int16), RATE_HZ)) == steps
 
 
-def test_recordings_with_music_are_named_with_the_remedy():
+def test_recordings_with_music_are_reported_with_the_remedy():
     rows = [segment("text", 10 * i, 6, recording="show", music=0.3) for i in range(3)]
     rows += [segment("text", 10 * i, 6, recording="talk", music=0.02 * i) for i in range(3)]
     rows += [segment("text", 0, 2, recording="jingle", music=0.2)]

@@ -42,7 +42,7 @@ def normalized(folder, samples, rate_hz, settings=SETTINGS, **how):
     return result, soundfile.read(folder / "a.flac")[0]
 
 
-def test_what_is_written(tmp_path):
+def test_format_of_the_result(tmp_path):
     result, samples = normalized(tmp_path, noise(96_000, channels=2), 48_000)
     info = soundfile.info(tmp_path / "a.flac")
     assert (info.format, info.subtype, info.samplerate, info.channels) == (
@@ -110,7 +110,7 @@ def test_channels_in_opposite_phase_do_not_cancel(tmp_path, caplog, right):
     voice = speech_like()
     result, samples = normalized(tmp_path, np.stack([voice, right * voice], 1), 24_000)
     assert (result.channel, result.cancelled, result.lost) == (0, 1.0, 0.0)
-    assert "a.wav: its channels cancel each other in 100% of its sound" in caplog.text
+    assert "a.wav: the channels cancel each other in 100% of the audio" in caplog.text
     assert alike(samples, voice) > 0.999
     assert result.loudness_lufs_in + result.gain_db == pytest.approx(-23, abs=0.01)
 
@@ -123,7 +123,7 @@ def test_a_silent_or_a_quiet_channel_is_mixed(tmp_path, right):
     assert alike(samples, voice) > 0.999
 
 
-def test_of_cancelling_channels_the_cleaner_one_is_used(tmp_path):
+def test_the_cleaner_of_two_cancelling_channels_is_used(tmp_path):
     voice = speech_like()
     hiss = np.random.default_rng(2).normal(0, 0.02, len(voice))
     result, samples = normalized(tmp_path, np.stack([voice + hiss, -voice], 1), 24_000)
@@ -148,12 +148,12 @@ def test_speakers_on_either_side_stay_in_the_mix_though_a_part_cancels(tmp_path,
     result, samples = normalized(tmp_path, np.stack([left, right], 1), 24_000)
     assert result.channel is None and 0.25 < result.cancelled < 0.45
     assert np.abs(samples[:140_000]).max() > 0.1
-    assert "a.wav: its channels cancel each other in 33% of its sound" in caplog.text
+    assert "a.wav: the channels cancel each other in 33% of the audio" in caplog.text
     assert "set `channels: separate`" in caplog.text
 
 
 @pytest.mark.parametrize("channel", [0, 1])
-def test_one_channel_alone(tmp_path, channel):
+def test_a_single_selected_channel(tmp_path, channel):
     both = np.stack([speech_like(), 0.5 * noise(144_000)[:, 0]], 1).astype(np.float32)
     soundfile.write(tmp_path / "a.wav", both, 24_000, subtype="FLOAT")
     result = normalize(tmp_path / "a.wav", tmp_path / "a.flac", SETTINGS, channel=channel)
@@ -162,15 +162,17 @@ def test_one_channel_alone(tmp_path, channel):
     assert alike(samples, both[:, channel]) > 0.999
 
 
-def test_a_channel_that_is_not_there(tmp_path):
+def test_a_missing_channel_is_rejected(tmp_path):
     soundfile.write(tmp_path / "a.wav", noise(48_000, channels=2), 24_000)
-    with pytest.raises(AudioError, match="channel 2 is wanted, the first being 0, and there are 2"):
+    with pytest.raises(
+        AudioError, match=r"channel 2 \(counted from 0\) requested, but the file has 2"
+    ):
         normalize(tmp_path / "a.wav", tmp_path / "a.flac", SETTINGS, channel=2)
 
 
 @pytest.mark.parametrize("step", [0.03, 0.05, 0.1, 0.4])
 @pytest.mark.parametrize("kind", ["step", "steps", "drift", "wave"])
-def test_an_offset_that_changes_is_removed(tmp_path, step, kind):
+def test_a_changing_offset_is_removed(tmp_path, step, kind):
     voice = 0.6 * speech_like()
     times_s = np.arange(len(voice)) / 24_000
     offset = {
@@ -186,7 +188,7 @@ def test_an_offset_that_changes_is_removed(tmp_path, step, kind):
     assert alike(samples, voice) > (0.97 if step < 0.4 else 0.9)  # what is left is the jump's click
 
 
-def test_a_small_change_of_the_offset_is_left_and_its_mean_removed(tmp_path):
+def test_of_an_offset_with_a_small_change_only_the_mean_is_removed(tmp_path):
     """Below a quarter of the level a high-pass would do more harm than the change."""
     voice = 0.6 * speech_like()
     step = np.where(np.arange(len(voice)) > len(voice) / 2, 0.01, 0)
@@ -195,7 +197,7 @@ def test_a_small_change_of_the_offset_is_left_and_its_mean_removed(tmp_path):
     assert result.dc_offset == pytest.approx((voice + step).mean(), abs=1e-6)
 
 
-def test_a_constant_offset_is_taken_off_exactly(tmp_path):
+def test_a_constant_offset_is_removed_exactly(tmp_path):
     voice = speech_like()
     plain, _ = normalized(tmp_path, voice, 24_000)
     moved, samples = normalized(tmp_path, voice + np.float32(0.125), 24_000)
@@ -203,7 +205,7 @@ def test_a_constant_offset_is_taken_off_exactly(tmp_path):
     assert alike(samples, voice - voice.mean()) > 0.9999
 
 
-def test_the_ceiling_holds_back_the_gain(tmp_path):
+def test_the_ceiling_limits_the_gain(tmp_path):
     spiky = 0.001 * noise(72_000)
     spiky[30_000] = 0.5
     result, samples = normalized(tmp_path, spiky, 24_000)
@@ -282,7 +284,7 @@ def test_only_blocks_are_in_memory(tmp_path, monkeypatch):
     assert len(seen) > 300
 
 
-def test_a_bad_file_leaves_nothing(tmp_path):
+def test_a_bad_file_leaves_no_target(tmp_path):
     samples = noise(100_000)
     samples[90_000] = np.nan
     with pytest.raises(AudioError, match="NaN"):
@@ -336,7 +338,7 @@ def test_a_clean_loud_tone_is_not_clipped(hz, peak, resolution):
 
 @pytest.mark.parametrize("level", [0.4, 1 - 2**-15])
 @pytest.mark.parametrize("block_samples", [480_000, 1000, 7, 1])
-def test_a_clipped_stretch_is_marked_and_nothing_else(level, block_samples):
+def test_only_the_clipped_stretch_is_marked(level, block_samples):
     tone = np.sin(2 * np.pi * 200 * np.arange(14_400) / 48_000)
     gain = np.where((np.arange(14_400) >= 4800) & (np.arange(14_400) < 9600), 2.0, 0.7)
     clipped = to_steps(np.clip(gain * tone, -1, 1) * level)
@@ -350,7 +352,7 @@ def test_clipping_in_one_channel_is_enough(tmp_path):
     assert result.clipped == [[0, 100]]
 
 
-def test_a_file_that_changed_since_it_was_listed_is_not_stored_as_what_it_was(tmp_path):
+def test_a_file_changed_since_listing_is_rejected(tmp_path):
     """Its text, its corrections and its name belong to the content that was listed."""
     source = tmp_path / "a.wav"
     soundfile.write(source, noise(24_000), 24_000)

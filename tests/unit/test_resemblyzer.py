@@ -11,7 +11,7 @@ import soxr
 from conftest import ROOT
 from scipy import ndimage
 from voicekiln import extras
-from voicekiln.audio.resemblyzer import RATE_HZ, Embedder, mel, stretches
+from voicekiln.audio.resemblyzer import RATE_HZ, Embedder, mel, window_starts
 from voicekiln.corpus.voices import UNLIKE, tell_apart
 
 pytestmark = pytest.mark.skipif(
@@ -43,24 +43,24 @@ def embed():
     return Embedder()
 
 
-def test_the_input_is_that_of_the_package(package, speech):
+def test_the_mel_spectrum_equals_that_of_the_package(package, speech):
     from resemblyzer.audio import wav_to_mel_spectrogram
 
     np.testing.assert_allclose(mel(speech), wav_to_mel_spectrogram(speech), rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("n", [0, 400, 8000, 25_599, 25_600, 31_000, 60_000, 100_000, 160_000])
-def test_embeddings_and_stretches_are_those_of_the_package(package, speech, n):
+def test_embeddings_and_windows_equal_those_of_the_package(package, speech, n):
     encoder = package.VoiceEncoder("cpu", verbose=False)
     slices = encoder.compute_partial_slices(n, 1.3, 0.75)[1]
-    assert stretches(n) == [part.start for part in slices]
+    assert window_starts(n) == [part.start for part in slices]
     if n:
-        found = Embedder(max_stretches=None)(speech[:n], RATE_HZ)
+        found = Embedder(max_windows=None)(speech[:n], RATE_HZ)
         np.testing.assert_allclose(found, encoder.embed_utterance(speech[:n]), atol=1e-5)
 
 
-def test_three_stretches_are_near_all_of_them(embed, speech):
-    assert embed(speech, RATE_HZ) @ Embedder(max_stretches=None)(speech, RATE_HZ) > 0.95
+def test_three_windows_approximate_all_of_them(embed, speech):
+    assert embed(speech, RATE_HZ) @ Embedder(max_windows=None)(speech, RATE_HZ) > 0.95
     assert np.linalg.norm(embed(np.zeros(100, np.float32), RATE_HZ)) <= 1.001
 
 
@@ -109,7 +109,7 @@ def test_another_speakers_clips_are_found_and_own_ones_are_not_n13(voices, main,
     assert found.sure[n:].all() or not together
 
 
-def test_two_voices_under_one_name_are_told(voices):
+def test_two_voices_under_one_name_are_reported(voices):
     clips = voices["am"] + voices["en"]
     vectors, seconds = zip(*clips, strict=True)
     found = tell_apart(vectors, [""] * len(clips), ["r"] * len(clips), seconds)

@@ -27,7 +27,7 @@ def flags(speech):
     return np.concatenate([detector.update(speech), detector.finish()])
 
 
-def test_probabilities_are_those_of_the_package(speech):
+def test_probabilities_equal_those_of_the_package(speech):
     samples = speech[: len(speech) // 512 * 512].astype(np.float32) / 32768
     expected = SileroVADSequence(silero.model_path()).audio_forward(samples)
     found = silero.SileroVad(0.5, 0.35).probabilities(samples)
@@ -36,19 +36,19 @@ def test_probabilities_are_those_of_the_package(speech):
 
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.integers(1, 60_000), max_size=12))
-def test_blocks_do_not_show(speech, flags, sizes):
+def test_flags_do_not_depend_on_blocks(speech, flags, sizes):
     detector = silero.SileroVad(0.5, 0.35)
     ends = np.minimum(np.cumsum(sizes, dtype=int), len(speech))
     parts = [detector.update(part) for part in np.split(speech, ends)]
     assert (np.concatenate([*parts, detector.finish()]) == flags).all()
 
 
-def test_there_is_a_flag_for_every_hundredth_of_a_second(speech, flags):
+def test_there_is_one_flag_per_10_ms(speech, flags):
     assert 0 <= len(flags) - len(speech) // 160 <= 4
     assert 0.5 < flags.mean() < 0.99
 
 
-def test_speech_begins_and_ends_at_thresholds_of_their_own():
+def test_onset_and_offset_have_separate_thresholds():
     detector = silero.SileroVad(0.6, 0.4)
     found = detector._flags(np.array([0.5, 0.7, 0.5, 0.45, 0.3, 0.5, 0.6]))
     assert [bool(found[round(i * 3.2 + 1)]) for i in range(7)] == [

@@ -53,7 +53,7 @@ clips = st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 99)), max_size=
 
 @given(clips, st.randoms())
 @settings(max_examples=50, deadline=None)
-def test_distances_follow_the_clips_whatever_their_order_and_the_other_speakers(clips, random):
+def test_distances_do_not_depend_on_order_or_other_speakers(clips, random):
     def distances(clips):
         vectors = [np.random.default_rng(seed).normal(size=5) for _, seed in clips]
         return speaker_distances(vectors, [name for name, _ in clips])
@@ -71,7 +71,7 @@ def test_distances_follow_the_clips_whatever_their_order_and_the_other_speakers(
     )
 
 
-def test_a_clip_without_features_has_no_distance_and_equal_ones_are_at_none():
+def test_clips_without_features_have_no_distance_and_equal_clips_distance_zero():
     vectors = [np.ones(4)] * 6 + [None]
     found = speaker_distances(vectors, ["a"] * 7)
     assert (found[:6] == 0).all() and np.isnan(found[6])
@@ -99,9 +99,9 @@ def test_embeddings_of_an_exported_network_are_those_of_the_network(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_file_that_is_no_speaker_network_is_refused_by_name(tmp_path):
+def test_a_file_other_than_a_speaker_network_is_rejected_by_name(tmp_path):
     (tmp_path / "text.onnx").write_text("no network")
-    with pytest.raises(UserError, match="text.onnx: not an ONNX network"):
+    with pytest.raises(UserError, match="text.onnx: cannot be loaded as an ONNX network"):
         Embedder(tmp_path / "text.onnx")
     with pytest.raises(UserError, match=r"40.onnx: expected one input \[B, T, 80\]"):
         Embedder(network(tmp_path / "40.onnx", n_bands=40))

@@ -1,1 +1,1 @@
-"""Recordings: reading, levelling and cutting."""
+"""Audio: decoding, loudness normalisation, segmentation and measures of recordings."""

@@ -1,8 +1,8 @@
-"""The speech detector that suits a recording: webrtcvad in clean sessions, silero in noise.
+"""Choose the speech detector for a recording: webrtcvad if it is clean, silero if is_noisy.
 
-In a clean recording webrtcvad with the level check finds edges more exactly than the network, at a
-third of its cost. It takes steady noise, hum and music for speech, and loses quiet speech on the
-telephone; the network does not. The choice is made once per recording, from its first half hour.
+In clean recordings webrtcvad with the level check locates edges more precisely than the network, at
+a third of its cost. It mistakes steady noise, hum and music for speech, and misses quiet speech on
+the telephone; the network does not. The choice is made once per recording, on its first half hour.
 """
 
 from collections.abc import Callable
@@ -12,12 +12,12 @@ from scipy import ndimage
 
 from voicekiln.audio import measures, silero, vad
 
-HEARD_S = 1800  # held in memory at 16 kHz, 58 MB
-BLOCK_S = 10  # a whole number, see vad.levels_db
-MIN_SNR_DB = 17.0  # webrtcvad is as good or better from here on
-MIN_BANDWIDTH_HZ = 5000.0  # less is the telephone
-MAX_FALSE = 0.45  # fraction of the frames at noise level that webrtcvad takes for speech
-CELL = 5 * silero.FRAME  # samples that the network hears or skips: 160 ms
+ANALYSED_S = 1800  # in memory at 16 kHz: 58 MB
+BLOCK_S = 10  # an integer, see vad.levels_db
+MIN_SNR_DB = 17.0  # from here on webrtcvad is as good or better
+MIN_BANDWIDTH_HZ = 5000.0  # below: telephone speech
+MAX_FALSE_FRACTION = 0.45  # of the frames at noise level that webrtcvad flags as speech
+CELL = 5 * silero.FRAME  # samples that the network processes or skips: 160 ms
 CELL_FRAMES = CELL * vad.FRAMES_PER_S // silero.RATE_HZ
 
 
@@ -25,7 +25,7 @@ class AutoVad:
     """Speech flags of a 16 kHz signal that arrives in blocks of any size.
 
     Attributes:
-        engine: the one that was chosen; None before.
+        engine: name of the chosen detector; None before the choice.
     """
 
     rate_hz = 16_000
@@ -39,23 +39,23 @@ class AutoVad:
         """
         Args:
             webrtcvad: creates the detector for clean recordings.
-            network: creates the detector for noise, loading the network.
+            network: loads the network for is_noisy ones.
             energy_share: see `vad.threshold_db`.
         """
         self._webrtcvad, self._network = webrtcvad, network
         self._energy_share = energy_share
         self._blocks: list[np.ndarray] = []
-        self._n_missing = HEARD_S * self.rate_hz
+        self._n_missing = ANALYSED_S * self.rate_hz
         self._detector = None
         self.engine: str | None = None
 
     @property
     def reach_frames(self) -> int:
-        """Of 10 ms, by which its flags may be late at both ends."""
+        """10 ms frames by which the flags may lag at both ends."""
         return self._detector.reach_frames
 
     def update(self, samples: np.ndarray) -> np.ndarray:
-        """Flags of the 10 ms frames that `[n]` int16 samples complete, bool; none before the
+        """Flags of the 10 ms frames completed by `[n]` int16 samples, bool; empty before the
         choice."""
         if self._detector is not None:
             return self._detector.update(samples)
@@ -68,31 +68,31 @@ class AutoVad:
         return np.concatenate([flags, self._detector.update(rest)])
 
     def finish(self) -> np.ndarray:
-        """Flags of what is left; silence follows it."""
+        """Flags of the remaining samples, padded with silence."""
         flags = self._choose() if self._detector is None else np.zeros(0, bool)
         return np.concatenate([flags, self._detector.finish()])
 
     def _choose(self):
-        """Flags of everything held, by the detector that suits it."""
-        heard = np.concatenate(self._blocks)
+        """Choose the detector and return its flags of all samples held."""
+        samples = np.concatenate(self._blocks)
         self._blocks = []
         step = BLOCK_S * self.rate_hz
-        blocks = [heard[first : first + step] for first in range(0, len(heard), step)]
+        blocks = [samples[first : first + step] for first in range(0, len(samples), step)]
         levels = [vad.levels_db(block, self.rate_hz) for block in blocks]
         levels = np.concatenate([np.zeros(0, np.float32), *levels])
-        if not noisy(levels) and not narrow(blocks, self.rate_hz):
+        if not is_noisy(levels) and not is_narrowband(blocks, self.rate_hz):
             detector = self._webrtcvad()
-            flags = np.concatenate([detector.update(block) for block in [*blocks, heard[:0]]])
-            if not deceived(flags, levels, self._energy_share):
+            flags = np.concatenate([detector.update(block) for block in [*blocks, samples[:0]]])
+            if not flags_background(flags, levels, self._energy_share):
                 self._detector, self.engine = detector, "webrtcvad"
                 return flags
         self._detector, self.engine = self._network(), "silero"
-        return self._where_loud(heard, levels)
+        return self._flags_above_noise(samples, levels)
 
-    def _where_loud(self, heard, levels):
-        """The network's flags of `heard`; stretches at noise level are skipped, being no speech."""
-        n_cells = len(heard) // CELL
-        cells, rest = np.split(heard, [n_cells * CELL])
+    def _flags_above_noise(self, samples, levels):
+        """Flags by the network; cells at noise level are skipped as non-speech."""
+        n_cells = len(samples) // CELL
+        cells, rest = np.split(samples, [n_cells * CELL])
         loud = levels > vad.threshold_db(levels, self._energy_share)
         loud = loud[: n_cells * CELL_FRAMES].reshape(n_cells, CELL_FRAMES).any(axis=1)
         near = np.flatnonzero(ndimage.binary_dilation(loud, np.ones(3)))
@@ -104,14 +104,14 @@ class AutoVad:
         return np.concatenate([flags.ravel(), self._detector.update(rest)])
 
 
-def noisy(levels: np.ndarray) -> bool:
-    """Whether the speech in `[n_frames]` levels is less than `MIN_SNR_DB` above the noise."""
+def is_noisy(levels: np.ndarray) -> bool:
+    """Whether the SNR of `[n_frames]` levels is below `MIN_SNR_DB`."""
     snr_db = measures.snr_db(levels, measures.noise_floor_db(levels))
     return snr_db is not None and snr_db < MIN_SNR_DB
 
 
-def narrow(blocks: list[np.ndarray], rate_hz: int) -> bool:
-    """Whether the sound of these int16 blocks ends at a telephone's bandwidth."""
+def is_narrowband(blocks: list[np.ndarray], rate_hz: int) -> bool:
+    """Whether these int16 blocks have telephone bandwidth."""
     meter = measures.SpectrumMeter(rate_hz)
     for block in blocks:
         meter.update(block.astype(np.float32) / 32768)
@@ -119,13 +119,13 @@ def narrow(blocks: list[np.ndarray], rate_hz: int) -> bool:
     return bandwidth_hz is not None and bandwidth_hz < MIN_BANDWIDTH_HZ
 
 
-def deceived(flags: np.ndarray, levels: np.ndarray, energy_share: float) -> bool:
-    """Whether webrtcvad's `[n_frames]` flags take the background for speech: music, hum, a crowd.
+def flags_background(flags: np.ndarray, levels: np.ndarray, energy_share: float) -> bool:
+    """Whether webrtcvad's `[n_frames]` flags mark background as speech: music, hum, a crowd.
 
     Args:
-        levels: `[n_frames]` of the same frames, dB re full scale.
+        levels: `[n_frames]` of the same frames, dBFS.
         energy_share: see `vad.threshold_db`.
     """
     n_frames = min(len(flags), len(levels))
     background = levels[:n_frames] <= vad.threshold_db(levels, energy_share)[:n_frames]
-    return bool(background.any() and flags[:n_frames][background].mean() > MAX_FALSE)
+    return bool(background.any() and flags[:n_frames][background].mean() > MAX_FALSE_FRACTION)

@@ -1,8 +1,8 @@
-"""Where a recording was clipped: flat tops at its own extreme value.
+"""Detect clipping: flat tops at the extreme value of a recording.
 
-A threshold on the level alone would blame clean loud speech and miss what was clipped before it was
-turned down. A clipped crest stays at the extreme for several samples and leaves it in a jump; a
-clean crest may touch it for as long, but leaves it by single quantisation steps.
+A level threshold would flag clean loud speech and miss audio that was attenuated after clipping. A
+clipped crest stays at the extreme for several samples and leaves it in a jump; a clean crest may
+stay as long, but leaves it by single quantisation steps.
 """
 
 import numpy as np
@@ -10,7 +10,9 @@ import numpy as np
 FRAMES_PER_S = 100
 MIN_RUN_SAMPLES = 3
 MIN_LEVEL = 10 ** (-30 / 20)  # flat tops of a whisper are rounding, not clipping
-JUMP_STEPS = 4  # quantisation steps; a clean crest that is flat for 3 samples leaves by fewer
+JUMP_STEPS = (
+    4  # quantisation steps; a clean crest that is flat for 3 samples leaves in smaller steps
+)
 
 
 class ClippingDetector:
@@ -30,7 +32,7 @@ class ClippingDetector:
         ]
 
     def update(self, block: np.ndarray) -> None:
-        """Adds `[n, channels]` samples."""
+        """Add `[n, channels]` samples."""
         if len(block) == 0:
             return
         for channel, sign, flat_tops in self._flat_tops:
@@ -60,12 +62,12 @@ class _FlatTops:
         self._tolerance = resolution / 2
         self._jump = JUMP_STEPS * resolution
         self._level = MIN_LEVEL
-        self._previous = 0.0  # last sample of the block before
+        self._previous = 0.0  # last sample of the previous block
         self._open = None  # (start, jump into it) of a flat top that reaches the end of the block
         self.found = []  # (start, end) in samples
 
     def update(self, samples, sign, start):
-        """Adds `samples * sign`; `start` is the position of the first one."""
+        """Add `samples * sign`; `start` is the position of the first sample."""
         top = float(samples.max()) if sign > 0 else -float(samples.min())
         if top > self._level + self._tolerance:
             self._level = top

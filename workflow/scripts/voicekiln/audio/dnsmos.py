@@ -1,16 +1,15 @@
-"""Predicted opinion scores of a clip by DNSMOS, whose weights come with the package speechmos.
+"""Predicted opinion scores of clips by DNSMOS, with the weights of the package speechmos.
 
-Three scores of ITU-T P.835, each from 1 (bad) to 5 (excellent): of the speech alone, of the
-background (5: no noise can be heard), and overall. The network was trained on listeners' ratings of
-noisy and denoised speech in a few languages. Its scores rank clips of one speaker; across
-languages, speakers and microphones they are not comparable. It takes an offset for noise, so it
-must be removed before, as `normalize` does.
+Three scores of ITU-T P.835, from 1 (bad) to 5 (excellent): of the speech, of the background (5: no
+audible noise), and overall. The network was trained on ratings of noisy and denoised speech in a
+few languages. Its scores rank the clips of one speaker; they are not comparable across languages,
+speakers or microphones. It mistakes a DC offset for noise, so the offset must be removed first, as
+`normalize` does.
 Reddy, Gopal, Cutler, "DNSMOS P.835: A Non-Intrusive Perceptual Objective Speech Quality Metric to
 Evaluate Noise Suppressors" (ICASSP 2022).
 
-Only the weights are taken from the package. The package itself is not imported: it needs librosa,
-computes a fourth score for every window, and by a rounding error leaves out the windows that start
-at 7 to 23 s.
+Only the weights of the package are used. The package is not imported: it needs librosa, computes a
+fourth score for every window, and by a rounding error omits the windows that start at 7 to 23 s.
 """
 
 from importlib.util import find_spec
@@ -21,13 +20,13 @@ import soxr
 
 from voicekiln.errors import UserError
 
-VERSION = 1  # of what is done around the network; raise it if a score changes
+VERSION = 1  # of the pre- and postprocessing; raise it if a score changes
 SCORES = ("mos_signal", "mos_background", "mos_overall")
 RATE_HZ = 16_000
-WINDOW = 144_160  # samples, 9.01 s, the only length that the network takes
-MAX_WINDOWS = 3  # of a clip, evenly spaced: all of them rarely change a score by more than 0.04
-# Of each score, a polynomial of what the network gives, highest power first. It maps onto the
-# scale of the listeners; the numbers are those that were published with the weights.
+WINDOW = 144_160  # samples, 9.01 s, the fixed input length of the network
+MAX_WINDOWS = 3  # of a clip, evenly spaced: using all rarely changes a score by more than 0.04
+# For each score, the polynomial that maps the output of the network to the scale of the listeners,
+# highest power first; published with the weights.
 CALIBRATION = np.array(
     [
         [-0.08397278, 1.22083953, 0.0052439],
@@ -41,13 +40,13 @@ def weights_path() -> Path:
     """The network's file in the installed package.
 
     Raises:
-        UserError: the package is not installed here.
+        UserError: the package is not installed.
     """
     spec = find_spec("speechmos")
     if spec is None:
         raise UserError(
-            "measure.mos is true and speechmos is installed where Snakemake runs, but the job's "
-            "environment lacks it: add speechmos to envs/audio.yaml, or set measure.mos: false"
+            "measure.mos is true and speechmos is installed where Snakemake runs, but not in the "
+            "job's environment; add speechmos to envs/audio.yaml, or set measure.mos: false"
         )
     return Path(spec.submodule_search_locations[0]) / "dnsmos_models" / "sig_bak_ovr.onnx"
 
@@ -58,13 +57,13 @@ class Rater:
     def __init__(self, max_windows: int | None = MAX_WINDOWS):
         """
         Args:
-            max_windows: that are rated of a clip; None: all.
+            max_windows: rated per clip; None: all.
         """
         path = weights_path()
-        import onnxruntime  # takes a while, and only few corpora need it
+        import onnxruntime  # slow to import, and needed for few corpora
 
-        # One thread for each call: measure.py rates several recordings at a time, and the sums do
-        # not depend on the number of threads then.
+        # One thread per call: measure.py rates several recordings in parallel, and with one thread
+        # the sums are reproducible.
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(
@@ -85,7 +84,7 @@ class Rater:
         if self._max_windows and len(starts) > self._max_windows:
             chosen = np.linspace(0, len(starts) - 1, self._max_windows).round().astype(int)
             starts = [starts[i] for i in chosen]
-        # windows in one batch take as long and more memory
+        # one batch of all windows is no faster and needs more memory
         raw = [
             self._session.run(None, {"input_1": samples[None, start : start + WINDOW]})[0][0]
             for start in starts
@@ -96,11 +95,11 @@ class Rater:
 
 
 def windows(samples: np.ndarray) -> tuple[np.ndarray, list[int]]:
-    """A clip at `RATE_HZ`, doubled until it fills a window, and where its windows start.
+    """A clip at `RATE_HZ`, repeated until it fills a window, and the starts of its windows.
 
-    They start a second apart; a part of a second at the end belongs to no further window.
+    Windows start one second apart; a partial second at the end gets no window.
     """
     while len(samples) < WINDOW:
         samples = np.concatenate([samples, samples])
-    n_windows = max(1, len(samples) // RATE_HZ - 9)  # 9.01 s of each whole number of seconds
+    n_windows = max(1, len(samples) // RATE_HZ - 9)  # 9.01 s each
     return samples, [i * RATE_HZ for i in range(n_windows)]

@@ -1,7 +1,7 @@
-"""Noise and music taken out of a recording before it is normalised, block by block.
+"""Optional denoising and voice separation before normalisation, block by block.
 
-Both are optional and need packages of their own, imported only when they are used. What they take
-away is judged by nobody: listen to some recordings before a whole corpus goes through.
+Each needs extra packages, imported only when used. Nothing checks how much speech they remove:
+listen to some recordings before you process a whole corpus.
 """
 
 import zipfile
@@ -15,26 +15,26 @@ from voicekiln.audio.measures import DIGITAL_SILENCE_DB
 from voicekiln.errors import UserError
 
 Blocks = Iterable[np.ndarray]  # `[n]` float32 each, mono, full scale 1
-# takes what begins the blocks anew, and their rate; gives as many samples
+# takes a function that restarts the blocks, and their rate; yields as many samples
 Enhance = Callable[[Callable[[], Blocks], int], Iterator[np.ndarray]]
 
-DENOISE_S, DENOISE_REACH_S = 60.0, 1.0  # at once
-FRAME = 1024  # samples, of noisereduce's transform
-NOISE_SHARE, NOISE_FRAME_S, MAX_NOISE_FRAMES = 0.1, 0.1, 300
-# 1 takes all that is below the gate, and sounds of speech with it; see docs/data-quality.md
+DENOISE_S, DENOISE_REACH_S = 60.0, 1.0  # processed at once
+FRAME = 1024  # samples; FFT size of noisereduce
+NOISE_FRACTION, NOISE_FRAME_S, MAX_NOISE_FRAMES = 0.1, 0.1, 300
+# 1 removes everything below the gate, speech sounds included; see docs/data-quality.md
 DEPTH = 0.8
 
-SEPARATE_HZ, SEPARATE_CHANNELS = 44_100, 2  # what Demucs is trained on
+SEPARATE_HZ, SEPARATE_CHANNELS = 44_100, 2  # Demucs's training data
 SEPARATE_S, SEPARATE_FADE_S = 10.0, 1.0
 STRIDE = 4  # of Demucs's layers along frequency
 VOCALS, N_SOURCES = 3, 4  # drums, bass, other, vocals
 
 
 def denoise(blocks: Callable[[], Blocks], rate_hz: int) -> Iterator[np.ndarray]:
-    """The recording with its steady noise gated in each band.
+    """Remove steady noise by spectral gating (noisereduce).
 
-    By noisereduce, with the quietest tenth of the recording for the noise: left to find the noise
-    by itself it takes the voice for it where there are few pauses.
+    The noise profile is the quietest tenth of the recording: noisereduce's own estimate includes
+    the voice if there are few pauses.
     """
     import noisereduce
 
@@ -42,7 +42,7 @@ def denoise(blocks: Callable[[], Blocks], rate_hz: int) -> Iterator[np.ndarray]:
     if noise is None:
         yield from blocks()
         return
-    # whole frames of its transform, so that windows see the frames that the whole would have
+    # whole FFT frames, so that windows have the same frames as the whole recording
     size, reach = (round(s * rate_hz) // FRAME * FRAME for s in (DENOISE_S, DENOISE_REACH_S))
     for part, before, after in _windows(blocks(), size, reach):
         quiet = noisereduce.reduce_noise(
@@ -59,11 +59,11 @@ def denoise(blocks: Callable[[], Blocks], rate_hz: int) -> Iterator[np.ndarray]:
 
 
 def quietest(blocks: Callable[[], Blocks], n_frame: int) -> np.ndarray | None:
-    """`[n]` float32 of the quietest frames, spread over the recording; None where all is silent.
+    """`[n]` float32: the quietest frames, spread over the recording; None if all is silent.
 
     Args:
-        blocks: what begins the recording anew; its blocks have equal lengths but for the last.
-        n_frame: samples of a frame.
+        blocks: restarts the recording; blocks have equal lengths except the last.
+        n_frame: samples per frame.
     """
 
     def framed():
@@ -71,10 +71,10 @@ def quietest(blocks: Callable[[], Blocks], n_frame: int) -> np.ndarray | None:
             yield block[: len(block) // n_frame * n_frame].reshape(-1, n_frame)
 
     powers = np.concatenate([np.square(frames).mean(axis=1) for frames in framed()])
-    heard = powers > 10 ** (DIGITAL_SILENCE_DB / 10)
-    if not heard.any():
+    audible = powers > 10 ** (DIGITAL_SILENCE_DB / 10)
+    if not audible.any():
         return None
-    quiet = np.flatnonzero(heard & (powers <= np.quantile(powers[heard], NOISE_SHARE)))
+    quiet = np.flatnonzero(audible & (powers <= np.quantile(powers[audible], NOISE_FRACTION)))
     wanted = np.zeros(len(powers), bool)
     wanted[quiet[:: -(-len(quiet) // MAX_NOISE_FRAMES)]] = True
     found, at = [], 0
@@ -85,17 +85,19 @@ def quietest(blocks: Callable[[], Blocks], n_frame: int) -> np.ndarray | None:
 
 
 class Separator:
-    """Hybrid Demucs (A. Défossez, "Hybrid Spectrogram and Waveform Source Separation", 2021) in the
-    form that torchaudio has; everything but the voice is left out."""
+    """Extract the voice by Hybrid Demucs in torchaudio's implementation.
+
+    A. Défossez, "Hybrid Spectrogram and Waveform Source Separation", 2021.
+    """
 
     def __init__(self, model: Path):
         """
         Args:
             model: weights of `torchaudio.models.HDemucs` for drums, bass, other and vocals, such as
-                those of torchaudio's pipeline HDEMUCS_HIGH_MUSDB_PLUS. Sizes are read off them.
+                those of torchaudio's pipeline HDEMUCS_HIGH_MUSDB_PLUS; they determine the sizes.
 
         Raises:
-            UserError: the file holds no such weights.
+            UserError: the file does not contain such weights.
         """
         import torch
 
@@ -112,7 +114,7 @@ class Separator:
                 weights = load_file(model)
             else:
                 if zipfile.is_zipfile(model):
-                    headers.entries(Path(model))  # refuses one that would not fit into memory
+                    headers.entries(Path(model))  # raises if it would not fit into memory
                 weights = torch.load(model, map_location="cpu", weights_only=True)
             depth = len({key.split(".")[1] for key in weights if key.startswith("freq_encoder.")})
             last = weights[f"freq_decoder.{depth - 1}.conv_tr.weight"].shape[1]
@@ -123,17 +125,17 @@ class Separator:
                 depth=depth,
             )
             if last != 2 * SEPARATE_CHANNELS * N_SOURCES:
-                raise ValueError(f"{last} outputs for {N_SOURCES} sources in stereo")
+                raise ValueError(f"{last} output channels for {N_SOURCES} stereo sources")
             network.load_state_dict(weights)
         except Exception as error:
             raise UserError(
-                f"{model}: expected the weights of torchaudio's HDemucs for four sources ({error})"
+                f"{model}: expected weights of torchaudio's HDemucs for four sources ({error})"
             ) from error
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._network = network.eval().to(self._device)
 
     def __call__(self, blocks: Callable[[], Blocks], rate_hz: int) -> Iterator[np.ndarray]:
-        """The voice in a recording, with as many samples."""
+        """The voice in a recording, with the same number of samples."""
         counted = [0]
 
         def wide():
@@ -144,20 +146,20 @@ class Separator:
             yield up.resample_chunk(np.zeros(0, np.float32), last=True)
 
         down = soxr.ResampleStream(SEPARATE_HZ, rate_hz, 1, dtype="float32")
-        n_given = 0
+        n_written = 0
         for voice in self._voices(wide()):
             narrow = down.resample_chunk(voice)
-            n_given += len(narrow)
+            n_written += len(narrow)
             yield narrow
         rest = down.resample_chunk(np.zeros(0, np.float32), last=True)
-        n_left = counted[0] - n_given
-        yield np.pad(rest, (0, max(0, n_left - len(rest))))[:n_left]
+        n_missing = counted[0] - n_written
+        yield np.pad(rest, (0, max(0, n_missing - len(rest))))[:n_missing]
 
     def _voices(self, blocks):
-        """Overlapping windows are faded into each other."""
+        """Cross-fade the voice of overlapping windows."""
         fade = round(SEPARATE_FADE_S * SEPARATE_HZ)
         rising = np.linspace(0, 1, 2 * fade, dtype=np.float32)
-        held = np.zeros(0, np.float32)  # faded out end of the window before
+        held = np.zeros(0, np.float32)  # faded-out end of the previous window
         for part, before, after in _windows(blocks, round(SEPARATE_S * SEPARATE_HZ), fade):
             voice = self._voice(part)
             if before:
@@ -179,9 +181,9 @@ class Separator:
 
 
 def _windows(blocks: Blocks, size: int, reach: int) -> Iterator[tuple[np.ndarray, int, int]]:
-    """Windows of `size` samples with `reach` more at both sides, where there are so many.
+    """Windows of `size` samples with up to `reach` samples of context on both sides.
 
-    Yields the window's samples and how many of them lie before and after its own.
+    Yields the samples with context, and the number of context samples before and after.
     """
     held, before = np.zeros(0, np.float32), 0
     for block in blocks:

@@ -1,8 +1,8 @@
-"""Acoustic fingerprints: the same recording is known again after codecs, gain, noise and trimming.
+"""Acoustic fingerprints, robust to codecs, gain, noise and trimming.
 
-Haitsma, Kalker, "A Highly Robust Audio Fingerprinting System" (ISMIR 2002): 32 bits a frame, each
-the sign of a difference of energies of neighbouring bands and frames. Frames are long and overlap,
-so that it does not matter where a copy begins.
+Haitsma, Kalker, "A Highly Robust Audio Fingerprinting System" (ISMIR 2002): 32 bits per frame, each
+the sign of an energy difference between neighbouring bands and frames. Frames are long and overlap,
+so a copy may start at any sample.
 """
 
 import numpy as np
@@ -16,10 +16,10 @@ FRAMES_PER_S = RATE_HZ / HOP
 
 
 def fingerprint(samples: np.ndarray, rate_hz: int) -> np.ndarray:
-    """`[n] uint32`, one for every 23 ms that has a whole window after it.
+    """Fingerprint `[n_frames]` uint32, one word per 23 ms.
 
     Args:
-        samples: `[n]` float32 at `rate_hz`, of any loudness.
+        samples: `[n]` float32 at `rate_hz`, of any loudness; at least one frame by padding.
     """
     if rate_hz != RATE_HZ:
         samples = soxr.resample(samples, rate_hz, RATE_HZ, quality="LQ")

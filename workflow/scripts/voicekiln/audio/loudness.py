@@ -1,4 +1,4 @@
-"""Loudness and true peak of a signal that is never in memory at once (ITU-R BS.1770-4)."""
+"""Streaming loudness and true peak meters (ITU-R BS.1770-4)."""
 
 import numpy as np
 from scipy import signal
@@ -18,7 +18,7 @@ HIGH_PASS_HZ, HIGH_PASS_Q = 38.13547087613982, 0.5003270373253953
 
 OVERSAMPLING = 4
 PHASE_TAPS = 12  # as in BS.1770-4 annex 2: 12 taps for each of the four phases
-PEAK_BLOCK = 64  # samples that are looked at, or passed over, together
+PEAK_BLOCK = 64  # samples that are oversampled or skipped together
 
 
 def k_weighting(rate_hz: int) -> np.ndarray:
@@ -45,25 +45,25 @@ def k_weighting(rate_hz: int) -> np.ndarray:
 class LoudnessMeter:
     """Integrated loudness of a mono signal that arrives in blocks of any size.
 
-    Keeps one energy for each 100 ms; the blocks' sizes do not change the result.
+    Stores one energy per 100 ms; the result does not depend on the block sizes.
     """
 
     def __init__(self, rate_hz: int):
         self._rate_hz = rate_hz
         self._sections = k_weighting(rate_hz)
         self._state = np.zeros((len(self._sections), 2))
-        self._squares = np.zeros(0)  # of the sub-block that is not complete yet
+        self._squares = np.zeros(0)  # of the incomplete sub-block
         self._energies = []
 
     def update(self, samples: np.ndarray) -> None:
-        """Adds `[n]` samples, full scale 1."""
+        """Add `[n]` samples, full scale 1."""
         if len(samples) == 0:
             return
         weighted, self._state = signal.sosfilt(
             self._sections, samples.astype(np.float64), zi=self._state
         )
         squares = np.concatenate([self._squares, np.square(weighted, out=weighted)])
-        # sub-block i starts at floor(i * rate / 10): no drift where a tenth is no whole number
+        # sub-block i starts at floor(i * rate / 10): no drift if rate / 10 is not an integer
         first = len(self._energies)
         origin = self._bound(first)
         last = (origin + len(squares)) * SUB_BLOCKS_PER_S // self._rate_hz
@@ -76,9 +76,9 @@ class LoudnessMeter:
         return sub_block * self._rate_hz // SUB_BLOCKS_PER_S
 
     def loudness_lufs(self) -> float | None:
-        """Gated loudness of all samples so far; None where all is below the absolute gate.
+        """Gated loudness of all samples so far; None if all blocks are below the absolute gate.
 
-        A signal shorter than one gating block, which the standard leaves open, counts as one block.
+        A signal shorter than one gating block counts as one block; the standard leaves this open.
         """
         energies = np.array(self._energies)
         if len(energies) < SUB_BLOCKS_PER_BLOCK:
@@ -88,11 +88,11 @@ class LoudnessMeter:
             ones = np.ones(SUB_BLOCKS_PER_BLOCK)
             block_samples = self._rate_hz * SUB_BLOCKS_PER_BLOCK / SUB_BLOCKS_PER_S
             blocks = np.convolve(energies, ones, "valid") / block_samples
-        heard = blocks[blocks > _mean_square(ABSOLUTE_GATE_LUFS)]
-        if len(heard) == 0:
+        above_gate = blocks[blocks > _mean_square(ABSOLUTE_GATE_LUFS)]
+        if len(above_gate) == 0:
             return None
-        gate = _mean_square(_lufs(heard.mean()) + RELATIVE_GATE_LU)
-        return _lufs(heard[heard > gate].mean())
+        gate = _mean_square(_lufs(above_gate.mean()) + RELATIVE_GATE_LU)
+        return _lufs(above_gate[above_gate > gate].mean())
 
 
 def _lufs(mean_square):
@@ -104,10 +104,10 @@ def _mean_square(lufs):
 
 
 def _between_samples():
-    """`[PEAK_BLOCK + PHASE_TAPS, 3 * PEAK_BLOCK]` float32: a stretch of samples times this gives
-    the values at 1/4, 2/4 and 3/4 between its middle samples."""
+    """Interpolation matrix `[PEAK_BLOCK + PHASE_TAPS, 3 * PEAK_BLOCK]` float32: samples times this
+    are the values at 1/4, 2/4 and 3/4 between the middle samples."""
     half = OVERSAMPLING * PHASE_TAPS // 2
-    # an interpolator: passes the samples themselves unchanged and adds three between each two
+    # interpolator: keeps the samples and adds three between every two
     kernel = OVERSAMPLING * signal.firwin(2 * half + 1, 1 / OVERSAMPLING, window=("kaiser", 5.0))
     matrix = np.zeros((PEAK_BLOCK + PHASE_TAPS, 3 * PEAK_BLOCK), np.float32)
     for phase in range(1, OVERSAMPLING):
@@ -118,11 +118,11 @@ def _between_samples():
 
 
 class TruePeakMeter:
-    """Largest magnitude of a mono signal, between its samples too (4x oversampling).
+    """True peak of a mono signal, by 4x oversampling.
 
-    Oversampling all would cost more than everything else in normalisation. But no value between
-    samples exceeds the largest sample nearby times the interpolator's sum of magnitudes, so
-    only the few stretches that could beat the peak found so far are oversampled.
+    Oversampling everything would dominate the cost of normalisation. A value between samples cannot
+    exceed the largest sample nearby times the interpolator's sum of magnitudes, so only the few
+    stretches that could exceed the current peak are oversampled.
     """
 
     _matrix = _between_samples()
@@ -133,7 +133,7 @@ class TruePeakMeter:
         self._pending = np.zeros(PHASE_TAPS // 2, np.float32)  # silence before the first sample
 
     def update(self, samples: np.ndarray) -> None:
-        """Adds `[n]` float32 samples."""
+        """Add `[n]` float32 samples."""
         if len(samples) == 0:
             return
         self._peak = max(self._peak, float(samples.max()), -float(samples.min()))

@@ -1,7 +1,7 @@
-"""How noisy, wide and echoing a recording sounds, from its spectrum and the levels of its frames.
+"""Noise, bandwidth, hum and reverberation of a recording, from its spectrum and frame levels.
 
-Levels are those of `vad.levels_db`: 10 ms frames, dB re full scale. The meters take a recording in
-blocks of some seconds and keep a few kilobytes of each.
+Levels are those of `vad.levels_db`: 10 ms frames, dBFS. The meters process a recording in blocks of
+a few seconds and store a few kilobytes of each.
 """
 
 import numpy as np
@@ -10,22 +10,24 @@ from scipy import fft, ndimage
 
 from voicekiln.audio.vad import FRAMES_PER_S, levels_db, runs
 
-DIGITAL_SILENCE_DB = -90.0  # only rounding is below; padding and noise gates say nothing of a room
+DIGITAL_SILENCE_DB = (
+    -90.0
+)  # below: only rounding; padding and noise gates are no evidence about the room
 FLOOR_PERCENTILE = 10
 LOUD_PERCENTILE = 95
-ACTIVE_RANGE_DB = 15.9  # of active speech below its loud parts, the margin of ITU-T P.56
-NOISE_SWING_DB = 3.0  # of frames of mere noise above its floor
+ACTIVE_RANGE_DB = 15.9  # of active speech below its loud parts; the margin of ITU-T P.56
+NOISE_SWING_DB = 3.0  # of noise frames above the noise floor
 MAX_SNR_DB = 80.0
 
 FRAME_S, HOP_S = 0.032, 0.016
-EDGE_DB = 66.0  # what is further below the loudest band is no sound of the source
+EDGE_DB = 66.0  # further below the loudest band: not from the source
 SMOOTH_HZ = 300.0
 SPECTRUM_HOP_S = 0.1  # ten frames a second are enough for a whole recording
-BLOCK_PERCENTILE = 90  # of the blocks' spectra: neither a click nor a silent stretch counts
+BLOCK_PERCENTILE = 90  # of the blocks' spectra: ignores clicks and silent stretches
 
 MAINS_HZ, N_HARMONICS, N_LINES = (50, 60), 8, 3
 HUM_RATE_HZ = 1200  # windows of 1 s: bins of 1 Hz, lines 4 Hz wide
-HUM_PERCENTILE = 25  # of the windows: hum is in the pauses too, a voice is not
+HUM_PERCENTILE = 25  # of the windows: hum continues in pauses, the voice does not
 HUM_FLOOR = 1e-7  # power of a bin in digital silence
 
 DECAY_SPAN = 5  # frames over which the level falls throughout a decay
@@ -35,17 +37,17 @@ DECAY_PERCENTILE = 25
 
 
 def noise_floor_db(levels: np.ndarray) -> float | None:
-    """Level of the quietest tenth of `[n_frames]` levels, dB re full scale; None: no sound."""
-    heard = levels[levels > DIGITAL_SILENCE_DB]
-    return float(np.percentile(heard, FLOOR_PERCENTILE)) if len(heard) else None
+    """Level of the quietest tenth of `[n_frames]` levels, dBFS; None for digital silence."""
+    audible = levels[levels > DIGITAL_SILENCE_DB]
+    return float(np.percentile(audible, FLOOR_PERCENTILE)) if len(audible) else None
 
 
 def snr_db(levels: np.ndarray, floor_db: float | None) -> float | None:
-    """Level of active speech above the noise in it, dB; None for silence.
+    """Signal-to-noise ratio of active speech, dB; None for silence.
 
     Args:
-        levels: `[n_frames]` of the speech and the pauses in it.
-        floor_db: of the surroundings, `noise_floor_db`.
+        levels: `[n_frames]`, speech and pauses.
+        floor_db: noise floor of the context, by `noise_floor_db`.
     """
     if floor_db is None or not len(levels):
         return None
@@ -64,7 +66,7 @@ def power_spectra(
     """`[n_frames, n_bins]` float32 power spectra of Hann-windowed frames.
 
     Args:
-        samples: `[n]` float32, full scale 1; padded to one frame where they are fewer.
+        samples: `[n]` float32, full scale 1; padded to at least one frame.
     """
     n_frame = round(frame_s * rate_hz)
     samples = np.pad(samples, (0, max(0, n_frame - len(samples))))
@@ -76,14 +78,14 @@ def power_spectra(
 
 
 def bandwidth_hz(power: np.ndarray, rate_hz: int) -> float | None:
-    """Highest frequency at which there still is sound; None for silence.
+    """Highest frequency with signal, Hz; None for silence.
 
-    The edge of up-sampled audio, or of a codec's low-pass, is a cliff; speech itself falls off by
-    some 40 dB. So the edge is where the smoothed spectrum is `EDGE_DB` below its highest band.
+    Resampled audio and codecs with a low-pass have a sharp spectral edge, while speech itself rolls
+    off by about 40 dB. The edge is where the smoothed spectrum is `EDGE_DB` below its peak.
 
     Args:
         power: `[n_bins]` long-term mean power spectrum, 0 Hz to half of `rate_hz`.
-        rate_hz: of the samples that it was taken of.
+        rate_hz: sample rate of the analysed audio.
     """
     bin_hz = rate_hz / 2 / (len(power) - 1)
     smooth = ndimage.uniform_filter1d(
@@ -96,19 +98,19 @@ def bandwidth_hz(power: np.ndarray, rate_hz: int) -> float | None:
 
 
 def reverb_s(levels: np.ndarray) -> float | None:
-    """Estimated reverberation time, the seconds in which sound dies away by 60 dB.
+    """Estimated reverberation time RT60, seconds.
 
-    Blind, from the decays of the level after speech: no sound can end faster than its room lets it,
-    so the fast ones among the decays are the room's. The idea is that of J. Wen, E. Habets and P.
-    Naylor, "Blind estimation of reverberation time based on the distribution of signal decay
-    rates", ICASSP 2008; they take the spread of the rates in bands, this takes the lower quartile
-    of the broadband times. Speech itself takes some 0.2 s to end: a drier room is not told apart.
+    Blind estimate from the level decays after speech: sound cannot decay faster than the room
+    allows, so the fast decays are those of the room. After J. Wen, E. Habets and P. Naylor, "Blind
+    estimation of reverberation time based on the distribution of signal decay rates", ICASSP 2008;
+    they use the spread of the rates in bands, this the lower quartile of the broadband times.
+    Speech itself decays in about 0.2 s, so drier rooms are indistinguishable.
 
     Args:
         levels: `[n_frames]` of a whole recording.
 
     Returns:
-        None where fewer than `MIN_DECAYS` decays stand out of the noise.
+        None if fewer than `MIN_DECAYS` decays rise above the noise.
     """
     floor_db = noise_floor_db(levels)
     if floor_db is None or len(levels) <= DECAY_SPAN:
@@ -122,7 +124,7 @@ def reverb_s(levels: np.ndarray) -> float | None:
         decay = decay[_first(decay < decay[:1] - DECAY_SKIP_DB) :]
         if len(decay) >= DECAY_SPAN and decay[0] - decay[-1] >= DECAY_RANGE_DB:
             at = np.arange(len(decay)) - (len(decay) - 1) / 2
-            db_per_frame = (at @ decay) / (at @ at)  # of the line of least squares
+            db_per_frame = (at @ decay) / (at @ at)  # slope of the least-squares line
             times_s.append(-60 / (db_per_frame * FRAMES_PER_S))
     if len(times_s) < MIN_DECAYS:
         return None
@@ -130,24 +132,24 @@ def reverb_s(levels: np.ndarray) -> float | None:
 
 
 def _first(flags):
-    """Index of the first True; the length where there is none."""
+    """Index of the first True; the length if there is none."""
     return int(np.argmax(flags)) if flags.any() else len(flags)
 
 
 class SpectrumMeter:
-    """Bandwidth of a mono recording at the rate it came in."""
+    """Bandwidth of a mono recording at its original rate."""
 
     def __init__(self, rate_hz: int):
         self._rate_hz = rate_hz
         self._spectra: list[np.ndarray] = []
 
     def update(self, samples: np.ndarray) -> None:
-        """Adds `[n]` float32 samples."""
+        """Add `[n]` float32 samples."""
         power = power_spectra(samples - samples.mean(), self._rate_hz, SPECTRUM_HOP_S)
         self._spectra.append(power.mean(axis=0))
 
     def bandwidth_hz(self) -> float | None:
-        """Of all samples so far; None for silence."""
+        """Bandwidth of all samples so far, Hz; None for silence."""
         return bandwidth_hz(np.percentile(self._spectra, BLOCK_PERCENTILE, axis=0), self._rate_hz)
 
 
@@ -161,7 +163,7 @@ class RoomMeter:
         self._low = soxr.ResampleStream(rate_hz, HUM_RATE_HZ, 1, dtype="float32", quality="LQ")
 
     def update(self, samples: np.ndarray) -> None:
-        """Adds a block of `[n]` int16 samples; all but the last have whole seconds."""
+        """Add a block of `[n]` int16 samples; all blocks but the last are whole seconds."""
         self._levels.append(levels_db(samples, self._rate_hz))
         low = self._low.resample_chunk(samples.astype(np.float32) / 32768)
         if len(low) >= HUM_RATE_HZ:
@@ -169,8 +171,8 @@ class RoomMeter:
             self._hum.append(np.percentile(power, HUM_PERCENTILE, axis=0))
 
     def measures(self) -> dict[str, float | None]:
-        """`noise_floor_dbfs`, `snr_db`, `hum_db`, `reverb_s` of all samples so far; None where
-        there is too little to tell."""
+        """`noise_floor_dbfs`, `snr_db`, `hum_db`, `reverb_s` of all samples so far; None if
+        there is too little audio."""
         levels = np.concatenate(self._levels)
         floor_db = noise_floor_db(levels)
         return {
@@ -182,9 +184,9 @@ class RoomMeter:
 
 
 def hum_db(power: np.ndarray) -> float:
-    """How far the strongest lines of the mains stand out of what surrounds them, dB.
+    """Level of the strongest mains harmonics above their surroundings, dB.
 
-    Mean over the `N_LINES` strongest of the first `N_HARMONICS` lines, at 50 or at 60 Hz.
+    Mean of the `N_LINES` strongest of the first `N_HARMONICS` lines, at 50 or at 60 Hz.
 
     Args:
         power: `[n_bins]` power spectrum in bins of 1 Hz.

@@ -1,10 +1,10 @@
-"""Any audio file -> mono FLAC at one rate, without DC offset, at one loudness.
+"""Any audio file -> mono FLAC at a fixed rate and loudness, without DC offset.
 
-Of several channels the mean is taken, or the one that is asked for.
+Several channels are averaged, unless one is selected.
 
-One pass decodes, mixes down and resamples into an unnamed file of float32 samples beside the target
-(340 MB per hour at 24 kHz); the measuring pass and the writing pass read that. Decoding a second
-time instead would cost several times as much CPU for everything but WAV.
+The first pass decodes, downmixes and resamples into an unnamed temporary file of float32 samples
+beside the target (340 MB per hour at 24 kHz); the measuring and writing passes read that file.
+Decoding twice would cost several times as much CPU for everything but WAV.
 """
 
 import errno
@@ -26,7 +26,7 @@ import soxr
 
 from voicekiln.audio import decode, offset
 from voicekiln.audio.clipping import FRAMES_PER_S, ClippingDetector
-from voicekiln.audio.downmix import ChannelMeter, Choice, fault, mean
+from voicekiln.audio.downmix import ChannelChoice, ChannelMeter, channel_warning, mean
 from voicekiln.audio.enhance import Enhance
 from voicekiln.audio.loudness import LoudnessMeter, TruePeakMeter
 from voicekiln.audio.measures import RoomMeter, SpectrumMeter
@@ -35,14 +35,14 @@ from voicekiln.audio.probe import AudioError
 log = logging.getLogger("normalize")
 VERSION = 5
 BLOCK_S = 10.0
-# Aliases 28 bits down instead of HQ's 20, for a tenth more of the cheapest step there is.
+# Aliasing 28 bits down instead of HQ's 20, at 10 % more cost in the cheapest step.
 QUALITY = "VHQ"
-# Measured values are rounded to what matters, so that a last bit in which two machines' libraries
-# differ does not change every sample: gain and levels to 0.01 dB.
+# Gain and levels are rounded to 0.01 dB, so that last-bit differences between the libraries of two
+# machines do not change every sample.
 DB_DIGITS = 2
 FULL_SCALE = 32768
-FULL_BYTES = 16 << 20  # free on a disk that is as good as full
-ENDS_SAMPLES = 8192  # far beyond the reach of soxr's filter, in samples of the lower rate
+FULL_BYTES = 16 << 20  # free space below which a disk counts as full
+ENDS_SAMPLES = 8192  # far longer than soxr's filter, in samples of the lower rate
 
 
 @dataclass(frozen=True)
@@ -51,33 +51,33 @@ class NormalizeSettings:
 
     rate_hz: int
     loudness_lufs: float  # target
-    true_peak_dbtp: float  # ceiling; louder peaks limit the gain, nothing is compressed
-    max_gain_db: float  # a nearly silent recording is not blown up to its noise
+    true_peak_dbtp: float  # ceiling; limits the gain, no compression
+    max_gain_db: float  # keeps the noise of near-silent recordings down
     denoise: str | None = None  # see enhance.py
     separate: str | None = None
 
 
 @dataclass(frozen=True)
 class NormalizeResult:
-    """What was found in a recording and done to it."""
+    """Measurements of a recording and the processing applied to it."""
 
     n_samples: int  # of the result
     rate_hz: int
     source_rate_hz: int
     source_channels: int
     source_samples: int  # per channel, as decoded
-    channel: int | None  # that was used, from 0; None: the mean of all
-    cancelled: float  # fraction of the recording in which channels cancel each other when mixed
-    lost: float  # the same for what was used
-    dc_offset: float  # mean that was removed, full scale 1
-    offset_change: float  # how far it changed within the recording and was followed, or 0
+    channel: int | None  # used channel, from 0; None: mean of all
+    cancelled: float  # fraction of the recording in which channels cancel in the mean
+    lost: float  # fraction lost in the used channel
+    dc_offset: float  # removed mean, full scale 1
+    offset_change: float  # change within the recording, removed by a high-pass; else 0
     loudness_lufs_in: float | None  # of the mono signal; None: silence
     gain_db: float
     true_peak_dbtp: float | None  # of the result; None: digital silence
-    clipped: list[list[int]]  # [first, n] runs of 10 ms frames in which the source was clipped
+    clipped: list[list[int]]  # [first, n] runs of clipped 10 ms frames of the source
     audio_sha256: str  # of the result's samples as little-endian int16
     clipped_share: float  # of the source's 10 ms frames
-    # see measures.py; None where there is too little to tell
+    # see measures.py; None if there is too little audio
     bandwidth_hz: float | None  # of the source
     noise_floor_dbfs: float | None  # before the gain
     snr_db: float | None
@@ -92,27 +92,27 @@ def normalize(
     steps: Sequence[Enhance] = (),
     channel: int | None = None,
 ) -> NormalizeResult:
-    """Writes `source` to `target` as mono 16-bit FLAC at `settings.rate_hz`.
+    """Write `source` to `target` as mono 16-bit FLAC at `settings.rate_hz`.
 
     Args:
-        steps: what `settings` asks for in `separate` and `denoise`, ready to use.
-        channel: the only one to use, from 0; None takes all.
+        steps: the enhancers for `settings.separate` and `settings.denoise`, in order.
+        channel: the channel to use, from 0; None: all.
 
     Raises:
-        AudioError: `source` is not usable; nothing is left at `target`.
+        AudioError: `source` is unusable; no file remains at `target`.
     """
     with ExitStack() as opened:
         spool = opened.enter_context(tempfile.TemporaryFile(dir=target.parent))
         mix = found = _spool(source, spool, settings.rate_hz, channel)
-        if found.choice.channel != channel:  # decoding once more is rare
+        if found.choice.channel != channel:  # rare: decode again
             mix = _spool(source, spool, settings.rate_hz, found.choice.channel)
         dc = mix.offset
-        if problem := fault(found.choice):
+        if problem := channel_warning(found.choice):
             log.warning("%s: %s", source, problem)
         for step in steps:
-            begin = partial(_centred, spool, mix, settings.rate_hz)
+            restart = partial(_centred, spool, mix, settings.rate_hz)
             enhanced = opened.enter_context(tempfile.TemporaryFile(dir=target.parent))
-            for block in step(begin, settings.rate_hz):
+            for block in step(restart, settings.rate_hz):
                 enhanced.write(block)
             spool, mix = enhanced, replace(mix, offset=offset.NONE)
         loudness, peak = LoudnessMeter(settings.rate_hz), TruePeakMeter()
@@ -131,9 +131,9 @@ def normalize(
             target.unlink(missing_ok=True)
             raise
     n_frames = math.ceil(mix.n_samples * FRAMES_PER_S / mix.rate_hz)
-    heard = room.measures()
-    if heard["noise_floor_dbfs"] is not None:
-        heard["noise_floor_dbfs"] -= gain_db
+    room_measures = room.measures()
+    if room_measures["noise_floor_dbfs"] is not None:
+        room_measures["noise_floor_dbfs"] -= gain_db
     return NormalizeResult(
         n_samples=n_samples,
         rate_hz=settings.rate_hz,
@@ -152,7 +152,7 @@ def normalize(
         audio_sha256=audio_sha256,
         clipped_share=round(sum(n for _, n in mix.clipped) / n_frames, 5),
         bandwidth_hz=_rounded(mix.bandwidth_hz, 0),
-        **{name: _rounded(value, 2) for name, value in heard.items()},
+        **{name: _rounded(value, 2) for name, value in room_measures.items()},
     )
 
 
@@ -163,7 +163,7 @@ def _rounded(value, digits):
 def choose_gain_db(
     loudness_lufs: float | None, peak_dbtp: float | None, settings: NormalizeSettings
 ) -> float:
-    """Gain towards the target loudness as far as ceiling and limit allow; 0 for silence."""
+    """Gain to the target loudness, limited by ceiling and maximum, dB; 0 for silence."""
     if loudness_lufs is None or peak_dbtp is None:
         return 0.0
     wanted_db = min(settings.loudness_lufs - loudness_lufs, settings.max_gain_db)
@@ -175,13 +175,13 @@ def choose_gain_db(
 
 @dataclass(frozen=True)
 class _Mix:
-    """What the decoding pass found; the spool holds one channel at the target's rate."""
+    """Result of the decoding pass; the spool holds one channel at the target rate."""
 
     rate_hz: int
     channels: int
     n_samples: int
     offset: offset.Offset
-    choice: Choice
+    choice: ChannelChoice
     clipped: list[list[int]]
     bandwidth_hz: float | None
 
@@ -192,8 +192,8 @@ def _spool(source, spool, rate_hz, channel):
     with decode.stream(source, BLOCK_S) as audio:
         if channel is not None and channel >= audio.channels:
             raise AudioError(
-                f"{source}: channel {channel} is wanted, the first being 0, and there are"
-                f" {audio.channels}"
+                f"{source}: channel {channel} (counted from 0) requested, but the file has"
+                f" {audio.channels}; correct the channel in the list"
             )
         mixing = channel is None and audio.channels > 1
         clipping = ClippingDetector(
@@ -219,10 +219,10 @@ def _spool(source, spool, rate_hz, channel):
             spectrum.update(mono)
             spool.write(mono if resampler is None else resampler.resample_chunk(mono))
         if n_samples == 0:
-            raise AudioError(f"{source}: not a single sample could be decoded")
+            raise AudioError(f"{source}: no audio could be decoded")
         if resampler is not None:
             spool.write(resampler.resample_chunk(np.zeros(0, np.float32), last=True))
-    choice = channels.choose() if mixing else Choice(channel, 0.0, 0.0)
+    choice = channels.choose() if mixing else ChannelChoice(channel, 0.0, 0.0)
     return _Mix(
         *(audio.rate_hz, audio.channels, n_samples, dc.offset(), choice),
         *(clipping.runs(), spectrum.bandwidth_hz()),
@@ -230,11 +230,11 @@ def _spool(source, spool, rate_hz, channel):
 
 
 def _centred(spool, mix, rate_hz) -> Iterator[np.ndarray]:
-    """Blocks of the spooled signal as if its offset had been removed before resampling.
+    """Blocks of the spooled signal as if the offset had been removed before resampling.
 
-    The mean is known only at the end, and resampling is linear: what the offset alone would have
-    become is taken off. That is the offset itself, except within the filter's reach of both ends.
-    An offset that changes is followed by a high-pass.
+    The mean is known only after the decoding pass. Resampling is linear, so the resampled offset is
+    subtracted: the offset itself, except near both ends. A changing offset is removed by a
+    high-pass.
     """
     high_pass = offset.HighPass(rate_hz) if mix.offset.changes else None
     item = np.dtype(np.float32).itemsize
@@ -260,11 +260,11 @@ def _centred(spool, mix, rate_hz) -> Iterator[np.ndarray]:
 
 
 def _resampled_ends(source_hz, rate_hz, n_samples):
-    """First and last part of what `n_samples` ones become; all between stays 1."""
+    """First and last part of `n_samples` ones after resampling; all values between are 1."""
     if source_hz == rate_hz:
         return np.ones(0, np.float32), np.ones(0, np.float32)
     reach = ENDS_SAMPLES * max(1, math.ceil(source_hz / rate_hz))
-    # leaving out whole periods of the two rates keeps the phase at the end
+    # omitting whole periods of the two rates keeps the phase at the end
     period = source_hz // math.gcd(source_hz, rate_hz)
     left_out = max(0, n_samples - reach) // period * period
     ones = soxr.resample(np.ones(n_samples - left_out, np.float32), source_hz, rate_hz, QUALITY)
@@ -286,7 +286,7 @@ def _write(blocks, target, rate_hz, gain_db, room):
             digest.update(pcm)
             try:
                 flac.write(pcm)
-            except soundfile.LibsndfileError as error:  # it does not pass on why
+            except soundfile.LibsndfileError as error:  # it hides the cause
                 full = shutil.disk_usage(target.parent).free < FULL_BYTES
                 raise OSError(
                     errno.ENOSPC if full else errno.EIO, error.error_string, str(target)

@@ -1,7 +1,7 @@
-"""DC offset: one constant, or one that changes within a recording.
+"""DC offset, constant or changing within a recording.
 
-A constant is taken off exactly. What drifts or jumps (two devices joined, a loose contact) is taken
-out by a high-pass below the voice.
+A constant offset is subtracted exactly. An offset that drifts or jumps (two devices joined, a loose
+contact) is removed by a high-pass below the voice.
 """
 
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from scipy import signal
 
 HIGH_PASS_HZ = 20.0
 ORDER = 2
-DIGITS = 7  # far below 16 bits, so that no library's last bit changes every sample
-# The high-pass leaves a click at each jump and costs a segmenter more than a small change does: on
-# takes whose offsets differ by 6 % of their level it cut one, and on a far-field recording with
+DIGITS = 7  # far below 16 bits, so that a library's last bit does not change every sample
+# The high-pass leaves a click at each jump, which harms segmentation more than a small change: with
+# offsets that differ by 6 % of the level it caused a false cut, and on a far-field recording with
 # 20 % frame F1 fell from 0.69 to 0.63. From about a quarter of the level on, the change itself
-# drowns the pauses.
-MAX_CHANGE = 0.25  # of the level within the seconds
+# masks the pauses.
+MAX_CHANGE = 0.25  # of the mean level within a second
 MIN_CHANGE = 1e-4  # of full scale
 
 
@@ -26,9 +26,9 @@ class Offset:
 
     Attributes:
         mean: of the whole recording.
-        first: of its first tenth of a second, from where a high-pass starts.
-        change: how far that of another second is from the median.
-        changes: whether that is more than a voice can be.
+        first: of the first tenth of a second; initial value of the high-pass.
+        change: largest deviation of a second's offset from the median.
+        changes: whether the deviation is too large to be caused by the voice.
     """
 
     mean: float
@@ -38,7 +38,7 @@ class Offset:
 
     @property
     def constant(self) -> float:
-        """What is taken off every sample, before the high-pass if there is one."""
+        """Constant subtracted from every sample, before any high-pass."""
         return self.first if self.changes else self.mean
 
 
@@ -46,7 +46,7 @@ NONE = Offset(0.0, 0.0, 0.0, False)
 
 
 class OffsetMeter:
-    """Mean and variance of every second."""
+    """Measures the offset, from mean and power of every second."""
 
     def __init__(self, rate_hz: int):
         self._rate_hz = rate_hz
@@ -71,10 +71,10 @@ class OffsetMeter:
         self._seconds[second] += sums
 
     def offset(self) -> Offset:
-        """Of all samples so far."""
+        """Offset of all samples so far."""
         counts, sums, squares = np.array(self._seconds).T
         mean = round(float(sums.sum() / counts.sum()), DIGITS)
-        if len(counts) > 1 and counts[-1] < self._rate_hz / 2:  # too short to have a mean
+        if len(counts) > 1 and counts[-1] < self._rate_hz / 2:  # too short for a reliable mean
             counts, sums, squares = counts[:-1], sums[:-1], squares[:-1]
         means = sums / counts
         level = np.sqrt(np.maximum(squares / counts - means**2, 0).mean())
@@ -84,13 +84,13 @@ class OffsetMeter:
 
 
 class HighPass:
-    """A high-pass for blocks of a recording that begins without an offset."""
+    """Streaming high-pass for a recording that starts without offset."""
 
     def __init__(self, rate_hz: int):
         self._sections = signal.butter(ORDER, HIGH_PASS_HZ, "highpass", fs=rate_hz, output="sos")
         self._state = np.zeros((len(self._sections), 2))
 
     def __call__(self, block: np.ndarray) -> np.ndarray:
-        """`[n]` float32 samples without what changes more slowly than a voice."""
+        """Filter `[n]` float32 samples."""
         out, self._state = signal.sosfilt(self._sections, block.astype(np.float64), zi=self._state)
         return out.astype(np.float32)

@@ -1,8 +1,8 @@
-"""The pitch of a stretch of speech.
+"""Pitch of speech.
 
-YIN (A. de Cheveigné and H. Kawahara, JASA 111, 2002) as librosa has it, at 8 kHz: an hour takes a
-CPU second, that of `librosa.pyin` 140. YIN gives a period to every frame; which of them are voiced
-is told here by how alike two neighbouring periods are.
+YIN (A. de Cheveigné and H. Kawahara, JASA 111, 2002) by librosa, at 8 kHz: one CPU second per hour
+of audio, against 140 with `librosa.pyin`. YIN assigns a period to every frame; a frame counts as
+voiced if neighbouring periods correlate.
 """
 
 import librosa
@@ -12,13 +12,13 @@ import soxr
 RATE_HZ = 8_000
 FRAME, HOP = 512, 160  # samples: 64 ms, three periods of the lowest voice; 20 ms
 MIN_HZ, MAX_HZ = 60.0, 500.0
-MIN_LIKENESS = 0.7
+MIN_CORRELATION = 0.7
 ACTIVE_RANGE_DB = 20.0  # of voiced frames below the loudest
-MIN_VOICED = 5  # frames, 100 ms, to speak of a pitch
+MIN_VOICED = 5  # frames (100 ms) for a pitch estimate
 
 
 def voiced_pitch_hz(samples: np.ndarray, rate_hz: int) -> np.ndarray:
-    """`[n]` fundamental frequencies of the voiced frames, Hz.
+    """Fundamental frequencies of the voiced frames, Hz, `[n]`.
 
     Args:
         samples: `[n_samples]` float32.
@@ -34,12 +34,12 @@ def voiced_pitch_hz(samples: np.ndarray, rate_hz: int) -> np.ndarray:
     energy = np.einsum("ij,ij->i", frames, frames)
     return pitch[
         (energy > energy.max() * 10 ** (-ACTIVE_RANGE_DB / 10))
-        & (_likeness(frames, np.rint(RATE_HZ / pitch).astype(int)) > MIN_LIKENESS)
+        & (_period_correlation(frames, np.rint(RATE_HZ / pitch).astype(int)) > MIN_CORRELATION)
     ]
 
 
-def _likeness(frames, periods):
-    """`[n]` correlation of each frame's samples with those one period later, -1 to 1."""
+def _period_correlation(frames, periods):
+    """Correlation of each frame with itself one period later, -1 to 1, `[n]`."""
     n = FRAME - int(periods.max())
     later = np.take_along_axis(frames, periods[:, None] + np.arange(n), axis=1)
     first = frames[:, :n]

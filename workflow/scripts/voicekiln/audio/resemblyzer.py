@@ -1,8 +1,8 @@
-"""Speaker embeddings by Resemblyzer's network, whose weights come with its package.
+"""Speaker embeddings by Resemblyzer's network.
 
-Only the weights are taken from the package; the package itself is not imported, since that brings
-in numba and a loader that runs code. The network hears stretches of 1.6 s as mel spectra
-and gives a vector of unit length for each; a clip has the mean of its stretches.
+Only the weights of the package are used; the package is not imported, as it depends on numba and
+loads weights by pickle. The network embeds windows of 1.6 s of mel spectra as unit vectors; the
+embedding of a clip is the mean of its windows.
 Wan, Wang, Papir, Moreno, "Generalized End-to-End Loss for Speaker Verification" (ICASSP 2018).
 """
 
@@ -17,10 +17,10 @@ from scipy import fft
 from voicekiln.errors import UserError
 
 RATE_HZ, WINDOW, HOP, N_MELS = 16_000, 400, 160, 40
-STRETCH = 160  # frames of 10 ms
-STEP = 77  # frames from one stretch to the next, 1.3 a second
-MIN_COVERAGE = 0.75  # of the last stretch
-MAX_STRETCHES = 3  # of a clip, evenly spaced: more change the vector little
+WINDOW_FRAMES = 160  # frames of 10 ms
+STEP = 77  # frames between windows, 1.3 per second
+MIN_COVERAGE = 0.75  # of the last window
+MAX_WINDOWS = 3  # of a clip, evenly spaced: more hardly change the embedding
 N_FEATURES = 256
 
 
@@ -28,13 +28,13 @@ def weights_path() -> Path:
     """The network's file in the installed package.
 
     Raises:
-        UserError: the package is not installed here.
+        UserError: the package is not installed.
     """
     spec = find_spec("resemblyzer")
     if spec is None:
         raise UserError(
-            "measure.speaker_model: auto found Resemblyzer where Snakemake runs, but the job's "
-            "environment lacks it: add it to envs/audio.yaml, or set speaker_model: null"
+            "measure.speaker_model is auto and Resemblyzer is installed where Snakemake runs, but "
+            "not in the job's environment; add it to envs/audio.yaml, or set speaker_model: null"
         )
     return Path(spec.submodule_search_locations[0]) / "pretrained.pt"
 
@@ -42,17 +42,17 @@ def weights_path() -> Path:
 class Embedder:
     """Speaker embedding of a clip."""
 
-    def __init__(self, max_stretches: int | None = MAX_STRETCHES, threads: int = 1):
+    def __init__(self, max_windows: int | None = MAX_WINDOWS, threads: int = 1):
         """
         Args:
-            max_stretches: that are heard of a clip; None: all.
+            max_windows: embedded per clip; None: all.
         """
         path = weights_path()
-        import torch  # takes seconds, and not every corpus needs it
+        import torch  # slow to import, and not needed for every corpus
 
         torch.set_num_threads(threads)
         self._torch = torch
-        self._max_stretches = max_stretches
+        self._max_windows = max_windows
         held = torch.load(path, map_location="cpu", weights_only=True)["model_state"]
         self._lstm = torch.nn.LSTM(N_MELS, N_FEATURES, 3, batch_first=True)
         self._linear = torch.nn.Linear(N_FEATURES, N_FEATURES)
@@ -61,36 +61,36 @@ class Embedder:
             part.load_state_dict(state)
 
     def __call__(self, samples: np.ndarray, rate_hz: int) -> np.ndarray:
-        """`[N_FEATURES]` float32 of unit length.
+        """Embedding `[N_FEATURES]` float32 of unit length.
 
         Args:
             samples: `[n]` float32, full scale 1.
         """
         samples = soxr.resample(samples, rate_hz, RATE_HZ, quality="HQ").astype(np.float32)
-        starts = stretches(len(samples))
-        if self._max_stretches and len(starts) > self._max_stretches:
-            chosen = np.linspace(0, len(starts) - 1, self._max_stretches).round().astype(int)
+        starts = window_starts(len(samples))
+        if self._max_windows and len(starts) > self._max_windows:
+            chosen = np.linspace(0, len(starts) - 1, self._max_windows).round().astype(int)
             starts = [starts[i] for i in chosen]
-        power = mel(np.pad(samples, (0, max(0, (starts[-1] + STRETCH) * HOP - len(samples)))))
-        heard = np.array([power[start : start + STRETCH] for start in starts])
+        power = mel(np.pad(samples, (0, max(0, (starts[-1] + WINDOW_FRAMES) * HOP - len(samples)))))
+        windows = np.array([power[start : start + WINDOW_FRAMES] for start in starts])
         with self._torch.inference_mode():
-            _, (hidden, _) = self._lstm(self._torch.from_numpy(heard))
+            _, (hidden, _) = self._lstm(self._torch.from_numpy(windows))
             found = self._torch.relu(self._linear(hidden[-1])).numpy()
         found /= np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
         mean = found.mean(axis=0)
         return mean / max(float(np.linalg.norm(mean)), 1e-12)
 
 
-def stretches(n_samples: int) -> list[int]:
-    """First frames of the stretches of a clip at `RATE_HZ`, at least one."""
+def window_starts(n_samples: int) -> list[int]:
+    """First frame of each window of a clip at `RATE_HZ`, at least one."""
     n_frames = -(-(n_samples + 1) // HOP)
-    starts = list(range(0, max(1, n_frames - STRETCH + STEP + 1), STEP))
-    coverage = (n_samples - starts[-1] * HOP) / (STRETCH * HOP)
+    starts = list(range(0, max(1, n_frames - WINDOW_FRAMES + STEP + 1), STEP))
+    coverage = (n_samples - starts[-1] * HOP) / (WINDOW_FRAMES * HOP)
     return starts[:-1] if coverage < MIN_COVERAGE and len(starts) > 1 else starts
 
 
 def mel(samples: np.ndarray) -> np.ndarray:
-    """`[n_frames, N_MELS]` float32 mel power spectra, not logarithmic, frames centred."""
+    """Linear mel power spectra `[n_frames, N_MELS]` float32, frames centred."""
     padded = np.pad(samples, WINDOW // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]
     window = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
@@ -101,7 +101,7 @@ def mel(samples: np.ndarray) -> np.ndarray:
 
 @cache
 def _filters():
-    """`[n_bins, N_MELS]` triangles of equal area, on Slaney's scale."""
+    """Mel filters `[n_bins, N_MELS]`: triangles of equal area on Slaney's scale."""
     hz = np.arange(WINDOW // 2 + 1) * RATE_HZ / WINDOW
     edges_hz = _hz(np.linspace(0, _slaney(RATE_HZ / 2), N_MELS + 2))
     low, middle, high = edges_hz[:-2], edges_hz[1:-1], edges_hz[2:]

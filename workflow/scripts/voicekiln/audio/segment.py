@@ -1,7 +1,7 @@
-"""A normalised recording -> stretches of speech that a model can be trained on.
+"""A normalised recording -> segments of speech for training.
 
-Nothing is copied: a segment is a span of samples of the recording. Everything is decided on frames
-of 10 ms, so that a 12-hour recording comes down to a few million numbers.
+A segment is a span of samples of the recording; no audio is copied. All decisions are made on 10 ms
+frames, so a 12-hour recording reduces to a few million numbers.
 """
 
 import logging
@@ -25,14 +25,13 @@ from voicekiln.provenance import sha256_file
 log = logging.getLogger("segment")
 
 VERSION = 6
-BLOCK_S = 10  # a whole number, see vad.levels_db
+BLOCK_S = 10  # an integer, see vad.levels_db
 MIN_DIP_FRAMES = 3
 MIN_UNPADDED_S = 0.2
-QUIET_FRAMES = 5  # the quietest 50 ms are looked for, not a single zero crossing
+QUIET_FRAMES = 5  # cuts are placed at the quietest 50 ms, not at a single zero crossing
 
-# regions of speech found, segments made of them; joins of two regions; cuts of speech that belongs
-# together, and those of them that found no pause; segments made longer, those that stay shorter
-# than min_s, pieces left out
+# speech regions, resulting segments; joins of two regions; cuts within connected speech, and those
+# of them without a pause; extended segments, segments still shorter than min_s, dropped pieces
 EVENTS = (
     *("regions", "segments", "merged", "split", "split_without_pause"),
     *("extended", "short", "dropped"),
@@ -47,42 +46,42 @@ Span = tuple[int, int]  # start, end; end exclusive
 class SegmentSettings:
     """Section `segment` of a corpus."""
 
-    min_s: float  # a shorter segment is extended into the silence around it
-    max_s: float  # no segment is longer; those near the middle of the two are preferred
+    min_s: float  # shorter segments are extended into the surrounding silence
+    max_s: float  # no segment is longer; lengths near the middle of the two are preferred
     merge_gap_s: float  # speech across a shorter pause may be joined
-    pad_s: float  # silence kept at both ends, as far as there is some
+    pad_s: float  # silence kept at both ends, if available
     drop_below_s: float  # less speech than this between two pauses is a click or a cough
     engine: str  # auto | webrtcvad | silero
-    onset: float  # of silero: probability from which speech begins
+    onset: float  # of silero: probability at which speech starts
     offset: float  # of silero: probability below which it ends
     aggressiveness: int  # of webrtcvad, 0 to 3
     frame_ms: int  # of webrtcvad, 10, 20 or 30
-    energy_share: float  # speech is louder than this share of the way from noise to loud speech, dB
-    min_pause_s: float  # a shorter dip inside speech is no pause
-    min_sound_s: float  # a shorter sound is no speech
+    energy_share: float  # threshold, as a fraction of the way from noise to loud speech in dB
+    min_pause_s: float  # a shorter dip inside speech is not a pause
+    min_sound_s: float  # a shorter sound is not speech
 
     def __post_init__(self):
         least_s = 2 * self.pad_s + max(2 * self.min_s, MIN_UNPADDED_S)
         if self.max_s < least_s:
             raise UserError(
-                f"segment.max_s: expected at least {least_s:g} (2 x pad_s + 2 x min_s), found"
-                f" {self.max_s:g}: no cut could leave two usable halves"
+                f"segment.max_s: {self.max_s:g}, expected at least {least_s:g} (2 x pad_s + 2 x"
+                " min_s), so that a cut leaves two usable halves"
             )
 
 
 @dataclass(frozen=True)
 class SegmentResult:
-    """Where a recording is cut. Spans are [start, end] in samples, sorted, disjoint."""
+    """Segments of a recording. Spans are [start, end] in samples, sorted, disjoint."""
 
     rate_hz: int
     n_samples: int
     spans: list[list[int]]
-    measures: list[dict[str, float]]  # one for each span, see `_measure`
-    forced: list[str | None]  # start | end | both: there was no pause to cut at
+    measures: list[dict[str, float]]  # one per span, see `_measure`
+    forced: list[str | None]  # start | end | both: cut without a pause
     speech: list[list[int]]  # speech within the spans
-    dropped: list[list[int]]  # speech that is in no span, being shorter than drop_below_s
-    events: dict[str, int]  # how often what was done, EVENTS; none where the spans were known
-    engine: str  # webrtcvad | silero: what found the speech
+    dropped: list[list[int]]  # speech outside all spans, shorter than drop_below_s
+    events: dict[str, int]  # counts of EVENTS; empty if the spans were given
+    engine: str  # webrtcvad | silero: the detector used
 
 
 @dataclass(frozen=True)
@@ -93,14 +92,14 @@ class Frames:
     flags: np.ndarray  # `[n_frames]` bool: speech
     rate_hz: int
     n_samples: int
-    engine: str = "webrtcvad"  # what found the speech
+    engine: str = "webrtcvad"  # the detector used
 
 
 def segment(flac: Path, settings: SegmentSettings, clipped: Iterable[list[int]]) -> SegmentResult:
     """Segments of a normalised recording.
 
     Args:
-        clipped: [first, n] runs of clipped 10 ms frames, as `normalize` found them.
+        clipped: [first, n] runs of clipped 10 ms frames, by `normalize`.
     """
     frames = read_frames(flac, settings)
     regions = speech_regions(frames, settings)
@@ -111,11 +110,11 @@ def segment(flac: Path, settings: SegmentSettings, clipped: Iterable[list[int]])
 def whole(
     flac: Path, settings: SegmentSettings, clipped: Iterable[list[int]], trim: bool
 ) -> SegmentResult:
-    """One segment for a recording whose text is known.
+    """One segment for a recording with a reference text.
 
     Args:
-        trim: leave out the silence at both ends but for `pad_s`. A recording in which no speech is
-            found stays as it is, for later steps to judge.
+        trim: remove the silence at both ends except `pad_s`. A recording without detected speech is
+            kept whole, for later steps to judge.
     """
     frames = read_frames(flac, settings)
     regions = speech_regions(frames, settings)
@@ -129,7 +128,7 @@ def whole(
 def measured(
     flac: Path, settings: SegmentSettings, clipped: Iterable[list[int]], spans: list[list[int]]
 ) -> SegmentResult:
-    """Segments that are given, to the sample, with what is measured of them.
+    """Segments with given spans, exact to the sample, and their measures.
 
     Args:
         spans: [start, end] in samples, sorted and disjoint.
@@ -160,9 +159,9 @@ def read_frames(flac: Path, settings: SegmentSettings) -> Frames:
     flags.append(detector.finish())
     levels, flags = np.concatenate(levels), np.concatenate(flags)
     speech = np.zeros(len(levels), bool)
-    n_common = min(len(levels), len(flags))  # the last frames of the two need not end alike
+    n_common = min(len(levels), len(flags))  # the two may differ in their last frames
     speech[:n_common] = flags[:n_common]
-    if detector.reach_frames:  # a network is late by some hundredths; the levels know better
+    if detector.reach_frames:  # the network lags by a few frames; the levels are exact
         speech = ndimage.binary_dilation(speech, np.ones(2 * detector.reach_frames + 1))
     speech &= levels > vad.threshold_db(levels, settings.energy_share)
     engine = detector.engine if settings.engine == "auto" else settings.engine
@@ -182,7 +181,7 @@ def _detector(settings):
 
 
 def identity(settings: SegmentSettings) -> dict[str, object]:
-    """What the segments depend on beside the audio: settings, version, the network's file."""
+    """Everything besides the audio that determines the segments: settings, version, network."""
     others = set().union(*OF_ENGINE.values()) - OF_ENGINE[settings.engine]
     used = {name: value for name, value in asdict(settings).items() if name not in others}
     network = None if settings.engine == "webrtcvad" else sha256_file(silero.model_path())
@@ -204,8 +203,8 @@ def speech_regions(frames: Frames, settings: SegmentSettings) -> list[Span]:
 def plan(
     regions: list[Span], frames: Frames, settings: SegmentSettings
 ) -> tuple[list[Span], list[str | None], list[Span], Counter]:
-    """Spans of the segments, which of their ends are forced cuts (start | end | both), speech that
-    is left out, and how often what was done; in frames."""
+    """Spans of the segments, their forced cuts (start | end | both), dropped speech regions, and
+    counts of EVENTS; spans in frames."""
     quiet = ndimage.uniform_filter1d(frames.levels, QUIET_FRAMES, mode="nearest")
     events = Counter(dict.fromkeys(EVENTS, 0), regions=len(regions))
     pieces, forced = [], set()
@@ -224,7 +223,7 @@ def plan(
     enough = _frames(settings.drop_below_s)
     kept = [sum(end - start for start, end in part) >= enough for part in pieces]
     events["segments"], events["dropped"] = kept.count(True), kept.count(False)
-    # what is dropped was heard all the same: it bounds its neighbours, and is in none of them
+    # dropped speech still bounds its neighbours, so that it is in none of them
     spans = [_widen(i, bounds, quiet, settings, events) for i in range(len(bounds)) if kept[i]]
     dropped = [
         region for part, keep in zip(pieces, kept, strict=True) if not keep for region in part
@@ -234,13 +233,13 @@ def plan(
 
 
 def _forced(bound, forced):
-    """Which sides of a piece were cut where there was no pause."""
+    """Sides of a piece that were cut without a pause."""
     start, end = (edge in forced for edge in bound)
     return "both" if start and end else "start" if start else "end" if end else None
 
 
 def _chains(regions, gap_frames):
-    """Regions in groups between which there are pauses of at least `gap_frames`."""
+    """Group regions that are separated by pauses shorter than `gap_frames`."""
     chains = []
     for region in regions:
         if chains and region[0] - chains[-1][-1][1] < gap_frames:
@@ -251,10 +250,10 @@ def _chains(regions, gap_frames):
 
 
 def _shorten(region, frames, quiet, settings, forced):
-    """`region` in parts that fit max_s with their padding; `forced` takes the places where there
-    was no pause to cut at."""
+    """Split `region` into parts that fit max_s with padding; add cuts without a pause to
+    `forced`."""
     start, end = region
-    if end - start <= _room(settings):
+    if end - start <= _max_speech_frames(settings):
         return [region]
     cut = _cut_inside(start, end, frames.flags, quiet, forced)
     return [
@@ -264,27 +263,27 @@ def _shorten(region, frames, quiet, settings, forced):
 
 
 def _partition(chain, settings):
-    """`chain` in parts that fit max_s with their padding, the cheapest of all ways to cut it.
+    """Split `chain` into parts that fit max_s with padding, at minimum total cost.
 
-    A part costs the square of its distance from the middle between min_s and max_s, where those two
-    are 1 away; a cut costs 1 less the share of merge_gap_s that its pause has. So two parts near
-    the middle are worth a long pause, and two parts a little nearer are not worth a short one.
+    A part costs the squared distance of its length from the middle between min_s and max_s, in
+    units of half that range; a cut costs 1 minus its pause as a fraction of merge_gap_s. Long
+    pauses are thus cut for lengths near the middle, short pauses only for a large improvement.
     """
-    room, pad = _room(settings), _frames(settings.pad_s)
+    max_frames, pad = _max_speech_frames(settings), _frames(settings.pad_s)
     gap = max(1, _frames(settings.merge_gap_s))
     middle = (settings.min_s + settings.max_s) / 2 * FRAMES_PER_S - 2 * pad
     half = (settings.max_s - settings.min_s) / 2 * FRAMES_PER_S
-    cheapest = [(0.0, 0)]  # of the first regions: the cost, and where the last part begins
+    cheapest = [(0.0, 0)]  # of the first n regions: cost, and start of the last part
     for n, (_, end) in enumerate(chain, 1):
-        ways = []
+        candidates = []
         for first in range(n - 1, -1, -1):
             length = end - chain[first][0]
-            if length > room:
+            if length > max_frames:
                 break
             pause = chain[first][0] - chain[first - 1][1] if first else gap
             cut = cheapest[first][0] + 1 - pause / gap
-            ways.append((cut + ((length - middle) / half) ** 2, first))
-        cheapest.append(min(ways))
+            candidates.append((cut + ((length - middle) / half) ** 2, first))
+        cheapest.append(min(candidates))
     parts, end = [], len(chain)
     while end:
         first = cheapest[end][1]
@@ -293,14 +292,14 @@ def _partition(chain, settings):
     return parts[::-1]
 
 
-def _room(settings):
-    """What fits max_s with its padding, in frames."""
+def _max_speech_frames(settings):
+    """Longest speech that fits max_s with padding, in frames."""
     return _frames(settings.max_s) - 2 * _frames(settings.pad_s)
 
 
 def _cut_inside(start, end, flags, quiet, forced):
-    """Where to cut speech without a pause, between its first and last quarter: in its longest dip,
-    or else where it is quietest."""
+    """Position to cut speech without a pause, outside its first and last quarter: in the longest
+    dip, or else at the quietest point."""
     margin = (end - start) // 4
     start, end = start + margin, end - margin
     dips = [
@@ -320,13 +319,13 @@ def _quietest(quiet, start, end):
 
 
 def _widen(i, bounds, quiet, settings, events):
-    """Piece `i` with silence at both ends: `pad_s`, more where it is shorter than `min_s`; never
-    past the middle of the pause to the next speech."""
+    """Extend piece `i` by silence at both ends: by `pad_s`, and up to `min_s` if shorter; never
+    beyond the middle of the pause to the next speech."""
     start, end = bounds[i]
     first = (bounds[i - 1][1] + start + 1) // 2 if i else 0
     last = (end + bounds[i + 1][0]) // 2 if i + 1 < len(bounds) else len(quiet)
     pad = _frames(settings.pad_s)
-    # the edge itself: the quietest point of the padding's outer half
+    # the edge is the quietest point in the outer half of the padding
     lo, hi = max(first, start - pad), max(first, start - pad // 2)
     wide_start = _quietest(quiet, lo, hi + 1) if hi > lo else lo
     lo, hi = min(last, end + pad // 2), min(last, end + pad)
@@ -334,7 +333,7 @@ def _widen(i, bounds, quiet, settings, events):
     missing = _frames(settings.min_s) - (wide_end - wide_start)
     if missing <= 0:
         return wide_start, wide_end
-    # one frame stays free to the middle, so that two extended neighbours do not touch
+    # leave one frame to the middle, so that two extended neighbours do not touch
     before = max(0, wide_start - first - (i > 0))
     after = max(0, last - wide_end - (i + 1 < len(bounds)))
     left = min(before, max(missing // 2, missing - after))
@@ -343,7 +342,7 @@ def _widen(i, bounds, quiet, settings, events):
     if left + right > 0:
         length = wide_end - wide_start
         in_s = [frames / FRAMES_PER_S for frames in (wide_start, length, length + left + right)]
-        log.info("the segment at %.2f s is extended from %.2f s to %.2f s", *in_s)
+        log.info("extended the segment at %.2f s from %.2f s to %.2f s", *in_s)
     events["short"] += left + right < missing
     return wide_start - left, wide_end + right
 
@@ -358,7 +357,7 @@ def _result(frames, spans, regions, dropped, events, clipped):
         speech[start:end] = True
     for first, n in clipped:
         clipping[first : first + n] = True
-    left_out = set(dropped)
+    dropped_regions = set(dropped)
 
     def in_samples(stretches):
         return [
@@ -372,7 +371,7 @@ def _result(frames, spans, regions, dropped, events, clipped):
         spans=in_samples(spans),
         forced=[None] * len(spans),
         measures=[_measure(frames.levels, speech, clipping, span) for span in spans],
-        speech=in_samples([region for region in regions if region not in left_out]),
+        speech=in_samples([region for region in regions if region not in dropped_regions]),
         dropped=in_samples(dropped),
         events=dict(sorted(events.items())),
         engine=frames.engine,
@@ -380,11 +379,11 @@ def _result(frames, spans, regions, dropped, events, clipped):
 
 
 def _measure(levels, speech, clipping, span):
-    """Level of the speech (of everything, where there is none), dB re full scale, and the shares of
-    frames without speech and of clipped frames."""
+    """Level of the speech (of the whole span if it has none), dBFS, and the fractions of frames
+    without speech and of clipped frames."""
     here = slice(*span)
-    heard = levels[here][speech[here]] if speech[here].any() else levels[here]
-    power = np.mean(10 ** (heard.astype(np.float64) / 10))
+    audible = levels[here][speech[here]] if speech[here].any() else levels[here]
+    power = np.mean(10 ** (audible.astype(np.float64) / 10))
     return {
         "level_db": round(10 * float(np.log10(power)), 2),
         "silence_share": round(1 - float(speech[here].mean()), 4),

@@ -1,8 +1,8 @@
-"""Speech flags by Silero's network, in the form that takes many frames at a call.
+"""Speech flags by Silero's network, in its variant for frame sequences.
 
-The model file comes with the package `silero-vad`; the package itself is not imported, since that
-would bring in torch. The network hears frames of 32 ms, each behind the last 4 ms of the one before
-(silero_vad/sequence_vad.py); its state goes from call to call, so blocks may have any size.
+The model file is part of the package `silero-vad`; the package is not imported, as that would load
+torch. The network processes 32 ms frames, each preceded by the last 4 ms of the previous one
+(silero_vad/sequence_vad.py); its state is kept between calls, so blocks may have any size.
 """
 
 from importlib.util import find_spec
@@ -25,15 +25,15 @@ class SileroVad:
     """Speech flags of a 16 kHz signal that arrives in blocks of any size."""
 
     rate_hz = RATE_HZ
-    reach_frames = 6  # of 10 ms, that its flags may be late at both ends
+    reach_frames = 6  # 10 ms frames by which its flags may lag at both ends
 
     def __init__(self, onset: float, offset: float):
         """
         Args:
-            onset: probability from which speech begins.
+            onset: probability at which speech starts.
             offset: probability below which it ends.
         """
-        import onnxruntime  # not needed, nor to be waited for, with another engine
+        import onnxruntime  # slow to import, and not needed with another engine
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -48,7 +48,7 @@ class SileroVad:
         self._n_frames = self._n_flags = 0
 
     def probabilities(self, samples: np.ndarray) -> np.ndarray:
-        """Of the 32 ms frames that `[n]` float32 samples complete, `[n_frames]`."""
+        """Probabilities of the 32 ms frames completed by `[n]` float32 samples, `[n_frames]`."""
         pending = np.concatenate([self._pending, samples])
         n_frames = len(pending) // FRAME
         self._pending = pending[n_frames * FRAME :]
@@ -63,16 +63,16 @@ class SileroVad:
         return found.reshape(-1)
 
     def update(self, samples: np.ndarray) -> np.ndarray:
-        """Flags of the 10 ms frames that `[n]` int16 samples complete, bool."""
+        """Flags of the 10 ms frames completed by `[n]` int16 samples, bool."""
         return self._flags(self.probabilities(samples.astype(np.float32) / 32768))
 
     def finish(self) -> np.ndarray:
-        """Flags of the last, incomplete frame; silence follows it."""
+        """Flags of the last frame, padded with silence."""
         missing = -len(self._pending) % FRAME
         return self._flags(self.probabilities(np.zeros(missing, np.float32)))
 
     def _flags(self, probabilities):
-        """Hysteresis, and 10 ms frames: each takes the flag of the frame that its middle is in."""
+        """Apply hysteresis; each 10 ms frame takes the flag of the 32 ms frame at its middle."""
         speech = np.empty(len(probabilities), bool)
         for i, probability in enumerate(probabilities):
             self._speaking = probability >= (self.offset if self._speaking else self.onset)

@@ -1,4 +1,4 @@
-"""A stretch of a normalised recording, read from the store."""
+"""Read a span of a normalised recording from the store."""
 
 import numpy as np
 import soundfile
@@ -10,13 +10,13 @@ from voicekiln.store.items import Store
 def load_span(
     store: Store, item: str, start: int, end: int, rate_hz: int | None = None
 ) -> np.ndarray:
-    """Samples `[n] float32` of a normalised recording's span.
+    """Samples of a span of a normalised recording, `[n]` float32.
 
     Args:
-        store: the store of normalised audio.
-        item: key of the recording in it.
-        start, end: samples at the recording's own rate, end exclusive.
-        rate_hz: convert to this rate; None leaves it.
+        store: store of normalised audio.
+        item: key of the recording in the store.
+        start, end: samples at the rate of the recording, end exclusive.
+        rate_hz: resample to this rate; None: do not resample.
     """
     path = store.path(item, ".flac")
     try:

@@ -1,8 +1,8 @@
-"""What a voice sounds like, as a vector; how far clips are from the other clips of their speaker.
+"""Voice features of clips, and their distance from the other clips of the same speaker.
 
-Without a model the vector holds robust statistics of the cepstrum and of the pitch. They know
-little of voices: another microphone or room moves them as much as another speaker does. A network
-for speaker verification (`Embedder`) tells voices apart across recordings.
+Without a model the features are robust statistics of cepstrum and pitch. They separate voices
+poorly: another microphone or room changes them as much as another speaker does. A speaker
+verification network (`Embedder`) separates voices across recordings.
 """
 
 from collections.abc import Sequence
@@ -16,15 +16,15 @@ from scipy import fft
 from voicekiln.audio.measures import LOUD_PERCENTILE
 from voicekiln.errors import UserError
 
-# Up to what speech sampled at 16 kHz has: a wider band would tell recordings apart, not voices.
+# The band of speech at 16 kHz; a wider band would separate recordings, not voices.
 LOW_HZ, HIGH_HZ, N_BANDS, N_CEPSTRA = 100.0, 7600.0, 32, 13
 ACTIVE_RANGE_DB = 25.0
 FLOOR = 1e-6  # of a frame's power, in each of its bands
 QUARTILES = (25, 50, 75)
 N_FEATURES = 2 * (N_CEPSTRA - 1) + 2
-NO_PITCH = 0.0  # log2 Hz, in both places
+NO_PITCH = 0.0  # log2 Hz, median and quartile range
 
-MIN_CLIPS = 5  # of a speaker, to say what is usual
+MIN_CLIPS = 5  # of a speaker, for reliable medians
 CLIP_Z = 10.0
 
 FBANK_HZ, FBANK_BANDS = 16_000, 80
@@ -46,32 +46,32 @@ def _mel(hz):
 
 
 def statistics(power: np.ndarray, rate_hz: int, pitch_hz: np.ndarray) -> np.ndarray:
-    """`[N_FEATURES]` float32: median and quartile range of the cepstral coefficients (level left
-    out) of the active frames, then of the voiced frames' log2 pitch.
+    """`[N_FEATURES]` float32: medians and quartile ranges of the cepstral coefficients of active
+    frames (without level), then of the log2 pitch of voiced frames.
 
     Args:
-        power: `[n_frames, n_bins]` of `measures.power_spectra`.
-        rate_hz: of the samples.
-        pitch_hz: `[n]` of the voiced frames.
+        power: `[n_frames, n_bins]`, by `measures.power_spectra`.
+        rate_hz: sample rate.
+        pitch_hz: `[n]` pitch of voiced frames.
     """
     energy = 10 * np.log10(power.sum(axis=1) + 1e-12)
     active = power[energy >= np.percentile(energy, LOUD_PERCENTILE) - ACTIVE_RANGE_DB]
     bins_mel = _mel(np.arange(power.shape[1]) * (rate_hz / 2 / (power.shape[1] - 1)))
     bands = _triangles(np.linspace(_mel(LOW_HZ), _mel(HIGH_HZ), N_BANDS + 2), bins_mel)
-    heard = active @ bands
-    heard += FLOOR * heard.sum(axis=1, keepdims=True) + np.finfo(np.float32).tiny
-    cepstra = fft.dct(np.log(heard), norm="ortho", axis=1)[:, 1:N_CEPSTRA]
+    energies = active @ bands
+    energies += FLOOR * energies.sum(axis=1, keepdims=True) + np.finfo(np.float32).tiny
+    cepstra = fft.dct(np.log(energies), norm="ortho", axis=1)[:, 1:N_CEPSTRA]
     low, middle, high = np.percentile(cepstra, QUARTILES, axis=0)
     voice = np.percentile(np.log2(pitch_hz), QUARTILES) if len(pitch_hz) else [NO_PITCH] * 3
     return np.concatenate([middle, high - low, [voice[1], voice[2] - voice[0]]]).astype(np.float32)
 
 
 def fbank(samples: np.ndarray, rate_hz: int) -> np.ndarray:
-    """`[n_frames, 80]` float32 log mel filter bank energies as Kaldi makes them, mean removed.
+    """Log mel filter bank energies as in Kaldi, mean-normalised, `[n_frames, 80]` float32.
 
-    16 kHz, frames of 25 ms each 10 ms within the signal, offset removed and 0.97 pre-emphasis in
-    each, Hamming window, 20 Hz to 8 kHz, samples on the scale of int16, no dither: what WeSpeaker's
-    models are trained on (`kaldi.fbank` in wespeaker/cli/speaker.py).
+    16 kHz, 25 ms frames every 10 ms within the signal, each without offset and with pre-emphasis of
+    0.97, Hamming window, 20 Hz to 8 kHz, samples scaled to int16, no dither: the input of
+    WeSpeaker's models (`kaldi.fbank` in wespeaker/cli/speaker.py).
     """
     samples = soxr.resample(samples, rate_hz, FBANK_HZ, quality="HQ").astype(np.float32) * INT16
     samples = np.pad(samples, (0, max(0, FBANK_FRAME - len(samples))))
@@ -88,13 +88,13 @@ def fbank(samples: np.ndarray, rate_hz: int) -> np.ndarray:
 
 
 class Embedder:
-    """A speaker verification network in an ONNX file, as WeSpeaker exports them: `fbank` features
-    [1, T, 80] float32 in, an embedding [1, D] out."""
+    """Speaker verification network in an ONNX file, as exported by WeSpeaker: `fbank` features
+    [1, T, 80] float32 to an embedding [1, D]."""
 
     def __init__(self, model: Path, threads: int = 1):
         """
         Raises:
-            UserError: the file is no such network.
+            UserError: the file is not such a network.
         """
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
@@ -103,36 +103,36 @@ class Embedder:
             self._session = onnxruntime.InferenceSession(
                 Path(model).read_bytes(), options, providers=["CPUExecutionProvider"]
             )
-        except Exception as error:  # onnxruntime's errors have no common class but this
-            raise UserError(f"{model}: not an ONNX network ({error})") from error
+        except Exception as error:  # onnxruntime's errors share no other base class
+            raise UserError(f"{model}: cannot be loaded as an ONNX network ({error})") from error
         inputs = [(node.name, node.shape) for node in self._session.get_inputs()]
         self._name, shape = inputs[0]
         if len(inputs) != 1 or len(shape) != 3 or shape[2] not in (FBANK_BANDS, None, "D"):
             raise UserError(
-                f"{model}: expected one input [B, T, {FBANK_BANDS}] (filter bank energies, as"
-                f" WeSpeaker's exported networks take), found {inputs}"
+                f"{model}: expected one input [B, T, {FBANK_BANDS}] (filter bank energies, as in"
+                f" networks exported by WeSpeaker), found {inputs}"
             )
 
     def __call__(self, samples: np.ndarray, rate_hz: int) -> np.ndarray:
-        """`[D]` float32 of unit length."""
+        """Embedding `[D]` float32 of unit length."""
         features = fbank(samples, rate_hz)[None].astype(np.float32)
         embedding = np.asarray(self._session.run(None, {self._name: features})[0]).ravel()
         return (embedding / max(float(np.linalg.norm(embedding)), 1e-12)).astype(np.float32)
 
 
 def speaker_distances(features: Sequence[np.ndarray | None], speakers: Sequence[str]) -> np.ndarray:
-    """`[n]` how unlike the other clips of its speaker each clip sounds; 1 is usual.
+    """Distance of each clip from the other clips of its speaker, `[n]`; 1 is typical.
 
-    Root mean square, over the features, of a clip's distance from the speaker's median in median
-    absolute deviations, divided by the speaker's median of that. So the scale comes from the data,
-    and a minority of wrong clips does not move it.
+    Root mean square, over the features, of the clip's deviation from the speaker's median in units
+    of the median absolute deviation, divided by the speaker's median of this value. The scale thus
+    comes from the data, and a minority of wrong clips does not affect it.
 
     Args:
-        features: of each clip, `statistics` or embeddings; None where there are none.
-        speakers: of each clip.
+        features: `statistics` or embedding of each clip; None if missing.
+        speakers: speaker of each clip.
 
     Returns:
-        NaN where there are no features, or fewer than `MIN_CLIPS` clips of the speaker.
+        NaN for clips without features and for speakers with fewer than `MIN_CLIPS` clips.
     """
     distances = np.full(len(features), np.nan)
     clips_of: dict[str, list[int]] = {}
@@ -143,10 +143,10 @@ def speaker_distances(features: Sequence[np.ndarray | None], speakers: Sequence[
         if len(clips) < MIN_CLIPS:
             continue
         matrix = np.array([features[i] for i in clips], np.float64)
-        away = np.abs(matrix - np.median(matrix, axis=0))
-        usual = np.median(away, axis=0)
-        varying = usual > 1e-9  # a constant feature tells nothing
-        scores = np.minimum(away[:, varying] / usual[varying], CLIP_Z)
+        deviations = np.abs(matrix - np.median(matrix, axis=0))
+        typical = np.median(deviations, axis=0)
+        varying = typical > 1e-9  # a constant feature is uninformative
+        scores = np.minimum(deviations[:, varying] / typical[varying], CLIP_Z)
         distance = np.sqrt(np.mean(scores**2, axis=1)) if varying.any() else np.zeros(len(clips))
         distances[clips] = distance / max(np.median(distance), 1e-9)
     return distances

@@ -1,37 +1,37 @@
-"""Where there is speech: webrtcvad, kept honest by the level above the recording's own noise.
+"""Voice activity detection: webrtcvad combined with the level above the recording's noise.
 
-webrtcvad knows the sound of speech but holds on for some 100 ms after it, and takes breath, hum and
-room tone for speech. The energy check knows nothing of speech but sees to 10 ms where sound starts
-and ends. A frame is speech where both say so.
+webrtcvad recognises speech, but stays on for about 100 ms after it and accepts breath, hum and room
+tone. The energy check does not recognise speech, but locates the start and end of sound to 10 ms.
+A frame counts as speech if both agree.
 """
 
 import numpy as np
 import webrtcvad
 from scipy import ndimage
 
-FRAMES_PER_S = 100  # all decisions are handed on in frames of 10 ms
-SILENCE_DB = -120.0  # stands for digital silence
-NOISE_REACH_S = 15  # the noise floor follows changes of the room on this scale, each way
+FRAMES_PER_S = 100  # all decisions are per 10 ms frame
+SILENCE_DB = -120.0  # level of digital silence
+NOISE_REACH_S = 15  # on each side: how fast the noise floor follows the room
 NOISE_PERCENTILE, SPEECH_PERCENTILE = 10, 90  # of the frames of each second
-MAX_RANGE_DB = 60.0  # between the speech and a floor that is believed (noise gates go lower)
-MIN_MARGIN_DB = 6.0  # noise itself swings this far above its floor
-VOWEL_RANGE_DB = 28.0  # a voice's vowels lie within this of its loud speech ...
+MAX_RANGE_DB = 60.0  # between speech and noise floor; lower floors are noise gates
+MIN_MARGIN_DB = 6.0  # fluctuation of noise above its floor
+VOWEL_RANGE_DB = 28.0  # vowels are within this of the loud speech ...
 MIN_VOWEL_FRAMES = 6  # ... for longer than a click
-LEAD_FRAMES = 15  # of consonants before the first vowel; what is earlier is breath or a click
-TRAIL_FRAMES = 20  # a last consonant is released after a shorter pause
+LEAD_FRAMES = 15  # of consonants before the first vowel; earlier sound is breath or a click
+TRAIL_FRAMES = 20  # a final consonant is released after a shorter pause
 
 
 class WebRtcVad:
     """Speech flags of a 16 kHz signal that arrives in blocks of any size."""
 
     rate_hz = 16_000
-    reach_frames = 0  # that its flags may be late at both ends
+    reach_frames = 0  # frames by which its flags may lag at both ends
 
     def __init__(self, aggressiveness: int, frame_ms: int):
         """
         Args:
-            aggressiveness: 0 (takes much for speech) to 3 (takes little).
-            frame_ms: 10, 20 or 30, the length of one decision.
+            aggressiveness: 0 (most permissive) to 3 (strictest).
+            frame_ms: 10, 20 or 30, length of one decision.
         """
         self._vad = webrtcvad.Vad(aggressiveness)
         self._frame_bytes = 2 * self.rate_hz * frame_ms // 1000
@@ -39,7 +39,7 @@ class WebRtcVad:
         self._pending = b""
 
     def update(self, samples: np.ndarray) -> np.ndarray:
-        """Flags of the 10 ms frames that `[n]` int16 samples complete, bool."""
+        """Flags of the 10 ms frames completed by `[n]` int16 samples, bool."""
         pending = self._pending + samples.astype("<i2").tobytes()
         size = self._frame_bytes
         is_speech, rate_hz = self._vad.is_speech, self.rate_hz
@@ -49,32 +49,32 @@ class WebRtcVad:
         return np.repeat(np.array(flags, dtype=bool), self._repeat)
 
     def finish(self) -> np.ndarray:
-        """Flags of the last, incomplete frame; silence follows it."""
+        """Flags of the last frame, padded with silence."""
         n_missing = -len(self._pending) % self._frame_bytes // 2
         return self.update(np.zeros(n_missing, np.int16))
 
 
 def levels_db(samples: np.ndarray, rate_hz: int) -> np.ndarray:
-    """`[n_frames]` float32 level of each 10 ms frame, dB re full scale; the last may be shorter.
+    """Level of each 10 ms frame, dBFS, `[n_frames]` float32; the last frame may be shorter.
 
     Args:
-        samples: `[n]` int16 that start at a whole second, so that frames of blocks line up where
-            a hundredth of the rate is no whole number.
+        samples: `[n]` int16 that start at a whole second, so that frames of blocks align if
+            rate / 100 is not an integer.
     """
     n_frames = -(-len(samples) * FRAMES_PER_S // rate_hz)
     starts = np.arange(n_frames) * rate_hz // FRAMES_PER_S
-    # squares of int16 and their sums are whole numbers: exact in float64, on any machine
+    # squares of int16 and their sums are integers: exact in float64, on any machine
     energy = np.add.reduceat(np.square(samples, dtype=np.float64), starts)
     power = energy / np.diff(starts, append=len(samples)) / 32768.0**2
     return (10 * np.log10(np.maximum(power, 10 ** (SILENCE_DB / 10)))).astype(np.float32)
 
 
 def threshold_db(levels: np.ndarray, energy_share: float) -> np.ndarray:
-    """`[n_frames]` level that speech exceeds, dB re full scale, following noise and voice.
+    """Speech threshold per frame, dBFS, `[n_frames]`, following noise and voice level.
 
     Args:
         levels: `[n_frames]` dB re full scale.
-        energy_share: where between the noise floor (0) and the level of loud speech (1).
+        energy_share: position between the noise floor (0) and the level of loud speech (1).
     """
     speech = loud_db(levels)
     low = _each_second(levels, NOISE_PERCENTILE)
@@ -84,7 +84,7 @@ def threshold_db(levels: np.ndarray, energy_share: float) -> np.ndarray:
 
 
 def loud_db(levels: np.ndarray) -> np.ndarray:
-    """`[n_frames]` level of the loud speech around each frame, dB re full scale."""
+    """Level of the loud speech around each frame, dBFS, `[n_frames]`."""
     high = _each_second(levels, SPEECH_PERCENTILE)
     high = ndimage.maximum_filter1d(high, 2 * NOISE_REACH_S + 1, mode="nearest")
     return np.repeat(high, FRAMES_PER_S)[: len(levels)]
@@ -104,8 +104,10 @@ def runs(flags: np.ndarray) -> list[tuple[int, int]]:
 def speech_regions(
     flags: np.ndarray, min_pause_frames: int, min_sound_frames: int
 ) -> list[tuple[int, int]]:
-    """Runs of speech after pauses too short to be one are filled and, then, sounds too short to be
-    one are dropped: the burst of a plosive is short, but joined to what follows it."""
+    """Runs of speech, after filling short pauses and then dropping short sounds.
+
+    In this order, as the burst of a plosive is short but joins the following speech.
+    """
     regions = []
     for start, end in runs(flags):
         if regions and start - regions[-1][1] < min_pause_frames:
@@ -116,8 +118,8 @@ def speech_regions(
 
 
 def with_vowels(regions: list[tuple[int, int]], levels: np.ndarray) -> list[tuple[int, int]]:
-    """`regions` without the breath and the clicks before them: speech begins at most LEAD_FRAMES
-    before a vowel, and goes on from there over pauses shorter than TRAIL_FRAMES.
+    """`regions` without leading breath and clicks: speech starts at most LEAD_FRAMES before a
+    vowel, and continues over pauses shorter than TRAIL_FRAMES.
 
     Args:
         levels: `[n_frames]` dB re full scale.
