@@ -37,8 +37,8 @@ from test_fingerprint import ALTERED, noisy, samples_of  # noqa: E402
 from voicekiln.audio.fingerprint import fingerprint  # noqa: E402
 from voicekiln.corpus.deduplicate import DeduplicateSettings, deduplicate  # noqa: E402
 from voicekiln.corpus.fingerprints import prints  # noqa: E402
-from voicekiln.search.fingerprints import Prints, copies  # noqa: E402
-from voicekiln.search.minhash import near_leaders  # noqa: E402
+from voicekiln.search.fingerprints import Fingerprints, find_copies  # noqa: E402
+from voicekiln.search.minhash import near_duplicates  # noqa: E402
 from voicekiln.store import tables  # noqa: E402
 
 RATE_HZ = 24_000
@@ -75,7 +75,7 @@ def sentences(n: int) -> list[str]:
 def time_texts(n: int) -> None:
     texts = sentences(n)
     began = time.process_time()
-    linked = near_leaders(texts, THRESHOLD)
+    linked = near_duplicates(texts, THRESHOLD)
     seconds = time.process_time() - began
     row = f"{len(texts):10}{seconds:8.1f}{len(texts) / seconds:10.0f}{peak_mb():10.0f}"
     print(f"{row}{len(linked):10}", flush=True)
@@ -151,9 +151,9 @@ def write_clips(folder: Path, n: int, speech: Path | None) -> None:
 
 def time_copies(folder: Path, n: int) -> None:
     with np.load(folder / "prints.npz") as file:
-        held = Prints.of(np.split(file["bits"], file["ends"][:-1]))
+        held = Fingerprints.of(np.split(file["bits"], file["ends"][:-1]))
     began = time.process_time()
-    i, j, *_ = copies(held, 0.3)
+    i, j, *_ = find_copies(held, 0.3)
     seconds = time.process_time() - began
     n_altered = (len(held) - n) // (1 + len(WAYS))
     planted = (i >= n) & (i < n + n_altered) & ((j - i) % n_altered == 0)

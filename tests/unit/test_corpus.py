@@ -11,7 +11,7 @@ from voicekiln.corpus.deduplicate import DeduplicateSettings
 from voicekiln.corpus.ledger import ledger
 from voicekiln.corpus.split import SplitSettings, split
 from voicekiln.errors import UserError
-from voicekiln.search.fingerprints import Prints
+from voicekiln.search.fingerprints import Fingerprints
 from voicekiln.store import tables
 
 
@@ -152,7 +152,7 @@ def test_overlapping_segments_do_not_add_up():
 def test_nothing_left_goes_through_every_step(rows):
     segments = table(*rows)
     nothing = pd.Series([None] * len(segments), segments.index, dtype=object)
-    unheard = Prints.empty(np.zeros(len(segments), np.int64))
+    unheard = Fingerprints.empty(np.zeros(len(segments), np.int64))
     validating = pd.Series(False, segments.index)
     settings = DeduplicateSettings(0.3, 1, 0.8, False)
     result, pairs = deduplicate(segments, unheard, settings, validating)

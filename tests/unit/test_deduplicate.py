@@ -8,7 +8,7 @@ from corpus_rows import deduplicate, segment, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from voicekiln.corpus.deduplicate import DeduplicateSettings
-from voicekiln.search.fingerprints import Prints
+from voicekiln.search.fingerprints import Fingerprints
 
 SETTINGS = DeduplicateSettings(
     copy_distance=0.3, takes_per_text=1, near_similarity=0.8, drop_near=False
@@ -29,7 +29,7 @@ def run(*rows, prints=None, validating=(), **changed):
     segments = table(*rows)
     found = [(prints or {}).get(one) for one in segments["segment_id"]]
     chosen = dataclasses.replace(SETTINGS, **changed)
-    return deduplicate(segments, Prints.of(found), chosen, segments["path"].isin(validating))
+    return deduplicate(segments, Fingerprints.of(found), chosen, segments["path"].isin(validating))
 
 
 def noise(seed, n=120):

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from voicekiln.audio import decode
 from voicekiln.audio.fingerprint import FRAMES_PER_S, fingerprint
-from voicekiln.search.fingerprints import LOOK_UPS, Prints, copies
+from voicekiln.search.fingerprints import LOOK_UPS, Fingerprints, find_copies
 from workflow_runner import sentences
 
 RATE_HZ = 24_000
@@ -79,14 +79,14 @@ ALTERED = {
 def test_an_altered_copy_is_found_and_nothing_else(clips, name):
     both = [*clips, *(ALTERED[name](clip) for clip in clips)]
     prints = [fingerprint(np.asarray(clip, np.float32), RATE_HZ) for clip in both]
-    i, j, distance, _ = copies(Prints.of(prints), MAX_DISTANCE)
+    i, j, distance, _ = find_copies(Fingerprints.of(prints), MAX_DISTANCE)
     truth = i + len(clips) == j
     assert truth.sum() >= (0.9 if name == "noise" else 0.95) * len(clips)
     assert (distance <= MAX_DISTANCE).all()
     assert truth.all(), "other clips are taken for copies"
 
 
-def test_a_fingerprint_has_43_frames_a_second_and_one_at_least():
+def test_a_fingerprint_has_43_frames_per_second_and_at_least_one():
     draw = np.random.default_rng(0)
     for seconds in (0.0, 0.01, 0.5, 10.0):
         samples = draw.normal(0, 0.1, round(seconds * RATE_HZ)).astype(np.float32)
@@ -95,24 +95,24 @@ def test_a_fingerprint_has_43_frames_a_second_and_one_at_least():
         assert len(print_) == pytest.approx(max(1, (seconds - 0.37) * FRAMES_PER_S), abs=2)
 
 
-def test_a_part_is_a_copy_only_where_parts_are_asked_for():
+def test_a_part_is_a_copy_only_with_partial():
     whole = np.random.default_rng(0).integers(1, 1 << 32, 200, np.uint32)
     for n, alone in ((150, True), (100, False)):
         prints = [whole, whole[30 : 30 + n]]
-        assert len(copies(Prints.of(prints), MAX_DISTANCE)[0]) == alone
-        assert len(copies(Prints.of(prints), MAX_DISTANCE, parts=True)[0]) == 1
+        assert len(find_copies(Fingerprints.of(prints), MAX_DISTANCE)[0]) == alone
+        assert len(find_copies(Fingerprints.of(prints), MAX_DISTANCE, partial=True)[0]) == 1
 
 
-def test_silence_is_no_copy_of_silence():
+def test_silence_is_not_a_copy_of_silence():
     prints = [fingerprint(np.zeros(2 * RATE_HZ, np.float32), RATE_HZ)] * 2
-    assert len(copies(Prints.of(prints), MAX_DISTANCE)[0]) == 0
+    assert len(find_copies(Fingerprints.of(prints), MAX_DISTANCE)[0]) == 0
 
 
 @given(st.lists(st.integers(0, 3), max_size=8))
-def test_pairs_are_sorted_and_each_comes_once(which):
+def test_pairs_are_sorted_and_unique(which):
     draw = np.random.default_rng(0)
     kinds = draw.integers(1, 1 << 32, (4, 50), np.uint32)
-    i, j, distance, _ = copies(Prints.of([kinds[k] for k in which]), MAX_DISTANCE)
+    i, j, distance, _ = find_copies(Fingerprints.of([kinds[k] for k in which]), MAX_DISTANCE)
     expected = [
         (a, b) for a in range(len(which)) for b in range(a + 1, len(which)) if which[a] == which[b]
     ]
@@ -127,24 +127,24 @@ def test_a_copy_is_found_by_its_rare_frames_among_clips_that_share_all_others():
     for clip in clips:
         clip[draw.permutation(120)[:70]] = draw.integers(1, 1 << 32, 70, np.uint32)
     clips.append(clips[-1][3:])
-    i, j, *_ = copies(Prints.of(clips), 0.1)
+    i, j, *_ = find_copies(Fingerprints.of(clips), 0.1)
     assert list(zip(i, j, strict=True)) == [(len(clips) - 2, len(clips) - 1)]
 
 
-def test_of_very_many_copies_each_meets_the_first():
+def test_each_of_very_many_copies_is_paired_with_the_first():
     clip = np.random.default_rng(0).integers(1, 1 << 32, 60, np.uint32)
     n = 2 * LOOK_UPS
-    i, j, *_ = copies(Prints.of([clip] * n), MAX_DISTANCE)
+    i, j, *_ = find_copies(Fingerprints.of([clip] * n), MAX_DISTANCE)
     assert set(j[i == 0].tolist()) == set(range(1, n))
 
 
-def test_only_those_that_ask_are_looked_up():
+def test_only_queries_are_looked_up():
     kinds = np.random.default_rng(0).integers(1, 1 << 32, (2, 60), np.uint32)
-    prints = Prints.of([kinds[k] for k in (0, 1, 0, 1, 0)] + [None])
-    i, j, *_ = copies(prints, MAX_DISTANCE, asking=np.array([2]))
+    prints = Fingerprints.of([kinds[k] for k in (0, 1, 0, 1, 0)] + [None])
+    i, j, *_ = find_copies(prints, MAX_DISTANCE, queries=np.array([2]))
     assert list(zip(i, j, strict=True)) == [(0, 2), (2, 4)]
     some = prints[np.array([4, 3, 2])]
-    assert [list(x) for x in copies(some, MAX_DISTANCE)[:2]] == [[0], [2]]
+    assert [list(x) for x in find_copies(some, MAX_DISTANCE)[:2]] == [[0], [2]]
 
 
 @pytest.mark.slow
@@ -157,7 +157,7 @@ def test_the_copies_among_real_recordings_are_found(shared_data):
         groups[row["group"]].add(row["path"])
     paths = sorted({path for paths in groups.values() for path in paths})
     prints = [fingerprint(samples_of(shared_data / path), RATE_HZ) for path in paths]
-    i, j, *_ = copies(Prints.of(prints), MAX_DISTANCE)
+    i, j, *_ = find_copies(Fingerprints.of(prints), MAX_DISTANCE)
     found = {(paths[a], paths[b]) for a, b in zip(i, j, strict=True)}
     truth = {(a, b) for group in groups.values() for a in group for b in group if a < b}
     print(f"{len(found & truth)} of {len(truth)} pairs found, {len(found - truth)} others")
@@ -183,7 +183,7 @@ def windows(path, n, draw):
 def test_windows_of_one_recording_share_any_stretch_above_half_a_second_c13(shared_data):
     draw = np.random.default_rng(0)
     cut = [window for name in SESSIONS for window in windows(shared_data / name, 60, draw)]
-    found = copies(Prints.of(window[3] for window in cut), MAX_DISTANCE, parts=True)
+    found = find_copies(Fingerprints.of(window[3] for window in cut), MAX_DISTANCE, partial=True)
     offsets_s = {(i, j): n / FRAMES_PER_S for i, j, n in zip(*found[:2], found.offset, strict=True)}
     missed, together = [], 0
     for j in range(len(cut)):

@@ -49,7 +49,7 @@ def leaders(texts):
 @settings(deadline=None)
 @given(several)
 def test_each_text_is_linked_to_the_one_it_repeats(texts):
-    assert minhash.near_leaders(texts, THRESHOLD) == leaders(texts)
+    assert minhash.near_duplicates(texts, THRESHOLD) == leaders(texts)
 
 
 def test_so_it_is_in_many_blocks():
@@ -58,7 +58,7 @@ def test_so_it_is_in_many_blocks():
     near = [text[:-1] + "z" for text in said]
     order = draw.permutation(600)
     texts = [(said + near)[i] for i in order]
-    assert minhash.near_leaders(texts, THRESHOLD) == leaders(texts)
+    assert minhash.near_duplicates(texts, THRESHOLD) == leaders(texts)
 
 
 @settings(deadline=None)
@@ -79,7 +79,7 @@ def test_a_thousand_that_share_their_beginning_are_no_duplicates_and_the_duplica
     ends = [" ".join(draw.choice(list("bcdfghjklmnpqrstvwxz"), 30)) for _ in range(1000)]
     texts = [f"{begin} {end}" for end in ends]
     texts += [text[:-1] + "a" for text in texts]
-    found = minhash.near_leaders(texts, 0.9)
+    found = minhash.near_duplicates(texts, 0.9)
     again = {j: i for i, j, _ in found}
     assert all(i == j - 1000 for j, i in again.items())
     assert len(again) >= 990
@@ -93,7 +93,7 @@ def test_bands_miss_what_they_may(threshold):
 
 
 def test_no_texts_no_pairs():
-    assert minhash.near_leaders([], 0.8) == []
-    assert minhash.near_leaders(["", "a"], 0.8) == []
+    assert minhash.near_duplicates([], 0.8) == []
+    assert minhash.near_duplicates(["", "a"], 0.8) == []
     assert minhash.near_matches(["a"], [], 0.8) == {}
     assert minhash.near_matches([], ["a"], 0.8) == {}

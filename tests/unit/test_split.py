@@ -17,7 +17,7 @@ from voicekiln.corpus.split import (
     split,
     validating,
 )
-from voicekiln.search.fingerprints import Prints
+from voicekiln.search.fingerprints import Fingerprints
 
 SETTINGS = SplitSettings(
     val_share=0.2,
@@ -52,7 +52,7 @@ def build(corpus, speakers=1):
 def run(segments, prints=None, **changed):
     found = [(prints or {}).get(name) for name in segments["segment_id"]]
     chosen = dataclasses.replace(SETTINGS, **changed)
-    return split(segments, Prints.of(found), chosen)
+    return split(segments, Fingerprints.of(found), chosen)
 
 
 def sides(result):
@@ -112,7 +112,7 @@ def test_better_duplicates_take_nothing_from_validation_into_training(corpus, mo
     said = []
     for rows in (build(corpus), build(corpus + more)):
         rows["confidence"] = rows["recording_id"].str[1:].astype(int) / 100
-        prints = Prints.of([None] * len(rows))
+        prints = Fingerprints.of([None] * len(rows))
         rules = DeduplicateSettings(0.0, 1, 1.0, False)
         rows, _ = deduplicate(rows, prints, rules, validating(rows, drawn))
         kept, _ = split(rows, prints, drawn)

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from voicekiln.corpus.fingerprints import prints
 from voicekiln.corpus.split import leaks, prove
 from voicekiln.errors import UserError
-from voicekiln.search.fingerprints import Prints
+from voicekiln.search.fingerprints import Fingerprints
 from voicekiln.store import tables
 
 log = logging.getLogger("dataset")
@@ -130,7 +130,7 @@ def strictest(digests: list[Path]) -> SimpleNamespace:
     )
 
 
-def _prints(whole: pd.DataFrame, digests: list[Path]) -> Prints:
+def _prints(whole: pd.DataFrame, digests: list[Path]) -> Fingerprints:
     columns = ["segment_id", "fingerprint"]
     read = [
         tables.read_columns(digest.parent / ACOUSTICS, "acoustics.parquet", columns)

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from voicekiln.corpus.decisions import Decider
-from voicekiln.search.fingerprints import Prints, copies
-from voicekiln.search.minhash import near_leaders
+from voicekiln.search.fingerprints import Fingerprints, find_copies
+from voicekiln.search.minhash import near_duplicates
 from voicekiln.search.ragged import ranges
 from voicekiln.text.clean import comparable
 
@@ -38,7 +38,7 @@ class DeduplicateSettings:
 
 
 def deduplicate(
-    table: pd.DataFrame, prints: Prints, settings: DeduplicateSettings, validating: pd.Series
+    table: pd.DataFrame, prints: Fingerprints, settings: DeduplicateSettings, validating: pd.Series
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The decisions about duplicates, and the pairs that were found.
 
@@ -127,7 +127,7 @@ def _copies(live, prints, max_distance):
     """Segments that are copies of one that stays, by fingerprint."""
     rows = live["row"].to_numpy()
     known = np.flatnonzero(prints.counts[rows] if max_distance else [])
-    i, j, distance, _ = copies(prints[rows[known]], max_distance)
+    i, j, distance, _ = find_copies(prints[rows[known]], max_distance)
     leader, share = _settled(len(known), i, j, 1 - distance)
     again = np.flatnonzero(leader >= 0)
     return _pairs(
@@ -166,7 +166,7 @@ def _near_text(live, threshold, drop):
     found = [(np.empty(0, int), np.empty(0, int), np.empty(0))]
     for _, rows in sorted(live.groupby("speaker").indices.items()):
         takes, texts = pd.factorize(live["comparable"].to_numpy()[rows])
-        linked = near_leaders(texts, threshold)
+        linked = near_duplicates(texts, threshold)
         if not linked:
             continue
         i, j, share = (np.array(column) for column in zip(*linked, strict=True))

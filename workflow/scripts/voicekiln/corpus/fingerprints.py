@@ -5,13 +5,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from voicekiln.search.fingerprints import Prints
+from voicekiln.search.fingerprints import Fingerprints
 from voicekiln.search.ragged import portions, ranges
 
 PORTION = 1 << 22  # frames of fingerprints that are unpacked at a time
 
 
-def prints(segments: pd.DataFrame, acoustics: pa.Table) -> Prints:
+def prints(segments: pd.DataFrame, acoustics: pa.Table) -> Fingerprints:
     """The fingerprints of the segments, in their order.
 
     Args:
@@ -20,7 +20,7 @@ def prints(segments: pd.DataFrame, acoustics: pa.Table) -> Prints:
     """
     column = acoustics["fingerprint"]
     counts = pc.binary_length(column).fill_null(0).to_numpy().astype(np.int64) // 4
-    held = Prints.empty(counts)
+    held = Fingerprints.empty(counts)
     for some in portions(counts, PORTION):
         parts = column.slice(some.start, some.stop - some.start).to_pylist()
         frames = np.frombuffer(b"".join(part for part in parts if part), "<u4")

@@ -19,7 +19,7 @@ import pandas as pd
 
 from voicekiln.corpus import decisions
 from voicekiln.corpus.sources import channels
-from voicekiln.search.fingerprints import Prints, copies
+from voicekiln.search.fingerprints import Fingerprints, find_copies
 from voicekiln.search.minhash import near_matches
 from voicekiln.text.clean import comparable
 
@@ -110,7 +110,7 @@ def _lowest(draws, whose, settings):
 
 
 def split(
-    table: pd.DataFrame, prints: Prints, settings: SplitSettings
+    table: pd.DataFrame, prints: Fingerprints, settings: SplitSettings
 ) -> tuple[pd.DataFrame, dict]:
     """`table` with its column `split`, and the proof that nothing leaks.
 
@@ -179,7 +179,9 @@ def _copies_across(table, prints, settings):
     known = table["status"].eq("keep").to_numpy(bool) & (prints.counts > 0)
     known = np.flatnonzero(known & (settings.leak_distance > 0))
     val = (table["split"].iloc[known] == "val").to_numpy(bool)
-    found = copies(prints[known], settings.leak_distance, parts=True, asking=np.flatnonzero(val))
+    found = find_copies(
+        prints[known], settings.leak_distance, partial=True, queries=np.flatnonzero(val)
+    )
     across = val[found.i] != val[found.j]
     i, j, distance = found.i[across], found.j[across], found.distance[across]
     names = table.index[known]
@@ -187,7 +189,7 @@ def _copies_across(table, prints, settings):
 
 
 def prove(
-    table: pd.DataFrame, names: pd.Series, prints: Prints, settings: SplitSettings
+    table: pd.DataFrame, names: pd.Series, prints: Fingerprints, settings: SplitSettings
 ) -> dict[str, int]:
     """Count the groups, texts, near-duplicates and copies that training and validation share.
 

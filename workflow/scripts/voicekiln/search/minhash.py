@@ -1,14 +1,14 @@
-"""Near-duplicate texts among millions: MinHash signatures, banded lookup, exact Jaccard at the end.
+"""Find near-duplicate texts among millions: MinHash, banded lookup, exact Jaccard similarity.
 
 Broder, "On the resemblance and containment of documents" (1997); Leskovec, Rajaraman, Ullman,
-"Mining of Massive Datasets", chapter 3.
+"Mining of Massive Datasets", chapter 3. The package docstring explains the method.
 
-A text is the set of its runs of 4 characters. Two texts are candidates where a band of their
+A text is the set of its runs of 4 characters. Two texts are candidates if a band of their
 signatures is equal; bands are as long as the threshold allows, so that a pair at the threshold is
-missed with a probability below `MISS`. Of candidates whose signatures agree well enough the true
-similarity is computed. Where more than `MAX_BUCKET` texts share a band (a phrase that thousands of
-texts begin with), a text is compared with those of them whose signatures go on most alike. All
-work is on whole arrays, some thousand texts at a time.
+missed with a probability below `MISS`. The true similarity is computed for candidates whose
+signatures agree well enough. If more than `MAX_BUCKET` texts share a band (a phrase that thousands
+of texts start with), a text is compared only with those whose signatures continue most similarly.
+All work is on whole arrays, some thousand texts at a time.
 """
 
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ from voicekiln.search.ragged import distinct, portions, ranges
 
 SHINGLE = 4  # characters
 HASHES = 128
-MISS = 1e-3  # that a pair right at the threshold shares no band
+MISS = 1e-3  # probability that a pair at the threshold shares no band
 MARGIN = 0.15  # five standard deviations of the estimate from 128 hashes at a similarity of 0.85
-CHUNK = 65_536  # texts that are hashed together
-FIRST_BLOCK, MAX_BLOCK = 256, 16_384  # texts that are looked up together
-MAX_BUCKET = 64  # texts of one band that a text is compared with
-MAX_CANDIDATES = 1 << 21  # pairs that are compared together
-KEY_BITS, NEXT_BITS, N_NEXT = 40, 8, 3  # of a band's key, and of the hashes that follow the band
+CHUNK = 65_536  # texts hashed together
+FIRST_BLOCK, MAX_BLOCK = 256, 16_384  # texts looked up together
+MAX_BUCKET = 64  # texts sharing a band that a text is compared with
+MAX_CANDIDATES = 1 << 21  # pairs compared together
+KEY_BITS, NEXT_BITS, N_NEXT = 40, 8, 3  # layout of a key: the band, then the next hashes
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class Sketches:
     """Texts as sets of shingles and as signatures.
 
     Attributes:
-        keys: `[n, bands] uint64`: the band's key in the upper bits, below it the first bits of the
-            hashes that follow, so that in sorted order the most alike are neighbours.
-        marks: `[n, HASHES] uint8`, a byte of each hash: b-bit minwise hashing (Li, König 2010).
-        shingles: hashes of all texts' distinct shingles, one text after the other, uint32.
-        ends: where each text's shingles end, `[n + 1] int64`, 0 first.
+        keys: `[n, bands] uint64`: hash of the band in the upper bits, then the first bits of the
+            next hashes, so that the most similar texts are neighbours in sorted order.
+        marks: `[n, HASHES] uint8`, one byte per hash: b-bit minwise hashing (Li, König 2010).
+        shingles: hashes of the distinct shingles of all texts, end to end, uint32.
+        ends: end of each text's shingles, `[n + 1] int64`, preceded by 0.
     """
 
     keys: np.ndarray
@@ -51,7 +51,7 @@ class Sketches:
 
 
 def sketch(texts: Sequence[str], threshold: float) -> Sketches:
-    """The sketches of texts (`text.clean.comparable`), in their order, for this threshold."""
+    """Sketch texts (in the form of `text.clean.comparable`) for a threshold, in order."""
     parts = [_sketch(texts[i : i + CHUNK], threshold) for i in range(0, max(1, len(texts)), CHUNK)]
     counts = np.concatenate([np.diff(part.ends) for part in parts])
     return Sketches(
@@ -76,7 +76,7 @@ def _sketch(texts, threshold):
         mixed = (mixed ^ codes[at + column]) * np.uint64(0x100000001B3)
     mixed ^= mixed >> np.uint64(33)
     mixed *= np.uint64(0xFF51AFD7ED558CCD)
-    # the text's number above, its shingle's hash below: one sort makes all sets at once
+    # text number in the upper bits, shingle hash in the lower: one sort builds all sets
     keys = distinct((owner.astype(np.uint64) << np.uint64(32)) | (mixed >> np.uint64(32)))
     shingles = keys.astype(np.uint32)
     ends = np.searchsorted(keys, np.arange(len(texts) + 1, dtype=np.uint64) << np.uint64(32))
@@ -108,7 +108,7 @@ def _band_keys(signatures, threshold):
 
 
 def jaccard(a: Sketches, i: np.ndarray, b: Sketches, j: np.ndarray) -> np.ndarray:
-    """Jaccard similarity of the sets of texts `i` of `a` and `j` of `b`, `[n] float64`."""
+    """Jaccard similarity of texts `i` of `a` and `j` of `b`, `[n] float64`."""
     n_common = np.empty(len(i), np.int64)
     size_a, size_b = np.diff(a.ends)[i], np.diff(b.ends)[j]
     for some in portions(size_a + size_b, 1 << 23):
@@ -120,7 +120,7 @@ def jaccard(a: Sketches, i: np.ndarray, b: Sketches, j: np.ndarray) -> np.ndarra
 
 
 def _members(sketches, which):
-    """Shingles of some texts, each under the place of its text in `which`."""
+    """Shingles of some texts, each prefixed by the position of its text in `which`."""
     counts = np.diff(sketches.ends)[which]
     rows = ranges(sketches.ends[which], counts)
     place = np.repeat(np.arange(len(which), dtype=np.uint64), counts)
@@ -128,9 +128,10 @@ def _members(sketches, which):
 
 
 def bands(threshold: float) -> tuple[int, int]:
-    """Number and length of the bands: the longest that miss a pair at `threshold` less than `MISS`.
+    """Number and length of the bands: the longest that miss pairs at `threshold` rarely enough.
 
-    A pair of similarity s shares a band of r hashes, of HASHES // r, with 1 - (1 - s^r)^(HASHES/r).
+    A pair of similarity s shares one of HASHES // r bands of r hashes with a probability of
+    1 - (1 - s^r)^(HASHES // r).
     """
     fitting = [
         r for r in range(1, HASHES // 4) if (1 - threshold**r) ** (HASHES // r) < MISS
@@ -140,47 +141,49 @@ def bands(threshold: float) -> tuple[int, int]:
 
 
 class Index:
-    """Texts to be compared with others: rows of `sketches` that were added."""
+    """Index of the rows of `sketches` that were added."""
 
     def __init__(self, sketches: Sketches, threshold: float):
-        """`threshold`: Jaccard similarity from which texts are near-duplicates."""
+        """`threshold`: smallest Jaccard similarity of near-duplicates."""
         self.sketches, self.threshold = sketches, threshold
         n_bands = sketches.keys.shape[1]
         self._keys = [np.empty(0, np.uint64)] * n_bands  # sorted
-        self._rows = [np.empty(0, np.int64)] * n_bands  # in their order
+        self._rows = [np.empty(0, np.int64)] * n_bands  # in the order of the keys
 
     def add(self, rows: np.ndarray) -> None:
-        """Take these rows of the sketches into the index."""
+        """Add these rows of the sketches to the index."""
         for band in range(len(self._keys)):
             keys = np.concatenate([self._keys[band], self.sketches.keys[rows, band]])
             order = np.argsort(keys, kind="stable")
             self._keys[band] = keys[order]
             self._rows[band] = np.concatenate([self._rows[band], rows])[order]
 
-    def match(self, asked: Sketches, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Which texts of the index are near-duplicates of these rows of `asked`.
+    def match(
+        self, queries: Sketches, rows: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Near-duplicates of these rows of `queries` in the index.
 
         Returns:
-            rows of `asked`, rows of the index's sketches and similarities of all pairs found,
+            rows of `queries`, rows of the index's sketches and similarities of all pairs found,
             sorted by both rows.
         """
         found = []
         for band in range(len(self._keys)):
-            first, counts = self._candidates(asked.keys[rows, band], band)
+            first, counts = self._candidates(queries.keys[rows, band], band)
             for some in portions(counts, MAX_CANDIDATES):
                 q = np.repeat(rows[some], counts[some])
                 t = self._rows[band][ranges(first[some], counts[some])]
-                agree = (asked.marks[q] == self.sketches.marks[t]).sum(axis=1, dtype=np.uint8)
-                alike = agree >= (self.threshold - MARGIN) * HASHES
-                found.append((q[alike] << 32) | t[alike])
+                agree = (queries.marks[q] == self.sketches.marks[t]).sum(axis=1, dtype=np.uint8)
+                similar = agree >= (self.threshold - MARGIN) * HASHES
+                found.append((q[similar] << 32) | t[similar])
         pairs = distinct(np.concatenate([np.empty(0, np.int64), *found]))
         q, t = pairs >> 32, pairs & 0xFFFFFFFF
-        share = jaccard(asked, q, self.sketches, t)
-        near = share >= self.threshold
-        return q[near], t[near], share[near]
+        similarity = jaccard(queries, q, self.sketches, t)
+        near = similarity >= self.threshold
+        return q[near], t[near], similarity[near]
 
     def _candidates(self, keys, band):
-        """Where in the sorted order each key's candidates begin, and how many there are."""
+        """Start of each key's candidates in sorted order, and their number."""
         held = self._keys[band]
         below = np.uint64(N_NEXT * NEXT_BITS)
         bucket = keys >> below << below
@@ -192,19 +195,19 @@ class Index:
         return window_first, counts
 
 
-def near_leaders(texts: Sequence[str], threshold: float) -> list[tuple[int, int, float]]:
-    """For each text that nearly repeats an earlier one: which, and how nearly.
+def near_duplicates(texts: Sequence[str], threshold: float) -> list[tuple[int, int, float]]:
+    """Pair each near-duplicate text with the kept text that it is most similar to.
 
-    In the order of `texts`, a text stays unless it is a near-duplicate of one that stays; so the
-    number of pairs is bounded by that of texts, also where thousands are alike.
+    In the order of `texts`, a text is kept unless it is a near-duplicate of a kept one. There is
+    at most one pair per text, even if thousands are similar.
 
     Args:
-        texts: distinct, the most wanted first.
-        threshold: Jaccard similarity, 0 ... 1.
+        texts: distinct texts, by descending preference.
+        threshold: Jaccard similarity, 0 to 1.
 
     Returns:
-        `(i, j, similarity)`: `i` stays, `j` nearly repeats it; of several the most similar, then
-        the first. Sorted by j.
+        `(i, j, similarity)`: `j` is a near-duplicate of the kept text `i`, the most similar one,
+        or the first of equals. Sorted by j.
     """
     sketches = sketch(texts, threshold)
     index = Index(sketches, threshold)
@@ -212,47 +215,49 @@ def near_leaders(texts: Sequence[str], threshold: float) -> list[tuple[int, int,
     start, size = 0, FIRST_BLOCK
     while start < len(texts):
         rows = np.arange(start, min(start + size, len(texts)))
-        leader, share = _best(*index.match(sketches, rows), len(texts))
+        leader, similarity = _best(*index.match(sketches, rows), len(texts))
         fresh = rows[leader[rows] < 0]
-        _settle(sketches, fresh, threshold, leader, share)
+        _choose_leaders(sketches, fresh, threshold, leader, similarity)
         index.add(fresh[leader[fresh] < 0])
         again = rows[leader[rows] >= 0]
-        pairs += zip(leader[again].tolist(), again.tolist(), share[again].tolist(), strict=True)
+        pairs += zip(
+            leader[again].tolist(), again.tolist(), similarity[again].tolist(), strict=True
+        )
         start, size = start + size, min(2 * size, MAX_BLOCK)
     return pairs
 
 
-def _settle(sketches, rows, threshold, leader, share):
-    """Among texts that repeat none of before: who stays, and whom the others repeat."""
+def _choose_leaders(sketches, rows, threshold, leader, best):
+    """Decide which of these texts are kept, and assign the others to them, in `leader`."""
     among = Index(sketches, threshold)
     among.add(rows)
     later, earlier, similarity = among.match(sketches, rows)
     ordered = earlier < later
     for j, i, value in zip(later[ordered], earlier[ordered], similarity[ordered], strict=True):
-        # pairs come by j, then i; whether an i stays is settled before any later j is looked at
-        if leader[i] < 0 and (leader[j] < 0 or value > share[j]):
-            leader[j], share[j] = i, value
+        # pairs are sorted by j, then i, so every i is decided before a later j refers to it
+        if leader[i] < 0 and (leader[j] < 0 or value > best[j]):
+            leader[j], best[j] = i, value
 
 
-def _best(asked, held, similarity, n):
-    """The most similar match of each of `n` texts (-1: none), and its similarity."""
-    leader, share = np.full(n, -1), np.zeros(n)
-    order = np.lexsort((held, -similarity, asked))
-    asked, first = np.unique(asked[order], return_index=True)
-    leader[asked], share[asked] = held[order][first], similarity[order][first]
-    return leader, share
+def _best(queries, held, similarity, n):
+    """Most similar match of each of `n` texts (-1: none), and its similarity."""
+    leader, best = np.full(n, -1), np.zeros(n)
+    order = np.lexsort((held, -similarity, queries))
+    queries, first = np.unique(queries[order], return_index=True)
+    leader[queries], best[queries] = held[order][first], similarity[order][first]
+    return leader, best
 
 
 def near_matches(
     queries: Sequence[str], texts: Sequence[str], threshold: float
 ) -> dict[int, tuple[int, float]]:
-    """For each query that nearly repeats one of `texts`: which (the most similar), how nearly."""
+    """Map each query with a near-duplicate in `texts` to the most similar one, with similarity."""
     held, asked = sketch(texts, threshold), sketch(queries, threshold)
     index = Index(held, threshold)
     index.add(np.arange(len(held)))
     found = {}
     for start in range(0, len(asked), MAX_BLOCK):
         rows = np.arange(start, min(start + MAX_BLOCK, len(asked)))
-        leader, share = _best(*index.match(asked, rows), len(asked))
-        found |= {int(q): (int(leader[q]), float(share[q])) for q in rows[leader[rows] >= 0]}
+        leader, similarity = _best(*index.match(asked, rows), len(asked))
+        found |= {int(q): (int(leader[q]), float(similarity[q])) for q in rows[leader[rows] >= 0]}
     return found

@@ -1,4 +1,4 @@
-"""Whole arrays at once: rows of different lengths one after the other, sorted numbers."""
+"""Array operations on ragged rows (rows of different lengths, end to end) and sorted keys."""
 
 from collections.abc import Iterator
 
@@ -6,13 +6,13 @@ import numpy as np
 
 
 def ranges(starts: np.ndarray, counts: np.ndarray, step: int = 1) -> np.ndarray:
-    """`starts[k], starts[k] + step, ...`, `counts[k]` of them, for each k."""
+    """Concatenated ranges: `counts[k]` values `starts[k], starts[k] + step, ...` for each k."""
     before = np.cumsum(counts) - counts
     return np.arange(0, step * counts.sum(), step) + np.repeat(starts - step * before, counts)
 
 
 def portions(sizes: np.ndarray, limit: int) -> Iterator[slice]:
-    """Slices of things of these sizes, of at most about `limit` in sum."""
+    """Consecutive slices of items with a total size of at most `limit`, but at least one item."""
     ends = np.cumsum(sizes)
     start = 0
     while start < len(sizes):
@@ -23,13 +23,13 @@ def portions(sizes: np.ndarray, limit: int) -> Iterator[slice]:
 
 
 def sums(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """The sum of each run of `values`, `[len(counts)] int64`."""
+    """Sum of each row of `values`, `[len(counts)] int64`."""
     reached = np.append(0, np.cumsum(values, dtype=np.int64))
     ends = np.cumsum(counts)
     return reached[ends] - reached[ends - counts]
 
 
 def distinct(keys: np.ndarray) -> np.ndarray:
-    """`keys` sorted, each once (`np.unique` hashes, which is many times slower here)."""
+    """Sorted distinct `keys`, in place (`np.unique` hashes, many times slower here)."""
     keys.sort()
     return keys[np.append(True, keys[1:] != keys[:-1])] if len(keys) else keys
