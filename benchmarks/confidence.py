@@ -21,7 +21,7 @@ import soundfile  # noqa: E402
 import soxr  # noqa: E402
 from voicekiln.asr import engines  # noqa: E402
 from voicekiln.asr.hypothesis import RATE_HZ, Clip  # noqa: E402
-from voicekiln.asr.listen import Listener, ListenSettings  # noqa: E402
+from voicekiln.asr.transcriber import Transcriber, TranscriberSettings  # noqa: E402
 from voicekiln.corpus.confidence import PARTS, inspect, score  # noqa: E402
 from voicekiln.store import tables  # noqa: E402
 from voicekiln.text.distance import character_error_rate  # noqa: E402
@@ -67,9 +67,9 @@ def auc(values, right, wrong):
 
 def main(n):
     truth, clips = zip(*cases(n), strict=True)
-    way = ListenSettings((0.0, 0.2, 0.4, 0.6, 0.8, 1.0), "all", 0.8)
+    way = TranscriberSettings((0.0, 0.2, 0.4, 0.6, 0.8, 1.0), "all", 0.8)
     recogniser = engines.load(DEMO / "whisper.pt", 8, "cpu", word_times=False)
-    heard = Listener(recogniser, None, way)([Clip(samples, "en") for samples in clips])
+    heard = Transcriber(recogniser, None, way)([Clip(samples, "en") for samples in clips])
     rows = [
         {name: one[name] for name in PARTS if name in one}
         | {"text": one["text"], "text_source": "hypothesis", "status": "keep", "language": "en"}

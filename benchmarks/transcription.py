@@ -42,7 +42,7 @@ sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 from voicekiln.asr.convert import convert  # noqa: E402
 from voicekiln.asr.faster_whisper import FasterWhisperRecogniser  # noqa: E402
 from voicekiln.asr.hypothesis import RATE_HZ, Clip, Recogniser  # noqa: E402
-from voicekiln.asr.listen import Listener, ListenSettings  # noqa: E402
+from voicekiln.asr.transcriber import Transcriber, TranscriberSettings  # noqa: E402
 from voicekiln.asr.whisper import WhisperRecogniser  # noqa: E402
 from voicekiln.text.clean import comparable  # noqa: E402
 
@@ -50,7 +50,7 @@ DEMO = ROOT / "resources" / "demo"
 MARGIN_S = 0.15
 BATCH = 8  # the default of transcribe.batch
 BASE = ModelDimensions(80, 1500, 512, 8, 6, 51865, 448, 512, 8, 6)
-SETTINGS = ListenSettings((0.0, 0.2, 0.4, 0.6, 0.8, 1.0), "none", 0.8)
+SETTINGS = TranscriberSettings((0.0, 0.2, 0.4, 0.6, 0.8, 1.0), "none", 0.8)
 
 
 def recording(path: Path) -> np.ndarray:
@@ -108,7 +108,7 @@ def decoded(model: Whisper, clips: list[Clip], words: bool) -> list[str]:
 
 def batched(recogniser: Recogniser, clips: list[Clip]) -> list[str]:
     """As the pipeline does it."""
-    return [record["text"] for record in Listener(recogniser, None, SETTINGS)(clips)]
+    return [record["text"] for record in Transcriber(recogniser, None, SETTINGS)(clips)]
 
 
 def error_rate(said: list[str], heard: list[str]) -> float:
@@ -165,11 +165,11 @@ def on_a_gpu(n_clips: int) -> None:
         first = None
         for size in (1, 8, 32):
             recogniser = WhisperRecogniser(checkpoint, size, "cuda", word_times=False)
-            recogniser.hear(clips[:size], size)
+            recogniser.transcribe(clips[:size], size)
             torch.cuda.synchronize()
             began = time.monotonic()
             for at in range(0, n_clips, size):
-                recogniser.hear(clips[at : at + size], size)
+                recogniser.transcribe(clips[at : at + size], size)
             torch.cuda.synchronize()
             spent = time.monotonic() - began
             first = first or spent

@@ -38,10 +38,10 @@ def test_texts_and_word_times_are_those_of_the_cpu(engine, tmp_path):
         model = tmp_path / "model.bin"
     on_cpu = load(CHECKPOINT, 3, "cpu", word_times=True)
     on_gpu = load(model, 3, "cuda", word_times=True)
-    heard = zip(on_gpu.hear(clips, 3), on_cpu.hear(clips, 3), strict=True)
+    heard = zip(on_gpu.transcribe(clips, 3), on_cpu.transcribe(clips, 3), strict=True)
     for ours, theirs in heard:
         assert ours.text == theirs.text
         assert ours.avg_logprob == pytest.approx(theirs.avg_logprob, abs=0.02)
         assert len(ours.words) == len(theirs.words)
     for way in ({"temperature": 0.8}, {"beams": 3}):
-        assert on_gpu.hear(clips, 3, **way) == on_gpu.hear(clips, 3, **way)
+        assert on_gpu.transcribe(clips, 3, **way) == on_gpu.transcribe(clips, 3, **way)

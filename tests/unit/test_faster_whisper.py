@@ -40,10 +40,10 @@ def recogniser(folder):
     return engines.load(folder / "model.bin", batch=3, device="cpu", word_times=True)
 
 
-def test_both_engines_hear_the_same_words_at_the_same_times(recogniser):
+def test_both_engines_return_the_same_words_and_times(recogniser):
     original = WhisperRecogniser(CHECKPOINT, batch=3, device="cpu")
-    heard = recogniser.hear(clips()[:3], 3)
-    for ours, theirs in zip(heard, original.hear(clips()[:3], 3), strict=True):
+    heard = recogniser.transcribe(clips()[:3], 3)
+    for ours, theirs in zip(heard, original.transcribe(clips()[:3], 3), strict=True):
         assert ours.text == theirs.text and ours.language == theirs.language
         assert ours.avg_logprob == pytest.approx(theirs.avg_logprob, abs=1e-3)
         assert ours.no_speech_prob == pytest.approx(theirs.no_speech_prob, abs=1e-3)
@@ -52,24 +52,24 @@ def test_both_engines_hear_the_same_words_at_the_same_times(recogniser):
             assert times == pytest.approx(others, abs=0.05)
 
 
-def test_int8_hears_the_same(folder, recogniser):
+def test_int8_returns_the_same_text(folder, recogniser):
     small = engines.load(folder / "model.bin", 1, "cpu", word_times=False, precision="int8")
-    [ours], [theirs] = (one.hear(clips()[:1], 1) for one in (small, recogniser))
+    [ours], [theirs] = (one.transcribe(clips()[:1], 1) for one in (small, recogniser))
     assert ours.text == theirs.text
     assert ours.avg_logprob == pytest.approx(theirs.avg_logprob, abs=0.1)
 
 
-def test_a_precision_that_the_device_does_not_have_is_refused(folder):
-    with pytest.raises(UserError, match="cannot compute in float16 on this cpu; it can in .*int8"):
+def test_an_unsupported_precision_is_rejected(folder):
+    with pytest.raises(UserError, match="does not support float16 on cpu, only .*int8"):
         engines.load(folder / "model.bin", 1, "cpu", word_times=False, precision="float16")
 
 
-def test_what_a_clip_gets_does_not_depend_on_its_company(recogniser):
+def test_results_do_not_depend_on_the_other_clips_of_a_batch(recogniser):
     a, b, _, _ = clips()
     for way in ({}, {"temperature": 1.0}, {"beams": 2}):
-        together = recogniser.hear([a, b], 2, **way)
-        assert recogniser.hear([b], 2, **way) == together[1:]
-        assert recogniser.hear([b, a], 3, **way) == together[::-1]
+        together = recogniser.transcribe([a, b], 2, **way)
+        assert recogniser.transcribe([b], 2, **way) == together[1:]
+        assert recogniser.transcribe([b, a], 3, **way) == together[::-1]
 
 
 def test_faster_whisper_itself_loads_the_folder_without_a_network(folder):
@@ -80,7 +80,7 @@ def test_faster_whisper_itself_loads_the_folder_without_a_network(folder):
     assert next(found).text.strip().startswith("We could hear the snow")
 
 
-def test_the_conversion_writes_the_same_bytes_again(folder, tmp_path):
+def test_the_conversion_is_deterministic(folder, tmp_path):
     convert(CHECKPOINT, tmp_path)
     written = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert written == {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -99,23 +99,23 @@ def test_the_tokenizer_keeps_every_id(multilingual):
         assert theirs.token_to_id(name) == ours.encoding._special_tokens[name]
 
 
-def test_a_folder_that_would_need_the_hub_is_refused(folder, tmp_path):
+def test_a_folder_without_tokenizer_is_rejected(folder, tmp_path):
     for path in folder.iterdir():
         if path.name != "tokenizer.json":
             (tmp_path / path.name).symlink_to(path)
-    with pytest.raises(UserError, match=r"tokenizer\.json is missing.*will be converted"):
+    with pytest.raises(UserError, match=r"tokenizer\.json is missing.*to have it converted"):
         FasterWhisperRecogniser(tmp_path, batch=1, device="cpu")
 
 
-def test_a_damaged_model_is_named(folder, tmp_path):
+def test_a_damaged_model_is_reported(folder, tmp_path):
     for path in folder.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes()[:1000])
     (tmp_path / "tokenizer.json").write_bytes((folder / "tokenizer.json").read_bytes())
-    with pytest.raises(UserError, match="CTranslate2 cannot load it"):
+    with pytest.raises(UserError, match="CTranslate2 cannot load the model"):
         FasterWhisperRecogniser(tmp_path, batch=1, device="cpu")
 
 
-def test_the_folder_says_how_long_its_texts_may_be(folder):
+def test_the_folder_states_the_maximum_text_length(folder):
     assert json.loads((folder / "config.json").read_text())["n_text_ctx"] == 256
     assert tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab_size() == 51864
 

@@ -64,9 +64,9 @@ def folder(model, tmp_path):
     ],
 )
 @torch.inference_mode()
-def test_logits_and_tokens_are_those_of_transformers(model, tmp_path, how, name):
+def test_logits_and_tokens_equal_those_of_transformers(model, tmp_path, how, name):
     weights = saved(model, tmp_path, how)
-    assert weights.name == name and hugging_face.is_one(weights)
+    assert weights.name == name and hugging_face.is_model_file(weights)
     ours = load(weights, "cpu")
     mel = torch.randn(2, 80, 3000, generator=torch.Generator().manual_seed(2))
     tokens = torch.tensor(
@@ -85,16 +85,16 @@ def test_logits_and_tokens_are_those_of_transformers(model, tmp_path, how, name)
     assert said.tolist() == others.tolist()
 
 
-def test_it_hears_by_both_engines(folder, tmp_path_factory):
+def test_both_engines_transcribe_with_it(folder, tmp_path_factory):
     clip = Clip(clips()[0].samples[:32_000], "en")
     original = engines.load(folder / "model.safetensors", 1, "cpu", word_times=False)
-    [heard] = original.hear([clip], 1)
+    [heard] = original.transcribe([clip], 1)
     made = tmp_path_factory.mktemp("converted")
     convert(folder / "model.safetensors", made, "float32")
-    [again] = engines.load(made / "model.bin", 1, "cpu", word_times=False).hear([clip], 1)
+    [again] = engines.load(made / "model.bin", 1, "cpu", word_times=False).transcribe([clip], 1)
     assert again.text == heard.text
     assert again.avg_logprob == pytest.approx(heard.avg_logprob, abs=1e-3)
-    (likely,) = original.spoken([clip])
+    (likely,) = original.language_probabilities([clip])
     assert sum(likely.values()) == pytest.approx(1, abs=1e-3) and "am" in likely
 
 
@@ -149,12 +149,15 @@ def change(folder, **values):
         (lambda f: change(f, model_type="wav2vec2"), "model_type is 'wav2vec2', expected whisper"),
         (
             lambda f: change(f, vocab_size=51900),
-            "vocab_size is 51900, and Whisper's own",
+            "vocab_size is 51900, expected that of a Whisper tokenizer",
         ),
         (lambda f: change(f, d_model=None), "d_model is missing or not a whole number"),
-        (lambda f: change(f, d_model=10**9), "d_model is 1000000000, which no Whisper model has"),
-        (lambda f: change(f, decoder_attention_heads=0), "decoder_attention_heads is 0, which no"),
-        (lambda f: change(f, encoder_attention_heads=5), "encoder_attention_heads is 5, which no"),
+        (
+            lambda f: change(f, d_model=10**9),
+            "d_model is 1000000000, not valid for a Whisper model",
+        ),
+        (lambda f: change(f, decoder_attention_heads=0), "decoder_attention_heads is 0, not valid"),
+        (lambda f: change(f, encoder_attention_heads=5), "encoder_attention_heads is 5, not valid"),
         (lambda f: (f / "config.json").write_text("{"), "cannot be read as JSON"),
         (lambda f: (f / "config.json").unlink(), "it has no config.json"),
         (lambda f: (f / "model.safetensors").unlink(), "it has no tensors; expected one of"),
@@ -163,31 +166,33 @@ def change(folder, **values):
                 (f / "model.safetensors").rename(f / "adapter_model.safetensors")
                 and (f / "adapter_config.json").write_text("{}")
             ),
-            "it is a LoRA adapter alone",
+            "it has only a LoRA adapter",
         ),
     ],
 )
-def test_what_is_wrong_with_a_folder_is_told_before_any_job(folder, spoil, said):
+def test_defects_of_a_folder_are_reported_before_any_job(folder, spoil, said):
     spoil(folder)
     with pytest.raises(UserError) as refused:
         resolve.load(settings(folder), ROOT)
     assert said in str(refused.value) and "corpora.a.transcribe.model" in str(refused.value)
 
 
-def test_a_shard_that_is_missing_is_named(model, tmp_path):
+def test_a_missing_shard_is_reported(model, tmp_path):
     saved(model, tmp_path, "shards")
     shard = sorted(tmp_path.glob("model-*.safetensors"))[0]
     shard.unlink()
-    with pytest.raises(UserError, match=rf"{shard.name} is missing, model.safetensors.index.json"):
+    with pytest.raises(
+        UserError, match=rf"{shard.name}: missing, but listed in model.safetensors.index.json"
+    ):
         resolve.load(settings(tmp_path), ROOT)
 
 
-def test_tensors_that_do_not_fit_are_told(folder):
+def test_tensors_with_wrong_shapes_are_reported(folder):
     path = folder / "model.safetensors"
     tensors = load_file(path)
     del tensors["model.encoder.conv1.weight"]
     save_file(tensors, path)
-    with pytest.raises(UserError, match="tensors do not fit the dimensions .*conv1.weight"):
+    with pytest.raises(UserError, match="tensors do not match the dimensions .*conv1.weight"):
         load(path, "cpu")
 
 
@@ -196,7 +201,7 @@ def test_precisions_on_a_cpu(folder, precision):
     one = WhisperRecogniser(folder / "model.safetensors", 2, "cpu", False, precision)
     wanted = {"bfloat16": torch.bfloat16, "float32": torch.float32}[precision]
     assert one.model.encoder.conv1.weight.dtype == wanted
-    heard = one.hear([Clip(np.zeros(16_000, np.float32), "en")], 1)
+    heard = one.transcribe([Clip(np.zeros(16_000, np.float32), "en")], 1)
     assert np.isfinite(heard[0].avg_logprob)
 
 
@@ -212,7 +217,7 @@ JSON = st.recursive(
     values=st.dictionaries(st.sampled_from([*TINY, "model_type"]), JSON, max_size=4),
     content=st.none() | st.binary(max_size=64),
 )
-def test_any_configuration_is_read_or_refused(tmp_path_factory, values, content):
+def test_any_configuration_is_read_or_rejected(tmp_path_factory, values, content):
     path = tmp_path_factory.getbasetemp() / "fuzz-config.json"
     path.write_text(json.dumps(TINY | {"model_type": "whisper"} | values))
     if content is not None:

@@ -30,36 +30,38 @@ def recogniser(request, checkpoint):
     return engines.load(checkpoint.with_name("model.bin"), 3, "cpu", word_times=False)
 
 
-def test_a_language_is_detected_only_where_none_is_given(recogniser):
+def test_a_language_is_detected_only_if_not_given(recogniser):
     spoken = [replace(clips()[0], language=code) for code in ("am", None, "xx")]
-    given, detected, unknown = recogniser.hear(spoken, 3)
+    given, detected, unknown = recogniser.transcribe(spoken, 3)
     assert (given.language, given.language_prob) == ("am", None)
     assert 0 < detected.language_prob <= 1
     # a language that Whisper does not know is read as the nearest, whose probability says nothing
     assert (unknown.language, unknown.language_prob) == (detected.language, None)
 
 
-def test_each_clip_of_a_batch_is_read_in_its_own_language(recogniser):
+def test_each_clip_of_a_batch_is_decoded_in_its_own_language(recogniser):
     mixed = [replace(noise(), language="am"), replace(noise(), language="de")]
-    together = recogniser.hear(mixed, 2)
+    together = recogniser.transcribe(mixed, 2)
     assert together[0].avg_logprob != together[1].avg_logprob
-    assert [recogniser.hear([clip], 2)[0] for clip in mixed] == together
+    assert [recogniser.transcribe([clip], 2)[0] for clip in mixed] == together
 
 
 def test_both_engines_detect_the_same(checkpoint, tmp_path):
     convert(checkpoint, tmp_path, "float32")
     spoken = [replace(clip, language=None) for clip in clips()[:2]]
     models = (checkpoint, tmp_path / "model.bin")
-    one, two = (engines.load(model, 2, "cpu", word_times=True).hear(spoken, 2) for model in models)
+    one, two = (
+        engines.load(model, 2, "cpu", word_times=True).transcribe(spoken, 2) for model in models
+    )
     assert [(a.language, a.text) for a in one] == [(b.language, b.text) for b in two]
     for a, b in zip(one, two, strict=True):
         assert a.language_prob == pytest.approx(b.language_prob, abs=1e-3)
         assert len(a.words) == len(b.words)
 
 
-def test_the_languages_that_a_clip_may_be_in(recogniser):
-    (likely,) = recogniser.spoken(clips()[:1])
-    (detected,) = recogniser.hear([replace(clips()[0], language=None)], 1)
+def test_language_probabilities(recogniser):
+    (likely,) = recogniser.language_probabilities(clips()[:1])
+    (detected,) = recogniser.transcribe([replace(clips()[0], language=None)], 1)
     assert sum(likely.values()) == pytest.approx(1, abs=1e-3)
     assert max(likely, key=likely.get) == detected.language
     assert likely[detected.language] == pytest.approx(detected.language_prob, abs=1e-4)

@@ -32,25 +32,29 @@ def test_the_sample_takes_turns_and_the_longest_first():
 
 def warnings(expected, *likely):
     chosen = [block(f"item{k}", expected, 5) for k in range(len(likely))]
-    return spoken_language.concerns(chosen, likely, {f"item{k}": f"{k}.wav" for k in range(5)})
+    return spoken_language.mismatch_warnings(
+        chosen, likely, {f"item{k}": f"{k}.wav" for k in range(5)}
+    )
 
 
-def test_a_confident_mismatch_is_told_with_recordings_and_probability():
+def test_a_confident_mismatch_is_reported_with_recordings_and_probability():
     (told,) = warnings(
         "am", {"am": 0.9, "ar": 0.1}, {"de": 0.97, "am": 0.01}, {"en": 0.5, "am": 0.2}
     )
     assert told.startswith(
-        "1 of 3 recordings whose language was checked are probably not in Amharic (am): "
-        "1.wav (German, 0.97)"
+        "1 of 3 checked recordings are probably not in Amharic (am): 1.wav (German, 0.97)"
     )
 
 
 def test_several_stretches_of_a_recording_count_together():
     chosen = [block("item0", "en", 5)] * 2
-    assert spoken_language.concerns(chosen, [{"cy": 0.95}, {"en": 0.9}], {"item0": "a.wav"}) == []
+    assert (
+        spoken_language.mismatch_warnings(chosen, [{"cy": 0.95}, {"en": 0.9}], {"item0": "a.wav"})
+        == []
+    )
 
 
-def test_what_is_close_unknown_or_unclear_is_not_told():
+def test_related_unsupported_and_unclear_languages_are_not_reported():
     assert warnings("sr", {"hr": 0.99}) == []
     assert warnings("yue", {"zh": 0.99}) == []  # which older models take for Chinese
     assert warnings("en", {"de": 0.7, "en": 0.05}) == []
@@ -58,12 +62,12 @@ def test_what_is_close_unknown_or_unclear_is_not_told():
     assert warnings("en", {}) == []  # by a model that knows English alone
 
 
-def test_languages_that_whisper_does_not_know():
-    (told,) = spoken_language.unknown(["ti", "en", None, "ti"], True, "large-v3.pt")
-    assert told.startswith("Whisper was not trained on the language ti")
-    (told,) = spoken_language.unknown(["am", "en"], False, "small.en.pt")
-    assert told.startswith("small.en.pt was trained on English alone, and the corpus is in am")
-    assert spoken_language.unknown(["am", "en"], True, "m") == []
+def test_languages_that_whisper_does_not_support():
+    (told,) = spoken_language.unsupported_warnings(["ti", "en", None, "ti"], True, "large-v3.pt")
+    assert told.startswith("Whisper does not support the language ti")
+    (told,) = spoken_language.unsupported_warnings(["am", "en"], False, "small.en.pt")
+    assert told.startswith("small.en.pt: an English-only model, but the corpus is in am")
+    assert spoken_language.unsupported_warnings(["am", "en"], True, "m") == []
 
 
 def test_whisper_gets_its_own_codes(tmp_path):
@@ -76,7 +80,7 @@ def test_whisper_gets_its_own_codes(tmp_path):
     assert {one.language for one in blocks} == {"no"}
 
 
-def test_what_was_detected_is_kept(tmp_path):
+def test_detected_languages_are_stored(tmp_path):
     audio, texts = Store(tmp_path, "normalize"), Store(tmp_path, "transcribe")
     samples, rate_hz = soundfile.read(DEMO / "recordings" / RECORDING)
     part = audio.workfile("item0", "flac")

@@ -13,10 +13,10 @@ import torch
 import whisper
 from conftest import ROOT
 from corpus_rows import segment, table
-from voicekiln.asr import listen
+from voicekiln.asr import transcriber
 from voicekiln.asr import whisper as asr
 from voicekiln.asr.hypothesis import RATE_HZ, Clip, Hypothesis
-from voicekiln.asr.listen import Listener, ListenSettings
+from voicekiln.asr.transcriber import Transcriber, TranscriberSettings
 from voicekiln.asr.whisper import WhisperRecogniser, halve, log_mel
 from voicekiln.audio.span import load_span
 from voicekiln.corpus import transcribe as transcribing
@@ -27,7 +27,7 @@ from voicekiln.store.items import Store
 DEMO = ROOT / "resources" / "demo"
 RECORDING = "ben/station.flac"
 ITEM = "k" * 32
-PLAIN = ListenSettings(temperatures=(0.0,), second="none", min_agreement=0.8)
+PLAIN = TranscriberSettings(temperatures=(0.0,), second="none", min_agreement=0.8)
 
 
 @cache
@@ -90,22 +90,22 @@ GOLDEN_NOISE = ("Laura", -3.76131, 0.99559)
 
 def test_golden(recogniser):
     """Fails when a result changes: then raise VERSION and put the new numbers here."""
-    assert (asr.VERSION, listen.VERSION, transcribing.VERSION) == (2, 2, 2)
-    for one, golden in zip(recogniser.hear(clips()[:2], 3), GOLDEN, strict=True):
+    assert (asr.VERSION, transcriber.VERSION, transcribing.VERSION) == (2, 2, 2)
+    for one, golden in zip(recogniser.transcribe(clips()[:2], 3), GOLDEN, strict=True):
         text, *scores, end_s = golden
         assert one.text == text and one.language_prob is None
         assert [one.avg_logprob, one.no_speech_prob] == pytest.approx(scores, abs=1e-3)
         assert one.words[3][2] == pytest.approx(end_s, abs=0.1)
     for way in ({"temperature": 1.0}, {"beams": 3}):
-        assert recogniser.hear(clips()[:1], 1, **way)[0].text == GOLDEN[0][0]
-    [one] = recogniser.hear([noise()], 1)
+        assert recogniser.transcribe(clips()[:1], 1, **way)[0].text == GOLDEN[0][0]
+    [one] = recogniser.transcribe([noise()], 1)
     text, *scores = GOLDEN_NOISE
     assert one.text == text
     assert [one.avg_logprob, one.no_speech_prob] == pytest.approx(scores, abs=1e-2)
 
 
-def test_its_words_make_up_the_text_and_lie_in_order_inside_the_clip(recogniser):
-    for clip, one in zip(clips()[:3], recogniser.hear(clips()[:3], 3), strict=True):
+def test_words_form_the_text_and_are_ordered_within_the_clip(recogniser):
+    for clip, one in zip(clips()[:3], recogniser.transcribe(clips()[:3], 3), strict=True):
         words, starts, ends, probabilities = zip(*one.words, strict=True)
         assert "".join(words).strip() == one.text
         assert all(0 <= start <= end for start, end in zip(starts, ends, strict=True))
@@ -113,12 +113,12 @@ def test_its_words_make_up_the_text_and_lie_in_order_inside_the_clip(recogniser)
         assert ends[-1] <= len(clip.samples) / RATE_HZ and min(probabilities) > 0
 
 
-def test_word_times_are_upstreams(recogniser):
+def test_word_times_equal_those_of_upstream(recogniser):
     """Features are handed on instead of being computed twice; the times stay the same."""
     model = whisper.load_model(str(DEMO / "whisper.pt"), device="cpu")
     tokenizer = whisper.tokenizer.get_tokenizer(multilingual=False)
     clip = clips()[0]
-    [ours] = recogniser.hear([clip], 1)
+    [ours] = recogniser.transcribe([clip], 1)
     duration_s = len(clip.samples) / RATE_HZ
     tokens = tokenizer.encode(ours.text)
     segment = {"seek": 0, "start": 0.0, "end": duration_s, "tokens": tokens}
@@ -140,37 +140,37 @@ def test_word_times_are_upstreams(recogniser):
         )
 
 
-def test_what_a_segment_gets_does_not_depend_on_its_company(recogniser):
+def test_results_do_not_depend_on_the_other_clips_of_a_batch(recogniser):
     a, b, c, _ = clips()
     for way in ({}, {"temperature": 0.8}, {"beams": 2}):
-        together = recogniser.hear([a, b], 2, **way)
-        assert recogniser.hear([a], 2, **way) == [together[0]]
-        assert recogniser.hear([b, c], 2, **way)[0] == together[1]
+        together = recogniser.transcribe([a, b], 2, **way)
+        assert recogniser.transcribe([a], 2, **way) == [together[0]]
+        assert recogniser.transcribe([b, c], 2, **way)[0] == together[1]
 
 
-def test_draws_differ_between_temperatures_and_are_the_same_again(recogniser):
-    texts = [recogniser.hear([noise()], 1, temperature=t)[0].text for t in (0.9, 1.0, 1.0)]
+def test_sampling_differs_between_temperatures_and_is_reproducible(recogniser):
+    texts = [recogniser.transcribe([noise()], 1, temperature=t)[0].text for t in (0.9, 1.0, 1.0)]
     assert texts[0] != texts[1] == texts[2]
 
 
-def test_beam_search_of_a_batch_is_that_of_single_clips(recogniser):
+def test_batched_beam_search_equals_that_of_single_clips(recogniser):
     model = whisper.load_model(str(DEMO / "whisper.pt"), device="cpu")
     options = whisper.DecodingOptions(
         language="en", without_timestamps=True, fp16=False, beam_size=2
     )
-    for clip, one in zip(clips()[:2], recogniser.hear(clips()[:2], 2, beams=2), strict=True):
+    for clip, one in zip(clips()[:2], recogniser.transcribe(clips()[:2], 2, beams=2), strict=True):
         alone = whisper.decode(model, log_mel(clip.samples, 80, "cpu"), options)
         assert (one.text, one.avg_logprob) == (alone.text, pytest.approx(alone.avg_logprob, 1e-3))
 
 
 @pytest.mark.parametrize("seconds", [0.1, 2.345, 29.99, 30.0])
-def test_the_spectrogram_is_upstreams(seconds):
+def test_the_spectrogram_equals_that_of_upstream(seconds):
     samples = np.resize(recording()[0], round(seconds * RATE_HZ))
     theirs = whisper.log_mel_spectrogram(whisper.pad_or_trim(samples), 80)
     assert torch.allclose(log_mel(samples, 80, "cpu"), theirs, atol=1e-5)
 
 
-def test_weights_in_half_precision_change_nothing_that_is_reckoned_in_half_precision():
+def test_half_precision_weights_do_not_change_half_precision_results():
     whole, half = (whisper.load_model(str(DEMO / "whisper.pt"), device="cpu") for _ in range(2))
     halve(half)
     mel = log_mel(clips()[0].samples, 80, "cpu").half()[None]
@@ -181,12 +181,12 @@ def test_weights_in_half_precision_change_nothing_that_is_reckoned_in_half_preci
 class Script:
     """A recogniser that answers from a table: `{clip's first sample: [(way, text, logprob)]}`."""
 
-    batch, few, opinion = 4, 1, {"temperature": 0.4}
+    batch, retry_batch, second_decode = 4, 1, {"temperature": 0.4}
 
     def __init__(self, **answers):
         self.answers, self.asked = answers, []
 
-    def hear(self, clips, size, temperature=0.0, beams=1):
+    def transcribe(self, clips, size, temperature=0.0, beams=1):
         assert 0 < len(clips) <= size
         way = f"beam{beams}" if beams > 1 else f"t{temperature}"
         self.asked.append((way, [clip.language for clip in clips]))
@@ -201,17 +201,17 @@ class Script:
 def listened(recogniser, names, other=None, **settings):
     """Records of clips with these names (in the place of languages), ever shorter."""
     settings = {"temperatures": (0.0, 0.5, 1.0), "second": "none", "min_agreement": 0.8} | settings
-    listener = Listener(recogniser, other, ListenSettings(**settings))
+    listener = Transcriber(recogniser, other, TranscriberSettings(**settings))
     return listener([Clip(np.zeros(9 - i, np.float32), name) for i, name in enumerate(names)])
 
 
-def test_batches_hold_clips_of_similar_length():
+def test_batches_have_clips_of_similar_length():
     script = Script(a={}, b={}, c={}, d={}, e={})
     listened(script, "abcde")
     assert script.asked == [("t0.0", ["e", "d", "c", "b"]), ("t0.0", ["a"])]
 
 
-def test_only_doubtful_texts_are_decoded_again_until_one_holds():
+def test_only_doubtful_texts_are_decoded_again_until_one_is_accepted():
     script = Script(
         good={},
         unsure={"t0.0": ("x", -2.0, 1.0)},
@@ -227,13 +227,13 @@ def test_only_doubtful_texts_are_decoded_again_until_one_holds():
     assert again == [("t0.5", "loops"), ("t0.5", "unsure"), ("t1.0", "loops")]
 
 
-def test_where_no_temperature_holds_the_surest_sound_text_counts():
+def test_without_an_accepted_text_the_most_probable_nonrepetitive_one_is_used():
     bad = {"t0.0": ("la", -0.1, 5.0), "t0.5": ("so", -1.5, 1.0), "t1.0": ("fa", -1.2, 1.0)}
     [record] = listened(Script(bad=bad), ["bad"])
     assert (record["text"], record["avg_logprob"]) == ("fa", -1.2)
 
 
-def test_disagreeing_decodes_are_transcribed_again_and_the_majority_stays(caplog):
+def test_disagreeing_decodes_get_a_third_and_the_majority_is_used(caplog):
     caplog.set_level("INFO")
     first = Script(
         sure={}, split={"t0.0": ("one thing", -0.1, 1.0), "beam5": ("another", -0.2, 1.0)}
@@ -242,7 +242,7 @@ def test_disagreeing_decodes_are_transcribed_again_and_the_majority_stays(caplog
     records = listened(first, ["sure", "split"], second, second="all")
     assert [(r["text"], r["again"]) for r in records] == [("as said", False), ("another", True)]
     assert records[0]["agreement"] == 1.0 and 0.4 < records[1]["agreement"] < 0.8
-    assert "transcribing again 1 segments whose decodes disagree" in caplog.text
+    assert "transcribing 1 segments a third time because their decodes disagree" in caplog.text
 
 
 def test_only_doubtful_texts_get_a_second_opinion_of_the_same_model():
@@ -253,13 +253,15 @@ def test_only_doubtful_texts_get_a_second_opinion_of_the_same_model():
 
 
 def test_silence_is_not_decoded_again(recogniser):
-    [record] = Listener(recogniser, None, ListenSettings((0.0, 1.0), "doubtful", 0.8))([noise()])
+    [record] = Transcriber(recogniser, None, TranscriberSettings((0.0, 1.0), "doubtful", 0.8))(
+        [noise()]
+    )
     assert record["agreement"] is None and not record["again"]
     assert record["temperature"] == 0.0
     assert record["no_speech_prob"] > 0.9 and record["avg_logprob"] < -1
 
 
-def test_batches_cross_blocks_and_every_block_is_whole(stores, recogniser):
+def test_batches_span_blocks_and_every_block_is_complete(stores, recogniser):
     audio, texts = stores
     wanted = [
         block
@@ -267,14 +269,14 @@ def test_batches_cross_blocks_and_every_block_is_whole(stores, recogniser):
         for block in transcribing.blocks(texts, ITEM, "en", part)
     ]
     done = []
-    listener = Listener(recogniser, None, PLAIN)
+    listener = Transcriber(recogniser, None, PLAIN)
     transcribing.transcribe(wanted, audio, texts, listener, done.append)
     assert done == [3, 1]
     read = [entry["text"] for block in wanted for entry in texts.get(block.key)["segments"]]
     assert read == list(rows()["text"])
 
 
-def test_a_killed_job_keeps_the_blocks_that_were_done(stores):
+def test_a_killed_job_keeps_completed_blocks(stores):
     audio, texts = stores
     script = Script(en={})
 
@@ -288,11 +290,11 @@ def test_a_killed_job_keeps_the_blocks_that_were_done(stores):
     wanted = list(transcribing.blocks(texts, ITEM, "en", [(i, i + 400) for i in range(70)]))
     assert [len(block.spans) for block in wanted] == [32, 32, 6]
     with pytest.raises(Killed):
-        transcribing.transcribe(wanted, audio, texts, Listener(script, None, PLAIN), die)
+        transcribing.transcribe(wanted, audio, texts, Transcriber(script, None, PLAIN), die)
     assert [texts.get(block.key) is not None for block in wanted] == [True, False, False]
 
 
-def test_a_long_segment_is_heard_in_pieces_cut_in_pauses_and_joined(stores, recogniser):
+def test_a_long_segment_is_transcribed_in_parts_cut_at_pauses(stores, recogniser):
     audio, texts = stores
     _, rate_hz = recording()
     whole = (0, 36 * rate_hz)
@@ -306,7 +308,7 @@ def test_a_long_segment_is_heard_in_pieces_cut_in_pauses_and_joined(stores, reco
 
     row = segment(None, 0, 1, item=ITEM, language="en") | {"end": whole[1], "rate_hz": rate_hz}
     plan = transcribing.plan(table(row), None, audio, texts)
-    transcribing.transcribe(plan.blocks, audio, texts, Listener(recogniser, None, PLAIN))
+    transcribing.transcribe(plan.blocks, audio, texts, Transcriber(recogniser, None, PLAIN))
     [record] = plan.records(texts).values()
     assert jiwer.wer(" ".join(said["text"]), record["text"]) < 0.25  # one sentence may be cut off
     assert "".join(word for word, *_ in record["words"]).split() == record["text"].split()
@@ -327,7 +329,7 @@ def test_speech_without_any_pause_is_cut_where_it_is_quietest(tmp_path):
     assert abs(cut[0][1] / rate_hz - 21.0) < 0.2
 
 
-def test_a_recording_cut_short_is_reported(tmp_path):
+def test_a_truncated_recording_is_reported(tmp_path):
     audio = Store(tmp_path, "normalize")
     part = audio.workfile(ITEM, "flac")
     soundfile.write(part, [0.0] * 1000, 24000, format="FLAC")
@@ -338,7 +340,7 @@ def test_a_recording_cut_short_is_reported(tmp_path):
     assert audio.get(ITEM) is None
 
 
-def test_a_file_that_is_no_checkpoint_is_named(tmp_path):
+def test_a_file_other_than_a_checkpoint_is_reported(tmp_path):
     path = tmp_path / "model.pt"
     path.write_bytes(b"not a checkpoint")
     with pytest.raises(UserError, match=r"model\.pt: expected a checkpoint, this is text"):
@@ -350,9 +352,7 @@ class Evil:
         return print, ("executed",)
 
 
-def test_a_checkpoint_that_wants_to_run_code_is_refused_by_the_name_of_what_it_wants(
-    tmp_path, capsys
-):
+def test_a_checkpoint_with_code_is_rejected_with_the_name_of_the_code(tmp_path, capsys):
     path = tmp_path / "model.pt"
     torch.save({"dims": {}, "model_state_dict": Evil()}, path)
     with pytest.raises(UserError, match=r"model\.pt: refused, .*builtins\.print"):
@@ -364,17 +364,17 @@ def test_a_checkpoint_that_wants_to_run_code_is_refused_by_the_name_of_what_it_w
     "content, said",
     [
         ({"model.encoder.conv1.weight": torch.zeros(1)}, "expected openai-whisper's format"),
-        ({"dims": {"n_mels": 80}, "model_state_dict": {}}, "do not fit the dimensions"),
+        ({"dims": {"n_mels": 80}, "model_state_dict": {}}, "do not match the dimensions"),
     ],
 )
-def test_checkpoints_of_other_formats_are_named(tmp_path, content, said):
+def test_checkpoints_of_other_formats_are_reported(tmp_path, content, said):
     path = tmp_path / "model.pt"
     torch.save(content, path)
     with pytest.raises(UserError, match=said):
         WhisperRecogniser(path, batch=1, device="cpu")
 
 
-def test_nothing_asks_for_the_network(monkeypatch, stores):
+def test_no_network_access(monkeypatch, stores):
     def refuse(*_):
         raise AssertionError("the network is asked for")
 
@@ -382,5 +382,5 @@ def test_nothing_asks_for_the_network(monkeypatch, stores):
     audio, texts = stores
     recogniser = WhisperRecogniser(DEMO / "whisper.pt", batch=1, device="cpu")
     wanted = list(transcribing.blocks(texts, ITEM, "en", spans()[:1]))
-    transcribing.transcribe(wanted, audio, texts, Listener(recogniser, None, PLAIN))
+    transcribing.transcribe(wanted, audio, texts, Transcriber(recogniser, None, PLAIN))
     assert texts.get(wanted[0].key) is not None

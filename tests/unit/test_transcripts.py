@@ -61,7 +61,7 @@ def test_a_language_that_the_model_does_not_know_is_told_each_time(run, caplog):
     for _ in range(2):
         caplog.clear()
         run("am")
-        assert "whisper.pt was trained on English alone, and the corpus is in am" in caplog.text
+        assert "whisper.pt: an English-only model, but the corpus is in am" in caplog.text
 
 
 def test_settings_at_their_defaults_are_no_part_of_a_key_and_others_are(run):

@@ -1,7 +1,7 @@
-"""A Whisper model -> the folder that CTranslate2 and faster-whisper load; no network.
+"""Convert a Whisper model to the folder that CTranslate2 and faster-whisper load, offline.
 
-The folder holds `model.bin`, `config.json`, `vocabulary.json` (CTranslate2), `tokenizer.json` and
-`preprocessor_config.json` (faster-whisper would ask the Hugging Face hub for a tokenizer).
+The folder contains `model.bin`, `config.json`, `vocabulary.json` (CTranslate2), `tokenizer.json`
+and `preprocessor_config.json` (without which faster-whisper downloads a tokenizer).
 """
 
 import json
@@ -26,13 +26,13 @@ VERSION = 1
 
 
 def convert(checkpoint: Path, folder: Path, precision: str = "float16") -> None:
-    """Write the files of a checkpoint's model into `folder`.
+    """Convert a checkpoint into `folder`.
 
     Args:
         checkpoint: file in openai-whisper's format, or with the tensors of a Hugging Face model.
-        folder: is there and empty.
+        folder: an existing, empty folder.
         precision: of the matrices in `model.bin`: float32, float16, int8, ... Released checkpoints
-            are float16 themselves; on a CPU CTranslate2 computes in float32.
+            are float16; on a CPU CTranslate2 computes in float32.
     """
     model = load(checkpoint, "cpu")
     tokenizer = get_tokenizer(model.is_multilingual, num_languages=model.num_languages)
@@ -55,7 +55,7 @@ def convert(checkpoint: Path, folder: Path, precision: str = "float16") -> None:
 
 
 def specification(model: Whisper) -> whisper_spec.WhisperSpec:
-    """The model in CTranslate2's terms."""
+    """CTranslate2 specification of the model."""
     dims = model.dims
     spec = whisper_spec.WhisperSpec(
         dims.n_audio_layer, dims.n_audio_head, dims.n_text_layer, dims.n_text_head
@@ -93,7 +93,7 @@ def set_block(layer, block: ResidualAttentionBlock) -> None:
 
 
 def projections(attention: MultiHeadAttention) -> list[common_spec.LinearSpec]:
-    """Query, key, value and output."""
+    """Specifications of query, key, value and output projections."""
     specs = []
     for module in (attention.query, attention.key, attention.value, attention.out):
         specs.append(common_spec.LinearSpec())
@@ -116,7 +116,7 @@ def array(tensor) -> np.ndarray:
 
 
 def set_config(config: whisper_spec.WhisperConfig, model: Whisper, tokenizer: Tokenizer) -> None:
-    """What is suppressed as upstream does it, and the heads that follow the words in time."""
+    """Set the suppressed tokens as upstream does, and the alignment heads."""
     task = DecodingTask(model, DecodingOptions(without_timestamps=True, fp16=False))
     config.suppress_ids = list(task._get_suppress_tokens())
     config.suppress_ids_begin = [*tokenizer.encode(" "), tokenizer.eot]
@@ -126,7 +126,7 @@ def set_config(config: whisper_spec.WhisperConfig, model: Whisper, tokenizer: To
 
 
 def hf_tokenizer(tokenizer: Tokenizer) -> tokenizers.Tokenizer:
-    """Whisper's tiktoken encoding as a byte-level BPE of Hugging Face; all ids are the same."""
+    """Whisper's tiktoken encoding as a byte-level BPE of Hugging Face, with equal ids."""
     encoding = tokenizer.encoding
     letters = bytes_to_letters()
 
@@ -149,7 +149,7 @@ def hf_tokenizer(tokenizer: Tokenizer) -> tokenizers.Tokenizer:
 
 
 def halves(token: bytes, ranks: dict[bytes, int]) -> tuple[bytes, bytes]:
-    """The two tokens that are merged into `token` last: its encoding by earlier merges alone."""
+    """The pair whose merge yields `token`: its encoding by earlier merges only."""
     parts = [bytes([byte]) for byte in token]
     while len(parts) > 2:
         pairs = [ranks.get(a + b, len(ranks)) for a, b in zip(parts, parts[1:], strict=False)]

@@ -1,7 +1,7 @@
-"""The engines by the form of a model.
+"""Select the ASR engine by the form of the model.
 
-A folder with `model.bin` is CTranslate2's. A file is openai-whisper's, or has the tensors of a
-model from Hugging Face, which openai-whisper reads as well.
+A folder with `model.bin` is loaded by faster-whisper (CTranslate2). A file is in openai-whisper's
+format, or has the tensors of a Hugging Face model; both are loaded by openai-whisper.
 """
 
 from pathlib import Path
@@ -9,33 +9,33 @@ from pathlib import Path
 from voicekiln import gpu
 from voicekiln.asr import hugging_face
 from voicekiln.asr.hypothesis import Recogniser
-from voicekiln.asr.memory import Fitting
+from voicekiln.asr.memory import OomSafeRecogniser, less_memory
 from voicekiln.errors import UserError
 from voicekiln.provenance import sha256_file, sha256_json
 
 
 def is_folder(model: Path) -> bool:
-    """Whether a model is a folder in CTranslate2's format, named by its `model.bin`."""
+    """Whether a model is a CTranslate2 folder, given by its `model.bin`."""
     return Path(model).name == "model.bin"
 
 
 def digest(model: Path, expected: str | None = None) -> str:
-    """SHA-256 of a model: of the file, or of the hashes of all files that make it up.
+    """SHA-256 of a model: of its file, or of the hashes of all its files.
 
     Args:
-        model: the file.
-        expected: SHA-256 of the file itself.
+        model: its file.
+        expected: SHA-256 that the file must have; None: any.
 
     Raises:
-        UserError: it is not the expected one.
+        UserError: the SHA-256 differs.
     """
     found = sha256_file(model)
     if expected not in (None, found):
         raise UserError(
-            f"{model}: its SHA-256 is {found}, and the configuration (transcribe.sha256, or "
-            f"second_sha256) expects {expected}; download the file again, or correct the key"
+            f"{model}: its SHA-256 is {found}, and transcribe.sha256 (or second_sha256) expects "
+            f"{expected}; download the file again, or correct the key"
         )
-    if hugging_face.is_one(model):
+    if hugging_face.is_model_file(model):
         return sha256_json({path.name: sha256_file(path) for path in hugging_face.files(model)})
     if not is_folder(model):
         return found
@@ -44,19 +44,19 @@ def digest(model: Path, expected: str | None = None) -> str:
 
 
 def title(model: Path) -> str:
-    """What the user knows a model as: its folder, or its file."""
-    named_by_folder = is_folder(model) or hugging_face.is_one(model)
+    """Name of a model for messages: its folder or file."""
+    named_by_folder = is_folder(model) or hugging_face.is_model_file(model)
     return str(Path(model).parent if named_by_folder else model)
 
 
 def load(
     model: Path, batch: int, device: str, word_times: bool, precision: str = "auto"
 ) -> Recogniser:
-    """The recogniser for a model's file.
+    """Load the recogniser for a model's file.
 
     Raises:
-        UserError: the model cannot be read, does not fit into memory, or its engine cannot compute
-            in that precision on this device.
+        UserError: the model cannot be read, does not fit into memory, or its engine does not
+            support the precision on this device.
     """
     try:
         if is_folder(model):
@@ -71,14 +71,13 @@ def load(
         if not gpu.is_out_of_memory(error):
             raise
         raise UserError(
-            f"{title(model)}: the model does not fit into {gpu.in_use()}; take a smaller "
-            "transcribe.model, or stop what else uses the GPU"
+            f"{title(model)}: the model does not fit into {gpu.in_use()}; {less_memory(device)}"
         ) from error
-    return Fitting(one, title(model))
+    return OomSafeRecogniser(one, title(model))
 
 
 def version(model: Path) -> list:
-    """Engine that a model is heard with, and its version: part of the transcripts' keys."""
+    """Engine of a model and its version; part of the keys of transcripts."""
     if is_folder(model):
         from voicekiln.asr import faster_whisper
 

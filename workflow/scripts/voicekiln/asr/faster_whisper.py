@@ -1,7 +1,7 @@
-"""Speech to text by faster-whisper: a model in CTranslate2's format, from a local folder.
+"""Speech recognition by faster-whisper: a model in CTranslate2's format, from a local folder.
 
-Features, prompts and limits are those of `asr.whisper`, so that a converted checkpoint reads what
-the original reads. B clips, P 1500 encoder positions, D model width.
+Features, prompts and limits equal those of `asr.whisper`, so that a converted checkpoint returns
+the texts of the original. B clips, P 1500 encoder positions, D model width.
 """
 
 import json
@@ -24,26 +24,26 @@ from voicekiln.errors import UserError
 
 VERSION = 1
 FILES = ("model.bin", "config.json", "tokenizer.json", "preprocessor_config.json")
-PREPENDED, APPENDED = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"  # upstream's: they join a word
+PREPENDED, APPENDED = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"  # upstream's: attached to a word
 
 
 class FasterWhisperRecogniser:
-    """A CTranslate2 model that reads clips; a `hypothesis.Recogniser`.
+    """Recogniser with a CTranslate2 model; implements `hypothesis.Recogniser`.
 
-    On a CPU clips are decoded one by one, which costs little there and makes them independent of
-    their company. On a GPU they are decoded together, and a score may differ in its last digit.
+    On a CPU clips are decoded one by one, which costs little there and makes results independent of
+    the batch. On a GPU they are decoded together, and scores may differ in the last digit.
 
     Args:
-        folder: of the model; nothing is ever downloaded here.
+        folder: of the model; nothing is downloaded.
         batch: clips decoded together.
         device: `cuda` or `cpu`.
-        word_times: whether to find out when each word is said.
-        precision: auto (float16 on a GPU, float32 on a CPU), or one that CTranslate2 has for the
-            device: float32, float16, bfloat16, int8.
+        word_times: whether to compute the times of words.
+        precision: auto (float16 on a GPU, float32 on a CPU), or one that CTranslate2 supports on
+            the device: float32, float16, bfloat16, int8.
     """
 
-    # CTranslate2's draws cannot be seeded without loading the model again
-    opinion = {"beams": 5}
+    # beams, as CTranslate2's sampling cannot be seeded without reloading the model
+    second_decode = {"beams": 5}
 
     def __init__(
         self,
@@ -54,13 +54,13 @@ class FasterWhisperRecogniser:
         precision: str = "auto",
     ):
         self.precision = precision
-        self.folder, self.batch, self.few = Path(folder), batch, batch
+        self.folder, self.batch, self.retry_batch = Path(folder), batch, batch
         self.device, self.word_times = device, word_times
         self.whisper = load(self.folder, device, precision)
         config = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
         self.max_length = config.get("n_text_ctx", self.whisper.max_length)
 
-    def hear(
+    def transcribe(
         self, clips: Sequence[Clip], size: int, temperature: float = 0.0, beams: int = 1
     ) -> list[Hypothesis]:
         """See `hypothesis.Recogniser`."""
@@ -71,7 +71,7 @@ class FasterWhisperRecogniser:
         prompts = [[*one.sot_sequence, one.no_timestamps] for one in tokenizers]
         if temperature > 0:
             results = [
-                self._drawn(features[i : i + 1], prompts[i], clip.seed, temperature)
+                self._sampled(features[i : i + 1], prompts[i], clip.seed, temperature)
                 for i, clip in enumerate(clips)
             ]
         else:
@@ -100,7 +100,7 @@ class FasterWhisperRecogniser:
         mels = torch.stack([log_mel(clip.samples, model.n_mels, "cpu") for clip in clips]).numpy()
         return np.array(model.encode(_view(mels), to_cpu=True))
 
-    def spoken(self, clips: Sequence[Clip]) -> list[dict[str, float]]:
+    def language_probabilities(self, clips: Sequence[Clip]) -> list[dict[str, float]]:
         """See `hypothesis.Recogniser`."""
         model = self.whisper.model
         if not model.is_multilingual:
@@ -109,7 +109,7 @@ class FasterWhisperRecogniser:
         return [{token.strip("<|>"): p for token, p in ranking} for ranking in rankings]
 
     def _languages(self, features: np.ndarray, clips: Sequence[Clip]):
-        """As in `asr.whisper`: code to decode each clip in, and its probability where detected."""
+        """As in `asr.whisper`: language of each clip, and its probability if detected."""
         model = self.whisper.model
         if not model.is_multilingual:
             return [("en", None)] * len(clips)
@@ -129,21 +129,20 @@ class FasterWhisperRecogniser:
         multilingual = self.whisper.model.is_multilingual
         return Tokenizer(self.whisper.hf_tokenizer, multilingual, "transcribe", language)
 
-    def _drawn(self, features: np.ndarray, prompt: list[int], seed: int, temperature: float):
-        """A drawn result for one clip, the same each time.
+    def _sampled(self, features: np.ndarray, prompt: list[int], seed: int, temperature: float):
+        """A sampled result for one clip, reproducible.
 
-        CTranslate2 keeps a generator for each worker thread and seeds it when the thread starts;
-        so this loads the model again.
+        CTranslate2 seeds its generator when a worker thread starts, so the model is loaded again.
         """
         ctranslate2.set_random_seed(1 + seed % (2**31 - 1))
         model = load(self.folder, self.device, self.precision).model
-        way = {"beam_size": 1, "sampling_topk": 0, "sampling_temperature": temperature}
-        return _generate(model, features, [prompt], self.max_length, **way)[0]
+        options = {"beam_size": 1, "sampling_topk": 0, "sampling_temperature": temperature}
+        return _generate(model, features, [prompt], self.max_length, **options)[0]
 
     def _hypothesis(self, clip, result, language, tokenizer, features, temperature) -> Hypothesis:
         tokens = result.sequences_ids[0]
         text = tokenizer.decode(tokens).strip()
-        # CTranslate2's score is the mean over the text's tokens; upstream counts the end token, too
+        # CTranslate2's score is the mean over the text tokens; upstream includes the end token
         avg_logprob = result.scores[0] * len(tokens) / (len(tokens) + 1)
         return Hypothesis(
             text=text,
@@ -173,25 +172,26 @@ class FasterWhisperRecogniser:
 
 
 def load(folder: Path, device: str, precision: str = "auto") -> faster_whisper.WhisperModel:
-    """The model in a folder.
+    """Load the model in a folder.
 
     Raises:
-        UserError: a file is missing (faster-whisper would ask the network for some), or it cannot
-            be loaded, or not in that precision.
+        UserError: a file is missing (faster-whisper would download it), damaged, or the precision
+            is not supported.
     """
     if precision == "auto":
         precision = "float32" if device == "cpu" else "float16"
-    there = ctranslate2.get_supported_compute_types(device)
-    if precision not in there:
+    supported = ctranslate2.get_supported_compute_types(device)
+    if precision not in supported:
         raise UserError(
-            f"transcribe.precision: CTranslate2 cannot compute in {precision} on this {device}; it "
-            f"can in {', '.join(sorted(there))}"
+            f"transcribe.precision: CTranslate2 does not support {precision} on {device}, only "
+            f"{', '.join(sorted(supported))}"
         )
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise UserError(
             f"{folder}: {', '.join(missing)} is missing; expected a folder in CTranslate2's format "
-            "with the tokenizer. Give the original checkpoint (.pt) and it will be converted."
+            "with the tokenizer. Set transcribe.model to the original checkpoint (.pt) to have it "
+            "converted."
         )
     try:
         return faster_whisper.WhisperModel(
@@ -204,15 +204,15 @@ def load(folder: Path, device: str, precision: str = "auto") -> faster_whisper.W
     except (RuntimeError, ValueError) as error:
         if gpu.is_out_of_memory(error):
             raise
-        raise UserError(f"{folder}: CTranslate2 cannot load it ({error})") from error
+        raise UserError(f"{folder}: CTranslate2 cannot load the model ({error})") from error
 
 
 def _view(array: np.ndarray) -> ctranslate2.StorageView:
     return ctranslate2.StorageView.from_array(np.ascontiguousarray(array))
 
 
-def _generate(model, features: np.ndarray, prompts: list[list[int]], max_length: int, **way):
-    """CTranslate2's results; half of `max_length` is left for the text, as upstream does it."""
+def _generate(model, features: np.ndarray, prompts: list[list[int]], max_length: int, **options):
+    """CTranslate2's results; as upstream, half of `max_length` is reserved for the text."""
     return model.generate(
         _view(features),
         prompts,
@@ -220,5 +220,5 @@ def _generate(model, features: np.ndarray, prompts: list[list[int]], max_length:
         return_scores=True,
         return_no_speech_prob=True,
         suppress_tokens=[-1],  # those of config.json
-        **way,
+        **options,
     )

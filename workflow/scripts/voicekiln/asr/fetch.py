@@ -1,4 +1,4 @@
-"""Downloads with a known hash."""
+"""Download files with a known hash."""
 
 import hashlib
 import urllib.error
@@ -13,18 +13,21 @@ BLOCK_BYTES = 4 << 20
 
 
 def fetch(
-    url: str, sha256: str, target: Path, say: Callable[[int, int], None] = lambda done, total: None
+    url: str,
+    sha256: str,
+    target: Path,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Download `url` to `target`, which appears only when it is whole and has that hash.
+    """Download `url` to `target`, which appears only if complete and with the expected hash.
 
     Args:
-        url: address.
-        sha256: expected, hex.
+        url: address of the file.
+        sha256: expected hash, hex.
         target: file to write.
-        say: called after each block with bytes done and bytes in all (0: unknown).
+        progress: called after each block with the bytes done and in total (0: unknown).
 
     Raises:
-        UserError: no connection, or another content than expected.
+        UserError: the download failed, or the content differs.
     """
     digest = hashlib.sha256()
     done = 0
@@ -36,14 +39,14 @@ def fetch(
                     digest.update(block)
                     file.write(block)
                     done += len(block)
-                    say(done, total)
+                    progress(done, total)
             if digest.hexdigest() != sha256:
                 raise UserError(
                     f"{target.name}: SHA-256 is {digest.hexdigest()}, expected {sha256}; "
-                    "run again, and if it stays so do not use this file"
+                    "run again, and if the error persists, do not use this file"
                 )
     except (urllib.error.URLError, OSError) as error:
         raise UserError(
-            f"{target.name}: could not be downloaded ({error}). Fetch it on a machine with network "
-            "and give its path in the configuration."
+            f"{target.name}: download failed ({error}). Download it on a machine with network "
+            "access and set its path in the configuration."
         ) from error

@@ -1,7 +1,7 @@
-"""Whisper models in the layout of Hugging Face: a folder with `config.json` and tensors.
+"""Whisper models in the Hugging Face layout: a folder with `config.json` and tensors.
 
-A model of that kind is known by the file with its tensors, or by the index of several such files.
-Names are translated into openai-whisper's; nothing in the folder is run.
+A model is identified by the file with its tensors, or by the index of several such files. Tensor
+names are mapped to those of openai-whisper; no code in the folder is executed.
 """
 
 import json
@@ -12,12 +12,12 @@ from typing import Any
 
 from voicekiln.errors import UserError
 
-# in the order in which they are looked for; an index names the files that hold the tensors
+# in order of preference; an index lists the files with the tensors
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 WEIGHTS = ("model.safetensors", INDEXES[0], "pytorch_model.bin", INDEXES[1])
 CONFIG = "config.json"
 MAX_JSON_BYTES = 64 << 20
-MAX_DIMENSION = 100_000  # far above those of the largest model, far below what fills a memory
+MAX_DIMENSION = 100_000  # far above the largest model, far below memory limits
 VOCABULARIES = (51864, 51865, 51866)  # of the standard tokenizers: English, v1 and v2, v3
 DIMENSIONS = {
     "n_mels": "num_mel_bins",
@@ -31,7 +31,7 @@ DIMENSIONS = {
     "n_text_head": "decoder_attention_heads",
     "n_text_layer": "decoder_layers",
 }
-# in this order: names of Hugging Face, and of openai-whisper
+# names in Hugging Face and in openai-whisper, in order of application
 NAMES = (
     (r"^model\.", ""),
     (r"\.layers\.", ".blocks."),
@@ -51,26 +51,26 @@ NAMES = (
     (r"^decoder\.embed_tokens\.", "decoder.token_embedding."),
     (r"\.embed_positions\.weight$", ".positional_embedding"),
 )
-TIED = "proj_out.weight"  # the token embedding once more
+TIED = "proj_out.weight"  # duplicate of the token embedding
 
 
 def weights_file(folder: Path) -> Path | None:
-    """The file by which the model in a folder is known; None if it holds none of this layout."""
+    """File that identifies the model in a folder; None if the folder has another layout."""
     if not (Path(folder) / CONFIG).is_file():
         return None
     return next((path for name in WEIGHTS if (path := Path(folder) / name).is_file()), None)
 
 
-def is_one(model: Path) -> bool:
-    """Whether a file is the tensors of such a model."""
+def is_model_file(model: Path) -> bool:
+    """Whether a file identifies a model of this layout."""
     return Path(model).name in WEIGHTS and (Path(model).parent / CONFIG).is_file()
 
 
 def files(model: Path) -> list[Path]:
-    """All files that make up the model: configuration, index, tensors.
+    """All files of the model: configuration, index, tensors.
 
     Raises:
-        UserError: one is missing.
+        UserError: a file is missing.
     """
     model = Path(model)
     found = [model.parent / CONFIG, model]
@@ -80,18 +80,21 @@ def files(model: Path) -> list[Path]:
             raise UserError(f"{model}: expected an index of tensor files (weight_map)")
         for name in sorted(set(map(str, shards.values()))):
             if Path(name).name != name:
-                raise UserError(f"{model}: names {name!r}; expected files beside it")
+                raise UserError(f"{model}: refers to {name!r}, expected files in the same folder")
             if not (model.parent / name).is_file():
-                raise UserError(f"{model.parent / name} is missing, {model.name} names it")
+                raise UserError(
+                    f"{model.parent / name}: missing, but listed in {model.name};"
+                    " copy the whole folder"
+                )
             found.append(model.parent / name)
     return found
 
 
 def problem(folder: Path) -> str | None:
-    """What keeps a folder from being a Whisper model of Hugging Face, or None."""
+    """Why a folder is not a usable Whisper model of Hugging Face, or None."""
     folder = Path(folder)
     if (folder / "adapter_config.json").is_file() and weights_file(folder) is None:
-        return "it is a LoRA adapter alone; merge it into its base first (peft: merge_and_unload)"
+        return "it has only a LoRA adapter; merge it into its base first (peft: merge_and_unload)"
     if not (folder / CONFIG).is_file():
         return f"it has no {CONFIG}"
     if weights_file(folder) is None:
@@ -105,10 +108,10 @@ def problem(folder: Path) -> str | None:
 
 
 def read(model: Path) -> dict[str, Any]:
-    """`dims` and `model_state_dict` as in a file of openai-whisper.
+    """`dims` and `model_state_dict` as in a checkpoint of openai-whisper.
 
     Raises:
-        UserError: no Whisper model, another tokenizer, files or tensors missing or damaged.
+        UserError: not a Whisper model, another tokenizer, or files missing or damaged.
     """
     import torch
 
@@ -125,8 +128,8 @@ def read(model: Path) -> dict[str, Any]:
     embedding = state.get("decoder.token_embedding.weight")
     if output is not None and embedding is not None and not torch.equal(output, embedding):
         raise UserError(
-            f"{model}: {TIED} is not the token embedding; models with an output layer of their own "
-            "are not supported"
+            f"{model}: {TIED} differs from the token embedding; models with a separate output "
+            "layer are not supported"
         )
     return {"dims": dims, "model_state_dict": state}
 
@@ -135,7 +138,7 @@ def dimensions(config: Path) -> dict[str, int]:
     """openai-whisper's dimensions from a `config.json`.
 
     Raises:
-        UserError: of another kind of model, or with a tokenizer of its own.
+        UserError: not a Whisper model, or with a custom tokenizer.
     """
     found = read_json(config)
     if found.get("model_type") != "whisper":
@@ -150,11 +153,13 @@ def dimensions(config: Path) -> dict[str, int]:
         if not beyond and found["d_model"] % found[key]
     ]
     if beyond:
-        raise UserError(f"{config}: {beyond[0]} is {found[beyond[0]]}, which no Whisper model has")
+        raise UserError(
+            f"{config}: {beyond[0]} is {found[beyond[0]]}, not valid for a Whisper model"
+        )
     if found["vocab_size"] not in VOCABULARIES:
         raise UserError(
-            f"{config}: vocab_size is {found['vocab_size']}, and Whisper's own tokenizers have "
-            f"{', '.join(map(str, VOCABULARIES))}; models with tokens of their own cannot be read"
+            f"{config}: vocab_size is {found['vocab_size']}, expected that of a Whisper tokenizer "
+            f"({', '.join(map(str, VOCABULARIES))}); custom tokens are not supported"
         )
     for key in ("encoder_ffn_dim", "decoder_ffn_dim"):
         if found.get(key, 4 * found["d_model"]) != 4 * found["d_model"]:

@@ -1,4 +1,4 @@
-"""Whether recordings are in the language that they should be in, from a sample of segments."""
+"""Check the language of recordings on a sample of segments."""
 
 import logging
 from collections import defaultdict
@@ -13,10 +13,10 @@ from voicekiln.store.items import Store
 log = logging.getLogger("transcribe")
 
 VERSION = 1
-MIN_S = 2.0  # a shorter stretch hardly tells a language
-CONFIDENT, UNLIKELY = 0.8, 0.1  # of the language that is heard, and of the expected one
+MIN_S = 2.0  # shorter spans hardly identify a language
+CONFIDENT, UNLIKELY = 0.8, 0.1  # probability of the detected and of the expected language
 SHOWN = 5
-# languages that Whisper does not reliably tell apart
+# languages that Whisper does not reliably distinguish
 RELATED = (
     {"bs", "hr", "sr", "sl"},
     {"hi", "ur"},
@@ -34,32 +34,32 @@ RELATED = (
 
 
 def sample(blocks: Sequence[Block], rates: Mapping[str, int], most: int) -> list[Block]:
-    """Single stretches, one recording after the other, at most `most`.
+    """Blocks of single spans, at most `most`, one recording after the other, longest first.
 
     Args:
-        blocks: what is heard, of which only those with an expected language count.
+        blocks: audio to transcribe; only blocks with an expected language are sampled.
         rates: sample rate of each item.
     """
-    of_items: dict[tuple[str, str], list[Block]] = defaultdict(list)
+    spans_of: dict[tuple[str, str], list[Block]] = defaultdict(list)
     for block in blocks:
         for span in block.spans:
             if block.language and span[1] - span[0] >= MIN_S * rates[block.item]:
                 one = Block(block.key, block.item, block.language, (span,))
-                of_items[block.item, block.language].append(one)
-    for several in of_items.values():
-        several.sort(key=lambda one: (one.spans[0][0] - one.spans[0][1], one.spans))
+                spans_of[block.item, block.language].append(one)
+    for spans in spans_of.values():
+        spans.sort(key=lambda one: (one.spans[0][0] - one.spans[0][1], one.spans))
     chosen: list[Block] = []
-    for turn in range(3):  # of one recording
-        chosen += [several[turn] for several in of_items.values() if len(several) > turn]
+    for turn in range(3):  # spans of a recording
+        chosen += [spans[turn] for spans in spans_of.values() if len(spans) > turn]
     return chosen[:most]
 
 
 def detect(
     chosen: Iterable[Block], audio: Store, transcripts: Store, recogniser: Recogniser | None
 ) -> list[dict[str, float]] | None:
-    """Probabilities of the languages of each stretch, from the store or by the recogniser.
+    """Language probabilities of each block, from the store or by the recogniser.
 
-    None if some are not in the store and there is no recogniser.
+    None if any is missing from the store and there is no recogniser.
     """
     found = []
     for one in chosen:
@@ -68,7 +68,7 @@ def detect(
         if record is None:
             if recogniser is None:
                 return None
-            (likely,) = recogniser.spoken(
+            (likely,) = recogniser.language_probabilities(
                 [Clip(load_span(audio, one.item, *one.spans[0], RATE_HZ), None)]
             )
             record = {"likely": {code: round(p, 4) for code, p in likely.items() if p >= 0.01}}
@@ -77,60 +77,62 @@ def detect(
     return found
 
 
-def concerns(
+def mismatch_warnings(
     chosen: Sequence[Block], likely: Sequence[Mapping[str, float]], paths: Mapping[str, str]
 ) -> list[str]:
-    """Warnings about recordings that are probably in another language than expected.
+    """Warnings about recordings that are probably not in the expected language.
 
     Args:
-        chosen: stretches with their expected languages.
-        likely: what `detect` says of each.
+        chosen: blocks with their expected languages.
+        likely: language probabilities of each, by `detect`.
         paths: of the recordings, by item.
     """
     warnings = []
-    of_recordings: dict[tuple[str, str], list[Mapping[str, float]]] = defaultdict(list)
+    probabilities_of: dict[tuple[str, str], list[Mapping[str, float]]] = defaultdict(list)
     for one, probabilities in zip(chosen, likely, strict=True):
         if probabilities and one.language in LANGUAGES:
-            of_recordings[one.language, one.item].append(probabilities)
+            probabilities_of[one.language, one.item].append(probabilities)
     others: dict[str, list[tuple[str, str, float]]] = defaultdict(list)
     counts: dict[str, int] = defaultdict(int)
-    for (language, item), several in of_recordings.items():
+    for (language, item), spans in probabilities_of.items():
         counts[language] += 1
         mean = {
-            code: sum(one.get(code, 0.0) for one in several) / len(several)
-            for code in set().union(*several)
+            code: sum(one.get(code, 0.0) for one in spans) / len(spans)
+            for code in set().union(*spans)
         }
-        heard = max(sorted(mean), key=mean.get)
-        close = any({language, heard} <= group for group in RELATED)
-        if mean[heard] >= CONFIDENT and mean.get(language, 0.0) <= UNLIKELY and not close:
-            others[language].append((paths[item], heard, mean[heard]))
+        detected = max(sorted(mean), key=mean.get)
+        close = any({language, detected} <= group for group in RELATED)
+        if mean[detected] >= CONFIDENT and mean.get(language, 0.0) <= UNLIKELY and not close:
+            others[language].append((paths[item], detected, mean[detected]))
     for language, rows in others.items():
-        shown = ", ".join(
-            f"{path} ({LANGUAGES[heard].title()}, {probability:.2f})"
-            for path, heard, probability in rows[:SHOWN]
+        examples = ", ".join(
+            f"{path} ({LANGUAGES[detected].title()}, {probability:.2f})"
+            for path, detected, probability in rows[:SHOWN]
         )
         more = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
         warnings.append(
-            f"{len(rows)} of {counts[language]} recordings whose language was checked are probably "
-            f"not in {LANGUAGES[language].title()} ({language}): {shown}{more}; set the corpus's "
-            "language, give these recordings their own in a list, or leave them out"
+            f"{len(rows)} of {counts[language]} checked recordings are probably not in "
+            f"{LANGUAGES[language].title()} ({language}): {examples}{more}; correct the language "
+            "of the corpus, set the language of these recordings in a list, or remove them"
         )
     return warnings
 
 
-def unknown(languages: Iterable[str | None], multilingual: bool, model: str) -> list[str]:
-    """Warnings about languages that the model was not trained on."""
+def unsupported_warnings(
+    languages: Iterable[str | None], multilingual: bool, model: str
+) -> list[str]:
+    """Warnings about languages that the model does not support."""
     wanted = sorted(set(filter(None, languages)))
     if not multilingual:
         return [
-            f"{model} was trained on English alone, and the corpus is in {code}; take a model "
-            "without .en in its name"
+            f"{model}: an English-only model, but the corpus is in {code}; use a model without .en "
+            "in its name"
             for code in wanted
             if code != "en"
         ]
     return [
-        f"Whisper was not trained on the language {code}; its texts will be in a language that it "
-        "takes it for, so give known texts, or a Whisper model that was fine-tuned for it"
+        f"Whisper does not support the language {code} and will write texts in another one; supply "
+        f"reference texts, or use a Whisper model fine-tuned for {code}"
         for code in wanted
         if code not in LANGUAGES
     ]

@@ -1,4 +1,4 @@
-"""Speech to text by openai-whisper, in batches of a fixed shape.
+"""Speech recognition by openai-whisper, in batches of a fixed shape.
 
 B clips, P 1500 encoder positions of 20 ms, D model width.
 """
@@ -25,8 +25,8 @@ from voicekiln.errors import UserError
 from voicekiln.weights import files as checkpoints
 
 VERSION = 2
-# Released models by decoder layers, heads and vocabulary: a fine-tuned one keeps these, and with
-# them the attention heads that upstream found to follow the words in time.
+# Released models by decoder layers, heads and vocabulary size. A fine-tuned model keeps these, and
+# therefore also upstream's alignment heads.
 RELEASED = {
     (4, 6, 51865): "tiny",
     (4, 6, 51864): "tiny.en",
@@ -43,14 +43,14 @@ RELEASED = {
 
 
 def load(checkpoint: Path, device: str, dtype: torch.dtype = torch.float32) -> Whisper:
-    """The model of a file in openai-whisper's format, or of a folder of Hugging Face.
+    """Load a model from a checkpoint of openai-whisper or from a Hugging Face folder.
 
-    Only tensors and dimensions are read.
+    Only tensors and dimensions are read; no code is executed.
 
     Raises:
-        UserError: the file is not there, damaged, wants to run code, or is of another format.
+        UserError: the file is missing, damaged, contains code, or has another format.
     """
-    if hugging_face.is_one(checkpoint):
+    if hugging_face.is_model_file(checkpoint):
         content = hugging_face.read(checkpoint)
     else:
         content = checkpoints.read(checkpoint)
@@ -58,7 +58,7 @@ def load(checkpoint: Path, device: str, dtype: torch.dtype = torch.float32) -> W
         found = ", ".join(sorted(map(str, content))[:4])
         raise UserError(
             f"{checkpoint}: expected openai-whisper's format (dims and model_state_dict), found "
-            f"{found}, ...; of a model from Hugging Face give the folder with config.json and its "
+            f"{found}, ...; for a Hugging Face model, set the folder with config.json and its "
             "tensors"
         )
     try:
@@ -66,7 +66,9 @@ def load(checkpoint: Path, device: str, dtype: torch.dtype = torch.float32) -> W
         model.load_state_dict(content["model_state_dict"])
     except (TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise UserError(f"{checkpoint}: tensors do not fit the dimensions ({reason})") from error
+        raise UserError(
+            f"{checkpoint}: the tensors do not match the dimensions ({reason})"
+        ) from error
     dims = model.dims
     name = RELEASED.get((dims.n_text_layer, dims.n_text_head, dims.n_vocab))
     if name is not None:
@@ -77,10 +79,10 @@ def load(checkpoint: Path, device: str, dtype: torch.dtype = torch.float32) -> W
 
 
 def dtype_of(precision: str, device: str) -> torch.dtype:
-    """The type that a model computes in on a device.
+    """Data type of a precision on a device.
 
     Raises:
-        UserError: it cannot.
+        UserError: openai-whisper does not support the precision on this device.
     """
     if precision == "auto":
         return torch.float32 if device == "cpu" else torch.float16
@@ -93,9 +95,9 @@ def dtype_of(precision: str, device: str) -> torch.dtype:
 
 
 def halve(model: Whisper, dtype: torch.dtype = torch.float16) -> None:
-    """Keep matrices in the half precision they are used in: upstream converts them at every step.
+    """Convert matrices to half precision once; upstream converts them at every step.
 
-    Norms and positions stay, as the model computes with them in single precision.
+    Norms and positional embeddings stay in single precision, as the model uses them so.
     """
     for module in model.modules():
         if isinstance(module, (nn.Linear, nn.Conv1d, nn.Embedding)):
@@ -103,9 +105,9 @@ def halve(model: Whisper, dtype: torch.dtype = torch.float16) -> None:
 
 
 def log_mel(samples: np.ndarray, n_mels: int, device: str) -> Tensor:
-    """`whisper.log_mel_spectrogram` `[n_mels, 3000]` of a clip that is padded to 30 s.
+    """`whisper.log_mel_spectrogram` `[n_mels, 3000]` of a clip padded to 30 s.
 
-    The padding is silence; one frame of it is computed and repeated.
+    One frame of the silent padding is computed and repeated.
     """
     n_samples = min(N_SAMPLES, (len(samples) // HOP_LENGTH + 4) * HOP_LENGTH)
     padded = whisper.pad_or_trim(torch.from_numpy(np.ascontiguousarray(samples)), n_samples)
@@ -114,20 +116,20 @@ def log_mel(samples: np.ndarray, n_mels: int, device: str) -> Tensor:
 
 
 class WhisperRecogniser:
-    """A Whisper checkpoint that reads clips; a `hypothesis.Recogniser`.
+    """Recogniser with an openai-whisper model; implements `hypothesis.Recogniser`.
 
-    Every batch is padded to its size, so that what a clip gets does not depend on how many others
-    came with it. Nothing is ever downloaded here.
+    Every batch is padded to its full size, so that results do not depend on the number of clips in
+    it. Nothing is downloaded.
 
     Args:
         checkpoint: file in openai-whisper's format.
         batch: clips decoded together.
         device: `cuda` or `cpu`.
-        word_times: whether to find out when each word is said.
+        word_times: whether to compute the times of words.
         precision: auto (float16 on a GPU, float32 on a CPU), float32, float16 or bfloat16.
     """
 
-    opinion = {"temperature": 0.4}  # what it is sure of is drawn all the same
+    second_decode = {"temperature": 0.4}  # confident tokens are sampled unchanged
 
     def __init__(
         self,
@@ -140,13 +142,13 @@ class WhisperRecogniser:
         self.dtype = dtype_of(precision, device)
         self.model = load(checkpoint, device, self.dtype)
         self.batch = batch
-        self.few = 1 if device == "cpu" else batch  # padding is not free on a CPU
+        self.retry_batch = 1 if device == "cpu" else batch  # padding is not free on a CPU
         self.device = device
         self.word_times = word_times
-        numba.set_num_threads(1)  # upstream's DTW is short; idle helpers would spin in between
+        numba.set_num_threads(1)  # upstream's DTW is short; idle threads would spin in between
 
     @torch.inference_mode()
-    def hear(
+    def transcribe(
         self, clips: Sequence[Clip], size: int, temperature: float = 0.0, beams: int = 1
     ) -> list[Hypothesis]:
         """See `hypothesis.Recogniser`."""
@@ -158,7 +160,7 @@ class WhisperRecogniser:
             temperature=temperature,
             beam_size=beams if beams > 1 else None,
             without_timestamps=True,
-            fp16=False,  # features come in the precision that they are decoded in
+            fp16=False,  # features already have the precision of the decoder
         )
         task = _Task(self.model, options, [code for code, _ in languages], padded)
         results = task.run(features)
@@ -169,7 +171,7 @@ class WhisperRecogniser:
     def _encode(self, clips: Sequence[Clip], size: int) -> Tensor:
         """Encoder features `[size, P, D]`; rows beyond the clips repeat the first.
 
-        On a CPU clip by clip: a batch is no faster there, and its padding would be encoded, too.
+        On a CPU clip by clip: a batch is no faster there, and its padding would be encoded as well.
         """
         mels = [
             log_mel(clip.samples, self.model.dims.n_mels, self.device).to(self.dtype)
@@ -181,16 +183,16 @@ class WhisperRecogniser:
         return self.model.encoder(torch.stack([*mels, *[mels[0]] * (size - len(mels))]))
 
     @torch.inference_mode()
-    def spoken(self, clips: Sequence[Clip]) -> list[dict[str, float]]:
+    def language_probabilities(self, clips: Sequence[Clip]) -> list[dict[str, float]]:
         """See `hypothesis.Recogniser`."""
         if not self.model.is_multilingual:
             return [{} for _ in clips]
         return [self.model.detect_language(self._encode([clip], 1))[1][0] for clip in clips]
 
     def _languages(self, features: Tensor, clips: Sequence[Clip]) -> list[tuple[str, float | None]]:
-        """Code to decode each clip in, and its probability where it had to be detected.
+        """Language to decode each clip in, and its probability if detected.
 
-        For a language that Whisper does not know, the one that it detects instead is used.
+        For a language that Whisper does not support, the detected one is used.
         """
         if not self.model.is_multilingual:
             return [("en", None)] * len(clips)
@@ -224,7 +226,7 @@ class WhisperRecogniser:
     def _words(self, clip: Clip, result: DecodingResult, features: Tensor) -> list[list]:
         """`[word, start_s, end_s, probability]` of each word, by cross-attention and DTW.
 
-        One clip at a time, since the length of the text shapes the computation.
+        One clip at a time, as the tensor shapes depend on the length of the text.
         """
         duration_s = len(clip.samples) / RATE_HZ
         segment = {"seek": 0, "start": 0.0, "end": duration_s, "tokens": result.tokens}
@@ -245,7 +247,7 @@ class WhisperRecogniser:
 
 
 def words_within(words: Sequence[dict], duration_s: float) -> list[list]:
-    """`[word, start_s, end_s, probability]` of upstream's word records, inside the clip."""
+    """`[word, start_s, end_s, probability]` from upstream's word records, clipped to the clip."""
     rows = []
     for word in words:
         start_s, end_s = (min(max(float(word[side]), 0.0), duration_s) for side in ("start", "end"))
@@ -255,7 +257,7 @@ def words_within(words: Sequence[dict], duration_s: float) -> list[list]:
 
 
 class _Encoded:
-    """A model for `find_alignment` that is handed features in the place of mels."""
+    """Model wrapper for `find_alignment` that takes encoder features instead of mel spectra."""
 
     def __init__(self, model: Whisper):
         self.model = model
@@ -268,9 +270,9 @@ class _Encoded:
 
 
 class _Task(DecodingTask):
-    """Decoding with each clip's own language and draws, and beam search of whole batches.
+    """Decoding task with a language and a random generator per clip, and batched beam search.
 
-    Upstream has one language and one generator for a batch, and beam search for single clips.
+    Upstream has one language and one generator per batch, and beam search for single clips.
     """
 
     def __init__(
@@ -297,7 +299,7 @@ class _Task(DecodingTask):
 
 
 class _SeededDecoder(GreedyDecoder):
-    """Draws tokens with a generator for each clip."""
+    """Samples tokens with one generator per clip."""
 
     def __init__(self, temperature: float, eot: int, seeds: Sequence[str]):
         super().__init__(temperature, eot)
@@ -313,7 +315,7 @@ class _SeededDecoder(GreedyDecoder):
         return tokens, bool((drawn == self.eot).all())
 
     def _draw(self, logits: Tensor) -> Tensor:
-        """A token for each row, by the inverse of the cumulative probabilities."""
+        """Sample a token per row, by inverse transform of the cumulative probabilities."""
         probabilities = (logits.double().cpu() / self.temperature).softmax(dim=-1)
         cumulative = probabilities.cumsum(dim=-1)
         at = torch.tensor([[generator.random()] for generator in self.generators])

@@ -49,7 +49,7 @@ class Model:
         found = []
         if self.form is Form.CTRANSLATE2:
             found = list(self.path.glob("*.json"))
-        elif self.form is Form.HUGGING_FACE and hugging_face.is_one(self.file):
+        elif self.form is Form.HUGGING_FACE and hugging_face.is_model_file(self.file):
             found = hugging_face.files(self.file)
         return sorted(str(path) for path in found if path != self.file)
 

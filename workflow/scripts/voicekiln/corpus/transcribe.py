@@ -19,7 +19,7 @@ from voicekiln.asr.hypothesis import (
     Limits,
     Span,
 )
-from voicekiln.asr.listen import Listener
+from voicekiln.asr.transcriber import Transcriber
 from voicekiln.audio.span import load_span
 from voicekiln.corpus.segments.chunks import VERSION as CHUNKS_VERSION
 from voicekiln.corpus.segments.chunks import chunks
@@ -113,7 +113,7 @@ def transcribe(
     wanted: Iterable[Block],
     audio: Store,
     transcripts: Store,
-    listener: Listener,
+    listener: Transcriber,
     advance: Callable[[int], None] = lambda n: None,
 ) -> None:
     """Transcribe blocks into the store, in batches across blocks and recordings.

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from voicekiln import job
-from voicekiln.asr import engines, listen, spoken_language
+from voicekiln.asr import engines, spoken_language, transcriber
 from voicekiln.asr.hypothesis import UPSTREAM, Limits
 from voicekiln.corpus import decisions, transcribe
 from voicekiln.provenance import to_json
@@ -42,10 +42,10 @@ class Models:
     def limits(self) -> Limits:
         return Limits(**{name: self.settings[name] for name in Limits.__dataclass_fields__})
 
-    def way(self) -> listen.ListenSettings:
+    def way(self) -> transcriber.TranscriberSettings:
         section = self.settings
         temperatures = tuple(section["temperatures"])
-        return listen.ListenSettings(
+        return transcriber.TranscriberSettings(
             temperatures, section["second"], section["min_agreement"], self.limits()
         )
 
@@ -54,7 +54,7 @@ class Models:
         digests = [engines.digest(*pair) for pair in zip(self.files, self.sha256, strict=False)]
         settings, way, limits = self.settings, self.way(), self.limits()
         basis = {
-            "version": [transcribe.VERSION, listen.VERSION],
+            "version": [transcribe.VERSION, transcriber.VERSION],
             "models": [
                 {"sha256": digest, "engine": engines.version(model)}
                 for model, digest in zip(self.files, digests, strict=True)
@@ -136,7 +136,7 @@ def _transcribe(missing, chosen, audio, store, models):
     job.say(f"transcribing {total} segments with {engines.title(models.files[0])} on {device}")
     how = (settings["batch"], device, settings["word_times"], settings["precision"])
     first, *others = [engines.load(model, *how) for model in models.files]
-    listener = listen.Listener(first, others[0] if others else None, models.way())
+    listener = transcriber.Transcriber(first, others[0] if others else None, models.way())
     done = job.Progress(total, "segments transcribed")
     transcribe.transcribe(missing, audio, store, listener, done)
     likely = spoken_language.detect(chosen, audio, store, first)
@@ -149,9 +149,11 @@ def _warn_of_languages(blocks, chosen, likely, paths, model):
     """Warn of languages that the model does not know, or that are probably not spoken."""
     multilingual = not chosen or any(likely)
     languages = {block.language for block in blocks}
-    for warning in spoken_language.unknown(languages, multilingual, engines.title(model)):
+    for warning in spoken_language.unsupported_warnings(
+        languages, multilingual, engines.title(model)
+    ):
         log.warning("%s", warning)
-    for warning in spoken_language.concerns(chosen, likely, paths):
+    for warning in spoken_language.mismatch_warnings(chosen, likely, paths):
         log.warning("%s", warning)
 
 
@@ -198,8 +200,8 @@ def choose(table: pd.DataFrame, several: pd.Series, min_agreement: float) -> Non
     for row in table[several].itertuples():
         texts = json.loads(row.raw_text)
         log.info("%s: %d transcripts, transcribed again", _where(row), len(texts))
-        best = max(texts, key=lambda text: listen.agree(text, row.hypothesis))
-        if listen.agree(best, row.hypothesis) >= min_agreement:
+        best = max(texts, key=lambda text: transcriber.text_agreement(text, row.hypothesis))
+        if transcriber.text_agreement(best, row.hypothesis) >= min_agreement:
             values = [best, best, "reference", row.hypothesis]
         else:
             values = [row.hypothesis, row.hypothesis, "hypothesis", None]
