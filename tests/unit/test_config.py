@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT
-from voicekiln.config import explain, schema
+from voicekiln.config import explain, files, schema, targets
 from voicekiln.config.paths import locate
 from voicekiln.config.resolve import resolve
-from voicekiln.config.whisper_models import Form, Model, find, is_path
+from voicekiln.config.whisper_models import Form, Model, conversions, find, is_path
 from voicekiln.errors import UserError
 
 MINIMAL = {"corpora": {"c": {"audio": "a", "language": "en", "transcripts": "sidecar"}}}
@@ -342,3 +342,38 @@ def test_the_home_folder_can_be_written_as_a_tilde(tmp_path, monkeypatch):
     (tmp_path / "takes").mkdir()
     assert locate("~/takes", ROOT) == str(tmp_path / "takes")
     assert locate("takes~", ROOT) == "takes~"
+
+
+def test_the_targets_of_a_command_are_found():
+    assert targets.of(["/usr/bin/snakemake", "gc", "--cores", "2"]) == ["gc"]
+    assert targets.of(["/usr/bin/pytest", "gc"]) == []
+    assert targets.read_input([]) and targets.read_input(["gc", "dataset"])
+    assert not targets.read_input(["gc"]) and not targets.read_input(["gc", "review_so_far"])
+
+
+def test_an_unknown_target_is_named_with_a_similar_one():
+    rules, offered = {"all", "dataset", "split_corpus"}, ["all", "dataset"]
+    targets.check(["dataset", "split_corpus", "results/x.json"], rules, offered)
+    with pytest.raises(UserError, match=r"no target datset; did you mean dataset\? \(targets: all"):
+        targets.check(["datset"], rules, offered)
+
+
+def test_models_to_convert_are_listed_once(tmp_path):
+    section = {"engine": "faster-whisper", "model": str(tmp_path / "a.pt"), "sha256": None}
+    other = section | {"model": str(tmp_path / "b.pt"), "sha256": "0" * 64}
+    plain = other | {"engine": "whisper"}
+    corpora = {str(i): {"transcribe": s} for i, s in enumerate((section, section, other, plain))}
+    found = conversions(corpora, ROOT)
+    assert [name[:2] for name in found] == ["a-", "b-"]
+    assert list(found.values())[1] == {
+        "file": str(tmp_path / "b.pt"),
+        "parts": [],
+        "sha256": "0" * 64,
+    }
+
+
+def test_corrections_may_be_missing(tmp_path):
+    path = tmp_path / "mine.jsonl"
+    assert files.corrections(None, ROOT) == files.corrections(str(path), ROOT) == []
+    path.touch()
+    assert files.corrections(str(path), ROOT) == [str(path)]
