@@ -200,8 +200,8 @@ def test_opinion_scores_are_asked_for(known):
     known.config["corpora"]["voice"]["validate"] = {"min_mos": round(median, 3)}
     known.config["corpora"]["voice"]["max_loss"] = {"validate": 1.0, "total": 1.0}
     known.run("results/corpora/voice/tables/validate/DIGEST.json")
-    checked = tables.read(known.path("corpora/voice/tables/validate/segments.parquet"))
-    assert checked["reason"].eq("low MOS").any() and known.computed == {}
+    decided = tables.read(known.path("corpora/voice/tables/validate/decisions.parquet"))
+    assert decided["reason"].eq("low MOS").any() and known.computed == {}
     del known.config["corpora"]["voice"]["measure"], known.config["corpora"]["voice"]["validate"]
     del known.config["corpora"]["voice"]["max_loss"]
     known.run("dataset")
