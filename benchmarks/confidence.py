@@ -1,11 +1,11 @@
-"""What trust tells of a transcript's mistakes.
+"""How well confidence separates right from wrong transcripts.
 
     .venv/bin/python benchmarks/confidence.py [N]
 
-Reads N (40) of the demo's sentences, each clean and in noise at 20, 10, 5 and 0 dB, and N stretches
-of noise alone, with the demo's Whisper and a second opinion on all. Prints for each limit of trust
-how many clips stay and their character error rate by the true texts; and how well trust and each of
-its parts alone put right transcripts (CER at most 5 %) before wrong ones (above 20 %): the share of
+Transcribes N (40) of the demo's sentences, each clean and in noise at 20, 10, 5 and 0 dB, and N
+stretches of noise alone, with the demo's Whisper and a second opinion on all. Prints for each limit
+of confidence how many clips stay and their character error rate, and how well confidence and each
+of its parts rank right transcripts (CER at most 5 %) above wrong ones (above 20 %): the fraction of
 pairs in the right order (AUC).
 """
 
@@ -80,18 +80,18 @@ def main(n):
     cer = [character_error_rate(t, h) for t, h in zip(truth, table["text"], strict=True)]
     cer = np.minimum(cer, 1.0)
     said = (table["text"].str.len() > 0).to_numpy()  # an empty text is dropped anyway
-    trust = table["confidence"].to_numpy(float)
+    confidence = table["confidence"].to_numpy(float)
     print(
-        f"{len(table)} clips, {said.sum()} with a text; trust at least: clips, mean CER, CER > 20 %"
+        f"{len(table)} clips, {said.sum()} with a text; confidence: clips, mean CER, CER > 20 %"
     )
     for limit in LIMITS:
-        kept = said & (trust >= limit)
+        kept = said & (confidence >= limit)
         print(
             f"  {limit:4.2f}: {kept.sum():4d} {cer[kept].mean():7.3f} {(cer[kept] > 0.2).sum():5d}"
         )
     right, wrong = said & (cer <= 0.05), said & (cer > 0.2)
     print(f"{right.sum()} right, {wrong.sum()} wrong; pairs in the right order by")
-    print(f"  trust {auc(trust, right, wrong):.3f}")
+    print(f"  confidence {auc(confidence, right, wrong):.3f}")
     for name, part in PARTS.items():
         if name in table and name != "cer":
             values = table[name].to_numpy(float) * np.sign(part.good - part.bad)

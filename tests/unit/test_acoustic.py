@@ -485,7 +485,7 @@ def test_another_model_computes_again(shared, folder, tmp_path):
     assert acoustic.basis(folder, ["am"]) != first
 
 
-def test_trust_of_a_given_text_follows_its_score():
+def test_confidence_of_a_reference_text_follows_its_score():
     rows = [
         segment("abc", text_source="reference", acoustic_score=s) for s in (-0.1, -2.0, -5.0, None)
     ]

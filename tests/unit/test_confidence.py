@@ -97,7 +97,7 @@ def confidence_of(**scores):
 
 @settings(max_examples=40, deadline=None)
 @given(st.fixed_dictionaries({name: VALUES for name in SCORES}), st.sampled_from(SCORES))
-def test_trust_lies_in_0_to_1_and_rises_with_each_part(scores, name):
+def test_confidence_lies_in_0_to_1_and_rises_with_each_part(scores, name):
     before = confidence_of(**scores)
     known = [scores[part] for part in confidence.OF_HYPOTHESES if part in scores]
     if all(value is None for value in known):
@@ -129,7 +129,7 @@ def test_a_given_text_is_judged_by_what_was_heard_not_by_the_recognisers_own_sco
     assert confidence_of(text_source="corrected", avg_logprob=-3.0) == 1
 
 
-def test_a_text_that_is_three_times_as_fast_as_its_language_is_not_trusted():
+def test_a_text_that_is_three_times_as_fast_as_its_language_has_low_confidence():
     usual = [segment("x" * 30, i * 3.0, language="en", text_source="reference") for i in range(20)]
     fast = segment("x" * 90, 90.0, language="en", text_source="reference")
     other = segment("x" * 90, 95.0, language="am", text_source="reference")
@@ -140,7 +140,7 @@ def test_a_text_that_is_three_times_as_fast_as_its_language_is_not_trusted():
     assert scored["chars_per_s"][20] == 45
 
 
-def test_golden_trust():
+def test_golden_confidence():
     rows = [
         segment("a b", avg_logprob=-0.5, compression_ratio=1.2, no_speech_prob=0.2, repetition=0.0),
         segment(

@@ -42,7 +42,7 @@ def flipped(print_, share, seed=0):
     return print_ ^ np.packbits(flips, axis=1, bitorder="little").view("<u4")[:, 0]
 
 
-def test_of_equal_audio_the_most_trusted_transcript_stays():
+def test_of_equal_audio_the_transcript_with_most_confidence_stays():
     a, b = segment("one", 0, audio_sha256="x"), segment("two", 4, audio_sha256="x", confidence=0.9)
     result, pairs = run(a, b)
     assert dropped(result) == {name(a): "same audio"}
@@ -65,7 +65,7 @@ def test_of_equal_audio_the_most_trusted_transcript_stays():
         ({}, {"start_s": 8.0}),
     ],
 )
-def test_what_stays_is_decided_by_hand_source_trust_and_quality(better, worse):
+def test_what_stays_is_decided_by_hand_source_confidence_and_quality(better, worse):
     rows = [
         segment("say it", **({"start_s": 0.0} | better)),
         segment("Say it!", **({"start_s": 4.0} | worse)),
@@ -140,8 +140,8 @@ TEXTS = ["red", "red ", "blue", *NEAR, None, ""]
 )
 def test_the_order_of_the_rows_does_not_matter_and_one_of_each_stays(rows, order):
     made = [
-        segment(text, 4.0 * i, audio_sha256=f"{audio}", confidence=trust / 2)
-        for i, (text, audio, trust) in enumerate(rows)
+        segment(text, 4.0 * i, audio_sha256=f"{audio}", confidence=confidence / 2)
+        for i, (text, audio, confidence) in enumerate(rows)
     ]
     held = {name(row): noise(i % 3) for i, row in enumerate(made)}
     result, pairs = run(*made, prints=held, drop_near=True)

@@ -23,7 +23,7 @@ TEXTS = ["It is \"quoted\" & 'so' 😀", EVIL, "שלום עולם", "\u202eback\
 
 
 def rows_of(n):
-    """Segments of one second each; every fifth is dropped, trust falls from the first on."""
+    """Segments of one second each; every fifth is dropped, confidence falls from the first on."""
     for i in range(n):
         row = segment(
             TEXTS[i] if i < len(TEXTS) else f"text number {i}", i, 1.0, ID,
@@ -140,7 +140,7 @@ def test_audio_beside_the_page_costs_no_disk_and_outlives_the_store(tmp_path):
 def test_no_text_can_end_the_data(tmp_path):
     text = page.render(content(5), 5)
     assert text.count("</script>") == 2
-    assert "The 5 least trusted" not in text and "least trusted of 9 segments" in page.render(
+    assert "The 5 least certain" not in text and "least certain of 9 segments" in page.render(
         content(5), 9
     ).replace("\n", " ")
 
@@ -245,7 +245,7 @@ def test_filters_and_orders(chromium, tmp_path):
         ("state", "drop", [19, 14, 9, 4]),
         ("reason", "0", [19, 14, 9, 4]),
         ("speaker", "1", list(range(19, 0, -2))),
-        ("trust-to", "0.15", [19, 18, 17]),
+        ("confidence-to", "0.15", [19, 18, 17]),
         ("query", "NUMBER 1", [19, 18, 17, 16, 15, 14, 13, 12, 11, 10]),
         ("order", "place", list(range(20))),
     ):
