@@ -81,9 +81,7 @@ def main(n):
     cer = np.minimum(cer, 1.0)
     said = (table["text"].str.len() > 0).to_numpy()  # an empty text is dropped anyway
     confidence = table["confidence"].to_numpy(float)
-    print(
-        f"{len(table)} clips, {said.sum()} with a text; confidence: clips, mean CER, CER > 20 %"
-    )
+    print(f"{len(table)} clips, {said.sum()} with a text; confidence: clips, mean CER, CER > 20 %")
     for limit in LIMITS:
         kept = said & (confidence >= limit)
         print(

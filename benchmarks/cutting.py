@@ -80,7 +80,7 @@ def ours(engine: str):
         flac = folder / "normalized.flac"
         clipped = normalize(source, flac, normalizing).clipped
         result = segment.segment(flac, cutting, clipped)
-        pcm_hashes(flac, result.spans)
+        pcm_hashes(flac, result.spans, result.samples)
         return np.array(result.speech) / result.rate_hz
 
     return work

@@ -26,6 +26,7 @@ from voicekiln.audio import segment as module
 from voicekiln.audio import silero, vad
 from voicekiln.audio.normalize import NormalizeSettings, normalize
 from voicekiln.audio.segment import Frames, SegmentSettings, plan, segment, speech_regions, whole
+from voicekiln.corpus.segments.segments import pcm_hashes
 from voicekiln.corpus.segments.statistics import summary
 from voicekiln.errors import UserError
 from voicekiln.provenance import sha256_file
@@ -691,3 +692,21 @@ def test_removing_clicks_and_breath_keeps_all_speech(shared_data, tmp_path, monk
         (f1, missed), (f1_before, missed_before) = scores["with"], scores["without"]
         print(f"{snr_db} dB {name}: {f1_before:.4f} -> {f1:.4f}")
         assert f1 > f1_before - 5e-4 and missed < missed_before + 2e-3
+
+
+def test_the_samples_that_the_detector_read_are_hashed_without_a_second_read(tmp_path, monkeypatch):
+    flac = tmp_path / "a.flac"
+    pause = np.zeros(RATE_HZ)
+    samples = np.concatenate([voice(3), pause, voice(4, seed=1)])
+    soundfile.write(flac, (samples * 32767).astype(np.int16), RATE_HZ)
+    held = segment(flac, DEFAULTS, [])
+    assert held.spans and len(held.samples) == len(samples)
+    hashes = pcm_hashes(flac, held.spans, held.samples)
+    assert len(set(hashes)) == len(held.spans)
+    monkeypatch.setattr(module, "MAX_HELD_S", 5)
+    again = segment(flac, DEFAULTS, [])
+    assert again == held and again.samples is None
+    assert pcm_hashes(flac, held.spans) == hashes
+    for samples in (held.samples, None):
+        with pytest.raises(EOFError, match=f"ends before sample {len(held.samples) + 9}"):
+            pcm_hashes(flac, [[0, len(held.samples) + 9]], samples)

@@ -7,7 +7,7 @@ frames, so a 12-hour recording reduces to a few million numbers.
 import logging
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -26,6 +26,7 @@ log = logging.getLogger("segment")
 
 VERSION = 6
 BLOCK_S = 10  # an integer, see vad.levels_db
+MAX_HELD_S = 1800  # of audio kept in memory, 86 MB at 24 kHz; longer recordings are read twice
 MIN_DIP_FRAMES = 3
 MIN_UNPADDED_S = 0.2
 QUIET_FRAMES = 5  # cuts are placed at the quietest 50 ms, not at a single zero crossing
@@ -82,6 +83,7 @@ class SegmentResult:
     dropped: list[list[int]]  # speech outside all spans, shorter than drop_below_s
     events: dict[str, int]  # counts of EVENTS; empty if the spans were given
     engine: str  # webrtcvad | silero: the detector used
+    samples: np.ndarray | None = field(default=None, compare=False, repr=False)  # see `Frames`
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ class Frames:
     rate_hz: int
     n_samples: int
     engine: str = "webrtcvad"  # the detector used
+    samples: np.ndarray | None = None  # `[n_samples]` int16; None if longer than MAX_HELD_S
 
 
 def segment(flac: Path, settings: SegmentSettings, clipped: Iterable[list[int]]) -> SegmentResult:
@@ -146,11 +149,14 @@ def measured(
 def read_frames(flac: Path, settings: SegmentSettings) -> Frames:
     """Levels and speech flags of a normalised recording, read in blocks."""
     detector = _detector(settings)
-    levels, flags = [], []
+    levels, flags, held = [], [], []
     with soundfile.SoundFile(flac) as sound:
         rate_hz, n_samples = sound.samplerate, sound.frames
+        hold = n_samples <= MAX_HELD_S * rate_hz
         resampler = soxr.ResampleStream(rate_hz, detector.rate_hz, 1, dtype="float32")
         for block in sound.blocks(BLOCK_S * rate_hz, dtype="int16"):
+            if hold:
+                held.append(block)
             levels.append(vad.levels_db(block, rate_hz))
             flags.append(detector.update(_int16(resampler.resample_chunk(block.astype("f4")))))
         flags.append(
@@ -165,7 +171,8 @@ def read_frames(flac: Path, settings: SegmentSettings) -> Frames:
         speech = ndimage.binary_dilation(speech, np.ones(2 * detector.reach_frames + 1))
     speech &= levels > vad.threshold_db(levels, settings.energy_share)
     engine = detector.engine if settings.engine == "auto" else settings.engine
-    return Frames(levels, speech, rate_hz, n_samples, engine)
+    samples = np.concatenate(held) if held else None
+    return Frames(levels, speech, rate_hz, n_samples, engine, samples)
 
 
 def _detector(settings):
@@ -375,6 +382,7 @@ def _result(frames, spans, regions, dropped, events, clipped):
         dropped=in_samples(dropped),
         events=dict(sorted(events.items())),
         engine=frames.engine,
+        samples=frames.samples,
     )
 
 

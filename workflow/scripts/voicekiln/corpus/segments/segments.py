@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import soundfile
@@ -180,7 +181,7 @@ def cut(
             result = cutting.whole(flac, settings, clipped, trim=True)
         else:
             result = cutting.measured(flac, settings, clipped, spans.spans)
-        hashes = pcm_hashes(flac, result.spans)
+        hashes = pcm_hashes(flac, result.spans, result.samples)
     except (soundfile.LibsndfileError, EOFError) as error:
         audio.report(item, f"cannot be read ({error})")
     segments = [
@@ -215,18 +216,28 @@ def still_forced(forced: str | None, span: tuple[int, int], moved: Mapping[str, 
     return "both" if len(still) == 2 else next(iter(still), None)
 
 
-def pcm_hashes(flac, spans: Sequence[Sequence[int]]) -> list[str]:
+def pcm_hashes(
+    flac: Path, spans: Sequence[Sequence[int]], samples: np.ndarray | None = None
+) -> list[str]:
     """SHA-256 of each span's 16-bit samples.
+
+    Args:
+        samples: `[n]` int16 of the whole file; None reads the spans from the file.
 
     Raises:
         EOFError: the file ends before a span does.
     """
+    if samples is not None:
+        return [_pcm_hash(samples[start:end], start, end) for start, end in spans]
     hashes = []
     with soundfile.SoundFile(flac) as file:
         for start, end in spans:
             file.seek(start)
-            samples = file.read(end - start, dtype="int16")
-            if len(samples) != end - start:
-                raise EOFError(f"ends before sample {end}")
-            hashes.append(hashlib.sha256(np.ascontiguousarray(samples, "<i2")).hexdigest())
+            hashes.append(_pcm_hash(file.read(end - start, dtype="int16"), start, end))
     return hashes
+
+
+def _pcm_hash(samples, start, end):
+    if len(samples) != end - start:
+        raise EOFError(f"ends before sample {end}")
+    return hashlib.sha256(np.ascontiguousarray(samples, "<i2")).hexdigest()
