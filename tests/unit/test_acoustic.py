@@ -9,7 +9,7 @@ import soundfile
 import tone_speech as tones
 import torch
 from conftest import ROOT
-from corpus_rows import segment
+from corpus_rows import recording, segment
 from hypothesis import given
 from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
@@ -18,6 +18,7 @@ from voicekiln import extras, gpu
 from voicekiln.config import resolve as config
 from voicekiln.corpus import acoustic
 from voicekiln.corpus.confidence import score as confidence_of
+from voicekiln.corpus.segments.reading import distribute
 from voicekiln.ctc import files, viterbi, vocabulary
 from voicekiln.ctc.aligner import align
 from voicekiln.ctc.aligner import score as lowest
@@ -476,6 +477,35 @@ def test_a_segment_is_independent_of_those_beside_it(shared, tmp_path):
     for i, row in enumerate(rows):
         alone = aligned([row], audio, shared, [])
         assert alone[columns].iloc[0].tolist() == whole[columns].iloc[i].tolist()
+
+
+def test_the_text_of_a_long_reading_is_placed_without_a_recogniser(shared, tmp_path):
+    """The reader skips a sentence of the page; the last segment is not on it."""
+    said = ["abc dec fed cab", "bad deaf ace hgf", "gag hed bead fab", "dab hag bec cafe"]
+    audio, rows = recorded(tmp_path, *said)
+    for row in rows:
+        row |= {"text": None, "text_source": None}
+    table = aligned(rows, audio, shared, [])
+    assert set(table["text_source"]) == {"hypothesis"} and table["acoustic_score"].isna().all()
+    for words, text in zip(table["words"], table["text"], strict=True):
+        assert " ".join(word for word, *_ in json.loads(words)) == text
+    text = "Abc dec: fed cab. Bad deaf ace; hgf! Chchch ebebe fcfcf. Gag hed bead fab?"
+    known = json.dumps([{"start_s": None, "end_s": None, "text": text}])
+    recordings = tables.frame([recording(reference_texts=known)], tables.RECORDINGS)
+    table, unsaid = distribute(table, recordings, 0.35, acoustic.speller(shared))
+    kept = table[table["status"] == "keep"]
+    assert list(kept["text"]) == [
+        "Abc dec: fed cab.", "Bad deaf ace; hgf!", "Gag hed bead fab?",
+    ]  # fmt: skip
+    assert list(table["reason"].dropna()) == ["not in the reference text"]
+    assert [gap["text"] for gap in unsaid] == ["Chchch ebebe fcfcf."]
+
+
+def test_pages_in_another_script_are_spelled_as_the_model_does(shared, tmp_path, monkeypatch):
+    monkeypatch.setattr(extras, "missing", lambda name: None)
+    monkeypatch.setattr(acoustic, "_uroman", lambda: lambda word, language: "sa-lam")
+    spell = acoustic.speller(shared)
+    assert spell("ሰላም!", "am") == "salam" and spell("Abc", "am") == "abc"
 
 
 def test_another_model_computes_again(shared, folder, tmp_path):

@@ -30,6 +30,7 @@ rule align:
         settings=settings("align", "segment"),
         network=computed(extras.of_segment, "segment.engine"),
         model=named_folder("align.acoustic_model"),
+        decodes=computed(decodes, None),
         romanizer=if_set("align.acoustic_model", extras.version("uroman"), None),
         store=store("align"),
         acoustic_store=store_if_set("align.acoustic_model", "acoustic"),

@@ -111,6 +111,17 @@ def if_set(key, value, otherwise):
     return computed(lambda found: otherwise if found is None else value, key)
 
 
+def decodes(corpus):
+    """Whether the acoustic model transcribes what has no text, because no recogniser is set."""
+    without = corpus["transcribe"]["model"] is None
+    return without and corpus["align"]["acoustic_model"] is not None
+
+
+def has_hypotheses(corpus):
+    """Whether hypotheses can locate the segments of a long recording in its text."""
+    return corpus["transcribe"]["model"] is not None or decodes(corpus)
+
+
 def store_if_set(key, step):
     """Params function: `store(step)` if a key is not null."""
     return computed(lambda found: None if found is None else store(step), key)

@@ -22,7 +22,7 @@ rule segment:
         code=code("segment.py"),
         settings=settings("segment"),
         network=computed(extras.of_segment, "segment.engine"),
-        recogniser=if_set("transcribe.model", True, False),
+        recogniser=computed(has_hypotheses, None),
         store=store("segment"),
     script:
         "../scripts/segment.py"

@@ -31,6 +31,7 @@ rule transcribe:
     params:
         code=code("transcribe.py"),
         settings=settings("transcribe"),
+        decoded_later=computed(decodes, None),
         sha256=computed(whisper_models.expected_sha256, "transcribe", ROOT),
         store=store("transcribe"),
     script:

@@ -1,6 +1,7 @@
 """Check the transcripts of one shard against the audio and the reference texts."""
 
 import logging
+from functools import cache
 from pathlib import Path
 
 from voicekiln import job
@@ -25,6 +26,8 @@ def main(smk):
     audio = Store(STORE, "normalize")
     made = []
     align = aligner(smk, table, audio, made) if smk.params.model else None
+    if smk.params.decodes:
+        acoustic.drop_without_text(table, recordings)
     if align:
         table = align(table, table["status"] == "keep")
     if settings["check_edges"]:
@@ -33,7 +36,8 @@ def main(smk):
         made.append(store)
         table = edges.fix(table, cutting, audio, store)
     before = table["text"]
-    table, unsaid = distribute(table, recordings, settings["max_cer"])
+    spell = acoustic.speller(Path(smk.params.model)) if smk.params.decodes else None
+    table, unsaid = distribute(table, recordings, settings["max_cer"], spell)
     if align:  # stretches of a reference text that replaced the hypothesis
         replaced = (table["text"] != before).fillna(False)
         table = align(table, replaced & (table["status"] == "keep"))
@@ -52,13 +56,17 @@ def aligner(smk, table, audio, made):
     store = Store(STORE, "acoustic", acoustic.basis(folder, languages))
     made.append(store)
 
-    def make(blocks):
+    @cache
+    def load():
         import torch  # takes seconds; a job that has nothing to align does without
 
         torch.set_num_threads(smk.threads)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         log.info("loading acoustic model %s on %s", folder, device)
-        align_block = acoustic.Aligner(folder, device)
+        return acoustic.Aligner(folder, device)
+
+    def make(blocks):
+        align_block = load()
         for block in job.track(blocks, len(blocks), "blocks of segments aligned"):
             yield block.key, align_block(block, audio)
         from voicekiln import gpu

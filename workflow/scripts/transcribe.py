@@ -19,7 +19,7 @@ def main(smk):
     if settings["model"] is not None:
         files = [Path(path) for path in (smk.input.model, smk.input.second_model) if path]
         models = Models(files, smk.params.sha256, settings, smk.threads)
-    made = complete(table, models, Store(STORE, "normalize"), STORE)
+    made = complete(table, models, Store(STORE, "normalize"), STORE, smk.params.decoded_later)
     tables.write(table, Path(smk.output.table), tables.TRANSCRIBED, *made)
 
 

@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +17,17 @@ import pandas as pd
 
 from voicekiln import extras
 from voicekiln.audio.span import load_span
+from voicekiln.corpus import decisions
 from voicekiln.corpus.transcribe import BLOCK, Span
-from voicekiln.ctc import files
+from voicekiln.ctc import files, vocabulary
+from voicekiln.store import tables
 from voicekiln.store.items import Store
+from voicekiln.text.clean import letters, script_share
 
 log = logging.getLogger("align")
 
 VERSION = 1
+NO_TEXT = "no reference text"
 SHOWN = 8  # characters without a token, in the warning
 
 
@@ -35,14 +40,14 @@ class Block:
         item: of the normalised recording.
         language: of the texts.
         spans: samples at the recording's own rate, end exclusive.
-        texts: of each span.
+        texts: of each span; None asks for the model's own hypothesis.
     """
 
     key: str
     item: str
     language: str | None
     spans: tuple[Span, ...]
-    texts: tuple[str, ...]
+    texts: tuple[str | None, ...]
 
 
 def basis(model: Path, languages: Iterable[str | None]) -> dict:
@@ -66,9 +71,8 @@ def plan(rows: pd.DataFrame, store: Store) -> tuple[list[Block], dict[int, tuple
     ordered = rows.assign(language=rows["language"].fillna(""))
     ordered = ordered.sort_values(["item", "start", "end"], kind="stable")
     for (item, language), group in ordered.groupby(["item", "language"], sort=False):
-        keys = list(
-            zip(group["start"].astype(int), group["end"].astype(int), group["text"], strict=True)
-        )
+        texts = [None if tables.missing(text) else text for text in group["text"]]
+        keys = list(zip(group["start"].astype(int), group["end"].astype(int), texts, strict=True))
         distinct = list(dict.fromkeys(keys))  # byte-equal recordings share an item
         where = {}
         for at in range(0, len(distinct), BLOCK):
@@ -94,27 +98,31 @@ class Aligner:
     def __init__(self, folder: Path, device: str):
         self.folder, self.device = folder, device
         self._language: str | None = None
-        self._model = self._romanize = None
+        self._model = None
 
     def __call__(self, block: Block, audio: Store) -> dict:
-        """The record of a block: for each segment `words`, `score` and `unaligned`."""
-        from voicekiln.ctc.aligner import align
+        """The record of a block: for each segment `words`, `score` and `unaligned`, or `words` and
+        `hypothesis` if it has no text."""
+        from voicekiln.ctc.aligner import align, decode
 
         model = self._of(block.language)
-        spelled = [model.vocabulary.spell(text, self._romanizer()) for text in block.texts]
-        wanted = [i for i, one in enumerate(spelled) if one.words]
+        romanize = romanizer(model.vocabulary.latin, block.language)
+        spelled = [text and model.vocabulary.spell(text, romanize) for text in block.texts]
+        wanted = [i for i, one in enumerate(spelled) if one is None or one.words]
         clips = [load_span(audio, block.item, *block.spans[i], model.rate_hz) for i in wanted]
         found = dict(zip(wanted, model(clips), strict=True))
-        records = []
-        for i, one in enumerate(spelled):
+        records: list[dict] = []
+        for i, (text, one) in enumerate(zip(block.texts, spelled, strict=True)):
+            if one is None:
+                words = decode(found[i], model.vocabulary, model.frame_s)
+                records.append({"words": words, "hypothesis": " ".join(word[0] for word in words)})
+                continue
             aligned = align(found[i], one, model.vocabulary, model.frame_s) if i in found else None
             if aligned is None:
-                records.append({"words": None, "score": None, "unaligned": block.texts[i]})
+                records.append({"words": None, "score": None, "unaligned": text})
             else:
-                unknown = one.unknown or None
-                records.append(
-                    {"words": aligned.words, "score": aligned.score, "unaligned": unknown}
-                )
+                found_of = {"words": aligned.words, "score": aligned.score}
+                records.append(found_of | {"unaligned": one.unknown or None})
         return {"segments": records}
 
     def _of(self, language):
@@ -122,19 +130,42 @@ class Aligner:
 
         if self._model is None or language != self._language:
             self._model = AcousticModel(self.folder, files.codes(language), self.device)
-            self._language, self._romanize = language, None
+            self._language = language
         return self._model
 
-    def _romanizer(self):
-        """Words in Latin letters, if the vocabulary asks for them and uroman is installed."""
-        if not self._model.vocabulary.latin or extras.missing("uroman"):
-            return None
-        if self._romanize is None:
-            from voicekiln.text.romanize import romanize
 
-            language = self._language or ""
-            self._romanize = lambda word: romanize([(word, language)], "uroman")[0]
-        return self._romanize
+def romanizer(latin: bool, language: str | None) -> Callable[[str], str | None] | None:
+    """Writes a word in Latin letters; None if the model has others, or uroman is not installed."""
+    if not latin or extras.missing("uroman"):
+        return None
+    return lambda word: _uroman()(word, language or "")
+
+
+@cache
+def _uroman():
+    from voicekiln.text.romanize import romanizer
+
+    return romanizer("uroman")
+
+
+def speller(folder: Path) -> Callable[[str, str | None], str]:
+    """Letters of a word in a language as the hypotheses of a model write them.
+
+    Args:
+        folder: of the acoustic model.
+    """
+
+    @cache
+    def of(language):
+        return romanizer(vocabulary.is_latin(folder, files.codes(language)), language)
+
+    def spell(word, language):
+        said, romanize = letters(word), of(language)
+        if romanize is None or script_share(said, "LATIN") == 1:
+            return said
+        return letters(romanize(word) or "")
+
+    return spell
 
 
 def align(
@@ -145,16 +176,16 @@ def align(
     make: Callable[[list[Block]], Iterator[tuple[str, dict]]],
 ) -> pd.DataFrame:
     """`table` (`tables.TRANSCRIBED`) with `acoustic_score` and `unaligned` of these rows' texts,
-    and with `words` where they could be aligned.
+    and with `words` where they could be aligned; rows without text get the model's hypothesis.
 
     Args:
-        rows: which of them, as booleans; those without text are left out.
+        rows: which of them, as booleans.
         audio: the store of normalised audio.
         store: takes the blocks.
         make: computes blocks, and yields their keys and records.
     """
     table = table.copy()
-    wanted = table[rows & table["text"].notna()]
+    wanted = table[rows]
     blocks, place = plan(wanted, store)
     missing = [block for block in blocks if store.get(block.key) is None]
     log.info("%d segments in %d items, %d items computed", len(wanted), len(blocks), len(missing))
@@ -162,14 +193,32 @@ def align(
         store.put(key, record)
     records = {block.key: store.require(block.key)["segments"] for block in blocks}
     found = {row: records[key][n] for row, (key, n) in place.items()}
-    index = list(found)
-    scores = [np.nan if one["score"] is None else one["score"] for one in found.values()]
-    table.loc[index, "acoustic_score"] = scores
-    table.loc[index, "unaligned"] = [one["unaligned"] for one in found.values()]
+    decoded = {row: one["hypothesis"] for row, one in found.items() if "hypothesis" in one}
+    table.loc[list(decoded), "text"] = list(decoded.values())
+    table.loc[list(decoded), "text_source"] = "hypothesis"
+    aligned = {row: one for row, one in found.items() if "score" in one}
+    scores = [np.nan if one["score"] is None else one["score"] for one in aligned.values()]
+    table.loc[list(aligned), "acoustic_score"] = scores
+    table.loc[list(aligned), "unaligned"] = [one["unaligned"] for one in aligned.values()]
     timed = {row: one["words"] for row, one in found.items() if one["words"]}
     words = [json.dumps(one, ensure_ascii=False) for one in timed.values()]
     table.loc[list(timed), "words"] = words
     return table
+
+
+def drop_without_text(table: pd.DataFrame, recordings: pd.DataFrame) -> None:
+    """Drop the segments without text of recordings without reference texts, in place.
+
+    Args:
+        table: `tables.TRANSCRIBED`.
+        recordings: `tables.RECORDINGS`.
+    """
+    known = recordings.loc[recordings["reference_texts"].notna(), ["root", "path"]]
+    places = set(known.itertuples(index=False, name=None))
+    rows = zip(table["root"], table["path"], strict=True)
+    without = pd.Series([row not in places for row in rows], table.index, bool)
+    without &= table["text"].isna() & (table["status"] == "keep")
+    decisions.drop(table, without, "align", NO_TEXT)
 
 
 def concerns(table: pd.DataFrame) -> Iterator[str]:

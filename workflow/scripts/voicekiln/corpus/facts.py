@@ -32,9 +32,10 @@ REMEDIES = {
         ),
     },
     "align": {
+        "no reference text": "add their texts, or set transcribe.model to have them transcribed",
         "not in the reference text": (
             "check that the texts belong to these recordings, and that transcribe.language and "
-            "transcribe.model suit the language"
+            "transcribe.model (or align.acoustic_model) suit the language"
         ),
     },
 }

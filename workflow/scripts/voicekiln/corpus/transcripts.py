@@ -71,7 +71,13 @@ class Models:
         return basis
 
 
-def complete(table: pd.DataFrame, models: Models | None, audio: Store, root: Path) -> list[Store]:
+def complete(
+    table: pd.DataFrame,
+    models: Models | None,
+    audio: Store,
+    root: Path,
+    decoded_later: bool = False,
+) -> list[Store]:
     """Give each kept segment a text, or drop it, in place; the stores that were used.
 
     Args:
@@ -79,13 +85,15 @@ def complete(table: pd.DataFrame, models: Models | None, audio: Store, root: Pat
         models: None to use reference texts alone.
         audio: the store of normalised audio.
         root: of the store of transcripts.
+        decoded_later: keep segments without text, for an acoustic model to transcribe.
     """
     kept = table["status"] == "keep"
     several = kept & (table["text_source"] == "several").fillna(False)
     silent = kept & table["text"].isna()
     if models is None:
         _drop(table, several, SEVERAL)
-        _drop(table, silent & ~several, NO_TEXT)
+        if not decoded_later:
+            _drop(table, silent & ~several, NO_TEXT)
         return []
     made = []
     wanted = kept if models.settings["check_reference"] else silent

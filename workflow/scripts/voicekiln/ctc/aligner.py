@@ -1,10 +1,9 @@
 """Times and confidence of a text's words from the outputs of an acoustic model.
 
-The confidence is that of CTC segmentation (Kürzinger et al. 2020, arXiv 2007.09127). The
-log-probabilities
-along the path are averaged over each window of a second, and the smallest mean counts, because a
-sentence with one wrong word is right almost everywhere. Frames of the star token carry no evidence
-and are left out.
+The confidence is that of CTC segmentation (Kürzinger et al. 2020, arXiv 2007.09127): the
+log-probabilities along the path are averaged over each window of a second, and the smallest mean
+counts, because a sentence with one wrong word is right almost everywhere. Frames of the star token
+carry no evidence and are left out.
 """
 
 from dataclasses import dataclass
@@ -70,3 +69,32 @@ def score(values: np.ndarray, window: int) -> float:
     window = min(window, len(values))
     sums = np.cumsum(np.concatenate([[0.0], values]))
     return round(float((sums[window:] - sums[:-window]).min() / window), 3)
+
+
+def decode(log_probs: np.ndarray, vocabulary: Vocabulary, frame_s: float) -> list[list]:
+    """The words of the likeliest token in each frame, as `Aligned.words` are.
+
+    Without a delimiter in the vocabulary all letters are one word.
+    """
+    letters = {column: letter for letter, column in vocabulary.ids.items()}
+    best = log_probs.argmax(axis=1)
+    changed = np.flatnonzero(np.diff(best, prepend=-1))
+    words: list[list] = []
+    text, frames = "", []
+    for start, end in zip(changed, [*changed[1:], len(best)], strict=True):
+        token = int(best[start])
+        if token in letters:
+            text += letters[token]
+            frames += range(start, end)
+        elif token == vocabulary.delimiter and text:
+            words.append(_word(text, frames, log_probs, best, frame_s))
+            text, frames = "", []
+    if text:
+        words.append(_word(text, frames, log_probs, best, frame_s))
+    return words
+
+
+def _word(text, frames, log_probs, best, frame_s) -> list:
+    probability = float(np.exp(log_probs[frames, best[frames]].astype(np.float64).mean()))
+    start_s, end_s = float(frames[0] * frame_s), float((frames[-1] + 1) * frame_s)
+    return [text, round(start_s, 3), round(end_s, 3), round(probability, 4)]

@@ -1,7 +1,7 @@
 """Texts as the tokens of an acoustic model: its letters, its case, its word delimiter."""
 
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,8 +53,7 @@ class Vocabulary:
     @property
     def latin(self) -> bool:
         """Whether all of its letters are Latin, so that other scripts have to be romanised."""
-        letters = [c for c in self.ids if unicodedata.category(c)[0] == "L"]
-        return bool(letters) and all(unicodedata.name(c, "").startswith("LATIN") for c in letters)
+        return _latin(self.ids)
 
     def spell(self, text: str, romanize: Romanizer | None = None) -> Spelled:
         """`text` in tokens, word by word.
@@ -176,6 +175,18 @@ def of_language(folder: Path, codes: tuple[str, ...]) -> str | None:
         f"{path}: expected one vocabulary for the language {codes[0]}, found {found}; take a model "
         "of that language alone"
     )
+
+
+def is_latin(folder: Path, codes: tuple[str, ...]) -> bool:
+    """Whether the letters of a model for this language are Latin, by its `vocab.json` alone."""
+    part = of_language(folder, codes)
+    tokens = read_json(Path(folder) / VOCAB)
+    return _latin(token for token in (tokens if part is None else tokens[part]) if len(token) == 1)
+
+
+def _latin(characters: Iterable[str]) -> bool:
+    letters = [c for c in characters if unicodedata.category(c)[0] == "L"]
+    return bool(letters) and all(unicodedata.name(c, "").startswith("LATIN") for c in letters)
 
 
 def _delimiter(path: Path) -> str:

@@ -36,8 +36,13 @@ def romanize(texts: Iterable[tuple[str, str]], tool: str) -> list[str | None]:
         return []
     if command := extras.missing(tool):
         raise UserError(f"text.romanize: {tool} is not installed; run {command}")
-    one = cache({"uroman": _uroman, "epitran": _epitran}[tool]())
+    one = romanizer(tool)
     return [one(text, language) for text, language in texts]
+
+
+def romanizer(tool: str) -> Romanizer:
+    """Romanizes a text in a language; loads the tool, which must be installed."""
+    return cache({"uroman": _uroman, "epitran": _epitran}[tool]())
 
 
 def knows(tool: str, language: str) -> bool:

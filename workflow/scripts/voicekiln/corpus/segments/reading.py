@@ -8,8 +8,9 @@ last word located in it. No word is used twice, and words that no segment contai
 import json
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -51,16 +52,19 @@ class Stretch:
     last: int  # exclusive
 
 
-def split_words(text: str) -> list[Word]:
+def split_words(text: str, spell: Callable[[str], str] = letters) -> list[Word]:
     """The words of a text, without gaps between them.
 
     Isolated punctuation belongs to the word before, opening marks and dashes to the word after.
+
+    Args:
+        spell: the letters of a word.
     """
     found: list[Word] = []
     waiting = None  # start of marks that open the next word
     for match in PIECE.finditer(text):
         start, end = match.span()
-        said = letters(match.group())
+        said = spell(match.group())
         if said:
             found.append(Word(start if waiting is None else waiting, end, said))
             waiting = None
@@ -144,7 +148,10 @@ def whole_text(known: Sequence[dict]) -> str | None:
 
 
 def distribute(
-    table: pd.DataFrame, recordings: pd.DataFrame, max_cer: float
+    table: pd.DataFrame,
+    recordings: pd.DataFrame,
+    max_cer: float,
+    spell: Callable[[str, str | None], str] | None = None,
 ) -> tuple[pd.DataFrame, list[dict]]:
     """Distribute the reference texts of long recordings over their segments.
 
@@ -154,6 +161,7 @@ def distribute(
             `segment` has not used.
         max_cer: maximum distance of a segment's stretch from its hypothesis; beyond it the segment
             is dropped.
+        spell: letters of a word in a language, as the hypotheses spell them; None: its own.
 
     Returns:
         the table; and the runs of words in no kept segment, each with the segments around it.
@@ -169,17 +177,20 @@ def distribute(
     cut = cut[(cut["text_source"] != "reference").fillna(True)].sort_values("start", kind="stable")
     for (root, path), rows in cut.groupby(["root", "path"], sort=True):
         if (root, path) in texts:
-            gaps += _read_one(table, rows, texts[root, path], max_cer)
+            language = rows["language"].iloc[0]
+            own = letters if spell is None else partial(spell, language=language)
+            gaps += _read_one(table, rows, texts[root, path], max_cer, own)
     return table, gaps
 
 
-def _read_one(table, rows, text, max_cer) -> list[dict]:
+def _read_one(table, rows, text, max_cer, spell) -> list[dict]:
     """Distribute the text of one recording over its `rows`; the runs of words left over."""
-    words = split_words(text)
+    words = split_words(text, spell)
     stretches = locate(words, list(rows["text"]))
     for n, (row, stretch) in enumerate(zip(rows.itertuples(), stretches, strict=True)):
         said = text[stretch.start : stretch.end] if stretch else ""
-        cer = character_error_rate(said, row.text) if stretch else 1.0
+        spelled = "".join(w.letters for w in words[stretch.first : stretch.last]) if stretch else ""
+        cer = character_error_rate(spelled, row.text) if stretch else 1.0
         if cer > max_cer:
             stretches[n] = None
             drop(table, row.Index, "align", NOT_THERE, cer, max_cer)
