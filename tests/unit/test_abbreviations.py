@@ -1,4 +1,4 @@
-"""Abbreviations written out, and the full stops at them."""
+"""Abbreviations are expanded, and full stops after them kept."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Which engine finds the speech of a recording, and what that gains in noise."""
+"""The choice of the speech detector per recording, and its gain in noise."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ from voicekiln.audio.segment import OF_ENGINE, identity, segment
 RATE_HZ = 16_000
 DEMO = ROOT / "resources/demo/recordings/anna/garden.flac"
 AUTO = replace(DEFAULTS, engine="auto")
-# the least that speech stands above the background decides, then the band, then webrtcvad's errors
+# criteria in order: SNR, bandwidth, false positives of webrtcvad
 CLEAN_DB, NOISY_DB = 35, 8
 
 
@@ -40,7 +40,7 @@ def heard(samples, sizes=()):
 
 
 def spoken(background, level_db, rate_hz=RATE_HZ):
-    """Phrases with pauses between them, `background` so far below the voice."""
+    """Phrases with pauses between them, with `background` this far below the voice."""
     phrase = np.concatenate([voice(2), np.zeros(24_000)])
     samples = soxr.resample(np.tile(phrase, 4), 24_000, RATE_HZ)
     active = samples[np.abs(samples) > 0.01].std()
@@ -103,7 +103,7 @@ def recordings():
     level_db=st.sampled_from([CLEAN_DB, NOISY_DB]),
 )
 def test_flags_do_not_depend_on_blocks(recordings, sizes, held_s, level_db):
-    """However the samples arrive, also where the choice is made before the end."""
+    """For any block sizes, also if the choice is made before the end."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(auto_vad, "ANALYSED_S", held_s)
         once, engine = heard(recordings[level_db])
@@ -113,7 +113,7 @@ def test_flags_do_not_depend_on_blocks(recordings, sizes, held_s, level_db):
 
 
 def test_flags_equal_those_of_the_chosen_engine():
-    """A clean recording has webrtcvad's segments, byte for byte, and names it."""
+    """A clean recording has exactly webrtcvad's segments, and names this engine."""
     found = segment(DEMO, AUTO, [])
     assert found == segment(DEMO, replace(DEFAULTS, engine=found.engine), [])
 
@@ -132,7 +132,7 @@ NOISES = {"rumble": (rumble, 10), "hiss": (hiss, 10), "chords": (chords, 12)}
 @pytest.mark.parametrize("name", LABELLED)
 @pytest.mark.parametrize("way", ["as it is", "8 kHz", *NOISES])
 def test_auto_is_as_good_as_the_better_engine(shared_data, tmp_path, name, way):
-    """Real speech: within .005 of silero in noise and at 8 kHz, of webrtcvad where it is clean."""
+    """Real speech: within .005 of silero in noise and at 8 kHz, of webrtcvad if clean."""
     [source] = (shared_data / "vad").parent.glob(f"{LABELLED[name]}.[fw]*")
     samples, rate_hz = soundfile.read(source, dtype="float32")
     samples = soxr.resample(samples, rate_hz, RATE_HZ)

@@ -1,4 +1,4 @@
-"""Samples of every format, block by block, and damage found while reading."""
+"""Samples of every format, block by block; damage is detected while reading."""
 
 import re
 import tempfile
@@ -53,7 +53,7 @@ def test_ffmpeg_gives_full_scale_one(tmp_path, name, codec, worst):
     decoded, _ = read(tmp_path / name)
     assert abs(len(decoded) - len(samples)) < 4096
     middle = slice(20_000, 60_000)
-    shifts = range(-3000, 3001) if worst > 0.02 else [0]  # coders that start with a delay
+    shifts = range(-3000, 3001) if worst > 0.02 else [0]  # codecs with an initial delay
     best = min(
         np.abs(decoded[middle.start + s : middle.stop + s, 0] - samples[middle, 0]).max()
         for s in shifts
@@ -127,7 +127,7 @@ def test_truncated_files_are_rejected(tmp_path, name):
     else:
         write_with_ffmpeg(path, "libopus" if name == "a.webm" else "aac", noise, 48_000)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    if name == "a.aac":  # a raw stream states no length: what is there is the recording
+    if name == "a.aac":  # a raw stream states no length, so it cannot be truncated
         assert 100_000 < len(read(path)[0]) < 140_000
     else:
         with pytest.raises(AudioError, match="truncated|damaged"):
@@ -146,7 +146,7 @@ def test_damaged_packets_are_rejected(tmp_path):
 
 
 def test_errors_of_the_reader_pass_through(tmp_path):
-    """An error in the code that uses the stream is not taken for one of the file."""
+    """An error in the code that uses the stream is not reported as an error of the file."""
     soundfile.write(tmp_path / "a.wav", tone(), RATE_HZ)
     with pytest.raises(soundfile.LibsndfileError):
         with stream(tmp_path / "a.wav") as audio:
@@ -174,7 +174,7 @@ def test_a_decompression_bomb_is_rejected_by_header_and_while_decoding(tmp_path)
     with pytest.raises(AudioError, match="3277 s of audio in .* bytes"):
         probe(path)
     content = bytearray(path.read_bytes())
-    content[21] &= 0xF0  # STREAMINFO's number of samples: not known
+    content[21] &= 0xF0  # STREAMINFO: number of samples unknown
     content[22:26] = bytes(4)
     path.write_bytes(content)
     n_read = 0
@@ -193,7 +193,7 @@ def test_files_of_days_are_rejected(tmp_path):
 
 @pytest.mark.parametrize("name, codec", [("a.mka", "libopus"), ("a.m4a", "aac")])
 def test_audio_after_a_gap_keeps_its_time(tmp_path, name, codec):
-    """A second of packets is missing; what is said after it is not said earlier."""
+    """A second of packets is missing; the audio after it keeps its time."""
     rate_hz, n = 48_000, 960 if codec == "libopus" else 1024
     path = tmp_path / name
     with av.open(str(path), "w") as container:
@@ -217,7 +217,7 @@ def test_audio_after_a_gap_keeps_its_time(tmp_path, name, codec):
 
 
 def film(path, sounds, picture_s=4.0, starts_s=0.0, default=0, codec="aac"):
-    """A video whose sound tracks are tones of 0.5 s steps: silence, tone, silence, ..."""
+    """A video whose audio tracks alternate every 0.5 s: silence, tone, silence, ..."""
     rate_hz = 48_000
     video = {"webm": "libvpx"}.get(path.suffix[1:], "mpeg4")
     with av.open(str(path), "w") as container:
@@ -269,7 +269,7 @@ def test_audio_keeps_its_delay_behind_the_video(tmp_path, name, codec, starts_s)
 @pytest.mark.parametrize("tags", [True, False])
 def test_longer_video_does_not_make_audio_truncated(tmp_path, name, codec, tags):
     path = film(tmp_path / name, [beep(0.5)], 8.0, codec=codec)
-    if not tags:  # the lengths of the tracks in Matroska
+    if not tags:  # the track durations in Matroska
         path.write_bytes(path.read_bytes().replace(b"DURATION", b"DURATIOX"))
     samples, rate_hz = read(path)
     assert len(samples) / rate_hz == pytest.approx(3.0, abs=0.1)
@@ -304,7 +304,7 @@ def test_several_audio_tracks_are_logged(tmp_path, caplog):
 
 
 def sound_file(name):
-    """The bytes of a small file of that kind."""
+    """Bytes of a small file of this format."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, name)
         if name == "a.mp4":
@@ -322,7 +322,7 @@ def sound_file(name):
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.differing_executors])
 @given(data=st.data())
 def test_a_corrupted_file_is_read_or_rejected(name, data):
-    """Bytes overwritten anywhere, mostly in headers, and cut ends: never another error."""
+    """Overwritten bytes, mostly in headers, and truncation raise no other error."""
     content = bytearray(SMALL.setdefault(name, sound_file(name)))
     for _ in range(data.draw(st.integers(1, 6))):
         most = data.draw(st.sampled_from([64, 512, len(content)]))

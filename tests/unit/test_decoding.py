@@ -1,4 +1,4 @@
-"""Text files of other programs are read whatever their encoding, or refused with their line."""
+"""Text files in any encoding are read, or rejected with the line of the error."""
 
 import pytest
 from hypothesis import given, settings

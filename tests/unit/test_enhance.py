@@ -1,4 +1,4 @@
-"""Noise and music are taken out block by block, if the configuration asks for it (S4-10, S4-14)."""
+"""Noise and music are removed block by block, if configured (S4-10, S4-14)."""
 
 import importlib.util
 
@@ -43,7 +43,7 @@ def denoised(samples, n_blocks=1):
 
 
 def distortion_db(found, speech):
-    """Scale-invariant ratio of speech to all else in `found`, dB."""
+    """Scale-invariant signal-to-distortion ratio of `found`, dB."""
     part = (found @ speech) / (speech @ speech) * speech
     return 10 * np.log10((part @ part) / ((found - part) @ (found - part)))
 
@@ -78,7 +78,7 @@ def test_silence_stays_silent_and_padding_is_not_the_noise_profile():
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """A small network of the real class, as torchaudio's pipelines keep their weights."""
+    """A small network of the real class, saved like the weights of torchaudio's pipelines."""
     torch.manual_seed(0)
     network = HDemucs(["drums", "bass", "other", "vocals"], channels=8, nfft=1024, depth=5)
     path = tmp_path_factory.mktemp("model") / "small.pt"
@@ -102,7 +102,7 @@ def test_the_separator_returns_the_voice_of_the_network(weights):
 
 @pytest.mark.parametrize("seconds", [0.3, 12, 35.5])
 def test_windows_of_the_separator_are_cross_faded(weights, seconds):
-    """With a network that changes nothing, what comes out is what went in."""
+    """With an identity network the output equals the input."""
     separator = Separator(weights)
     separator._voice = np.copy
     t = np.arange(round(seconds * RATE_HZ)) / RATE_HZ

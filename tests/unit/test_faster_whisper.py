@@ -1,4 +1,4 @@
-"""The second engine: a converted checkpoint reads as the original does, from local files alone."""
+"""The second engine: a converted checkpoint returns the original's results, offline."""
 
 import json
 import socket
@@ -29,7 +29,7 @@ def no_network(monkeypatch):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """The demo's checkpoint as faster-whisper loads it."""
+    """The demo's checkpoint, converted for faster-whisper."""
     folder = tmp_path_factory.mktemp("converted")
     convert(CHECKPOINT, folder)
     return folder

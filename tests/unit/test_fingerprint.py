@@ -1,4 +1,4 @@
-"""Copies of a recording are known again, and nothing else is taken for one."""
+"""Copies of a recording are found, without false matches."""
 
 import csv
 import io
@@ -30,11 +30,11 @@ def samples_of(path):
 
 @pytest.fixture(scope="module")
 def clips():
-    """Sentences of the demo, from second to second."""
+    """Sentences of the demo, cut from its recordings."""
     found = []
     for name in ("anna/garden.flac", "ben/station.flac"):
         whole = samples_of(ROOT / "resources/demo/recordings" / name)
-        rows = sentences().drop_duplicates("text")  # one is said twice, to the sample
+        rows = sentences().drop_duplicates("text")  # one sentence occurs twice, sample by sample
         for row in rows[rows["recording"] == name].itertuples():
             if row.end_s - row.start_s >= MIN_S:
                 found.append(whole[round(row.start_s * RATE_HZ) : round(row.end_s * RATE_HZ)])
@@ -42,7 +42,7 @@ def clips():
 
 
 def coded(samples, container, codec, bit_rate):
-    """Samples as they come back from a lossy codec."""
+    """Samples after encoding and decoding by a lossy codec."""
     file = io.BytesIO()
     with av.open(file, "w", format=container) as out:
         stream = out.add_stream(codec, rate=RATE_HZ, bit_rate=bit_rate, layout="mono")
@@ -149,7 +149,7 @@ def test_only_queries_are_looked_up():
 
 @pytest.mark.slow
 def test_the_copies_among_real_recordings_are_found(shared_data):
-    """dedup_groups.tsv: which files hold the same recording, in other formats and lengths."""
+    """dedup_groups.tsv: groups of files of the same recording, in other formats and lengths."""
     with open(shared_data / "dedup_groups.tsv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     groups = defaultdict(set)

@@ -1,4 +1,4 @@
-"""Whisper models from Hugging Face: the same logits and tokens as by transformers, or one line."""
+"""Whisper models from Hugging Face: logits and tokens equal those of transformers."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Codes of languages: one short code for each."""
+"""Language codes are reduced to one short code each."""
 
 import pytest
 from hypothesis import given

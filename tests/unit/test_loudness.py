@@ -1,4 +1,4 @@
-"""Loudness and true peak against pyloudnorm, scipy and what the standard says."""
+"""Loudness and true peak, compared with pyloudnorm, scipy and the standard."""
 
 import numpy as np
 import pyloudnorm

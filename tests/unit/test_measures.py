@@ -1,4 +1,4 @@
-"""What is told of a whole recording: bandwidth, noise, hum, reverberation (S4-2, S4-3, S4-8)."""
+"""Measures of a whole recording: bandwidth, noise, hum, reverberation (S4-2, S4-3, S4-8)."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def reading(path, seconds=40):
 
 
 def room(seconds, seed=0):
-    """Impulse response of a room: the direct sound and, as strong, noise that dies away."""
+    """Impulse response of a room: the direct sound and, equally strong, decaying noise."""
     t = np.arange(round(1.2 * seconds * RATE_HZ)) / RATE_HZ
     tail = np.random.default_rng(seed).normal(size=len(t)) * 10 ** (-3 * t / seconds)
     tail /= np.sqrt((tail**2).sum())

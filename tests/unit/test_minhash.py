@@ -1,4 +1,4 @@
-"""Near-duplicate texts against the plain definition."""
+"""Near-duplicate texts, compared with the plain definition."""
 
 import itertools
 
@@ -24,7 +24,7 @@ def similarity(a, b):
 
 
 @given(several)
-def test_sketches_hold_the_shingles_and_their_similarity(texts):
+def test_sketches_have_the_shingles_and_their_similarity(texts):
     sketches = minhash.sketch(texts, THRESHOLD)
     assert np.diff(sketches.ends).tolist() == [len(shingles(text)) for text in texts]
     pairs = list(itertools.product(range(len(texts)), repeat=2))
@@ -34,7 +34,7 @@ def test_sketches_hold_the_shingles_and_their_similarity(texts):
 
 
 def leaders(texts):
-    """The definition: in order, a text stays unless it nearly repeats one that stays."""
+    """The definition: in order, a text is kept unless it is a near-duplicate of a kept one."""
     stays, found = [], []
     for j, text in enumerate(texts):
         near = [(similarity(texts[i], text), -i) for i in stays]
@@ -48,11 +48,11 @@ def leaders(texts):
 
 @settings(deadline=None)
 @given(several)
-def test_each_text_is_linked_to_the_one_it_repeats(texts):
+def test_each_near_duplicate_is_paired_with_its_leader(texts):
     assert minhash.near_duplicates(texts, THRESHOLD) == leaders(texts)
 
 
-def test_so_it_is_in_many_blocks():
+def test_results_do_not_depend_on_blocks():
     draw = np.random.default_rng(0)
     said = [" ".join(draw.choice(list("abcdefghijklmnop"), 24)) for _ in range(300)]
     near = [text[:-1] + "z" for text in said]
@@ -63,7 +63,7 @@ def test_so_it_is_in_many_blocks():
 
 @settings(deadline=None)
 @given(several, several)
-def test_queries_find_what_they_nearly_repeat(queries, texts):
+def test_queries_find_their_near_duplicates(queries, texts):
     found = minhash.near_matches(queries, texts, THRESHOLD)
     for q, query in enumerate(queries):
         best = max(similarity(query, text) for text in texts)
@@ -72,8 +72,8 @@ def test_queries_find_what_they_nearly_repeat(queries, texts):
             assert found[q][1] == pytest.approx(best)
 
 
-def test_a_thousand_that_share_their_beginning_are_no_duplicates_and_the_duplicates_are_found():
-    """A bucket larger than what is compared pair by pair."""
+def test_a_thousand_texts_with_a_common_start_are_not_duplicates_and_real_ones_are_found():
+    """A bucket larger than the number of texts compared per text."""
     draw = np.random.default_rng(0)
     begin = "in the beginning of every one of these texts stands this long sentence and then"
     ends = [" ".join(draw.choice(list("bcdfghjklmnpqrstvwxz"), 30)) for _ in range(1000)]
@@ -86,13 +86,13 @@ def test_a_thousand_that_share_their_beginning_are_no_duplicates_and_the_duplica
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.7, 0.85, 0.95, 1.0])
-def test_bands_miss_what_they_may(threshold):
+def test_bands_miss_pairs_at_the_threshold_rarely(threshold):
     number, length = minhash.bands(threshold)
     assert number * length <= minhash.HASHES
     assert (1 - threshold**length) ** number < minhash.MISS
 
 
-def test_no_texts_no_pairs():
+def test_no_texts_have_no_pairs():
     assert minhash.near_duplicates([], 0.8) == []
     assert minhash.near_duplicates(["", "a"], 0.8) == []
     assert minhash.near_matches(["a"], [], 0.8) == {}

@@ -1,4 +1,4 @@
-"""Music under speech is noticed, and noise, hum, other voices and rooms are not."""
+"""Music under speech is detected; noise, hum, other voices and rooms are not mistaken for it."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ SESSIONS = ("long/am_spk098_session.flac", "long/de_kerstin_session.flac", "vad/
 
 
 def fraction(samples):
-    """Of the time in which music sounds, block by block."""
+    """Fraction of the time that is flagged as music, block by block."""
     pcm = np.rint(samples / np.abs(samples).max() * 20_000).astype(np.int16)
     step = 10 * RATE_HZ
     blocks = [pcm[at : at + step] for at in range(0, len(pcm), step)]

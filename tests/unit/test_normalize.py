@@ -25,7 +25,7 @@ from voicekiln.store.items import Store
 SETTINGS = NormalizeSettings(
     rate_hz=24_000, loudness_lufs=-23.0, true_peak_dbtp=-1.0, max_gain_db=30.0
 )
-# what is measured block by block
+# measures computed block by block
 ROOM = dict.fromkeys(["bandwidth_hz", "noise_floor_dbfs", "snr_db", "hum_db", "reverb_s"])
 
 
@@ -140,7 +140,7 @@ def test_a_part_in_opposite_phase_is_not_lost(tmp_path):
 
 
 def test_speakers_on_either_side_stay_in_the_mix_though_a_part_cancels(tmp_path, caplog):
-    """No channel has both of them: the mix is used, and the user reads what it loses."""
+    """No channel has both: the mean is used, and the warning states the loss."""
     voice = speech_like(9.0)
     third = np.arange(len(voice)) // 72_000
     left, right = np.where(third == 0, 0, voice), np.where(third == 1, 0, voice)
@@ -185,11 +185,13 @@ def test_a_changing_offset_is_removed(tmp_path, step, kind):
     assert result.offset_change > 0.5 * step
     seconds = samples.reshape(6, -1).mean(axis=1) / 10 ** (result.gain_db / 20)
     assert np.abs(seconds).max() < 1e-3
-    assert alike(samples, voice) > (0.97 if step < 0.4 else 0.9)  # what is left is the jump's click
+    assert alike(samples, voice) > (
+        0.97 if step < 0.4 else 0.9
+    )  # the rest is the click at the jump
 
 
 def test_of_an_offset_with_a_small_change_only_the_mean_is_removed(tmp_path):
-    """Below a quarter of the level a high-pass would do more harm than the change."""
+    """Below a quarter of the level a high-pass does more harm than the change."""
     voice = 0.6 * speech_like()
     step = np.where(np.arange(len(voice)) > len(voice) / 2, 0.01, 0)
     result, _ = normalized(tmp_path, (voice + step).astype(np.float32), 24_000)
@@ -249,7 +251,7 @@ def test_real_offset_is_removed(shared_data, tmp_path):
 
 
 def test_real_formats(shared_data, tmp_path):
-    """The same reading in two containers comes out alike."""
+    """The same reading in two containers has equal results."""
     names = ["en123_audio-mono-16-bit-44100Hz.wav", "en123_audio-stereo-32-bit-44100Hz.wav"]
     loud = []
     for name in names:
@@ -270,7 +272,7 @@ def test_block_size_does_not_change_a_sample(block_s, n):
 
 
 def test_only_blocks_are_in_memory(tmp_path, monkeypatch):
-    """An array that any stage is given never exceeds one block, however long the recording is."""
+    """No stage receives more than one block, however long the recording is."""
     seen = []
     monkeypatch.setattr(module, "BLOCK_S", 0.5)
     for meter in (module.LoudnessMeter, module.TruePeakMeter, ClippingDetector):
@@ -301,7 +303,7 @@ def test_a_bad_file_leaves_no_target(tmp_path):
     ],
 )
 def test_golden(tmp_path, rate_hz, subtype, n_samples, clipped, measured, heard):
-    """Fails when a result changes: then raise VERSION and put the new numbers here."""
+    """If this fails because results changed, raise VERSION and update the numbers."""
     samples = noise(70_000, seed=5, channels=2) + 0.05
     samples[20_000:20_030] = 0.9
     result, _ = normalized(tmp_path, samples, rate_hz, subtype=subtype)
@@ -353,7 +355,7 @@ def test_clipping_in_one_channel_is_enough(tmp_path):
 
 
 def test_a_file_changed_since_listing_is_rejected(tmp_path):
-    """Its text, its corrections and its name belong to the content that was listed."""
+    """Its text, corrections and name belong to the listed content."""
     source = tmp_path / "a.wav"
     soundfile.write(source, noise(24_000), 24_000)
     listed = sha256_file(source)

@@ -1,4 +1,4 @@
-"""Texts as they are spoken."""
+"""Texts are normalised to their spoken form."""
 
 import unicodedata
 

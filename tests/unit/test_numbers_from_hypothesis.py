@@ -1,4 +1,4 @@
-"""Numbers, dates and times read as a hypothesis has them."""
+"""Numbers, dates and times are spelled out by a hypothesis."""
 
 import time
 import unicodedata

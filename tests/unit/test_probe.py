@@ -1,4 +1,4 @@
-"""What is told about an audio file, and which files are refused with which reason."""
+"""Headers of audio files, and the reasons for which files are rejected."""
 
 import csv
 import os

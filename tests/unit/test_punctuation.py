@@ -1,4 +1,4 @@
-"""One code point for each sign within a language."""
+"""Each sign has one code point within a language."""
 
 import csv
 import unicodedata

@@ -1,4 +1,4 @@
-"""Speaker embeddings as Resemblyzer's own package makes them, and what they tell of real voices."""
+"""Speaker embeddings equal those of Resemblyzer's package, and separate real voices."""
 
 import sys
 import types

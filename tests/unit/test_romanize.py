@@ -1,4 +1,4 @@
-"""The second text: Latin letters or phonemes."""
+"""Second texts in Latin letters or phonemes."""
 
 import csv
 import importlib.util

@@ -70,7 +70,7 @@ def forced_cuts(picture, **changes):
 
 
 def planned(picture, **changes):
-    """Spans in characters, and how often what was done."""
+    """Spans in characters, and counts of events."""
     frames, choice = pictured(picture), replace(SMALL, **changes)
     spans, _, _, events = plan(speech_regions(frames, choice), frames, choice)
     return [(start / WIDTH, end / WIDTH) for start, end in spans], events
@@ -110,7 +110,7 @@ def test_the_longest_pause_is_cut_first():
 
 
 def test_segments_near_the_middle_are_preferred():
-    """Though all of it would fit max_s, here 1 s."""
+    """Although all of it would fit max_s, here 1 s."""
     picture = "########..########"
     assert cuts(picture, max_s=1.0) == [(0, 8), (10, 18)]
     assert cuts(picture, max_s=1.6) == [(0, 18)]
@@ -119,7 +119,7 @@ def test_segments_near_the_middle_are_preferred():
 
 
 def price(parts, choice):
-    """What `_partition` makes least, in the words of its docstring."""
+    """The cost that `_partition` minimises, by its docstring."""
     half_s, middle_s = (choice.max_s - choice.min_s) / 2, (choice.max_s + choice.min_s) / 2
     lengths_s = [(part[-1][1] - part[0][0]) / 100 + 2 * choice.pad_s for part in parts]
     pauses_s = [(after[0][0] - before[-1][1]) / 100 for before, after in pairwise(parts)]
@@ -173,7 +173,7 @@ def test_a_cut_without_a_pause_is_marked_on_both_sides():
 
 
 def test_cuts_are_not_at_fixed_intervals():
-    """Moving the only quiet spot moves the cut with it."""
+    """The cut follows the only quiet spot."""
     for quiet in range(5, 15):
         picture = "#" * quiet + "+" + "#" * (20 - quiet)
         assert int(cuts(picture, max_s=0.8)[0][1]) == quiet
@@ -190,8 +190,8 @@ def test_padding_reaches_into_silence_up_to_the_middle_of_a_pause():
 def test_padding_ends_at_the_quietest_point():
     frames = pictured("....####........")
     levels = frames.levels.copy()
-    levels[8 * WIDTH : 12 * WIDTH] = -50.0  # an echo behind the speech ...
-    levels[47:50] = -80.0  # ... that has died down here
+    levels[8 * WIDTH : 12 * WIDTH] = -50.0  # an echo after the speech ...
+    levels[47:50] = -80.0  # ... that has decayed here
     frames = replace(frames, levels=levels)
     choice = replace(SMALL, pad_s=0.2)
     [(_, end)], *_ = plan(speech_regions(frames, choice), frames, choice)
@@ -233,7 +233,7 @@ def test_short_pieces_are_dropped_but_bound_their_neighbours():
     "picture, found",
     [
         ("..#.............####..", [(16, 20)]),  # a click
-        ("..#-------------####..", [(13, 20)]),  # and breath, but for what may be a consonant
+        ("..#-------------####..", [(13, 20)]),  # with breath, except a possible consonant
         ("..--..####...-.......--..", [(3, 4), (6, 10), (13, 14)]),  # consonants around a vowel
         ("..----------..####.......", [(11, 12), (14, 18)]),
     ],
@@ -294,7 +294,7 @@ def test_invariants_of_every_plan(runs, tail, choice, seed):
     assert events["split_without_pause"] * 2 >= sum(
         {"both": 2, "start": 1, "end": 1}.get(side, 0) for side in forced
     )
-    # all speech is in a segment or among what was dropped, never both
+    # all speech is either in a segment or dropped, never both
     covered, left_out = np.zeros((2, len(flags)), int)
     for start, end in spans:
         covered[start:end] += 1
@@ -307,7 +307,7 @@ def test_invariants_of_every_plan(runs, tail, choice, seed):
     assert all(end - start <= max(most, least) for start, end in spans)
     assert sum(end - start < least for start, end in spans) == events["short"]
 
-    # no edge goes past the middle of the pause to the next speech, kept or not
+    # no edge is beyond the middle of the pause to the next speech, kept or dropped
     bounds = sorted({*regions})
     for start, end in spans:
         before = [e for _, e in bounds if e <= start]
@@ -364,7 +364,7 @@ def test_recordings_without_speech_are_reported_with_the_setting_to_change(engin
 
 
 def voice(seconds, seed=0):
-    """Something with the pitch, formants and syllables of speech."""
+    """A signal with the pitch, formants and syllables of speech."""
     rng = np.random.default_rng(seed)
     n = round(seconds * RATE_HZ)
     pitch_hz = 120 + 15 * np.sin(2 * np.pi * 0.7 * np.arange(n) / RATE_HZ)
@@ -410,7 +410,7 @@ def test_a_recording_from_end_to_end(tmp_path):
 
 
 def test_noise_alone_is_not_speech(tmp_path):
-    """Where webrtcvad alone hears some."""
+    """Although webrtcvad alone detects some."""
     noise = 0.1 * np.random.default_rng(0).standard_normal(20 * RATE_HZ)
     noise = signal.lfilter([1], [1, -0.9], noise) * 0.3
     result = segmented(tmp_path, noise)
@@ -477,7 +477,7 @@ def test_results_do_not_depend_on_blocks_and_only_blocks_are_in_memory(tmp_path,
 
 
 def test_golden(tmp_path):
-    """Fails when a result changes: then raise VERSION and put the new numbers here."""
+    """If this fails because results changed, raise VERSION and update the numbers."""
     lone = [(0.5, 2.0), (0.9, 0.5), (0.3, 1.5), (1.0, 18.0), (1.0, 0.25)]
     samples = spoken(*lone, (1.0, 4.0), (0.5, 4.0))
     result = segmented(tmp_path, samples, replace(DEFAULTS, max_s=10.0))
@@ -500,7 +500,7 @@ DEMO = ROOT / "resources/demo/recordings/anna/garden.flac"
 
 
 def test_golden_of_silero():
-    """Fails when the network or what is made of it changes; VERSION is for the latter alone."""
+    """Fails if the network or its postprocessing changes; only the latter raises VERSION."""
     result = segment(DEMO, replace(DEFAULTS, engine="silero"), [])
     assert module.VERSION == 6
     assert sha256_file(silero.model_path())[:16] == "9ccdacc4719d8aa7"
@@ -569,7 +569,7 @@ MAX_CUT = {
 
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory):
-    """name, engine -> normalised FLAC, labelled speech in seconds, segments; made when asked."""
+    """name, engine -> normalised FLAC, labelled speech in seconds, segments; cached."""
     made = {}
 
     def get(shared_data, name, engine="webrtcvad"):
@@ -600,7 +600,7 @@ def plain_webrtcvad(flac):
 
 
 def plain_silero(flac):
-    """Flags of silero-vad's own `get_speech_timestamps`, as it comes."""
+    """Flags of silero-vad's own `get_speech_timestamps` with its defaults."""
     samples = at_16_khz(flac)
     found = get_speech_timestamps_sequence(samples, SileroVADSequence(silero.model_path()))
     return flags(
@@ -672,7 +672,7 @@ def test_readings_fall_into_well_filled_segments(shared_data, tmp_path):
 
 @pytest.mark.parametrize("snr_db", [None, 30, 20, 10])
 def test_removing_clicks_and_breath_keeps_all_speech(shared_data, tmp_path, monkeypatch, snr_db):
-    """Beside the same without `with_vowels`, as recorded and in noise."""
+    """Compared with the same without `with_vowels`, as recorded and in noise."""
     rng = np.random.default_rng(0)
     for name in LABELLED:
         [source] = (shared_data / "vad").parent.glob(f"{LABELLED[name]}.[fw]*")

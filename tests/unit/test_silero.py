@@ -1,4 +1,4 @@
-"""Silero's network in blocks, against its own package."""
+"""Silero's network in blocks, compared with its own package."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Clips of another speaker stand out from those of theirs (N13)."""
+"""Clips of another speaker are outliers among those of their speaker (N13)."""
 
 import numpy as np
 import pytest

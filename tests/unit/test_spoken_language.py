@@ -1,4 +1,4 @@
-"""Recordings in another language than expected are told, those that nobody can tell are not."""
+"""Recordings in another language than expected are reported, unclear ones are not."""
 
 import pandas as pd
 import soundfile

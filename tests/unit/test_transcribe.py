@@ -1,4 +1,4 @@
-"""The recogniser, its passes and blocks in the store, with the demo's Whisper and recordings."""
+"""The recogniser, its passes and its blocks in the store, with the demo's Whisper."""
 
 import socket
 from functools import cache
@@ -59,7 +59,7 @@ def clips() -> list[Clip]:
 
 @cache
 def noise() -> Clip:
-    """What is no speech at all."""
+    """A clip without speech."""
     drawn = np.random.default_rng(0).normal(0, 0.1, 3 * RATE_HZ)
     return Clip(drawn.astype(np.float32), "en")
 
@@ -89,7 +89,7 @@ GOLDEN_NOISE = ("Laura", -3.76131, 0.99559)
 
 
 def test_golden(recogniser):
-    """Fails when a result changes: then raise VERSION and put the new numbers here."""
+    """If this fails because results changed, raise VERSION and update the numbers."""
     assert (asr.VERSION, transcriber.VERSION, transcribing.VERSION) == (2, 2, 2)
     for one, golden in zip(recogniser.transcribe(clips()[:2], 3), GOLDEN, strict=True):
         text, *scores, end_s = golden
@@ -114,7 +114,7 @@ def test_words_form_the_text_and_are_ordered_within_the_clip(recogniser):
 
 
 def test_word_times_equal_those_of_upstream(recogniser):
-    """Features are handed on instead of being computed twice; the times stay the same."""
+    """Passing features instead of computing them twice does not change the times."""
     model = whisper.load_model(str(DEMO / "whisper.pt"), device="cpu")
     tokenizer = whisper.tokenizer.get_tokenizer(multilingual=False)
     clip = clips()[0]
@@ -310,7 +310,7 @@ def test_a_long_segment_is_transcribed_in_parts_cut_at_pauses(stores, recogniser
     plan = transcribing.plan(table(row), None, audio, texts)
     transcribing.transcribe(plan.blocks, audio, texts, Transcriber(recogniser, None, PLAIN))
     [record] = plan.records(texts).values()
-    assert jiwer.wer(" ".join(said["text"]), record["text"]) < 0.25  # one sentence may be cut off
+    assert jiwer.wer(" ".join(said["text"]), record["text"]) < 0.25  # one sentence may be truncated
     assert "".join(word for word, *_ in record["words"]).split() == record["text"].split()
     starts = [start_s for _, start_s, _, _ in record["words"]]
     assert starts == sorted(starts) and starts[-1] > said["start_s"].iloc[-1]

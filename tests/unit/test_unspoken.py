@@ -1,4 +1,4 @@
-"""What is written in a text and not said is removed by rule, counted, and kept on request."""
+"""Unspoken parts of a text are removed by rule, counted, and kept on request."""
 
 import logging
 import time
