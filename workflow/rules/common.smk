@@ -16,9 +16,7 @@ from voicekiln import extras
 from voicekiln.families import base as bases
 from voicekiln.errors import UserError
 from voicekiln.provenance import canonical, code_digest, sha256_file
-from voicekiln.store.items import identity
-
-STORE = Path("results", "store")
+from voicekiln.store.items import STORE, identity
 
 
 def or_stop(function):

@@ -12,10 +12,9 @@ from voicekiln.corpus.segments.reading import distribute
 from voicekiln.provenance import require_sha256
 from voicekiln.store import tables
 from voicekiln.store.files import write_jsonl
-from voicekiln.store.items import Store
+from voicekiln.store.items import STORE, Store
 
 log = logging.getLogger("align")
-STORE = Path("results", "store")
 
 
 def main(smk):

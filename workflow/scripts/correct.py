@@ -8,11 +8,10 @@ from voicekiln.audio.segment import SegmentSettings
 from voicekiln.corpus import corrections, facts
 from voicekiln.corpus.limits import stop, too_much_dropped
 from voicekiln.store import tables
-from voicekiln.store.items import Store
+from voicekiln.store.items import STORE, Store
 from voicekiln.text.normalize import TextSettings
 
 log = logging.getLogger("correct")
-STORE = Path("results", "store")
 
 
 def main(smk):

@@ -14,14 +14,13 @@ from voicekiln.corpus.dataset import load
 from voicekiln.families import base as bases
 from voicekiln.gpu import device
 from voicekiln.store.files import atomic_folder, write_json
-from voicekiln.store.items import Store
+from voicekiln.store.items import STORE, Store
 from voicekiln.training.state.checkpoints import WEIGHTS
 from voicekiln.voice import choice as evaluate
 from voicekiln.voice import references as reference
 from voicekiln.voice import sentences as spoken
 
 log = logging.getLogger("evaluate")
-STORE = Path("results", "store")
 
 
 def main(smk):

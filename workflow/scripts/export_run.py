@@ -11,14 +11,12 @@ from voicekiln.corpus.dataset import load
 from voicekiln.families import base as bases
 from voicekiln.store import tables
 from voicekiln.store.files import write_atomic
-from voicekiln.store.items import Store
+from voicekiln.store.items import STORE, Store
 from voicekiln.training.state.checkpoints import WEIGHTS
 from voicekiln.voice import manifest
 from voicekiln.voice import references as reference
 from voicekiln.voice import versions as voices
 from voicekiln.weights import files as checkpoints
-
-STORE = Path("results", "store")
 
 
 def main(smk):

@@ -12,12 +12,11 @@ from voicekiln.families import base as bases
 from voicekiln.features.store import PackStore, basis
 from voicekiln.gpu import device
 from voicekiln.store import tables
-from voicekiln.store.items import Store
+from voicekiln.store.items import STORE, Store
 from voicekiln.training.data.plan import require_fit
 from voicekiln.training.settings import AUTO
 
 log = logging.getLogger("features")
-STORE = Path("results", "store")
 
 
 def main(smk):

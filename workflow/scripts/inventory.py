@@ -6,10 +6,9 @@ from pathlib import Path
 from voicekiln import job
 from voicekiln.corpus.sources import channels, inventory, listing
 from voicekiln.store import tables
-from voicekiln.store.items import Store
+from voicekiln.store.items import STORE, Store
 
 log = logging.getLogger("inventory")
-STORE = Path("results", "store")
 
 
 def main(smk):

@@ -10,10 +10,9 @@ from voicekiln.audio.speaker import Embedder
 from voicekiln.corpus import measure
 from voicekiln.provenance import require_sha256, sha256_file
 from voicekiln.store import tables
-from voicekiln.store.items import Store
+from voicekiln.store.items import STORE, Store
 
 log = logging.getLogger("measure")
-STORE = Path("results", "store")
 COLUMNS = ("snr_db", "bandwidth_hz", "pitch_hz", "music", *dnsmos.SCORES)
 
 

@@ -13,10 +13,9 @@ from voicekiln.corpus.sources.inventory import refuse
 from voicekiln.errors import UserError
 from voicekiln.provenance import sha256_file
 from voicekiln.store import tables
-from voicekiln.store.items import Store
+from voicekiln.store.items import STORE, Store
 
 log = logging.getLogger("normalize")
-STORE = Path("results", "store")
 MEASURES = (
     *("true_peak_dbtp", "audio_sha256", "clipped_share", "bandwidth_hz"),
     *("noise_floor_dbfs", "snr_db", "hum_db", "reverb_s"),

@@ -9,10 +9,9 @@ from voicekiln.corpus.segments.rows import Cutter
 from voicekiln.corpus.segments.statistics import by_engine
 from voicekiln.store import tables
 from voicekiln.store.files import write_json
-from voicekiln.store.items import Store
+from voicekiln.store.items import STORE, Store
 
 log = logging.getLogger("segment")
-STORE = Path("results", "store")
 
 
 def main(smk):

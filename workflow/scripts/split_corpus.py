@@ -13,6 +13,7 @@ from voicekiln.corpus.split import SplitSettings, imbalances, split
 from voicekiln.errors import UserError
 from voicekiln.store import tables
 from voicekiln.store.files import write_json
+from voicekiln.store.items import STORE
 
 log = logging.getLogger("split")
 
@@ -61,7 +62,7 @@ def main(smk):
     for name, content in (("ledger.json", account), ("leaks.json", leaks)):
         files.append(folder / name)
         write_json(files[-1], content)
-    files += write_manifests(table, folder / "dataset", Path("results", "store"))
+    files += write_manifests(table, folder / "dataset", STORE)
     job.say(
         f"{train['segments']} training and {val['segments']} validation segments, "
         f"{(train['samples'] + val['samples']) / account['rate_hz'] / 60:.1f} of "

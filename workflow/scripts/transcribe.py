@@ -5,9 +5,7 @@ from pathlib import Path
 from voicekiln import job
 from voicekiln.corpus.transcripts import Models, complete
 from voicekiln.store import tables
-from voicekiln.store.items import Store
-
-STORE = Path("results", "store")
+from voicekiln.store.items import STORE, Store
 
 
 def main(smk):

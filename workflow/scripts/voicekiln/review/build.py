@@ -14,10 +14,9 @@ from voicekiln.corpus import corrections
 from voicekiln.review import audio, facts, page
 from voicekiln.store import tables
 from voicekiln.store.files import write_atomic
-from voicekiln.store.items import Store
+from voicekiln.store.items import STORE, Store
 
 log = logging.getLogger("review")
-STORE = Path("results", "store")
 LISTED = {name: tables.SEGMENTS[name] for name in ("segment_id", "item", "start", "end")}
 
 

@@ -21,6 +21,8 @@ from voicekiln.store.records import KEY_DIGITS, Records
 
 log = logging.getLogger("store")
 
+STORE = Path("results", "store")  # folder of all stores
+
 
 class Store:
     """The items of one step under `root/<step>/`; `with` it, or `close` it, after writing.
@@ -30,7 +32,7 @@ class Store:
             `gc` knows what is still in use.
 
     Args:
-        root: folder of all stores, `results/store`.
+        root: folder of all stores, usually `STORE`.
         step: name of the step.
         basis: what every key of this store holds beside its input: settings and VERSION.
     """
