@@ -121,7 +121,7 @@ def test_only_the_main_process_lists_and_unmounted_recordings_stop_no_page(known
 def test_a_dry_run_names_the_jobs_of_the_changed_shard_and_writes_nothing(known):
     known.add("carl/harbour.opus", 3, "carl/new.wav")
     before = {path: path.stat().st_mtime_ns for path in known.path(".").rglob("*.*")}
-    output = known.run("dataset", "-n", "--quiet")
+    output = known.run("dataset", "-n")
     assert {path: path.stat().st_mtime_ns for path in known.path(".").rglob("*.*")} == before
     planned = dict(re.findall(r"^(\w+) +(\d+)$", output, re.M))
     assert {planned[step] for step in SHARD_STEPS} == {"1"}
