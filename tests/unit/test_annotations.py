@@ -171,9 +171,9 @@ def test_words_of_a_script_without_spaces_are_joined_without(tmp_path):
 @pytest.mark.parametrize(
     "changed, message",
     [
-        (("size = 1", "size = 1e999"), "line 7: expected how many follow"),
-        (("size = 1", "size = -1"), "line 7: expected how many follow"),
-        (("intervals: size = 3", "intervals: size = 1e9"), "expected how many follow"),
+        (("size = 1", "size = 1e999"), "line 7: expected the number of items"),
+        (("size = 1", "size = -1"), "line 7: expected the number of items"),
+        (("intervals: size = 3", "intervals: size = 1e9"), "expected the number of items"),
         (("intervals: size = 3", "intervals: size = 30"), "found the end of the file"),
         (("xmax = 60", "xmax = 1e999"), None),
         (("xmax = 2\n", "xmax = 1e999\n"), "1 of 2 cues .* beyond 48 hours: 'Where were you"),
@@ -235,7 +235,7 @@ BOMB = '<!DOCTYPE d [<!ENTITY a "aa"><!ENTITY b "&a;&a;">]>'
 @pytest.mark.parametrize(
     "text, message",
     [
-        (eaf().replace("<ANNOTATION_DOC", BOMB + "<ANNOTATION_DOC", 1), "line 2: a document type"),
+        (eaf().replace("<ANNOTATION_DOC", BOMB + "<ANNOTATION_DOC", 1), "line 2: document types"),
         ("<html>404</html>", "line 1: expected an ELAN document, found <html>"),
         ("<ANNOTATION_DOCUMENT>" + "<a>" * 100, "within more than 50 others"),
         ("not xml", "line 1: expected an ELAN document: "),

@@ -105,7 +105,7 @@ def test_a_missing_channel_is_a_bad_row(tmp_path):
     assert (found["a.wav#0"]["status"], texts(found["a.wav#0"])) == ("ok", [(None, "text 0")])
     assert found["a.wav#2"]["status"] == "bad"
     assert found["a.wav#2"]["reason"] == (
-        "channel 2, counted from 0, is wanted, and the file has 2 channels"
+        "expected channel 2 (counted from 0), but the file has 2 channels"
     )
 
 
@@ -114,7 +114,7 @@ def test_texts_without_a_channel_are_not_guessed(tmp_path):
     (tmp_path / "list.jsonl").write_text('{"audio_filepath": "a.wav", "text": "who?"}\n')
     (row,) = recordings(tmp_path / "list.jsonl", "separate").values()
     assert row["status"] == "bad"
-    assert "1 of its texts do not say in which channel they are spoken" in row["reason"]
+    assert "1 of its texts have no channel" in row["reason"]
     (row,) = recordings(tmp_path / "list.jsonl", "left").values()
     assert (row["status"], texts(row)) == ("ok", [(None, "who?")])
 

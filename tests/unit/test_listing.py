@@ -100,7 +100,7 @@ def test_notes_are_shown_and_warnings_kept_for_the_report(tmp_path, monkeypatch)
     assert all(text.startswith("[list voice] ") for text in shown)
     kept = notices.of_corpus("voice")
     assert {row["step"] for row in kept} == {"list"}
-    assert any("1 of 2 names belong to no recording" in row["texts"][0] for row in kept)
+    assert any("1 of 2 names match no recording" in row["texts"][0] for row in kept)
     assert len(shown) == len(summaries) + len(kept)
 
 

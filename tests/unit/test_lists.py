@@ -205,7 +205,7 @@ def test_columns_that_are_given_settle_it(tmp_path):
     content = "path,start,text\na.wav,north,One.\n"
     with pytest.raises(UserError, match="columns.text is 5, and the list has 3 columns"):
         read(tmp_path, content, columns={"text": 5})
-    with pytest.raises(UserError, match="columns.text is Satz, and no column has that name"):
+    with pytest.raises(UserError, match="columns.text is Satz, but no column has that name"):
         read(tmp_path, content, columns={"text": "Satz"})
 
 
@@ -258,7 +258,7 @@ def test_a_duration_alone_is_that_of_the_recording(tmp_path):
 
 @pytest.mark.parametrize("start", ["north", "-1", "9" * 400, "NaN", "inf", "7", "1.2.3"])
 def test_times_that_are_none_are_told_with_their_line(tmp_path, start):
-    with pytest.raises(UserError, match=r"list\.csv, line 2: expected a stretch in seconds"):
+    with pytest.raises(UserError, match=r"list\.csv, line 2: expected times in seconds"):
         read(tmp_path, f"path,start,end,text\na.wav,{start},2.5,One.\n")
 
 
@@ -387,9 +387,9 @@ def test_json(tmp_path, content):
     [
         ("[" * 100_000, "nested too deeply|not JSON"),
         ('{"path": "a.wav"}\n{"a": ' + "[" * 100_000, "line 2: this JSON is nested too deeply"),
-        ('{"path": "a.wav", "offset": ' + "9" * 400 + "}", "line 1: expected a stretch"),
+        ('{"path": "a.wav", "offset": ' + "9" * 400 + "}", "line 1: expected times"),
         ('{"path": "a.wav", "offset": ' + "9" * 5000 + "}", "line 1: this is not JSON"),
-        ('{"path": "a.wav", "offset": NaN}', "line 1: expected a stretch"),
+        ('{"path": "a.wav", "offset": NaN}', "line 1: expected times"),
         ('{"path": "a\\ud83d.wav"}', "line 1: half of a character"),
         ('{"path": "a.wav", "text": {"a": 1}}', "line 1: expected the text as a string"),
         ('{"path": "a.wav", "channel": 1e3}', "line 1: expected a channel"),

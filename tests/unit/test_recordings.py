@@ -188,11 +188,11 @@ def test_the_problems_of_all_corpora_are_told_together():
         ("[1]", "line 2: expected an object"),
         ('{"path": 5}', "line 2: names no audio file"),
         ('{"path": "a\\u0000.wav"}', "line 2: names no audio file"),
-        ('{"path": "a.wav", "text": "x", "offset": [1]}', "line 2: expected a stretch"),
-        ('{"path": "a.wav", "text": "x", "offset": NaN}', "line 2: expected a stretch"),
+        ('{"path": "a.wav", "text": "x", "offset": [1]}', "line 2: expected times"),
+        ('{"path": "a.wav", "text": "x", "offset": NaN}', "line 2: expected times"),
         (
             '{"path": "a.wav", "text": "x", "offset": 3, "duration": -4}',
-            "line 2: expected a stretch",
+            "line 2: expected times",
         ),
     ],
 )
@@ -314,9 +314,9 @@ def test_names_in_a_list_that_fit_several_files_or_none(tmp_path):
     notes = []
     corpus = {**CORPUS, "audio": str(tmp_path), "transcripts": str(path)}
     first, second, third = list_recordings(corpus, "voice", notes.append)
-    assert all("line 1: '1' may be any of 2 recordings" in row["fault"] for row in (first, second))
+    assert all("line 1: '1' matches 2 recordings" in row["fault"] for row in (first, second))
     assert texts([third]) == [["two"]]
-    assert any("1 of 3 names belong to no recording: '3'" in note for note in notes)
+    assert any("1 of 3 names match no recording: '3'" in note for note in notes)
     path.write_text("2|two\n")
     list_recordings(corpus, "voice", notes.append)
     assert any("2 of 3 recordings are not in it: 'x/1.wav', 'y/1.wav'" in n for n in notes)
@@ -579,7 +579,7 @@ def test_a_loose_match_of_two_names_is_none(tmp_path):
         tmp_path, ["1.wav", "2.wav"], "anna/1.wav|One.\nben/1.wav|Other.\n2|Two.\n"
     )
     assert texts([row, other]) == [[], ["Two."]]
-    assert any("2 of 3 names belong to no recording" in note for note in notes)
+    assert any("2 of 3 names match no recording" in note for note in notes)
 
 
 @pytest.mark.parametrize(
@@ -610,8 +610,8 @@ def test_what_a_list_does_not_find_has_a_reason(tmp_path):
         "path,text\nC:\\rec\\a.wav,One.\nwavs/a.mp3,Two.\nb.wav,Three.\n"
     )
     drive, missing, several = listed(tmp_path / "m.csv")
-    assert "backslashes on a Windows drive" in drive["fault"]
-    assert "'a.mp3' may be any of 2 files" in several["fault"]
+    assert "a path on a Windows drive" in drive["fault"]
+    assert "'a.mp3' matches 2 files" in several["fault"]
     assert missing["fault"] is None and "no such file" in examine(missing)["reason"]
 
 
@@ -679,10 +679,10 @@ def test_one_speaker_is_assumed_and_said_once(tmp_path):
     touch(tmp_path, "train/1.wav", "train/2.wav", "anna/3.wav")
     notes = []
     list_recordings({**CORPUS, "audio": str(tmp_path / "train")}, "voice", notes.append)
-    assert len(notes) == 1 and "one speaker, voice, is assumed" in notes[0]
+    assert len(notes) == 1 and "they are assigned to one speaker, voice" in notes[0]
     notes.clear()
     list_recordings({**CORPUS, "audio": str(tmp_path)}, "voice", notes.append)
-    assert ["in 2 of the recordings" in note for note in notes] == [True]
+    assert ["speaker of 2 of the recordings" in note for note in notes] == [True]
     notes.clear()
     corpus = {**CORPUS, "audio": str(tmp_path), "speaker": "eve"}
     list_recordings(corpus, "voice", notes.append)
@@ -694,7 +694,7 @@ def test_a_folder_around_the_speakers_is_told(tmp_path):
     notes = []
     rows = list_recordings({**CORPUS, "audio": str(tmp_path)}, "voice", notes.append)
     assert {row["speaker"] for row in rows} == {"studio"}
-    assert "taken to be of one speaker" in notes[0] and "(anna, ben, ...)" in notes[0]
+    assert "assigned to one speaker" in notes[0] and "(anna, ben, ...)" in notes[0]
 
 
 def test_lists_are_told_in_a_line_each_and_many_are_counted(tmp_path):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from voicekiln.corpus.sources import timed_texts
 from voicekiln.corpus.sources.inventory import examine
 from voicekiln.corpus.sources.recordings import list_recordings
-from voicekiln.corpus.sources.timed.stretch import SILENCE
+from voicekiln.corpus.sources.timed.utterance import SILENCE
 from voicekiln.errors import UserError
 
 # words of letters; what else a text may hold has tests of its own

@@ -1,8 +1,8 @@
-"""A recording for each channel of a file whose channels are different people.
+"""One recording per channel, for files whose channels are different people.
 
-What tells such a recording from the file is in three places, and only here: `path` ends in `#` and
-the channel, `recording_id` in `-ch` and the channel, and the column `channel` has it as a number,
-counted from 0. Everything else treats it as a recording of its own.
+Such a recording differs from its file in three columns, which only this module knows: `path` ends
+in `#` and the channel, `recording_id` in `-ch` and the channel, and `channel` is its number,
+counted from 0. Everything else treats it as an ordinary recording.
 """
 
 import json
@@ -20,7 +20,7 @@ OF_CHANNEL = r"-ch\d+$"
 
 
 def recording_id(file_id: str, channel: int | None) -> str:
-    """Id of one channel of the file with `file_id`; of the file itself without a channel."""
+    """Id of one channel of a file, or of the file itself if the channel is None."""
     return file_id if channel is None else f"{file_id}-ch{channel}"
 
 
@@ -31,12 +31,12 @@ def parts(recording: str) -> tuple[str, int | None]:
 
 
 def file_ids(recordings: pd.Series) -> pd.Series:
-    """The ids of the files that recordings are in: channels of a file hear each other."""
+    """Ids of the files that recordings are in; channels of a file contain each other's sound."""
     return recordings.astype(str).str.replace(OF_CHANNEL, "", regex=True)
 
 
 def file_path(path: str, channel: int | None) -> str:
-    """The path of the file that a recording is in."""
+    """Path of the file that a recording is in."""
     return path if channel is None else path.removesuffix(f"#{channel}")
 
 
@@ -45,8 +45,8 @@ def split(found: dict[str, Any], listed: Mapping[str, Any], mode: str) -> list[d
 
     Args:
         found: the file's row of the inventory.
-        listed: its row of the listing; `named` tells whether a list names the speaker.
-        mode: `corpora.<corpus>.channels`. A list that names channels asks for `separate`.
+        listed: its row of the listing; `named` is whether a list names the speaker.
+        mode: `corpora.<corpus>.channels`. A list that names channels implies `separate`.
     """
     if found["status"] != "ok":
         return [found]
@@ -92,7 +92,7 @@ def _wanted(mode, by_list, known, n_channels):
 
 
 def _json(entries):
-    """The texts of one channel as a table has them; null where there is nothing to know."""
+    """The texts of one channel as a table stores them; null if there are none."""
     own = [
         {key: value for key, value in entry.items() if key != "channel"}
         for entry in entries
@@ -102,10 +102,10 @@ def _json(entries):
 
 
 def _speaker(found, own, listed, channel, mode):
-    """Who speaks in a channel: as a list says, or the file's name for it with the side."""
-    said = next((entry["speaker"] for entry in own if entry.get("speaker")), None)
-    if said:
-        return said
+    """The speaker of a channel: the one that a list names, or the file's with the side added."""
+    listed_name = next((entry["speaker"] for entry in own if entry.get("speaker")), None)
+    if listed_name:
+        return listed_name
     if mode in SIDES or (listed.get("named") and any("channel" in entry for entry in own)):
         return found["speaker"]
     sides = list(SIDES) if found["channels"] == 2 else []
@@ -119,11 +119,11 @@ def _refused(row, reason):
 
 def _not_there(channel, n_channels):
     there = "one channel" if n_channels == 1 else f"{n_channels} channels"
-    return f"channel {channel}, counted from 0, is wanted, and the file has {there}"
+    return f"expected channel {channel} (counted from 0), but the file has {there}"
 
 
 def _without_channel(orphans):
     return (
-        f"{len(orphans)} of its texts do not say in which channel they are spoken; add a column "
-        "channel (counted from 0) to the list, or set channels to mix, left or right"
+        f"{len(orphans)} of its texts have no channel; add a column `channel` (counted from 0) to "
+        "the list, or set channels to mix, left or right"
     )

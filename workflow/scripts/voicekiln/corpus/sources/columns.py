@@ -1,4 +1,4 @@
-"""What the columns of a list with a header contain, recognised by their names."""
+"""Columns of a list with a header, recognised by their names."""
 
 import re
 import unicodedata
@@ -11,8 +11,8 @@ from voicekiln.errors import UserError
 
 Column = int | str  # position counted from 0, or a key of JSON
 
-# Names without case, spaces and signs. The first that is there wins; of those in `SECOND_NAMES`
-# only if none of these is.
+# Names without case, spaces and signs. The first one present wins; those in `SECOND_NAMES` count
+# only if none of these is present.
 NAMES = {
     "file": (
         "audiofilepath audiofile path audio file filename audiopath audiofilename filepath wav "
@@ -55,7 +55,7 @@ RANK = {
     for field_, names in table.items()
     for i, name in enumerate(names.split())
 }
-# names made of several of these words; a first rank comes before a second one
+# names made of several of these words; rank 0 precedes rank 1
 VARIANT = "raw|orig|original|clean|cleaned|norm|normali[sz]ed"
 COMPOUND = (
     (
@@ -76,12 +76,12 @@ OTHER_UNIT = re.compile(
 
 @dataclass(frozen=True)
 class Reading:
-    """Which columns hold which field.
+    """The columns of each field.
 
     Attributes:
-        of: the columns of each field; the first that is not empty in a line counts.
-        scales: what 1 is in seconds in the columns of times.
-        unused: columns that were not used, as the user knows them.
+        of: the columns of each field; the first one that is not empty in a line counts.
+        scales: seconds per unit, for columns of times.
+        unused: names of the other columns.
     """
 
     of: Mapping[str, list[Column]]
@@ -96,7 +96,7 @@ def compact(name: str) -> str:
 
 
 def known_name(name: str) -> tuple[str, int, int, float] | None:
-    """Field, rank, place in the rank and unit in seconds of a column's name; None: not known."""
+    """Field, rank, place in the rank and unit in seconds of a column's name; None if unknown."""
     short = compact(name)
     if short in RANK:
         return *RANK[short], 1.0
@@ -127,7 +127,7 @@ def is_header(cells: Sequence[str], is_recording: Callable[[str], bool]) -> bool
 
 
 def has_audio_suffix(name: str) -> bool:
-    """Whether a name ends like that of an audio file."""
+    """Whether a name has the suffix of an audio file."""
     return name[-6:].rpartition(".")[2].lower() in _SUFFIXES and "." in name[-6:]
 
 
@@ -141,11 +141,11 @@ def by_name(
 
     Args:
         names: name and column of each.
-        chosen: columns that the configuration gives; None: there is no such column.
+        chosen: columns that the configuration names; None if there is no such column.
         where: file and line of the names.
 
     Raises:
-        UserError: a time is in a unit that is not known.
+        UserError: a time is in an unknown unit.
     """
     taken = set(chosen.values())
     found: dict[str, list] = {}
@@ -182,8 +182,8 @@ def by_name(
             )
     if of.get("end") and not of.get("start"):
         raise UserError(
-            f"{where}: there is a column for the end of a stretch and none for its start; name it "
-            f"in the configuration (`columns: {{start: ...}}`); the columns are {listed(names)}"
+            f"{where}: there is a column for the end of an utterance, but none for its start; name "
+            f"it in the configuration (`columns: {{start: ...}}`); the columns are {listed(names)}"
         )
     return Reading(of, scales, unused)
 

@@ -1,4 +1,4 @@
-"""What the columns of a list without a header contain, recognised by their values."""
+"""Columns of a list without a header, recognised by their values."""
 
 import re
 import zlib
@@ -8,7 +8,7 @@ from voicekiln.corpus.sources.columns import TIMES, Column, Reading, has_audio_s
 from voicekiln.corpus.sources.entries import number
 from voicekiln.errors import UserError
 
-# what no name of a speaker has: a full stop, a comma, four words, or five letters of a script
+# not found in speakers' names: a full stop, a comma, four words, or five letters of a script
 # without spaces
 SENTENCE = re.compile(
     r"[.!?…。！？።؟।]\W{0,8}$|[,;:，、]\s|\S\s+\S+\s+\S+\s+\S|"
@@ -18,12 +18,12 @@ NUMBERED = re.compile(r"[A-Za-z]{0,12}[-_ ]?\d{1,9}")  # s01, spk_3, p225
 GENDERS = frozenset("f m w d x male female other unknown".split())
 LABEL_CHARS = 64
 LANGUAGES = re.compile("[A-Za-z]{2}(?:[-_][A-Za-z]{2,4})?")
-MANY = 5000  # lines that are enough to tell what a column holds
-FEW = 4  # lines a value, from which on a column of few values holds no texts
+MANY = 5000  # lines that are enough to recognise a column
+FEW = 4  # lines per distinct value, from which a column contains no texts
 
 
 def looks_like_label(value: str) -> bool:
-    """Whether a value may name a speaker: short, and no sentence."""
+    """Whether a value may be a speaker's name: short, and not a sentence."""
     return 0 < len(value) <= LABEL_CHARS and not SENTENCE.search(value)
 
 
@@ -38,15 +38,15 @@ def by_content(
 
     Args:
         rows: all lines.
-        chosen: columns that the configuration gives.
+        chosen: columns that the configuration names.
         is_recording: whether a name is that of a recording.
-        names_first: whether the first column is taken for the file if nothing tells.
+        names_first: whether the first column is the file's if no other is recognised.
 
     Returns:
-        None if nothing in it looks like a name of a recording.
+        None if no column looks like names of recordings.
 
     Raises:
-        UserError: several readings are possible.
+        UserError: the columns are ambiguous.
     """
     every = rows
     rows = _sample(rows)
@@ -75,7 +75,7 @@ def by_content(
 
 
 def _sample(rows):
-    """Enough rows to tell what the columns hold, the same in whatever order they come."""
+    """Enough rows to recognise the columns; the same ones for any order of rows."""
     if len(rows) <= MANY:
         return rows
     share = len(rows) // MANY
@@ -122,14 +122,14 @@ def _time_columns(rows, columns, free, file, where):
     shown = " and ".join(str(i + 1) for i in found)
     raise UserError(
         f"{where}: columns {shown} contain numbers, which may be start and end, or offset and "
-        f"duration, or something else; say which in the configuration, for example `columns: "
+        f"duration, or something else; name them in the configuration, for example `columns: "
         f"{{start: {found[0] + 1}, end: {found[1] + 1}}}`, or `columns: {{start: null}}` if they "
-        "are no times"
+        "are not times"
     )
 
 
 def _overlap(spans):
-    """Whether stretches of one recording would overlap if they were offset and duration."""
+    """Whether utterances of one recording would overlap if they were offset and duration."""
     for group in spans.values():
         group = sorted(group)
         for (a, length), (b, _) in zip(group, group[1:], strict=False):
@@ -156,7 +156,7 @@ def _language_columns(columns, free, of, where):
 
 
 def _text_and_speaker(rows, columns, free, of, where):
-    """Which of the columns that are left hold texts and speakers; they go into `of`."""
+    """Set the columns of texts and speakers in `of`, from the remaining columns."""
     if "text" not in of:
         of["text"] = _texts(rows, columns, free, where)
     text = (of["text"] or [None])[0]
@@ -176,12 +176,12 @@ def _text_and_speaker(rows, columns, free, of, where):
             raise _undecided(where, labels, "the speaker", "speaker")
         of["speaker"] = labels
         free = [i for i in free if i not in labels]
-    if text is not None:  # where a line has no text in its column, the one before is taken
+    if text is not None:  # used for lines whose text column is empty
         of["text"] += [i for i in reversed(free) if i < text and _are_alike(rows, i, text)]
 
 
 def _texts(rows, columns, free, where):
-    """The columns that hold the texts, the best first."""
+    """The columns that contain the texts, best first."""
     words = [i for i in free if not _is_numbers(columns[i]) and not _is_numbered(columns[i])]
     texts = [i for i in words if _is_texts(columns[i])]
     if len(free) == 1 and words:
@@ -193,7 +193,7 @@ def _texts(rows, columns, free, where):
             for test in (_has_several_words, lambda values: not _is_repeated(values)):
                 likely = [i for i in texts if test(columns[i])]
                 texts = likely if len(likely) == 1 else texts
-    # LJSpeech has the text as it is written and as it is spoken
+    # LJSpeech contains the text as written and as spoken
     if not all(_are_alike(rows, i, texts[-1]) for i in texts[:-1]):
         raise _undecided(where, texts, "the text", "text")
     return texts[::-1]
@@ -204,12 +204,12 @@ def _is_numbers(values):
 
 
 def _is_numbered(values):
-    """Whether these are labels with a number, as speakers have."""
+    """Whether these are numbered labels, such as those of speakers."""
     return all(NUMBERED.fullmatch(value) for value in values)
 
 
 def _is_fractions(values):
-    """Whether these are measured values: numbers, with a fraction or hardly ever repeated."""
+    """Whether these are measurements: numbers, with fractions or rarely repeated."""
     if not _is_numbers(values):
         return False
     many = len(values) > FEW and len(set(values)) > len(values) / 2
@@ -217,7 +217,7 @@ def _is_fractions(values):
 
 
 def _is_texts(values):
-    """Whether these are texts: sentences, at least a tenth of them, and hardly ever repeated."""
+    """Whether these are texts: at least a tenth are sentences, and few are repeated."""
     sentences = sum(bool(SENTENCE.search(value)) or len(value) > LABEL_CHARS for value in values)
     return sentences >= 0.1 * len(values) and not (
         len(values) >= FEW and len(set(values)) <= len(values) / FEW
@@ -233,7 +233,7 @@ def _is_repeated(values):
 
 
 def _stop_at_labels(values, i, where):
-    """Stop if the only column beside the files may hold speakers as well as texts."""
+    """Stop if the only column beside the files may contain speakers or texts."""
     few = len(values) >= 2 * FEW and len(set(values)) <= len(values) / FEW
     if few and all(map(looks_like_label, values)):
         raise UserError(
@@ -244,8 +244,8 @@ def _stop_at_labels(values, i, where):
 
 
 def _are_alike(rows, i, j):
-    """Whether two columns hold the same text, as it is written and as it is spoken: words in common
-    in a third of the lines."""
+    """Whether two columns contain the same text, as written and as spoken: a third of the lines
+    share words."""
     pairs = [(row[i], row[j]) for row in rows if max(i, j) < len(row) and row[i] and row[j]]
     return 3 * sum(_share_words(a, b) for a, b in pairs) >= len(pairs) > 0
 
@@ -258,13 +258,13 @@ def _share_words(a, b):
 
 
 def holds_texts(values: Sequence[str]) -> bool:
-    """Whether a column may be that of the texts."""
+    """Whether a column may contain the texts."""
     return not _is_numbers(values) and _is_texts(values)
 
 
 def no_texts(rows: Sequence[Sequence[str]], i: int) -> str | None:
-    """What a column holds if it cannot be that of the texts, numbers or labels beside a column that
-    is more like texts; None if it can be."""
+    """Content of a column that cannot be the texts: numbers, or labels beside a column that looks
+    more like texts; None if it may be the texts."""
     rows = _sample(rows)
     columns = _columns(rows)
     values = columns[i] if i < len(columns) else []
@@ -298,6 +298,6 @@ def _examples(values):
 def _undecided(where, columns, what, key):
     numbers = [str(i + 1) for i in columns]
     return UserError(
-        f"{where}: columns {', '.join(numbers[:-1])} and {numbers[-1]} may each be {what}; say "
-        f"which column it is in the configuration, for example `columns: {{{key}: {numbers[-1]}}}`"
+        f"{where}: columns {', '.join(numbers[:-1])} and {numbers[-1]} may each be {what}; "
+        f"name the right one in the configuration, for example `columns: {{{key}: {numbers[-1]}}}`"
     )

@@ -1,4 +1,4 @@
-"""Tables of text: what separates their columns, and the fields of each line."""
+"""Tables of text: the separator of their columns, and the fields of each line."""
 
 import csv
 import io
@@ -13,14 +13,14 @@ from voicekiln.errors import UserError
 SEPARATORS = {"|": "|", "\t": "tabs", ";": "semicolons", ",": "commas"}
 MOST_CHARS = 1 << 24  # in one field of a table
 
-SEPARATOR_LINE = re.compile('"?sep=([|;,\t])"?')  # Excel's first line, where it has one
+SEPARATOR_LINE = re.compile('"?sep=([|;,\t])"?')  # an optional first line that Excel writes
 QUOTED = re.compile('"(?:[^"]|"")+"')
 
 Row = tuple[int, list[str]]  # number of the line, fields
 
 
 def rows(path: Path, text: str, is_recording: Callable[[str], bool]) -> tuple[str, list[Row]]:
-    """The separator of a table, and its lines that are not empty.
+    """The separator of a table, and its non-empty lines.
 
     Raises:
         UserError: it cannot be read as a table, with the line.
@@ -29,8 +29,8 @@ def rows(path: Path, text: str, is_recording: Callable[[str], bool]) -> tuple[st
     first = next((line for line in lines if line.strip()), None)
     if first is None:
         return "", []
-    if said := SEPARATOR_LINE.fullmatch(first.strip()):
-        separator = said[1]
+    if match := SEPARATOR_LINE.fullmatch(first.strip()):
+        separator = match[1]
         text = text.replace(first, "", 1)
         lines = text.split("\n")
     else:
@@ -49,15 +49,18 @@ def rows(path: Path, text: str, is_recording: Callable[[str], bool]) -> tuple[st
 
 
 def _unquoted(field):
-    """LJSpeech and Common Voice write quotation marks as they are; doubled ones within a field that
-    begins and ends with one are a program's."""
+    """A field without the quotation marks that a program added.
+
+    Those double the ones within the field; LJSpeech and Common Voice write quotation marks as they
+    are.
+    """
     if '""' in field and QUOTED.fullmatch(field):
         return field[1:-1].replace('""', '"')
     return field
 
 
 def check_quotes(path: Path, table: Sequence[Row], n_columns: int, separator: str) -> None:
-    """Stop where a field in quotation marks has swallowed lines.
+    """Stop if a field in quotation marks contains lines of the list.
 
     Raises:
         UserError: naming the line.
@@ -74,7 +77,7 @@ def check_quotes(path: Path, table: Sequence[Row], n_columns: int, separator: st
 
 
 def _by_header(first, is_recording):
-    """What separates the columns of a header; None if the first line is none."""
+    """The separator of a header; None if the first line is not a header."""
     known = {}
     for separator in SEPARATORS:
         cells = [cell.strip(' "') for cell in first.split(separator)]
@@ -84,7 +87,7 @@ def _by_header(first, is_recording):
 
 
 def _check_separators(path, lines, separator):
-    """Stop where a comma is followed by a space and the first one is not: it belongs to a text."""
+    """Stop if a comma is followed by a space and the first one is not: it belongs to a text."""
     if separator not in ";," or any(line.count('"') % 2 for line in lines):
         return  # a field over several lines is in quotation marks
     for number, line in enumerate(lines, 1):
@@ -99,7 +102,7 @@ def _check_separators(path, lines, separator):
 
 
 def _by_share(path, first, lines, is_recording):
-    """What separates the columns without a header: what nearly all lines have."""
+    """The separator of columns without a header: the one that nearly all lines contain."""
     lines = [line for line in lines if line.strip()]
     shares = {
         separator: sum(separator in line for line in lines) / len(lines) for separator in SEPARATORS
@@ -124,7 +127,7 @@ def _by_share(path, first, lines, is_recording):
 
 
 def _quoted(path, text, separator):
-    """`(line, fields)` of each line of a table with quotation marks that is not empty."""
+    """`(line, fields)` of each non-empty line of a table with quotation marks."""
     csv.field_size_limit(MOST_CHARS)
     reader = csv.reader(
         io.StringIO(text, newline="\n"), delimiter=separator, strict=True, skipinitialspace=True

@@ -1,4 +1,4 @@
-"""One line of a list of recordings, and how its fields are read."""
+"""One line of a list of recordings, and the readers of its fields."""
 
 import math
 import re
@@ -9,19 +9,19 @@ from voicekiln.errors import UserError
 from voicekiln.text.languages import CODE, short_code
 
 CHANNEL_LETTERS = {"a": 0, "b": 1, "left": 0, "right": 1, "l": 0, "r": 1}
-# codes that lists of Chinese and Japanese voices use and that are not ISO 639
+# not ISO 639, but common in lists of Chinese and Japanese voices
 OTHER_CODES = {"jp": "ja", "cn": "zh"}
 NUMBER = re.compile(r"[+-]?\d{1,15}(?:[.,]\d{0,30})?(?:[eE][+-]?\d{1,3})?|[+-]?[.,]\d{1,30}")
 CLOCK = re.compile(r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2}(?:[.,]\d{1,30})?)")
 
 
 class NoList(UserError):
-    """A table that names no recordings."""
+    """A file that was read as a list and names no recordings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A recording, or a stretch of one, and what is said there."""
+    """A recording, or an utterance of one, with its text."""
 
     where: str  # file and line
     audio: str  # as the list writes it
@@ -38,7 +38,7 @@ def language_code(code: str | None, where: str) -> str | None:
     """The language of a code or locale: `sv-SE` and `swe` are `sv` to a recogniser.
 
     Raises:
-        UserError: no such code.
+        UserError: the code is malformed.
     """
     if code is None:
         return None
@@ -53,7 +53,7 @@ def channel_number(value: Any, where: str) -> int | None:
     """A channel counted from 0; `A` and `left` are the first.
 
     Raises:
-        UserError: it is none of these.
+        UserError: the value is none of these.
     """
     if value is None:
         return None
@@ -68,8 +68,7 @@ def channel_number(value: Any, where: str) -> int | None:
 
 
 def number(value: Any) -> float | None:
-    """A number as lists write it, with a decimal point or comma, or a time of a clock, in seconds;
-    None if it is neither."""
+    """A number with a decimal point or comma, or a clock time in seconds; None for other values."""
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, int | float):
@@ -89,15 +88,15 @@ def number(value: Any) -> float | None:
 
 
 def span(start: Any, end: Any, length: Any, scales: dict[str, float], where: str):
-    """Start and end of a stretch in seconds, or two None.
+    """Start and end of an utterance in seconds; (None, None) for a whole recording.
 
     Args:
-        start, end, length: as the list writes them, or None; an end goes before a length, and a
-            length without a start is that of the recording.
-        scales: what a `start`, `end` or `duration` of 1 is in seconds.
+        start, end, length: as the list writes them, or None. An end takes precedence over a length;
+            a length without a start is that of the recording.
+        scales: seconds per unit of `start`, `end` and `duration`.
 
     Raises:
-        UserError: they are no numbers, or no stretch.
+        UserError: they are not numbers, negative, or not in order.
     """
     if start is None and end is None:
         return None, None
@@ -113,6 +112,6 @@ def span(start: Any, end: Any, length: Any, scales: dict[str, float], where: str
         "" if other is None else f", {name} {str(other)[:40]!r}"
     )
     raise UserError(
-        f"{where}: expected a stretch in seconds (start or offset, and end or duration), not "
-        f"negative and not empty; found {found}"
+        f"{where}: expected times in seconds (start or offset, and end or duration), not "
+        f"negative, the end after the start; found {found}"
     )

@@ -1,4 +1,4 @@
-"""What each file of a corpus is: content hash, format, duration; or why it cannot be used."""
+"""Content hash, format and duration of each file of a corpus, or why it cannot be used."""
 
 import json
 import logging
@@ -24,18 +24,18 @@ RECORDING_DIGITS = 16  # 64 bits of the content's SHA-256
 
 
 def look_into(path: Path) -> dict[str, Any]:
-    """Content and header of a file.
+    """Content hash and header of a file.
 
     Raises:
-        UserError: it cannot be used.
-        OSError: nor read.
+        UserError: the file cannot be used.
+        OSError: it cannot be read.
     """
     digest = sha256_file(path)
     what = probe(path)
     if what.n_tracks > 1:
         log.warning(
-            "%s: it has %d sound tracks; number %d, the one that players play, is used; to use "
-            "another, extract it (ffmpeg -i FILE -map 0:a:N -c copy NEW.mka, N from 0) and list "
+            "%s: it has %d sound tracks; number %d, the default track, is used; to use another, "
+            "extract it (ffmpeg -i FILE -map 0:a:N -c copy NEW.mka, N from 0) and list "
             "that file instead",
             *(path, what.n_tracks, what.track + 1),
         )
@@ -50,10 +50,10 @@ def look_into(path: Path) -> dict[str, Any]:
 
 
 def remembering(store: Store) -> Callable[[Path], dict[str, Any]]:
-    """`look_into` for files that were not looked into before: by path, size and time of change.
+    """`look_into`, with results stored by path, size and time of change.
 
-    A file that was written a moment ago is looked into once more the next time: it may change again
-    within the clock's grain.
+    The result for a file that was written a moment ago is not stored: the file may change again
+    within the resolution of its time.
     """
 
     def look(path: Path) -> dict[str, Any]:
@@ -64,9 +64,9 @@ def remembering(store: Store) -> Callable[[Path], dict[str, Any]]:
         if found is not None:
             notices.replay(found.get("warnings", ()), path, log)
         else:
-            with notices.collecting(path) as said:
+            with notices.collecting(path) as warnings:
                 found = look_into(path)
-            found["warnings"] = said
+            found["warnings"] = warnings
             if time.time() - stat.st_mtime > SETTLED_S:
                 store.put(key, found)
         return found
@@ -83,8 +83,8 @@ def examine(
     """The inventory row (`tables.RECORDINGS`) of one listed file, good or bad.
 
     Args:
-        tier: which tier of a TextGrid or .eaf beside it holds the text.
-        look: `look_into`, or one that remembers.
+        tier: the tier with the text, in a TextGrid or .eaf beside the recording.
+        look: `look_into`, or `remembering` of it.
         keep: kinds of unspoken text that stay in a sidecar's text.
     """
     path = Path(row["root"], row["path"])
@@ -103,7 +103,7 @@ def examine(
         if found["path"] != row["path"]:
             raise UserError("its name is not UTF-8; rename the file")
         if not os.path.isfile(path):
-            raise UserError("there is no such file (or a link that leads nowhere)")
+            raise UserError("no such file, or a broken link")
         found |= look(path)
         found["recording_id"] = found["content_sha256"][:RECORDING_DIGITS]
         known, removed = row["reference_texts"], {}
@@ -113,7 +113,7 @@ def examine(
             )
         found["reference_texts"] = None if known is None else json.dumps(known, ensure_ascii=False)
         found["unspoken"] = to_json(removed) if removed else None
-    # other errors of the system (a full or lost disk) are no fault of the recording: the job fails
+    # other system errors (a full or lost disk) are not the recording's fault: the job fails
     except (UserError, FileNotFoundError, IsADirectoryError, PermissionError) as error:
         return refuse(found, "inventory", printable(str(error)), path)
     return found
@@ -121,7 +121,7 @@ def examine(
 
 def _in_channel(texts, listed):
     """The texts of a sidecar, in the channel that a list names for the whole recording."""
-    channels = {stretch.get("channel") for stretch in listed or []}
+    channels = {utterance.get("channel") for utterance in listed or []}
     if texts is None or len(channels) != 1 or channels == {None}:
         return texts
     (channel,) = channels
@@ -132,8 +132,8 @@ def refuse(row: dict[str, Any], step: str, reason: str, path: Path) -> dict[str,
     """The row of a recording that cannot be used, with the step and the reason.
 
     Args:
-        path: where the recording is; the reason is kept without its folder, so that a table does
-            not change when the recordings are moved.
+        path: of the recording. Its folder is removed from the reason, so that tables stay the same
+            when recordings are moved.
     """
     reason = reason.removeprefix(f"{path}: ").replace(f"{path.parent}/", "")
     return row | {"status": "bad", "step": step, "reason": reason}

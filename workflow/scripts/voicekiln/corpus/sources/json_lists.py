@@ -1,4 +1,4 @@
-"""Lists in JSON: an object on each line, or one array of objects."""
+"""Lists in JSON: one object per line, or an array of objects."""
 
 import json
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ def rows(path: Path, text: str) -> list[Row]:
     """The objects of a list.
 
     Raises:
-        UserError: it is something else, with the line.
+        UserError: with the line that is malformed.
     """
     is_array = text.lstrip()[:1] == "[" and "{" in text
     return _array(path, text) if is_array else _lines(path, text)
@@ -56,7 +56,7 @@ def keys(path: Path, found: Sequence[Row]) -> list[str]:
     """All keys of these objects.
 
     Raises:
-        UserError: there are too many for a list.
+        UserError: there are too many.
     """
     known: dict[str, None] = {}
     for _, fields in found:

@@ -16,13 +16,13 @@ def entries(folder: Path, note: Callable[[str], None]) -> Iterator[Entry]:
     `reco2file_and_channel`. Commands in `wav.scp` are not run: their recordings get a fault.
 
     Args:
-        note: takes what belongs to no recording.
+        note: called with each warning.
 
     Raises:
-        UserError: naming file and line, what was expected there.
+        UserError: with file, line and what was expected there.
     """
     text, speakers, languages = (
-        {name: said for _, name, said in _table(folder / table, note)}
+        {name: value for _, name, value in _table(folder / table, note)}
         for table in ("text", "utt2spk", "utt2lang")
     )
     utterances = _utterances(folder / "segments", note)
@@ -56,7 +56,7 @@ def entries(folder: Path, note: Callable[[str], None]) -> Iterator[Entry]:
     ):
         if left:
             shown = ", ".join(sorted(left)[:3])
-            note(f"{folder / file}: {len(left)} names belong to no recording: {shown} ...")
+            note(f"{folder / file}: {len(left)} names match no recording: {shown} ...")
 
 
 def _utterances(path, note):
@@ -76,22 +76,22 @@ def _utterances(path, note):
 
 def _channels(path, note):
     """The channel of each recording, counted from 0."""
-    said = [(where, name, rest.split()[-1]) for where, name, rest in _table(path, note) if rest]
-    from_one = all(channel != "0" for _, _, channel in said)
+    named = [(where, name, rest.split()[-1]) for where, name, rest in _table(path, note) if rest]
+    from_one = all(channel != "0" for _, _, channel in named)
     found = {}
-    for where, recording, channel in said:
+    for where, recording, channel in named:
         counted = channel_number(channel, where)
         found[recording] = counted - 1 if channel.isdigit() and from_one else counted
     return found
 
 
 def _table(path, note):
-    """`(file and line, key, the rest)` of each line; nothing if there is no such file."""
+    """`(file and line, key, the rest)` of each line; nothing if the file is missing."""
     if not path.is_file():
         return
-    content, said = read_text(path)
-    if said:
-        note(said)
+    content, guessed = read_text(path)
+    if guessed:
+        note(guessed)
     for number_, line in enumerate(content.split("\n"), 1):
         key, *rest = line.split(maxsplit=1) or [""]
         if key:

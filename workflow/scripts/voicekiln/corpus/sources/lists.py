@@ -1,6 +1,6 @@
-"""Lists of recordings as others keep them: JSON, or tables with or without a header.
+"""Lists of recordings in common formats: JSON, or tables with or without a header.
 
-JSON has an object on each line (NVIDIA NeMo's manifests) or is one array of objects. Tables are
+JSON has one object per line (NVIDIA NeMo's manifests) or is an array of objects. Tables are
 separated by `|` (LJSpeech, VITS, Coqui, F5-TTS), tabs (Common Voice), semicolons or commas.
 """
 
@@ -22,22 +22,22 @@ SUFFIXES = {".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".list", ".lst
 
 @dataclass(frozen=True)
 class Choice:
-    """What the configuration says about the columns of lists.
+    """The columns of lists that the configuration names.
 
     Attributes:
-        columns: position or name of each field, None where there is no such column.
+        columns: position or name of each field; None if the list has no such column.
     """
 
     columns: Mapping[str, int | str | None] = field(default_factory=dict)
 
 
 class Summary(str):
-    """A note about how something was read, which is no warning."""
+    """A note on how a source was read; not a warning."""
 
 
 @dataclass(frozen=True)
 class List:
-    """What was read of a list, and in one line how it was understood."""
+    """The entries of a list, and a line on how its columns were read."""
 
     entries: list[Entry]
     summary: Summary
@@ -52,18 +52,18 @@ def read(
     """The lines of a list.
 
     Args:
-        choice: what the configuration says about its columns.
-        is_recording: whether a name is that of a recording, to tell columns apart.
-        note: takes what the user should know.
+        choice: the columns that the configuration names.
+        is_recording: whether a name is that of a recording, to distinguish columns.
+        note: called with each warning.
 
     Raises:
-        UserError: naming file and line, what was expected there.
+        UserError: with file, line and what was expected there.
     """
     choice = choice or Choice()
     content = read_bytes(path)
-    text, said = decode(content, path)
-    if said:
-        note(said)
+    text, guessed = decode(content, path)
+    if guessed:
+        note(guessed)
     form = _form(content[: 1 << 16])
     json = path.suffix.lower() in (".jsonl", ".ndjson", ".json")
     if json or text.lstrip().startswith("{"):
@@ -79,7 +79,7 @@ def read(
 
 
 def _form(head):
-    """What is unusual about the first bytes of a list, for its summary."""
+    """Unusual encoding or line ends, for the summary of a list."""
     marks = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\xef\xbb": "a byte order mark"}
     found = [marks[head[:2]]] if head[:2] in marks else []
     if b"\0" in head and not found:
@@ -114,8 +114,8 @@ def _with_header(path, rows, choice, separator, form):
     for number, row in rows:
         if any(row[len(header) :]) or len(row) > len(header) + 1:
             raise UserError(
-                f"{path}, line {number}: {len(row)} fields under a header of {len(header)}; a text "
-                "that contains the separator has to be in quotation marks"
+                f"{path}, line {number}: {len(row)} fields under a header of {len(header)}; put "
+                "texts that contain the separator in quotation marks"
             )
     delimited.check_quotes(path, rows, len(header), separator)
     names = names[:width]
@@ -132,7 +132,7 @@ def _with_header(path, rows, choice, separator, form):
 
 
 def _check_one_reading(rows, reading, names):
-    """Stop where two columns are named as the text, or as the file, and say different things."""
+    """Stop if two columns have names for the text, or for the file, and different values."""
     for key in ("file", "text"):
         found = reading.of.get(key, [])
         for column in found[1:]:
@@ -141,8 +141,8 @@ def _check_one_reading(rows, reading, names):
                 if None not in (first, other) and _differ(key, first, other):
                     one, two = names[found[0]][:40], names[column][:40]
                     raise UserError(
-                        f"{where}: {one!r} and {two!r} may each be the {key} and differ; say which "
-                        f"it is in the configuration: `columns: {{{key}: {one}}}`"
+                        f"{where}: {one!r} and {two!r} may each be the {key} and differ; name the "
+                        f"right one in the configuration: `columns: {{{key}: {one}}}`"
                     )
 
 
@@ -153,7 +153,7 @@ def _differ(key, first, other):
 
 
 def _file_by_content(rows, names, reading, where):
-    """`reading` with the column that holds names of audio files, whatever it is called."""
+    """`reading` with the only column that contains names of audio files, whatever its name."""
     free = [(name, i) for name, i in names if name in reading.unused]
     found = []
     for name, i in free:
@@ -161,10 +161,10 @@ def _file_by_content(rows, names, reading, where):
         if values and all(map(columns.has_audio_suffix, values)):
             found.append((name, i))
     if len(found) != 1:
-        several = f"{columns.listed(found)} may each be it" if found else "none is known for it"
+        several = f"{columns.listed(found)} may each be" if found else "none is recognised as"
         raise NoList(
-            f"{where}: names no audio file; of the columns {columns.listed(names)} {several}. Name "
-            "it in the configuration, for example `columns: {file: ...}`"
+            f"{where}: names no audio file; of the columns {columns.listed(names)} {several} the "
+            "file's. Name it in the configuration, for example `columns: {file: ...}`"
         )
     name, i = found[0]
     unused = [other for other in reading.unused if other != name]
@@ -172,7 +172,7 @@ def _file_by_content(rows, names, reading, where):
 
 
 def _stop_at_texts(rows, names, reading, where):
-    """Stop where a column that is not used holds texts, and no other does."""
+    """Stop if no column is used as the text and an unused one contains texts."""
     for name, i in names:
         if name in reading.unused:
             values = [_values(row, [i]) for _, row in rows]
@@ -229,19 +229,19 @@ def _check_text_column(path, rows, i, note):
 
 
 def _is_unknown_header(rows, i):
-    """Whether the first line names columns by words that are not known: in the i-th column all
-    lines but the first have the name of an audio file."""
+    """Whether the first line is a header of unknown names: in the i-th column, all lines but the
+    first contain the name of an audio file."""
     named = (i < len(row) and columns.has_audio_suffix(row[i]) for _, row in rows)
     return len(rows) > 1 and not next(named) and all(named)
 
 
 def _chosen(path, choice, names) -> dict[str, Column | None]:
-    """The columns that the configuration gives for this list."""
+    """The columns of this list that the configuration names."""
     columns_by_name = {columns.compact(name): column for name, column in names}
     found: dict[str, Column | None] = {}
     for key, column in choice.columns.items():
         if column is None and key == "file":
-            raise UserError(f"{path}: columns.file is null, and a list has to name its recordings")
+            raise UserError(f"{path}: columns.file is null, but a list must name its recordings")
         if column is None:
             found[key] = None
         elif isinstance(column, int):
@@ -256,7 +256,7 @@ def _chosen(path, choice, names) -> dict[str, Column | None]:
             found[key] = columns_by_name[columns.compact(column)]
         else:
             raise UserError(
-                f"{path}: columns.{key} is {column}, and no column has that name; the columns are "
+                f"{path}: columns.{key} is {column}, but no column has that name; the columns are "
                 f"{columns.listed(names)}"
             )
     return found
@@ -266,7 +266,7 @@ def _chosen(path, choice, names) -> dict[str, Column | None]:
 
 
 def _list(path, rows: Sequence[tuple[str, Any]], reading: Reading, names, form) -> List:
-    """The entries of rows, and how they were understood."""
+    """The entries of rows, with their summary."""
     if not reading.of.get("file") and rows:
         known = ", ".join(columns.NAMES["file"].split()[:6])
         raise UserError(
@@ -277,7 +277,7 @@ def _list(path, rows: Sequence[tuple[str, Any]], reading: Reading, names, form) 
 
 
 def _values(row, found: Sequence[Column]):
-    """What a row has in the first of these columns that is not empty."""
+    """The value of the first of these columns that is not empty in a row."""
     for column in found:
         if isinstance(column, str):
             value = row.get(column)
@@ -295,12 +295,14 @@ def _entry(where, row, reading: Reading) -> Entry:
         audio = audio.get("path")
     if not isinstance(audio, str) or "\0" in audio or not audio.strip():
         raise UserError(f"{where}: names no audio file; expected its path")
-    for name, said in (("file", audio), ("text", text), ("speaker", speaker)):
-        if isinstance(said, str):
-            if not said.isascii() and _has_surrogate(said):
-                raise UserError(f"{where}: half of a character (a lone surrogate) in {said[:40]!r}")
-        elif isinstance(said, dict | list):
-            raise UserError(f"{where}: expected the {name} as a string, found {str(said)[:40]!r}")
+    for name, value in (("file", audio), ("text", text), ("speaker", speaker)):
+        if isinstance(value, str):
+            if not value.isascii() and _has_surrogate(value):
+                raise UserError(
+                    f"{where}: half of a character (a lone surrogate) in {value[:40]!r}"
+                )
+        elif isinstance(value, dict | list):
+            raise UserError(f"{where}: expected the {name} as a string, found {str(value)[:40]!r}")
     start_s, end_s, language, channel = None, None, None, None
     if of.get("start"):
         times = [_values(row, of.get(key, ())) for key in TIMES]
@@ -326,7 +328,7 @@ def _has_surrogate(text):
 
 
 def _summary(path, entries, reading, names, form):
-    """How a list was understood, in a line."""
+    """A line on how a list was read."""
     found = []
     for key in columns.FIELDS:
         if not reading.of.get(key):

@@ -1,4 +1,4 @@
-"""Names in lists and the files they mean.
+"""Names in lists, and the files that they refer to.
 
 Names are compared as they are written first; then in one Unicode form (files from a Mac are in NFD,
 lists mostly in NFC) and with Windows' separators; then without case; then without the suffix.
@@ -18,12 +18,12 @@ BESIDE = ("clips", "wavs", "wav", "audio", "flac", "mp3", "recordings")
 
 
 def printable(name: str) -> str:
-    """A file name that can be stored as text; bytes that are no UTF-8 are shown as escapes."""
+    """A file name that can be stored as text; bytes outside UTF-8 become escapes."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def speaker(name: str) -> str:
-    """A speaker's name as tables store it: in NFC, so that a name is one whoever wrote it."""
+    """A speaker's name as tables store it: in NFC, so that equal names compare equal."""
     return unicodedata.normalize("NFC", printable(name))
 
 
@@ -70,7 +70,7 @@ def last_part(name: str) -> str:
     return any_case(bare(name))
 
 
-# how names are compared, the strictest first, and what to report about those that match only then
+# ways to compare names, strictest first, and what to report about names that match only that way
 WAYS = (
     (str, None),
     (one_form, None),
@@ -81,20 +81,20 @@ WAYS = (
 
 
 def match(names: Iterable[str], forms: list[list[str]]):
-    """Which recordings each name of a list means.
+    """The recordings that each name of a list refers to.
 
     Args:
-        names: of the list.
-        forms: the names that each recording may have, the most exact first.
+        names: the names in the list.
+        forms: the names that each recording may have, most exact first.
 
     Returns:
-        the recordings (indices) of each name that means any; and what to report about names that
-        match in one of the looser ways, with an example.
+        the indices of the recordings that each name matches; and, for each looser way in which
+        names match, what to report, how many names, and an example.
     """
     left = dict.fromkeys(names)
     free = list(range(len(forms)))
     takers: dict[str, list[int]] = {}
-    said: list[tuple[str, int, str]] = []
+    looser: list[tuple[str, int, str]] = []
     for way, about in WAYS:
         if not left or not free:
             break
@@ -109,16 +109,16 @@ def match(names: Iterable[str], forms: list[list[str]]):
                     found.setdefault(name, []).append(i)
         if found and about:
             first = min(found)
-            said.append((about, len(found), f"{first!r}, {forms[found[first][0]][0]!r}"))
+            looser.append((about, len(found), f"{first!r}, {forms[found[first][0]][0]!r}"))
         takers |= found
         taken = {i for group in found.values() for i in group}
         free = [i for i in free if i not in taken]
         left = {name: None for name in left if name not in found}
-    return takers, said
+    return takers, looser
 
 
 class Folder:
-    """Finds the files that a list means; it looks into each folder once.
+    """Finds the files that names in a list refer to; reads each folder once.
 
     Args:
         path: the list's folder.
@@ -131,10 +131,10 @@ class Folder:
         self._beside: tuple[str, ...] | None = None
 
     def find(self, name: str) -> str | None:
-        """The path of a name's file, from the list's folder; None if there is none.
+        """Path of the file that a name refers to, relative to the list's folder; None if missing.
 
         Raises:
-            UserError: it may be any of several.
+            UserError: it matches several.
         """
         if os.path.isfile(os.path.join(self.path, name)):
             return tidy(name)
@@ -156,7 +156,7 @@ class Folder:
             return True
 
     def _walk(self, path):
-        """`path` with each part as it is spelt on disk."""
+        """`path` with each part spelt as on disk."""
         *folders, last = path.split("/")
         here = "/" if path.startswith("/") else ""
         for folder in folders:
@@ -179,13 +179,13 @@ class Folder:
                 found = [name for name in found if stem(name) != name]
             if len(found) > 1:
                 shown = ", ".join(found[:3])
-                raise UserError(f"{name!r} may be any of {len(found)} files ({shown})")
+                raise UserError(f"{name!r} matches {len(found)} files ({shown})")
             if found:
                 return found[0]
         return None
 
     def _by(self, folder, n):
-        """The names in a folder by what the n-th way makes of them."""
+        """The names in a folder, by the form in which the n-th way compares them."""
         if (folder, n) not in self._index:
             if folder not in self._held:
                 try:

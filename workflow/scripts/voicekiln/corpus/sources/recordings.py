@@ -1,7 +1,7 @@
 """The recordings of a corpus, found in folders or lists.
 
-A row has `source` (which of the corpus's `audio` it is from, counted from 0), `root` (the folder
-that is), `path` (from there), `bytes`, `mtime_ns`, `speaker`, `language` and, or null:
+A row has `source` (position of its source in the corpus's `audio`), `root` (that source's folder),
+`path` (relative to it), `bytes`, `mtime_ns`, `speaker`, `language` and, or null:
 - `known`: the text that is given, a list of `{"start_s", "end_s", "text"}` (both times null: the
   text is that of the whole recording; a null text is to be transcribed; with `speaker`, `language`
   where they change within it, and with `channel`, counted from 0 or null, where a list names one);
@@ -45,12 +45,11 @@ def list_recordings(
 
     Args:
         corpus: the corpus's section of the configuration.
-        default_speaker: who speaks unless the configuration, a list or a folder names somebody.
-        note: takes what the user should know, a line each; it is a warning, if not a
-            `lists.Summary`.
+        default_speaker: the speaker if neither configuration nor list nor folder names one.
+        note: called with one line at a time: a `lists.Summary`, or else a warning.
 
     Raises:
-        UserError: a source is missing or wrong, or has nothing that can be used.
+        UserError: a source is missing or malformed, or contains no recordings.
     """
     with _without_collector():
         return _list_recordings(corpus, default_speaker, note or (lambda text: None))
@@ -58,8 +57,8 @@ def list_recordings(
 
 @contextmanager
 def _without_collector():
-    """Rows by the hundred thousand hold no cycles, and the garbage collector would look for some in
-    them again and again, which takes longer than reading the list."""
+    """Without the garbage collector: searching 100 000 rows for cycles, of which they have none,
+    takes longer than reading the list."""
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -85,27 +84,27 @@ def _list_recordings(corpus, default_speaker, note):
             f"{', '.join(roots)}: no recording found. Looked for files ending in "
             f"{' '.join(sorted(AUDIO_SUFFIXES))}, in all subfolders."
         )
-    _give_texts(rows, corpus, note)
-    _say_who(rows, corpus, default_speaker, note)
+    _set_texts(rows, corpus, note)
+    _set_speakers(rows, corpus, default_speaker, note)
     return rows
 
 
 def folder_of(source: str) -> str:
-    """The folder that the paths of a source's recordings start from: it, or that of the list."""
+    """The folder that paths in a source are relative to: the source, or the list's folder."""
     return source if os.path.isdir(source) else os.path.dirname(source) or "."
 
 
 def require_texts(rows: list[dict], corpus: str) -> None:
-    """Stop if there is no recogniser and no recording has a text.
+    """Stop a corpus without a recogniser if no recording has a text.
 
     Raises:
-        UserError: naming what the configuration lacks.
+        UserError: naming the missing keys.
     """
-    texts = (stretch["text"] for row in rows for stretch in row["reference_texts"] or [])
+    texts = (utterance["text"] for row in rows for utterance in row["reference_texts"] or [])
     if not any(texts) and not any(row["sidecar"] for row in rows):
         raise UserError(
-            f"corpora.{corpus}: no recording comes with a text, and transcribe.model is not set, "
-            "so there would be no text; give `transcripts` or a Whisper model"
+            f"corpora.{corpus}: no recording comes with a text, and transcribe.model is not set; "
+            "set `transcripts`, or transcribe.model to a Whisper model"
         )
 
 
@@ -121,7 +120,7 @@ def listing_of(
         needs_texts: whether the corpus has no recogniser, so that texts must be given.
 
     Raises:
-        UserError: a source is missing or wrong, or has nothing that can be used.
+        UserError: a source is missing or malformed, or contains no recordings.
     """
     notes: list[str] = []
     rows = list_recordings(sources, corpus, notes.append)
@@ -151,13 +150,13 @@ def all_problems(list_corpus: Callable[[str], Any], corpora: Iterable[str]) -> N
 
 
 def _choice(corpus) -> lists.Choice:
-    """What the configuration says about the columns of lists."""
-    columns = {key: said for key, said in corpus.get("columns", {}).items() if said != "auto"}
+    """The columns of lists that the configuration names."""
+    columns = {key: name for key, name in corpus.get("columns", {}).items() if name != "auto"}
     return lists.Choice(columns)
 
 
 def _source(root: str, corpus: Mapping[str, Any], note) -> Iterable[dict]:
-    """The rows of one folder or list; texts that come with it are their `known`."""
+    """The rows of one folder or list, with the texts that come with it."""
     path = Path(root)
     if (path / "wav.scp").is_file():
         return listed(kaldi.entries(path, note), names.Folder(root), note)
@@ -184,7 +183,7 @@ def _source(root: str, corpus: Mapping[str, Any], note) -> Iterable[dict]:
 
 
 def _attach_folder_lists(rows, root: Path, found: list[str], corpus, note) -> None:
-    """Give the recordings of a folder the texts of the lists in it."""
+    """Set the texts of a folder's recordings from the lists in it."""
     paths = [row["path"] for row in rows]
     summaries = []
     for name in found:
@@ -194,7 +193,7 @@ def _attach_folder_lists(rows, root: Path, found: list[str], corpus, note) -> No
             first, last = (bisect.bisect_left(paths, folder + end) for end in "/0")
         try:
             summaries.append(attach(rows[first:last], root / name, _choice(corpus), note))
-        except NoList as error:  # something else of that name
+        except NoList as error:  # another file of that name
             note(f"{error}; it is not used")
     for summary in summaries[:SHOWN]:
         note(summary)
@@ -203,7 +202,7 @@ def _attach_folder_lists(rows, root: Path, found: list[str], corpus, note) -> No
 
 
 def _scan(root: str, lists: list[str], note) -> Iterator[dict]:
-    """The audio files in a folder and in all below it; `lists` takes their `FOLDER_LISTS`."""
+    """The audio files in a folder and its subfolders; their `FOLDER_LISTS` are added to `lists`."""
     seen: set[tuple[int, int]] = set()
     others: Counter[str] = Counter()
     stack = [""]
@@ -218,7 +217,7 @@ def _scan(root: str, lists: list[str], note) -> Iterator[dict]:
                 continue
             seen.add((stat.st_dev, stat.st_ino))
             with os.scandir(folder) as listing:
-                # of a folder that is reached twice, the name does not depend on the file system
+                # sorted: a folder reached by two paths gets the same one on every file system
                 entries = sorted(listing, key=lambda entry: entry.name, reverse=True)
         except OSError as error:
             raise UserError(
@@ -246,20 +245,20 @@ def _scan(root: str, lists: list[str], note) -> Iterator[dict]:
 
 
 def _join(first: dict, again: dict) -> None:
-    """Add to a row what another source says about its recording."""
+    """Add speaker, language and texts from another source to the row of the same recording."""
     for key in ("speaker", "language"):
         if None not in (first[key], again[key]) and first[key] != again[key]:
-            for row in (first, again):  # each stretch keeps what its own source says
-                for stretch in row["reference_texts"] or []:
-                    stretch.setdefault(key, row[key])
+            for row in (first, again):  # each utterance keeps the value of its own source
+                for utterance in row["reference_texts"] or []:
+                    utterance.setdefault(key, row[key])
         first[key] = first[key] or again[key]
     texts = first["reference_texts"] or []
-    new = [stretch for stretch in again["reference_texts"] or [] if stretch not in texts]
+    new = [utterance for utterance in again["reference_texts"] or [] if utterance not in texts]
     first["reference_texts"] = [*texts, *new] or None
 
 
-def _give_texts(rows, corpus, note) -> None:
-    """The texts that the configuration's `transcripts` asks for."""
+def _set_texts(rows, corpus, note) -> None:
+    """Set the texts, as `transcripts` in the configuration demands."""
     source = corpus["transcripts"]
     if source == "ignore":
         for row in rows:
@@ -269,9 +268,9 @@ def _give_texts(rows, corpus, note) -> None:
     elif source is not None:
         if not Path(source).is_file():
             raise UserError(
-                f"{source}: the transcripts do not exist. Expected a list (LJSpeech's "
-                f"metadata.csv, a manifest), or the word `sidecar` for a {sidecars.FORMATS} beside "
-                "each file."
+                f"{source}: this file does not exist. Set `transcripts` to a list (LJSpeech's "
+                f"metadata.csv, a manifest), or to `sidecar` for a {sidecars.FORMATS} beside each "
+                "file."
             )
         note(attach(rows, Path(source), _choice(corpus), note))
 
@@ -282,7 +281,7 @@ def _find_sidecars(rows, language, note) -> None:
     untimed = []  # recordings whose times a list gives, without texts
     for row in rows:
         audio = os.path.join(row["root"], row["path"])
-        has_text = any(stretch["text"] for stretch in row["reference_texts"] or [])
+        has_text = any(utterance["text"] for utterance in row["reference_texts"] or [])
         try:
             if has_text:
                 second.update(filter(None, [of_listed(audio, row["language"] or language)]))
@@ -300,18 +299,19 @@ def _find_sidecars(rows, language, note) -> None:
             except OSError:  # a link to nowhere: the inventory reports it
                 stat = os.lstat(path)
             row["sidecar"] = [path, stat.st_size, stat.st_mtime_ns]
-            if any(stretch["start_s"] is not None for stretch in row["reference_texts"] or []):
+            if any(utterance["start_s"] is not None for utterance in row["reference_texts"] or []):
                 untimed.append(row["path"])
     if find.foreign:
         note(
-            f"{len(find.foreign)} sidecars are used although their names say another language than "
-            f"{language}: {_first(find.foreign)}. Remove them if they are translations."
+            f"{len(find.foreign)} sidecars are used although their names contain the code of "
+            f"another language than {language}: {_first(find.foreign)}. Remove them if they are "
+            "translations."
         )
     if find.competing:
         used, others = find.competing[0]
         note(
             f"{len(find.competing)} recordings have several sidecars; for the first, "
-            f"{_first([used])} is used and {_first(others)} is not. Remove what is not meant."
+            f"{_first([used])} is used and {_first(others)} is not. Remove the wrong ones."
         )
     if second:
         note(
@@ -327,7 +327,7 @@ def _find_sidecars(rows, language, note) -> None:
     known = second | {path for _, others in find.competing for path in others}
     if unused := find.seen() - {row["sidecar"][0] for row in rows if row["sidecar"]} - known:
         note(
-            f"{len(unused)} files that end as sidecars do have no recording of their name: "
+            f"{len(unused)} files with a sidecar's suffix match no recording: "
             f"{_first(sorted(unused))}"
         )
 
@@ -336,8 +336,8 @@ def _first(paths) -> str:
     return ", ".join(repr(names.printable(path)) for path in paths[:SHOWN])
 
 
-def _say_who(rows, corpus, default_speaker, note) -> None:
-    """Speaker and language of each row: from its list, the configuration, its path."""
+def _set_speakers(rows, corpus, default_speaker, note) -> None:
+    """Set speaker and language of each row, from its list, the configuration or its path."""
     by_root: dict[str, list[str]] = {}
     for row in rows:
         by_root.setdefault(row["root"], []).append(row["path"])
@@ -345,7 +345,7 @@ def _say_who(rows, corpus, default_speaker, note) -> None:
     of_folders, unnamed = [], 0
     for row in rows:
         row["named"] = bool(row["speaker"])
-        speaker = _said_speaker(row, corpus)
+        speaker = _named_speaker(row, corpus)
         if not speaker:
             folders = speakers.of_folders(below[row["root"]][row["path"]])
             of_folders.append(folders)
@@ -358,14 +358,14 @@ def _say_who(rows, corpus, default_speaker, note) -> None:
         which = "the recordings" if unnamed == len(rows) else f"{unnamed} of the recordings"
         note(
             lists.Summary(
-                f"no list, folder or pattern names who speaks in {which}; one speaker, "
-                f"{default_speaker}, is assumed"
+                f"no list, folder or pattern names the speaker of {which}; they are assigned to "
+                f"one speaker, {default_speaker}"
             )
         )
 
 
-def _said_speaker(row, corpus) -> str | None:
-    """The speaker that a list, the configuration or path_pattern names; sets the language."""
+def _named_speaker(row, corpus) -> str | None:
+    """The speaker named by a list, the configuration or path_pattern; sets the language."""
     in_path = {}
     if corpus["path_pattern"]:
         match = re.search(corpus["path_pattern"], row["path"])

@@ -1,4 +1,4 @@
-"""Texts in files of their own beside the recordings: `a.wav` and `a.txt`, `a.en.srt`, ..."""
+"""Texts in files beside the recordings: `a.wav` and `a.txt`, `a.en.srt`, ..."""
 
 import json
 import logging
@@ -18,7 +18,7 @@ from voicekiln.text.decoding import read_text
 from voicekiln.text.languages import is_listed, short_code
 
 log = logging.getLogger("sidecars")
-MOST_CHARACTERS = 5_000_000  # nobody says more in the longest recording that is read, 48 hours
+MOST_CHARACTERS = 5_000_000  # more than is spoken in 48 hours, the longest recording that is read
 # the first of these is used if a recording has several
 SUFFIXES = (*timed_texts.SUFFIXES, ".txt", ".lab")
 FORMATS = ".srt, .vtt, .eaf, .TextGrid, .ctm, .txt or .lab"
@@ -48,7 +48,7 @@ ANSWER = re.compile(
 
 @dataclass(frozen=True)
 class _Sidecar:
-    """A file that may belong to a recording: how its name fits, and in which language."""
+    """A file that may belong to a recording, with the rank and language of its name."""
 
     name: str
     rank: int  # 0: NAME.srt, 1: NAME.wav.srt, 2: NAME.en.srt
@@ -56,11 +56,11 @@ class _Sidecar:
 
 
 class Finder:
-    """Looks for sidecars, once in each folder.
+    """Finds sidecars; reads each folder once.
 
     Attributes:
-        competing: (path of the one that is used, paths of the others) of recordings with several.
-        foreign: paths of those that are used and say by name that they are in another language.
+        competing: of each recording with several sidecars, the one that is used and the others.
+        foreign: sidecars that are used although their names contain another language's code.
     """
 
     def __init__(self):
@@ -70,13 +70,14 @@ class Finder:
         self.foreign: list[str] = []
 
     def __call__(self, path: str, language: str | None = None) -> str | None:
-        """The sidecar of a recording's path, or None.
+        """Path of a recording's sidecar, or None.
 
         Args:
-            language: of the recording, which decides between NAME.en.srt and NAME.de.srt.
+            path: of the recording.
+            language: of the recording; it decides between NAME.en.srt and NAME.de.srt.
 
         Raises:
-            UserError: there are several in other languages.
+            UserError: it has several sidecars, all in other languages.
         """
         folder, name = os.path.split(path)
         if folder not in self._folders:
@@ -94,7 +95,7 @@ class Finder:
         return used
 
     def _in_language(self, folder, found, language):
-        """Those in the language; plain codes (en) come before others (en-orig)."""
+        """The sidecars in the language; plain codes (en) come before others (en-orig)."""
         code = _code(language)
         own = [sidecar for sidecar in found if code and _code(sidecar.language) == code]
         if own:
@@ -102,15 +103,15 @@ class Finder:
         if len({_code(sidecar.language) for sidecar in found}) > 1:
             names = ", ".join(sidecar.name for sidecar in found)
             raise UserError(
-                f"several sidecars and none in {language}: {names}. Rename the one that holds "
-                "what is spoken, without the language"
+                f"several sidecars and none in {language}: {names}. Remove the language from the "
+                "name of the one with the spoken text"
             )
         if language:
             self.foreign.append(os.path.join(folder, found[0].name))
         return found
 
     def seen(self) -> set[str]:
-        """All files that end as sidecars do, in the folders that were looked into."""
+        """All files with a sidecar's suffix, in the folders that were read."""
         folders = self._names.items()
         return {os.path.join(folder, name) for folder, names in folders for name in names}
 
@@ -119,7 +120,7 @@ def _beside(folder):
     """The sidecars of each audio file in a folder, best first, and the names of all sidecars."""
     try:
         names = sorted(os.listdir(folder or "."))
-    except OSError:  # of a recording that is not there either
+    except OSError:  # the recording is missing, too
         return {}, set()
     audio: dict[str, list[str]] = {}  # by stem
     for name in names:
@@ -142,7 +143,7 @@ def _beside(folder):
 
 
 def _owners(stem, audio):
-    """The audio files that a sidecar may belong to by its name without suffix."""
+    """The audio files that a sidecar belongs to by its stem, with its rank and language."""
     if stem in audio:
         return [(name, 0, None) for name in audio[stem]]
     before, end = os.path.splitext(stem)
@@ -152,7 +153,7 @@ def _owners(stem, audio):
     at = stem.find(".")
     while at >= 0:
         match = LANGUAGE.fullmatch(stem[at + 1 :])
-        # a.raw.txt and a.old.srt are no languages
+        # raw in a.raw.txt and old in a.old.srt are not languages
         is_language = match and (len(match["code"]) == 2 or is_listed(short_code(match["code"])))
         if is_language and stem[:at] in audio:
             return [(name, 2, stem[at + 1 :]) for name in audio[stem[:at]]]
@@ -161,7 +162,7 @@ def _owners(stem, audio):
 
 
 def _code(language):
-    """The short code of a language's own part, en of en-US and eng."""
+    """The short code of a language: en for en-US and eng."""
     match = LANGUAGE.fullmatch(language or "")
     return short_code(match["code"]) if match else None
 
@@ -173,15 +174,15 @@ def read(
     removed: unspoken.Removed | None = None,
     note: Callable[..., None] = log.warning,
 ) -> list[dict] | None:
-    """The known text of a sidecar, `{"start_s", "end_s", "text"}` each; None where it is empty.
+    """The reference texts of a sidecar, `{"start_s", "end_s", "text"}` each; None if it is empty.
 
-    A .txt or .lab that holds lines of start, end and text, or subtitles, is read as such.
+    A .txt or .lab with lines of start, end and text, or with subtitles, is read as such.
 
     Args:
         tier, keep, removed, note: see `timed_texts.read`.
 
     Raises:
-        UserError: it cannot be read as what it should be.
+        UserError: it cannot be read, or is not a transcript.
     """
     kind = path.suffix.lower()
     text, guessed = read_text(path, timed_texts.MOST_BYTES)
@@ -204,24 +205,24 @@ def read(
 
 
 def refuse_markup(path: Path, text: str) -> None:
-    """Stop where a file holds a web page, data or a message of a server instead of a transcript.
+    """Stop if a file contains a web page, data or a server's message instead of a transcript.
 
     Raises:
-        UserError: saying what it begins with.
+        UserError: with its first characters.
     """
-    said = text.strip()
-    element = ELEMENT.fullmatch(said)
+    content = text.strip()
+    element = ELEMENT.fullmatch(content)
     inline = element and unspoken.TAGS.fullmatch(f"<{element[1]}>")
     if (
-        MARKUP.match(said)
+        MARKUP.match(content)
         or (element and not inline)
-        or _is_json(said)
-        or POINTER.match(said)
-        or ANSWER.fullmatch(said)
+        or _is_json(content)
+        or POINTER.match(content)
+        or ANSWER.fullmatch(content)
     ):
         raise UserError(
             f"{path}: expected a transcript, found markup, data or a server's message: "
-            f"{said[:60]!r}. Fetch the transcript again or remove the file"
+            f"{content[:60]!r}. Fetch the transcript again or remove the file"
         )
 
 
@@ -236,5 +237,5 @@ def _is_json(text):
 
 
 def _holds_data(values):
-    """[1] is a mark in a text; a list of objects or strings is data."""
+    """Whether a list is data: objects or strings; [1] may be a mark in a text."""
     return any(isinstance(value, dict | str | list) for value in values)

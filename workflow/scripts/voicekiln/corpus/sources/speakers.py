@@ -1,11 +1,11 @@
-"""Who speaks in a recording, as far as its folders say."""
+"""The speaker of a recording, as far as its folders name one."""
 
 import os
 import re
 from collections.abc import Callable, Sequence
 from functools import cache
 
-# words of folders that say what the audio is, or which part of a data set, and not who speaks
+# words of folder names that describe the audio or a part of a data set, not a speaker
 GENERIC = frozenset(
     "wav wavs audio audios clip clips flac flacs mp mp3s ogg oggs opus raw recording recordings "
     "data dataset datasets corpus corpora sound sounds speech sample samples segments utterances "
@@ -14,14 +14,14 @@ GENERIC = frozenset(
     "train training dev devel development test testing val valid validation validated invalidated "
     "eval evaluation holdout other".split()
 )
-# these say nothing beside one of those: train-clean-100, LibriTTS_R, wav48_silence_trimmed
+# these name nobody next to one of those: train-clean-100, LibriTTS_R, wav48_silence_trimmed
 BESIDE = frozenset("clean set split r silence trimmed s".split())
 WORD = re.compile(r"(?P<rate>\d+k(?:hz)?(?![^\W\d_]))|\d+|[^\W\d_]+")
 
 
 @cache
-def says_nothing(folder: str) -> bool:
-    """Whether a folder's name tells nothing about the speaker, as `wavs`, `train-clean-100`."""
+def is_generic(folder: str) -> bool:
+    """Whether a folder's name cannot be a speaker's, such as `wavs` or `train-clean-100`."""
     words = ["khz" if match["rate"] else match[0] for match in WORD.finditer(folder.lower())]
     if not words:  # "." and ".."
         return True
@@ -31,16 +31,16 @@ def says_nothing(folder: str) -> bool:
 
 
 def of_folders(path: str) -> list[str]:
-    """The folders of a recording that may name a speaker, from the outside in."""
+    """The folders of a recording that may name a speaker, outermost first."""
     if "/" not in path:
         return []
-    return [part for part in path.split("/")[:-1] if not says_nothing(part)]
+    return [part for part in path.split("/")[:-1] if not is_generic(part)]
 
 
 def below_common_root(paths: Sequence[str]) -> dict[str, str]:
-    """Each path from the deepest folder that all of them are in.
+    """Each path, relative to the deepest common folder if paths lead out of their list's folder.
 
-    Paths that lead out of their list's folder begin with folders that the user did not name.
+    The folders above that one were not named by the user.
     """
     outside = [path for path in paths if path.startswith("../")]
     if not outside:
@@ -50,11 +50,11 @@ def below_common_root(paths: Sequence[str]) -> dict[str, str]:
 
 
 def note_a_wrapper(found: Sequence[Sequence[str]], note: Callable[[str], None]) -> None:
-    """Note if all recordings would be of one speaker named by their outermost folder, and folders
-    below it may name the speakers.
+    """Warn if one outermost folder would name the speaker of all recordings, and folders below it
+    may name the speakers.
 
     Args:
-        found: the folders of each recording, `of_folders`.
+        found: the folders of each recording, from `of_folders`.
     """
     outermost = {folders[0] for folders in found if folders}
     below = {folders[1] for folders in found if len(folders) > 1}
@@ -62,7 +62,7 @@ def note_a_wrapper(found: Sequence[Sequence[str]], note: Callable[[str], None]) 
         (speaker,) = outermost
         first, second = sorted(below)[:2]
         note(
-            f"all {len(found)} recordings are in the folder {speaker} and are taken to be of one "
-            f"speaker; if the folders below it ({first}, {second}, ...) are the speakers, give "
-            "that folder as `audio`, or set path_pattern"
+            f"all {len(found)} recordings are in the folder {speaker} and are assigned to one "
+            f"speaker; if the folders below it ({first}, {second}, ...) are speakers, set `audio` "
+            "to that folder, or set path_pattern"
         )

@@ -1,4 +1,4 @@
-"""What can be known of a corpus before it has texts: problems that stop it, and warnings."""
+"""Checks of a corpus before it has texts: problems that stop the run, and warnings."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,10 +28,10 @@ def read(shards: Sequence[Path], warn: bool = True) -> tuple[pd.DataFrame, pd.Da
 def problems(
     recordings: pd.DataFrame, segments: pd.DataFrame, settings: Mapping[str, Any], corpus: str
 ) -> list[str]:
-    """Everything that keeps a corpus from becoming a data set, whatever its texts are.
+    """All problems that keep a corpus from becoming a data set, whatever its texts are.
 
     Args:
-        settings: the sections of the corpus's configuration that hold limits.
+        settings: the sections of the corpus's configuration with limits.
     """
     kept = int((segments["status"] == "keep").sum())
     return [
@@ -43,7 +43,7 @@ def problems(
 
 
 def warnings(recordings: pd.DataFrame, settings: Mapping[str, Any], corpus: str) -> list[str]:
-    """What may spoil the voice, as far as the recordings show it."""
+    """Warnings about recordings that may reduce the quality of the voice."""
     bad = recordings[recordings["status"] == "bad"]
     return [
         *(f"{row.path}: not used: {row.reason}" for row in bad.itertuples()),
@@ -58,7 +58,7 @@ def cutting(
     events: Mapping[str, int],
     section: Mapping[str, Any],
 ) -> tuple[str, list[str]]:
-    """How the corpus was cut, in one line, and warnings about it.
+    """A line on how the corpus was cut, and warnings about it.
 
     Args:
         events: of all shards, see `statistics.summary`.

@@ -1,4 +1,4 @@
-"""Texts with times, of subtitles, annotations, labels and aligners: one reader for all formats."""
+"""Texts with times: one reader for subtitles, annotations, labels and aligners."""
 
 import logging
 from collections.abc import Callable, Collection
@@ -14,7 +14,7 @@ from voicekiln.corpus.sources.timed import (
     tiers,
     words,
 )
-from voicekiln.corpus.sources.timed.stretch import MOST, MOST_LINES, Found
+from voicekiln.corpus.sources.timed.utterance import MOST, MOST_LINES, Found
 from voicekiln.errors import UserError
 from voicekiln.text import unspoken
 from voicekiln.text.decoding import read_text
@@ -23,7 +23,7 @@ log = logging.getLogger("timed_texts")
 SUFFIXES = (".srt", ".vtt", ".eaf", ".textgrid", ".ctm")
 BY_TIERS = (".eaf", ".textgrid")
 MOST_BYTES = 48 << 20
-MOST_BROKEN = 0.5  # of what a file holds
+MOST_BROKEN = 0.5  # of the utterances of a file
 SHOWN = 3
 GUESSED = "Encoding of a text beside a recording: %s"
 
@@ -35,20 +35,19 @@ def read(
     removed: unspoken.Removed | None = None,
     note: Callable[..., None] = log.warning,
 ) -> list[dict]:
-    """The texts of a file in the order of time: `{"start_s", "end_s", "text"}` each.
+    """The utterances of a file in the order of time: `{"start_s", "end_s", "text"}` each.
 
-    With `speaker` and `channel` where the file says so.
+    With `speaker` and `channel` if the file names them.
 
     Args:
         path: ending in one of `SUFFIXES`.
-        tier: of a TextGrid or an .eaf; None takes all that hold speech.
+        tier: of a TextGrid or an .eaf; None reads all that contain speech.
         keep: kinds of unspoken text that stay, see `unspoken.KINDS`.
-        removed: takes what was removed.
-        note: takes what the user should know, a sentence each: a message and its values, as the
-            methods of a logger do.
+        removed: filled with the removed texts.
+        note: called with each warning, a message and its values, like the methods of a logger.
 
     Raises:
-        UserError: naming file and line, what was expected there.
+        UserError: with file, line and what was expected there.
     """
     text, guessed = read_text(path, MOST_BYTES)
     if guessed:
@@ -65,24 +64,24 @@ def parse(
     removed: unspoken.Removed | None = None,
     note: Callable[..., None] = log.warning,
 ) -> list[dict]:
-    """`read` of a text that has been read, in the format that files ending in `kind` have."""
+    """`read`, given the text of a file and the suffix of its format."""
     if kind not in BY_TIERS and text.count("\n") > MOST_LINES:
         raise UserError(f"{path}: more than {MOST_LINES} lines")
     found = _found(path, text, kind, tier)
-    if len(found.stretches) > MOST:
-        raise UserError(f"{path}: more than {MOST} stretches")
-    _tell(path, text, found, note)
-    stretches = sorted(found.stretches, key=lambda s: (s.start_s, s.line))
+    if len(found.utterances) > MOST:
+        raise UserError(f"{path}: more than {MOST} utterances")
+    _report(path, text, found, note)
+    utterances = sorted(found.utterances, key=lambda s: (s.start_s, s.line))
     if kind in (".srt", ".vtt"):
-        stretches = rolling.resolve(stretches)
-    elif words.are_phones(stretches):
+        utterances = rolling.resolve(utterances)
+    elif words.are_phones(utterances):
         raise UserError(f"{path}: contains speech sounds, not words; give the words")
     if kind not in BY_TIERS:  # there each tier was joined by itself
-        stretches = words.utterances(stretches, words=kind == ".ctm")
-    stretches, notes = speakers.spoken(stretches, keep, {} if removed is None else removed)
+        utterances = words.in_order(utterances, words=kind == ".ctm")
+    utterances, notes = speakers.spoken(utterances, keep, {} if removed is None else removed)
     for fact, *values in notes:
         note(f"%s: {fact}.", path, *values)
-    return [_entry(stretch) for stretch in stretches]
+    return [_entry(utterance) for utterance in utterances]
 
 
 def _found(path, text, kind, tier) -> Found:
@@ -97,12 +96,12 @@ def _found(path, text, kind, tier) -> Found:
     return cues.read(text, kind == ".vtt")
 
 
-def _tell(path, text, found, note):
-    """Report what of a file is not used; stop if that is most of it."""
+def _report(path, text, found, note):
+    """Warn of what a file contains and is not used; stop if that is most of it."""
     for fact, *values in found.notes:
         note(f"%s: {fact}.", path, *values)
     found.broken.sort()
-    n_broken, n_read = found.n_broken, len(found.stretches)
+    n_broken, n_read = found.n_broken, len(found.utterances)
     shown = "; ".join(f"line {line}: {why}" for line, why in found.broken[:SHOWN])
     shown += " ..." if n_broken > SHOWN else ""
     if n_broken > MOST_BROKEN * (n_broken + n_read):
@@ -117,15 +116,15 @@ def _tell(path, text, found, note):
             shown,
         )
     if not (n_broken or n_read) and path.suffix.lower() in (".srt", ".vtt"):
-        said = text.strip()
-        if said and not said.startswith("WEBVTT"):
+        content = text.strip()
+        if content and not content.startswith("WEBVTT"):
             raise UserError(
                 f"{path}, line 1: no cue found; expected lines of 00:00:01,000 --> 00:00:02,000, "
-                f"found {said[:40]!r}"
+                f"found {content[:40]!r}"
             )
 
 
-def _entry(stretch):
-    entry = {"start_s": stretch.start_s, "end_s": stretch.end_s, "text": stretch.text}
-    who = {"speaker": stretch.speaker, "channel": stretch.channel}
+def _entry(utterance):
+    entry = {"start_s": utterance.start_s, "end_s": utterance.end_s, "text": utterance.text}
+    who = {"speaker": utterance.speaker, "channel": utterance.channel}
     return entry | {key: value for key, value in who.items() if value is not None}

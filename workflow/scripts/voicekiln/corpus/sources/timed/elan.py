@@ -1,13 +1,13 @@
 """ELAN's .eaf (https://www.mpi.nl/tools/elan/EAFv3.0.xsd): tiers of annotations between time slots.
 
-The XML is read by events; a document type, and with it every entity, is refused.
+The XML is parsed by events; document types, and so all entities, are rejected.
 """
 
 from pathlib import Path
 from xml.parsers import expat
 
-from voicekiln.corpus.sources.timed.stretch import MOST, Found, Stretch
 from voicekiln.corpus.sources.timed.tiers import Tier
+from voicekiln.corpus.sources.timed.utterance import MOST, Found, Utterance
 from voicekiln.errors import UserError
 
 MOST_TIERS = 1000
@@ -15,10 +15,10 @@ DEEPEST = 50
 
 
 def read(path: Path, text: str) -> tuple[list[Tier], list[str]]:
-    """The tiers, and the names of all; what belongs to one annotation is joined.
+    """The tiers and their names; dependent annotations of one annotation are joined.
 
     Raises:
-        UserError: no ELAN document, naming the line.
+        UserError: the file is not an ELAN document; with the line.
     """
     document = _Document(path)
     parser = expat.ParserCreate()
@@ -37,21 +37,21 @@ def read(path: Path, text: str) -> tuple[list[Tier], list[str]]:
 
 
 class _Document:
-    """What the events of a document's XML tell."""
+    """Tiers and time slots, collected from the events of the XML parser."""
 
     def __init__(self, path):
         self.path, self.parser = path, None
         self.slots: dict[str, float] = {}
-        self.found: list[tuple] = []  # of a tier: name, speaker, parent, annotations
-        self.annotation = None  # of the one that is being read: line, attributes, is dependent
+        self.found: list[tuple] = []  # tiers: name, speaker, parent, annotations
+        self.annotation = None  # the current one: line, attributes
         self.inside = False
         self.text: list[str] = []
         self.depth = self.n = 0
 
     def refuse_doctype(self, *_):
         raise UserError(
-            f"{self.path}, line {self.parser.CurrentLineNumber}: a document type is not read; "
-            "ELAN writes none"
+            f"{self.path}, line {self.parser.CurrentLineNumber}: document types are not "
+            "supported; ELAN writes none"
         )
 
     def start(self, name, attributes):
@@ -100,7 +100,7 @@ class _Document:
         times = self._times()
         tiers = []
         for name, speaker, parent, annotations in self.found:
-            found, own = Found(), {}  # by the annotation that they belong to
+            found, own = Found(), {}  # by parent annotation
             for line, attributes, text in annotations:
                 key = attributes.get("ANNOTATION_ID", "")
                 start_s, end_s = times.get(key, (None, None))
@@ -114,7 +114,7 @@ class _Document:
                 else:
                     own[of] = (line, start_s, end_s, text)
             for line, start_s, end_s, text in own.values():
-                found.add(Stretch(line, start_s, end_s, text))
+                found.add(Utterance(line, start_s, end_s, text))
             tiers.append(Tier(name, found, speaker, dependent=bool(parent)))
         return tiers
 

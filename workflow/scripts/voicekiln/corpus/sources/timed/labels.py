@@ -1,4 +1,4 @@
-"""Labels: a line with start, end and text each (Audacity, HTS and HTK, CTM, logs of recognisers).
+"""Labels: lines of start, end and text (Audacity, HTS and HTK, CTM, logs of recognisers).
 
 Formats: Audacity's manual ("Importing and Exporting Labels": seconds, tabs); the HTK Book 6.2.1
 (100 ns); NIST's CTM (file, channel, start, length, word, confidence; seconds).
@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from voicekiln.corpus.sources.timed.cues import TIME, seconds
-from voicekiln.corpus.sources.timed.stretch import Found, Stretch
+from voicekiln.corpus.sources.timed.utterance import Found, Utterance
 from voicekiln.errors import UserError
 
 NUMBER = r"[-+]?(?:\d{1,18}(?:[.,]\d{0,12})?|[.,]\d{1,12})(?:[eE][-+]?\d{1,3})?"
@@ -26,8 +26,8 @@ HEADER = re.compile(
 )
 SCORE = re.compile(r"(\S.*?)\s+-?\d+\.\d+")
 TICK_S = 1e-7  # of HTK
-LEAST_TICKS = 10_000  # 1 ms; whole numbers below are no times of HTK
-SHARE = 0.8  # of the lines, from which a text file is a list of labels
+LEAST_TICKS = 10_000  # 1 ms; smaller whole numbers are not HTK's times
+MOST = 0.8  # of the lines, from which a text file is a list of labels
 IN_ORDER = 0.95  # of the lines with a clock time, from which the times are those of the lines
 PACE = (1.0, 50.0)  # characters per second, between which at least half of such lines are
 FIRST_S = 60.0  # of two lines without brackets, the first starts before
@@ -41,7 +41,7 @@ def holds_labels(text: str, lab: bool) -> bool:
 
 
 def read(text: str, lab: bool) -> Found:
-    """The labels of a text file that `holds_labels`; with `lab`, whole numbers are units of HTK."""
+    """The labels of a text file that `holds_labels`; with `lab`, whole numbers are HTK's times."""
     pattern, found = _pattern(text, lab), Found()
     lines = list(_lines(text))
     headed = bool(lines and HEADER.match(lines[0][1]))
@@ -56,15 +56,15 @@ def read(text: str, lab: bool) -> Found:
                 found.reject(line, "expected start, end and text", row)
         elif pattern is ARROW:
             times = seconds(match.groups()[:5]), seconds(match.groups()[5:10])
-            found.add(Stretch(line, *times, match[11]))
+            found.add(Utterance(line, *times, match[11]))
         elif pattern is COLOURED:
-            found.add(Stretch(line, before_s, _time(match[1], 1.0), match[3]))
+            found.add(Utterance(line, before_s, _time(match[1], 1.0), match[3]))
             before_s = _time(match[1], 1.0)
         elif pattern is STAMP:
-            found.add(Stretch(line, _time(match[2], 1.0), None, match[3]))
+            found.add(Utterance(line, _time(match[2], 1.0), None, match[3]))
         else:
             start_s, end_s = _time(match[1], unit), _time(match[2], unit)
-            found.add(Stretch(line, start_s, end_s, _label(match[3], scored)))
+            found.add(Utterance(line, start_s, end_s, _label(match[3], scored)))
     if pattern is STAMP:
         _up_to_the_next(found)
     return found
@@ -74,7 +74,7 @@ def ctm(path: Path, text: str) -> Found:
     """The words of a CTM file, in the order of time.
 
     Raises:
-        UserError: it holds words of several recordings, and none is called as this one is.
+        UserError: it contains words of several recordings, none with the name of this one.
     """
     found, words = Found(), []
     for line, row in _lines(text):
@@ -95,12 +95,12 @@ def ctm(path: Path, text: str) -> Found:
     for line, _, channel, start, length, word in words:
         start_s = _time(start, 1.0)
         channel = CHANNELS.get(channel.lower()) if several else None
-        found.add(Stretch(line, start_s, start_s + _time(length, 1.0), word, channel=channel))
+        found.add(Utterance(line, start_s, start_s + _time(length, 1.0), word, channel=channel))
     return found
 
 
 def _lines(text):
-    """The lines with their numbers, without comments and what stands before a line of one #."""
+    """The lines with their numbers, without comments and a head that ends in a line of #."""
     rows = text.split("\n")
     begin = next((i for i, row in enumerate(rows[:50]) if row.strip() == "#"), -1) + 1
     for line, row in enumerate(rows[begin:], begin + 1):
@@ -109,7 +109,7 @@ def _lines(text):
 
 
 def _pattern(text, lab):
-    """Which of the patterns most lines have."""
+    """The pattern that most lines match, or None."""
     rows = [row for _, row in _lines(text)]
     if rows and HEADER.match(rows[0]):
         rows = rows[1:]
@@ -123,9 +123,9 @@ def _pattern(text, lab):
         n = 0
         for i, row in enumerate(rows):
             n += pattern.fullmatch(row) is not None
-            if i > 200 and n < SHARE * i / 2:
+            if i > 200 and n < MOST * i / 2:
                 break
-        if n < max(SHARE * len(rows), 2 if pattern is STAMP else 1):
+        if n < max(MOST * len(rows), 2 if pattern is STAMP else 1):
             continue
         if pattern is WHOLE and not _are_ticks(rows):
             continue
@@ -138,17 +138,17 @@ def _pattern(text, lab):
 
 
 def _are_times(rows):
-    """Whether numbers are times and not what is said (1 2 buckle my shoe)."""
+    """Whether numbers are times, not spoken (1 2 buckle my shoe)."""
     found = [match.groups()[:2] for row in rows if (match := SPACED.fullmatch(row))]
     exact = sum("." in time for pair in found for time in pair)
     in_order = sum(_time(start, 1.0) < _time(end, 1.0) for start, end in found)
-    return exact >= len(found) and in_order >= SHARE * len(found)
+    return exact >= len(found) and in_order >= MOST * len(found)
 
 
 def has_other_clock_times(text: str) -> bool:
     """Whether the lines of a text that is no list of labels start with clock times."""
     rows = [row for _, row in _lines(text)]
-    return len(rows) > 1 and sum(map(bool, map(STAMP.fullmatch, rows))) >= SHARE * len(rows)
+    return len(rows) > 1 and sum(map(bool, map(STAMP.fullmatch, rows))) >= MOST * len(rows)
 
 
 def _are_stamps(rows):
@@ -176,7 +176,7 @@ def _are_ticks(rows):
 
 
 def _unit(fields, pattern, lab, headed):
-    """Seconds of a unit: of HTK where all times are whole in a .lab, of Whisper's table 1 ms."""
+    """Seconds per unit: HTK's if all times in a .lab are whole; 1 ms in Whisper's table."""
     whole = all(re.fullmatch(r"-?\d+", time) for row in fields for time in row[:2])
     if not whole:
         return 1.0
@@ -186,7 +186,7 @@ def _unit(fields, pattern, lab, headed):
 
 
 def _label(text, scored):
-    """The label without HTK's score, if every line has one."""
+    """The label, without HTK's score if every line has one."""
     text = text.strip()
     match = SCORE.fullmatch(text) if scored else None
     return match[1] if match else text
@@ -202,8 +202,8 @@ def _time(text, unit):
 
 
 def _up_to_the_next(found):
-    ordered = sorted(found.stretches, key=lambda s: s.start_s)
-    found.stretches[:] = [
-        Stretch(a.line, a.start_s, b.start_s if b.start_s > a.start_s else None, a.text)
+    ordered = sorted(found.utterances, key=lambda s: s.start_s)
+    found.utterances[:] = [
+        Utterance(a.line, a.start_s, b.start_s if b.start_s > a.start_s else None, a.text)
         for a, b in zip(ordered, ordered[1:], strict=False)
     ] + ordered[-1:]

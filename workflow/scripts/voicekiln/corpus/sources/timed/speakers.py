@@ -1,43 +1,43 @@
-"""Who says what in a timed text: labels before the lines, taken out of the text."""
+"""Speakers of a timed text: labels before the lines, which are removed from the text."""
 
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from voicekiln.corpus.sources.timed.stretch import SHARED, Stretch
+from voicekiln.corpus.sources.timed.utterance import SHARED, Utterance
 from voicekiln.text import unspoken
 
-SHARE = 0.05  # of the stretches, from which labels in small letters are names
-FEW = 0.5  # of the stretches, from which a label that comes once is one
+REPEATED = 0.05  # of the utterances, from which labels in small letters are names
+LABELLED = 0.5  # of the utterances, from which labels that occur once are names
 NAMED = "%d of %d texts name their speaker; the others are assigned to the recording's own speaker"
 MARKS = re.compile(r"^\s*(?:>{2,3}|[-–—―])\s*")  # of a turn
 PARTICLES = frozenset("of the von van de der den da di la le del el al bin ibn".split())
 
 
 def spoken(
-    stretches: Sequence[Stretch], keep: Collection[str], removed: unspoken.Removed
-) -> tuple[list[Stretch], list[tuple]]:
-    """The stretches with their speakers and with what is said alone; and what the user should know.
+    utterances: Sequence[Utterance], keep: Collection[str], removed: unspoken.Removed
+) -> tuple[list[Utterance], list[tuple]]:
+    """The utterances with their speakers and spoken text; and warnings.
 
-    Those of which nothing is said are left out.
+    Utterances without spoken text are left out.
     """
-    names = _names([s.text.split("\n") for s in stretches])
+    names = _names([s.text.split("\n") for s in utterances])
     left, notes, shared = [], [], []
-    for stretch in stretches:
-        lines = stretch.text.split("\n")
+    for utterance in utterances:
+        lines = utterance.text.split("\n")
         speakers = {speaker for line in lines if (speaker := _speaker(line, names))}
         if len(speakers) > 1:
-            shared.append(stretch.line)
-        by_line = {*keep, "events", "lyrics"}  # these may go over several lines
-        said = [unspoken.strip(line, by_line, removed, names) for line in lines]
-        text = " ".join(unspoken.strip("\n".join(said), keep, removed, names).split())
+            shared.append(utterance.line)
+        by_line = {*keep, "events", "lyrics"}  # these may span several lines
+        spoken_lines = [unspoken.strip(line, by_line, removed, names) for line in lines]
+        text = " ".join(unspoken.strip("\n".join(spoken_lines), keep, removed, names).split())
         if any(c.isalnum() for c in text):
             own = speakers.pop() if len(speakers) == 1 else None
-            left.append(replace(stretch, text=text, speaker=stretch.speaker or own))
+            left.append(replace(utterance, text=text, speaker=utterance.speaker or own))
     if shared:
         notes.append((SHARED, len(shared), shared[0]))
-    unnamed = sum(stretch.speaker is None for stretch in left)
+    unnamed = sum(utterance.speaker is None for utterance in left)
     if 0 < unnamed < len(left):
         notes.append((NAMED, len(left) - unnamed, len(left)))
     return left, notes
@@ -52,7 +52,7 @@ def unlabelled(text: str, keep: Collection[str], removed: unspoken.Removed) -> s
 
 
 def _speaker(line, names):
-    """Who a line's label names."""
+    """The speaker that a line's label names."""
     if not unspoken.ANY.search(line):
         return None
     for bare in (unspoken.without_markup(line), unspoken.strip(line, ["labels"])):
@@ -62,22 +62,22 @@ def _speaker(line, names):
 
 
 def _names(lines: Sequence[Sequence[str]]) -> set[str]:
-    """Labels in small letters that are names: they are repeated, or most lines have one."""
+    """Labels in small letters that are names: repeated ones, or all if most lines have one."""
     counts: Counter[str] = Counter()
     labelled = 0
-    for said in lines:
-        found = {name for line in said if (name := _label(line))}
+    for own in lines:
+        found = {name for line in own if (name := _label(line))}
         counts.update(found)
         labelled += bool(found)
-    if labelled > 1 and labelled >= FEW * len(lines):
+    if labelled > 1 and labelled >= LABELLED * len(lines):
         return set(counts)
     names = {name for name, n in counts.items() if n > 1}
     n_named = sum(counts[name] for name in names)
-    return names if n_named >= SHARE * len(lines) else set()
+    return names if n_named >= REPEATED * len(lines) else set()
 
 
 def _label(line):
-    """What stands before a colon and may be a name, in capitals or not."""
+    """A possible name before a colon, in capitals or not."""
     if not unspoken.ANY.search(line):
         return None
     bare = MARKS.sub("", unspoken.strip(line, ["labels"]))

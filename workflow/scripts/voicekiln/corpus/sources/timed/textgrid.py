@@ -1,13 +1,13 @@
-"""Praat's TextGrid, long and short, as its manual has it ("TextGrid file formats").
+"""Praat's TextGrid, long and short, as in its manual ("TextGrid file formats").
 
-A TextGrid is a list of values; what the long format writes beside them adds nothing.
+A TextGrid is a list of values; the names that the long format adds are redundant.
 """
 
 import re
 from pathlib import Path
 
-from voicekiln.corpus.sources.timed.stretch import MOST, Found, Stretch
 from voicekiln.corpus.sources.timed.tiers import Tier
+from voicekiln.corpus.sources.timed.utterance import MOST, Found, Utterance
 from voicekiln.errors import UserError
 
 # strings, numbers, the flag <exists>; names and signs are skipped
@@ -20,7 +20,7 @@ def read(path: Path, text: str) -> tuple[list[Tier], list[str]]:
     """The tiers of intervals, and the names of all tiers.
 
     Raises:
-        UserError: naming file and line, what was expected there.
+        UserError: with file, line and what was expected there.
     """
     head = text[:300]
     if "ooTextFile" not in head or "TextGrid" not in head:
@@ -42,10 +42,10 @@ def read(path: Path, text: str) -> tuple[list[Tier], list[str]]:
             times = [values.number()]
             if kind == "IntervalTier":
                 times.append(values.number())
-                found.add(Stretch(values.line, *times, values.text()))
+                found.add(Utterance(values.line, *times, values.text()))
             else:
                 values.text()
-        n += len(found.stretches)
+        n += len(found.utterances)
         if n > MOST:
             raise UserError(f"{path}: more than {MOST} intervals")
         if kind == "IntervalTier":
@@ -54,7 +54,7 @@ def read(path: Path, text: str) -> tuple[list[Tier], list[str]]:
 
 
 class _Values:
-    """Values of a TextGrid, taken one after the other."""
+    """Iterator over the values of a TextGrid."""
 
     def __init__(self, path, text):
         self.path, self.all, self.line, self.at = path, text, 1, 0
@@ -74,11 +74,11 @@ class _Values:
         return float(self._next(2, "a number"))
 
     def count(self) -> int:
-        """How many tiers or intervals follow."""
+        """The number of tiers or intervals that follow."""
         n = self.number()
         if not (0 <= n <= MOST and n == int(n)):
             raise UserError(
-                f"{self.path}, line {self.line}: expected how many follow, a whole number up to "
+                f"{self.path}, line {self.line}: expected the number of items that follow, up to "
                 f"{MOST}, found {n:g}"
             )
         return int(n)

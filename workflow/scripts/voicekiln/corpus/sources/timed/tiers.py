@@ -1,4 +1,4 @@
-"""Which tiers of an annotation file hold what is said, and by whom."""
+"""The tiers of an annotation file that contain speech, and their speakers."""
 
 import bisect
 import heapq
@@ -9,14 +9,14 @@ from functools import cached_property
 from pathlib import Path
 from zlib import crc32
 
-from voicekiln.corpus.sources.timed.stretch import Found
-from voicekiln.corpus.sources.timed.words import are_phones, utterances
+from voicekiln.corpus.sources.timed.utterance import Found
+from voicekiln.corpus.sources.timed.words import are_phones, in_order
 from voicekiln.errors import UserError
 from voicekiln.text.clean import letters
 
-# a part of a tier's name that says what it holds, and names nobody
+# parts of a tier's name that describe its content and name nobody
 WORDS = r"words?|wrd|ort-mau|mots?|wörter|wort|palabras?|parole|слова|слово"
-SAYS = (
+TEXT = (
     rf"{WORDS}|utterances?|utt|sentences?|sents?|text|texts|txt|transcripts?|transcriptions?|"
     r"transcrip\w*|trans|trs|trn|tro|tx|orthograph\w*|ortho?|default|default-lt|tier|"
     r"tier ?\d+|speech|phrases?|turns?|segments?|lines?|satz|sätze|äußerungen|"
@@ -28,11 +28,11 @@ OTHER = (
     r"gloss\w*|translations?|transl|übersetzung|traduc\w*|pos|lemmas?|morph\w*|gestures?|"
     r"gestik|gaze|noises?|events?|clicks?|silences?|vad|misc|kinds?"
 )
-KINDS = rf"(?P<what>{SAYS}|{PHONES}|{OTHER})"
+KINDS = rf"(?P<what>{TEXT}|{PHONES}|{OTHER})"
 ALONE = re.compile(KINDS, re.IGNORECASE)
 AFTER = re.compile(rf"(?P<who>.*?)(?:\s*[-–:@/|_.]\s*|\s+){KINDS}", re.IGNORECASE)  # Anna - words
 BEFORE = re.compile(rf"{KINDS}\s*[-–:@/|]\s*(?P<who>.+)", re.IGNORECASE)  # text@Anna
-SAME = 0.8  # of the letters or the times, from which two tiers hold the same
+SAME = 0.8  # of the letters or the times, from which two tiers have the same content
 COMPARED = 20_000  # letters
 SAMPLE = 100  # elements of a set that are compared first
 
@@ -61,10 +61,10 @@ class _Set:
 
 @dataclass(frozen=True)
 class Tier:
-    """A tier: its name, what it holds, and who speaks in it as far as the file says so.
+    """A tier: its name, content, and speaker if the file names one.
 
     Attributes:
-        dependent: it says something of another tier.
+        dependent: it annotates another tier.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Tier:
 
     @property
     def parts(self) -> tuple[str | None, str | None]:
-        """Who and what the name says: `Anna - words` is (Anna, words), `Anna` is (Anna, None)."""
+        """Speaker and content: `Anna - words` is (Anna, words), `Anna` is (Anna, None)."""
         name = " ".join(self.name.split())[:200]
         if match := ALONE.fullmatch(name):
             return None, match["what"].lower()
@@ -85,13 +85,13 @@ class Tier:
     @cached_property
     def sounds(self) -> _Set:
         """Every five letters in a row."""
-        text = letters(" ".join(s.text for s in self.found.stretches))[:COMPARED]
+        text = letters(" ".join(s.text for s in self.found.utterances))[:COMPARED]
         return _Set(text[i : i + 5] for i in range(max(1, len(text) - 4)))
 
     @cached_property
     def times(self) -> _Set:
-        """Start and end of every stretch."""
-        return _Set(f"{s.start_s:.2f} {s.end_s:.2f}" for s in self.found.stretches)
+        """Start and end of every utterance."""
+        return _Set(f"{s.start_s:.2f} {s.end_s:.2f}" for s in self.found.utterances)
 
     def holds(self, kinds: str) -> bool:
         what = self.parts[1]
@@ -99,15 +99,15 @@ class Tier:
 
 
 def choose(path: Path, tiers: Sequence[Tier], names: Sequence[str], wanted: str | None) -> Found:
-    """What is said, from the tiers that hold it, in the order of time, with who says it.
+    """The utterances of the tiers that contain speech, in the order of time, with their speakers.
 
     Args:
         names: of all tiers, for messages.
-        wanted: the tier to take: its name, or the part of it that says what it holds; None takes
-            all that hold speech, but each speech once.
+        wanted: the tier to read: its name, or the part of the name that describes its content; None
+            reads all tiers that contain speech, but the same speech once.
 
     Raises:
-        UserError: there is no such tier, or none holds speech.
+        UserError: there is no such tier, or none contains speech.
     """
     result = Found()
     if wanted is not None:
@@ -115,7 +115,7 @@ def choose(path: Path, tiers: Sequence[Tier], names: Sequence[str], wanted: str 
         left = []
     else:
         chosen, left = _speech(tiers)
-    if not chosen and (wanted is not None or not tiers or any(t.found.stretches for t in tiers)):
+    if not chosen and (wanted is not None or not tiers or any(t.found.utterances for t in tiers)):
         called = f" called {wanted}" if wanted is not None else " that contains words"
         raise UserError(
             f"{path}: no tier of intervals{called}; there is: {', '.join(names) or 'nothing'}"
@@ -123,8 +123,8 @@ def choose(path: Path, tiers: Sequence[Tier], names: Sequence[str], wanted: str 
     if left:
         result.notes.append(
             (
-                "tiers that are not read: %s; name the one to read in textgrid_tier if that is "
-                "wrong",
+                "these tiers are not read: %s; if that is wrong, set textgrid_tier to the one to "
+                "read",
                 ", ".join(tier.name for tier in left),
             )
         )
@@ -132,9 +132,9 @@ def choose(path: Path, tiers: Sequence[Tier], names: Sequence[str], wanted: str 
     for tier, speaker in zip(chosen, speakers, strict=True):
         result.broken += tier.found.broken
         result.n_broken += tier.found.n_broken
-        said = utterances(tier.found.stretches, words=tier.holds(WORDS))
-        result.stretches += [replace(stretch, speaker=speaker) for stretch in said]
-    result.stretches.sort(key=lambda s: (s.start_s, s.line))
+        utterances = in_order(tier.found.utterances, words=tier.holds(WORDS))
+        result.utterances += [replace(utterance, speaker=speaker) for utterance in utterances]
+    result.utterances.sort(key=lambda s: (s.start_s, s.line))
     return result
 
 
@@ -151,18 +151,18 @@ def _wanted(tiers, wanted):
 
 
 def _speech(tiers):
-    """The tiers that hold speech, each once, and those that may and are left aside."""
+    """The tiers that contain speech, without repetitions; and those that may and are not read."""
     filled = [
         tier
         for tier in tiers
-        if (tier.found.stretches or tier.found.n_broken)
+        if (tier.found.utterances or tier.found.n_broken)
         and not tier.holds(PHONES)
-        and not are_phones(tier.found.stretches)
+        and not are_phones(tier.found.utterances)
     ]
     own = [tier for tier in filled if not tier.dependent]
     named = [tier for tier in own if not tier.holds(OTHER)] or own
-    # the longest stretches first: sentences before the words they are made of
-    order = sorted(named, key=lambda tier: len(tier.found.stretches))
+    # the longest utterances first: sentences before the words they are made of
+    order = sorted(named, key=lambda tier: len(tier.found.utterances))
     kept: list[Tier] = []
     repeated: list[Tier] = []
     for tier in order:
@@ -178,21 +178,21 @@ def _speech(tiers):
 
 
 def _same_speech(a, b):
-    """Whether a tier of sentences and one of words hold the same, at the same time."""
+    """Whether a tier of sentences and one of words contain the same speech at the same times."""
     if not a.sounds.may_be(b.sounds):
         return False
     first, second = a.sounds.elements, b.sounds.elements
     if len(first & second) < SAME * len(first | second):
         return False
-    spans = sorted((s.start_s, s.end_s) for s in a.found.stretches)
-    middles = [(s.start_s + s.end_s) / 2 for s in b.found.stretches]
+    spans = sorted((s.start_s, s.end_s) for s in a.found.utterances)
+    middles = [(s.start_s + s.end_s) / 2 for s in b.found.utterances]
     at = (bisect.bisect(spans, (middle, float("inf"))) - 1 for middle in middles)
     inside = sum(i >= 0 and middle <= spans[i][1] for i, middle in zip(at, middles, strict=True))
     return inside >= SAME * len(middles)
 
 
 def _same_times(a, b):
-    """Whether two tiers hold the same stretches, as a text and its translation do."""
+    """Whether two tiers have the same times, as a text and its translation do."""
     if not a.times.may_be(b.times):
         return False
     first, second = a.times.elements, b.times.elements
@@ -200,7 +200,7 @@ def _same_times(a, b):
 
 
 def _speakers(tiers, chosen):
-    """Who speaks in each chosen tier; a single tier's name need not be a speaker's."""
+    """The speaker of each chosen tier; the name of a single tier is not taken for a speaker's."""
     people = {tier.parts[0] for tier in tiers if not tier.dependent and not tier.holds(OTHER)}
     several = len(people - {None}) > 1
 

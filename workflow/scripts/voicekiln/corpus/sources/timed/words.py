@@ -1,18 +1,18 @@
-"""Words with a time each, of an aligner or a recogniser, joined into what is said in one go."""
+"""Words with times, from an aligner or a recogniser, joined into utterances."""
 
 import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 
-from voicekiln.corpus.sources.timed.stretch import Stretch
+from voicekiln.corpus.sources.timed.utterance import Utterance
 
 PAUSE_S = 0.3  # between two utterances
-LONGEST_S = 15.0  # an utterance is cut at the longest pause about its middle until it is shorter
-WORD_S = 0.8  # words are shorter in the median
-PHONE_S = 0.13  # and phones than this
+LONGEST_S = 15.0  # longer utterances are cut at the longest pause near their middle
+WORD_S = 0.8  # upper limit of the median length of words
+PHONE_S = 0.13  # and of phones
 TOUCH_S = 0.1
-LEAST = 4  # stretches; fewer say nothing of what they are
+LEAST = 4  # utterances; fewer are not classified
 CONTEXT = re.compile(r"\S*\^\S+-\S+\+\S+=\S*")  # full-context labels of HTS
 UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\uff66-\uff9f"
 NO_SPACE = re.compile(
@@ -20,47 +20,47 @@ NO_SPACE = re.compile(
 )
 
 
-def are_words(stretches: Sequence[Stretch]) -> bool:
-    """Whether the stretches are single words that follow each other."""
-    if len(stretches) < LEAST or any(stretch.end_s is None for stretch in stretches):
+def are_words(utterances: Sequence[Utterance]) -> bool:
+    """Whether the utterances are single words that follow each other."""
+    if len(utterances) < LEAST or any(utterance.end_s is None for utterance in utterances):
         return False
-    pairs = zip(stretches, stretches[1:], strict=False)
+    pairs = zip(utterances, utterances[1:], strict=False)
     touching = sum(abs(b.start_s - a.end_s) < TOUCH_S for a, b in pairs)
     return (
-        _single(stretches) > 0.8 * len(stretches)
-        and statistics.median(_lengths(stretches)) <= WORD_S
-        and touching > (len(stretches) - 1) / 3
+        _single(utterances) > 0.8 * len(utterances)
+        and statistics.median(_lengths(utterances)) <= WORD_S
+        and touching > (len(utterances) - 1) / 3
     )
 
 
-def are_phones(stretches: Sequence[Stretch]) -> bool:
-    """Whether the stretches are speech sounds."""
-    if any(CONTEXT.fullmatch(stretch.text) for stretch in stretches[:LEAST]):
+def are_phones(utterances: Sequence[Utterance]) -> bool:
+    """Whether the utterances are speech sounds."""
+    if any(CONTEXT.fullmatch(utterance.text) for utterance in utterances[:LEAST]):
         return True
     return (
-        len(stretches) >= LEAST
-        and all(stretch.end_s is not None for stretch in stretches)
-        and _single(stretches) == len(stretches)
-        and statistics.median(_lengths(stretches)) < PHONE_S
-        and statistics.mean(len(stretch.text) for stretch in stretches) <= 3
+        len(utterances) >= LEAST
+        and all(utterance.end_s is not None for utterance in utterances)
+        and _single(utterances) == len(utterances)
+        and statistics.median(_lengths(utterances)) < PHONE_S
+        and statistics.mean(len(utterance.text) for utterance in utterances) <= 3
     )
 
 
-def utterances(stretches: Sequence[Stretch], words: bool = False) -> list[Stretch]:
-    """The stretches in the order of time; words are joined, of each channel for itself.
+def in_order(utterances: Sequence[Utterance], words: bool = False) -> list[Utterance]:
+    """The utterances in the order of time; words are joined, separately in each channel.
 
     Args:
-        words: they are known to be words; otherwise it is found out.
+        words: the utterances are words; otherwise this is detected.
     """
-    ordered = sorted(stretches, key=lambda s: (s.channel or 0, s.start_s, s.line))
+    ordered = sorted(utterances, key=lambda s: (s.channel or 0, s.start_s, s.line))
     if words or are_words(ordered):
-        ordered = joined(ordered)
+        ordered = join(ordered)
     return sorted(ordered, key=lambda s: (s.start_s, s.line))
 
 
-def joined(words: Sequence[Stretch]) -> list[Stretch]:
+def join(words: Sequence[Utterance]) -> list[Utterance]:
     """Utterances, from words in the order of time; a pause or another speaker ends one."""
-    groups: list[list[Stretch]] = []
+    groups: list[list[Utterance]] = []
     for word in words:
         before = groups[-1][-1] if groups else None
         if (
@@ -70,11 +70,11 @@ def joined(words: Sequence[Stretch]) -> list[Stretch]:
         ):
             groups.append([])
         groups[-1].append(word)
-    return [_utterance(part) for group in groups for part in _parts(group)]
+    return [_joined(part) for group in groups for part in _parts(group)]
 
 
 def _parts(group):
-    """The group, cut while it is longer than `LONGEST_S`."""
+    """The group, cut until no part is longer than `LONGEST_S`."""
     waiting, parts = [group], []
     while waiting:
         part = waiting.pop()
@@ -96,24 +96,24 @@ def _parts(group):
     return parts
 
 
-def _utterance(words):
+def _joined(words):
     if len(words) == 1:
         return words[0]
     text = NO_SPACE.sub("", " ".join(" ".join(word.text.split()) for word in words))
     return replace(words[0], end_s=max(word.end_s for word in words), text=text)
 
 
-def _single(stretches):
+def _single(utterances):
     return sum(
         not re.search(r"\S\s+\S", s.text) and len(s.text) <= 25 and not _is_sentence(s.text)
-        for s in stretches
+        for s in utterances
     )
 
 
 def _is_sentence(text):
-    """Of a script without spaces, more than a word."""
+    """Whether a text in a script without spaces is more than a word."""
     return len(re.findall(f"[{UNSPACED}]", text)) > 4
 
 
-def _lengths(stretches):
-    return [stretch.end_s - stretch.start_s for stretch in stretches]
+def _lengths(utterances):
+    return [utterance.end_s - utterance.start_s for utterance in utterances]

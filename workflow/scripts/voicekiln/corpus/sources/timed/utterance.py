@@ -1,11 +1,11 @@
-"""What the readers of all formats return: stretches of a recording with a text."""
+"""Utterances of a timed text, which the readers of all formats return."""
 
 from dataclasses import dataclass, field
 
-MOST = 1_000_000  # stretches of one file
+MOST = 1_000_000  # utterances of one file
 MOST_LINES = 2_000_000
-MOST_CHARACTERS = 20_000  # of one stretch, 20 minutes of speech
-KEPT = 20  # broken ones
+MOST_CHARACTERS = 20_000  # of one utterance, 20 minutes of speech
+KEPT = 20  # broken utterances that are reported
 MOST_S = 48 * 3600.0  # the longest recording that is read
 SHARED = (
     "%d cues contain words of several speakers, the first in line %d; they are assigned to the "
@@ -18,14 +18,14 @@ SILENCE = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """A stretch of a recording.
+class Utterance:
+    """A span of a recording with its text.
 
     Attributes:
         line: of the file, from 1, for messages.
-        text: as it is written; lines are kept apart.
-        end_s: None: up to the next one.
-        channel: of the recording, from 0; None: all together.
+        end_s: None: up to the next utterance.
+        text: as written, with its line breaks.
+        channel: of the recording, from 0; None: all channels.
     """
 
     line: int
@@ -38,40 +38,40 @@ class Stretch:
 
 @dataclass
 class Found:
-    """What a file holds.
+    """Content of a file.
 
     Attributes:
-        broken: (line, why) of what cannot be used, the first of them.
-        n_broken: how many there are.
-        notes: what the user should know besides: a message and its values, as for a logger.
+        broken: (line, reason) of utterances that cannot be used, the first `KEPT` of them.
+        n_broken: number of utterances that cannot be used.
+        notes: other warnings: a message and its values, as for a logger.
     """
 
-    stretches: list[Stretch] = field(default_factory=list)
+    utterances: list[Utterance] = field(default_factory=list)
     broken: list[tuple[int, str]] = field(default_factory=list)
     n_broken: int = 0
     notes: list[tuple] = field(default_factory=list)
 
-    def add(self, stretch: Stretch) -> None:
-        """Take a stretch, unless it is silence; with impossible times it is broken."""
-        if stretch.text.strip().lower() in SILENCE:
+    def add(self, utterance: Utterance) -> None:
+        """Add an utterance unless it is silence; reject impossible times."""
+        if utterance.text.strip().lower() in SILENCE:
             return
-        why = impossible(stretch.start_s, stretch.end_s)
-        if len(stretch.text) > MOST_CHARACTERS:
+        why = impossible(utterance.start_s, utterance.end_s)
+        if len(utterance.text) > MOST_CHARACTERS:
             why = why or f"more than {MOST_CHARACTERS} characters"
         if why:
-            self.reject(stretch.line, why, stretch.text)
+            self.reject(utterance.line, why, utterance.text)
         else:
-            self.stretches.append(stretch)
+            self.utterances.append(utterance)
 
     def reject(self, line: int, why: str, text: str = "") -> None:
-        """Note that something in a line cannot be used."""
+        """Count an utterance that cannot be used, with the reason."""
         self.n_broken += 1
         if len(self.broken) < KEPT:
             self.broken.append((line, f"{why}: {text.strip()[:SHOWN]!r}" if text else why))
 
 
 def impossible(start_s: float, end_s: float | None) -> str | None:
-    """Why no recording can have this stretch; None where one can."""
+    """Why no recording can have this utterance, or None."""
     if not (abs(start_s) <= MOST_S and (end_s is None or abs(end_s) <= MOST_S)):
         return f"a time beyond {MOST_S / 3600:g} hours"  # or not a number
     if start_s < 0:
