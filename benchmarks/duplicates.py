@@ -36,7 +36,7 @@ sys.path[:0] = [
 from test_fingerprint import ALTERED, noisy, samples_of  # noqa: E402
 from voicekiln.audio.fingerprint import fingerprint  # noqa: E402
 from voicekiln.corpus.deduplicate import DeduplicateSettings, deduplicate  # noqa: E402
-from voicekiln.corpus.fingerprints import prints  # noqa: E402
+from voicekiln.corpus.fingerprints import of_segments  # noqa: E402
 from voicekiln.search.fingerprints import Fingerprints, find_copies  # noqa: E402
 from voicekiln.search.minhash import near_duplicates  # noqa: E402
 from voicekiln.store import tables  # noqa: E402
@@ -185,10 +185,10 @@ def write_corpus(folder: Path, n: int) -> None:
         for name, kind in tables.SEGMENTS.items()
     }
     pq.write_table(pa.table(arrays), folder / "segments.parquet")
-    heard = varied(spoken(min(n, 10_000), seed=0), n)
+    fingerprints = varied(spoken(min(n, 10_000), seed=0), n)
     acoustics = {
         "segment_id": arrays["segment_id"],
-        "fingerprint": [one.tobytes() for one in heard],
+        "fingerprint": [one.tobytes() for one in fingerprints],
     }
     pq.write_table(pa.table(acoustics), folder / "acoustics.parquet")
     tables.write_digest(folder / "DIGEST.json", [folder / "segments.parquet"])
@@ -199,9 +199,9 @@ def time_deduplicate(folder: Path) -> None:
     digest = folder / "DIGEST.json"
     segments = tables.read_checked(digest, "segments.parquet")
     columns = ["segment_id", "fingerprint"]
-    heard = prints(segments, tables.read_columns(digest, "acoustics.parquet", columns))
+    fingerprints = of_segments(segments, tables.read_columns(digest, "acoustics.parquet", columns))
     settings = DeduplicateSettings(0.3, 1, 0.85, True)
-    _, pairs = deduplicate(segments, heard, settings, segments["start"] > 0)
+    _, pairs = deduplicate(segments, fingerprints, settings, segments["start"] > 0)
     seconds = time.process_time() - began
     print(f"{len(segments):10}{seconds:8.1f}{peak_mb():10.0f}{len(pairs):10}", flush=True)
 

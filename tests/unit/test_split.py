@@ -13,9 +13,9 @@ from voicekiln.corpus.split import (
     _draw,
     choose,
     groups,
+    held_out,
     imbalances,
     split,
-    validating,
 )
 from voicekiln.search.fingerprints import Fingerprints
 
@@ -114,7 +114,7 @@ def test_better_duplicates_take_nothing_from_validation_into_training(corpus, mo
         rows["confidence"] = rows["recording_id"].str[1:].astype(int) / 100
         prints = Fingerprints.of([None] * len(rows))
         rules = DeduplicateSettings(0.0, 1, 1.0, False)
-        rows, _ = deduplicate(rows, prints, rules, validating(rows, drawn))
+        rows, _ = deduplicate(rows, prints, rules, held_out(rows, drawn))
         kept, _ = split(rows, prints, drawn)
         by_draw = (kept["split"] == "val") & kept["recording_id"].map(_draws_low)
         said.append(

@@ -6,9 +6,9 @@ from pathlib import Path
 from voicekiln import job
 from voicekiln.corpus import decisions
 from voicekiln.corpus.deduplicate import DeduplicateSettings, deduplicate
-from voicekiln.corpus.fingerprints import prints
+from voicekiln.corpus.fingerprints import of_segments
 from voicekiln.corpus.limits import many_dropped, stop, too_much_dropped
-from voicekiln.corpus.split import SplitSettings, validating
+from voicekiln.corpus.split import SplitSettings, held_out
 from voicekiln.store import tables
 from voicekiln.store.files import write_atomic
 
@@ -25,10 +25,10 @@ def main(smk):
     segments = decisions.read(facts)
     settings = DeduplicateSettings(**smk.params.settings["deduplicate"])
     acoustics = tables.read_columns(facts, "acoustics.parquet", ["segment_id", "fingerprint"])
-    heard = prints(segments, acoustics)
+    fingerprints = of_segments(segments, acoustics)
     del acoustics
-    val = validating(segments, SplitSettings.of(smk.params.settings["split"]))
-    decided, pairs = deduplicate(segments, heard, settings, val)
+    val = held_out(segments, SplitSettings.of(smk.params.settings["split"]))
+    decided, pairs = deduplicate(segments, fingerprints, settings, val)
     table = decisions.apply(segments, decided)
     kept = table.loc[table["status"] == "keep", "segment_id"]
     pairs["dropped"] &= ~pairs["other"].isin(kept)

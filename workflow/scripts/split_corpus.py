@@ -5,7 +5,7 @@ from pathlib import Path
 
 from voicekiln import job
 from voicekiln.corpus import decisions
-from voicekiln.corpus.fingerprints import prints
+from voicekiln.corpus.fingerprints import of_segments
 from voicekiln.corpus.ledger import ledger
 from voicekiln.corpus.limits import small_sets, stop, too_few_segments, too_much_dropped
 from voicekiln.corpus.manifest import write_manifests
@@ -24,13 +24,13 @@ def main(smk):
     segments = decisions.read(facts, [smk.input.duplicates, smk.input.validated])
     recordings = tables.read_checked(facts, "recordings.parquet")
     acoustics = tables.read_columns(facts, "acoustics.parquet", ["segment_id", "fingerprint"])
-    heard = prints(segments, acoustics)
+    fingerprints = of_segments(segments, acoustics)
     del acoustics
     section = smk.params.settings["split"]
     corpus = smk.wildcards.corpus
     settings = SplitSettings.of(section)
     check_pinned(recordings, settings.validation)
-    table, leaks = split(segments, heard, settings)
+    table, leaks = split(segments, fingerprints, settings)
     for line in imbalances(leaks["lengths"], settings.val_share):
         log.warning("%s", line)
     shared = {name: n for name, n in leaks.items() if name.startswith("shared") and n}

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from voicekiln.corpus.fingerprints import prints
+from voicekiln.corpus.fingerprints import of_segments
 from voicekiln.corpus.split import leaks, prove
 from voicekiln.errors import UserError
 from voicekiln.search.fingerprints import Fingerprints
@@ -91,7 +91,7 @@ def _kept(digest, train_on, rows=None):
 def _without_leaks(whole: pd.DataFrame, digests: list[Path]) -> tuple[pd.DataFrame, dict]:
     """`whole` without the training segments that leak into any validation set, and the proof."""
     limits = strictest(digests)
-    fingerprints = _prints(whole, digests)
+    fingerprints = _fingerprints(whole, digests)
     train = whole["split"] == "train"
     left_out = train & _same_audio(whole)
     # leaving rows out makes patterns rare that were too common to be looked up, so search again
@@ -130,14 +130,14 @@ def strictest(digests: list[Path]) -> SimpleNamespace:
     )
 
 
-def _prints(whole: pd.DataFrame, digests: list[Path]) -> Fingerprints:
+def _fingerprints(whole: pd.DataFrame, digests: list[Path]) -> Fingerprints:
     columns = ["segment_id", "fingerprint"]
     read = [
         tables.read_columns(digest.parent / ACOUSTICS, "acoustics.parquet", columns)
         for digest in digests
     ]
     held = pa.concat_tables(read)
-    return prints(whole, held.filter(pa.array(~held["segment_id"].to_pandas().duplicated())))
+    return of_segments(whole, held.filter(pa.array(~held["segment_id"].to_pandas().duplicated())))
 
 
 def _same_audio(whole: pd.DataFrame) -> pd.Series:

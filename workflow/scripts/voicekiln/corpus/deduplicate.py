@@ -15,7 +15,7 @@ PAIRS = ["kind", "kept", "other", "similarity", "same_text", "dropped"]
 # rank of duplicates, best first, and whether low is better; the last makes the order total
 BY = {
     "marked": False,
-    "validates": False,
+    "held_out": False,
     "reference": False,
     "confidence": False,
     "clipped_share": True,
@@ -38,7 +38,10 @@ class DeduplicateSettings:
 
 
 def deduplicate(
-    table: pd.DataFrame, prints: Fingerprints, settings: DeduplicateSettings, validating: pd.Series
+    table: pd.DataFrame,
+    fingerprints: Fingerprints,
+    settings: DeduplicateSettings,
+    held_out: pd.Series,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The decisions about duplicates, and the pairs that were found.
 
@@ -48,19 +51,19 @@ def deduplicate(
 
     Args:
         table: `tables.SEGMENTS`.
-        prints: fingerprints of its rows, in order.
+        fingerprints: of its rows, in order.
         settings: section `deduplicate`.
-        validating: mask of the rows that are held out for validation.
+        held_out: mask of the rows that are held out for validation.
 
     Returns:
         `tables.DECISIONS`, and pairs with the columns `PAIRS`: segment ids, similarity (of copies
         1 - fraction of differing bits), whether both have the same text (if not, one of the texts
         is wrong), and whether `other` was dropped for it.
     """
-    live = _ranked(table, validating)
+    live = _ranked(table, held_out)
     found = [_same_audio(live)]
     live = live.drop(found[-1].index)
-    found.append(_copies(live, prints, settings.copy_distance))
+    found.append(_copies(live, fingerprints, settings.copy_distance))
     live = live.drop(found[-1].index)
     live = live[live["comparable"] != ""]
     found.append(_same_text(live, settings.takes_per_text))
@@ -75,7 +78,7 @@ def deduplicate(
     return decided.decisions(), _listed(pairs, table)
 
 
-def _ranked(table: pd.DataFrame, validating: pd.Series) -> pd.DataFrame:
+def _ranked(table: pd.DataFrame, held_out: pd.Series) -> pd.DataFrame:
     """The kept segments, best first, with the columns that are compared."""
     kept = table[table["status"] == "keep"]
     live = pd.DataFrame(
@@ -86,7 +89,7 @@ def _ranked(table: pd.DataFrame, validating: pd.Series) -> pd.DataFrame:
             "audio_sha256": kept["audio_sha256"].astype(object),
             "comparable": [comparable(t) if isinstance(t, str) else "" for t in kept["text"]],
             "marked": kept["marked"].eq("keep").fillna(False).astype(bool),
-            "validates": validating[kept.index],
+            "held_out": held_out[kept.index],
             "reference": kept["text_source"].isin(["reference", "corrected"]).astype(bool),
             "confidence": kept["confidence"].astype(float).fillna(UNKNOWN_CONFIDENCE),
             "clipped_share": kept["clipped_share"].astype(float).fillna(0.0),
@@ -123,11 +126,11 @@ def _same_audio(live):
     return _pairs(live, place[again], first[again], "same audio")
 
 
-def _copies(live, prints, max_distance):
+def _copies(live, fingerprints, max_distance):
     """Segments that are copies of one that stays, by fingerprint."""
     rows = live["row"].to_numpy()
-    known = np.flatnonzero(prints.counts[rows] if max_distance else [])
-    i, j, distance, _ = find_copies(prints[rows[known]], max_distance)
+    known = np.flatnonzero(fingerprints.counts[rows] if max_distance else [])
+    i, j, distance, _ = find_copies(fingerprints[rows[known]], max_distance)
     leader, share = _settled(len(known), i, j, 1 - distance)
     again = np.flatnonzero(leader >= 0)
     return _pairs(

@@ -11,7 +11,7 @@ from voicekiln.search.ragged import portions, ranges
 PORTION = 1 << 22  # frames of fingerprints that are unpacked at a time
 
 
-def prints(segments: pd.DataFrame, acoustics: pa.Table) -> Fingerprints:
+def of_segments(segments: pd.DataFrame, acoustics: pa.Table) -> Fingerprints:
     """The fingerprints of the segments, in their order.
 
     Args:

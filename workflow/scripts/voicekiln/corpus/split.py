@@ -90,7 +90,7 @@ def choose(kept: pd.DataFrame, names: pd.Series, settings: SplitSettings) -> set
     return chosen
 
 
-def validating(table: pd.DataFrame, settings: SplitSettings) -> pd.Series:
+def held_out(table: pd.DataFrame, settings: SplitSettings) -> pd.Series:
     """Mask of the kept rows of `table` that are held out for validation."""
     kept = table[table["status"] == "keep"]
     names = groups(kept, settings)
@@ -110,7 +110,7 @@ def _lowest(draws, whose, settings):
 
 
 def split(
-    table: pd.DataFrame, prints: Fingerprints, settings: SplitSettings
+    table: pd.DataFrame, fingerprints: Fingerprints, settings: SplitSettings
 ) -> tuple[pd.DataFrame, dict]:
     """`table` with its column `split`, and the proof that nothing leaks.
 
@@ -119,7 +119,7 @@ def split(
 
     Args:
         table: `tables.SEGMENTS`.
-        prints: fingerprints of its rows, in order.
+        fingerprints: of its rows, in order.
         settings: section `split`.
 
     Returns:
@@ -129,11 +129,11 @@ def split(
     table = table.copy()
     kept = table[table["status"] == "keep"]
     names = groups(kept, settings)
-    val = validating(table, settings)[kept.index]
+    val = held_out(table, settings)[kept.index]
     table.loc[kept.index, "split"] = val.map({True: "val", False: "train"})
     dropped = 0
     # drops make patterns rare that were too common to be looked up, so search again
-    while len(found := leaks(table, prints, settings)):
+    while len(found := leaks(table, fingerprints, settings)):
         decided = decisions.Decider(table, "split")
         measured = found[["value", "limit"]].astype(float).reindex(table.index)
         leaking = table.index.to_series().isin(found.index)
@@ -141,17 +141,17 @@ def split(
         table = decisions.apply(table, decided.decisions())
         table.loc[found.index, "split"] = None
         dropped += len(found)
-    proof = prove(table, names, prints, settings)
+    proof = prove(table, names, fingerprints, settings)
     limits = {name: getattr(settings, name) for name in LIMITS}
     return table, proof | {"rows_dropped": dropped, "limits": limits, "lengths": lengths(table)}
 
 
-def leaks(table, prints, settings):
+def leaks(table, fingerprints, settings):
     """Training rows that share a text or a stretch of audio with the validation set.
 
     Args:
         table: `tables.SEGMENTS`, with `split`.
-        prints: fingerprints of its rows, in order.
+        fingerprints: of its rows, in order.
         settings: or any object with `LIMITS`.
 
     Returns:
@@ -168,19 +168,19 @@ def leaks(table, prints, settings):
     by_text |= {train_texts[i]: round(share, 4) for i, (_, share) in near.items()}
     hit = texts[~val & texts.isin(list(by_text))]
     rows = pd.DataFrame({"value": hit.map(by_text), "limit": settings.leak_similarity})
-    train, _, distance = _copies_across(table, prints, settings)
+    train, _, distance = _copies_across(table, fingerprints, settings)
     heard = pd.DataFrame({"value": 1 - distance, "limit": 1 - settings.leak_distance}, train)
     rows = pd.concat([rows, heard.round(4)])
     return rows[~rows.index.duplicated()]
 
 
-def _copies_across(table, prints, settings):
+def _copies_across(table, fingerprints, settings):
     """Training row, validation row and distance of clips that share a stretch of a recording."""
-    known = table["status"].eq("keep").to_numpy(bool) & (prints.counts > 0)
+    known = table["status"].eq("keep").to_numpy(bool) & (fingerprints.counts > 0)
     known = np.flatnonzero(known & (settings.leak_distance > 0))
     val = (table["split"].iloc[known] == "val").to_numpy(bool)
     found = find_copies(
-        prints[known], settings.leak_distance, partial=True, queries=np.flatnonzero(val)
+        fingerprints[known], settings.leak_distance, partial=True, queries=np.flatnonzero(val)
     )
     across = val[found.i] != val[found.j]
     i, j, distance = found.i[across], found.j[across], found.distance[across]
@@ -189,14 +189,14 @@ def _copies_across(table, prints, settings):
 
 
 def prove(
-    table: pd.DataFrame, names: pd.Series, prints: Fingerprints, settings: SplitSettings
+    table: pd.DataFrame, names: pd.Series, fingerprints: Fingerprints, settings: SplitSettings
 ) -> dict[str, int]:
     """Count the groups, texts, near-duplicates and copies that training and validation share.
 
     Args:
         table: segments with their `split`.
         names: the group of each segment, by the index of `table`.
-        prints: fingerprints of its rows, in order.
+        fingerprints: of its rows, in order.
         settings: with the limits of near-duplicates and copies.
     """
     kept = table[table["status"] == "keep"]
@@ -210,7 +210,7 @@ def prove(
         "shared_groups": len(set(names[train]) & set(names[val])),
         "shared_texts": len(train_texts & val_texts),
         "shared_near_duplicates": len(near),
-        "shared_copies": len(_copies_across(table, prints, settings)[0]),
+        "shared_copies": len(_copies_across(table, fingerprints, settings)[0]),
     }
 
 
