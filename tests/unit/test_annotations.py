@@ -142,7 +142,7 @@ def test_sentences_come_before_the_words_they_are_made_of(tmp_path):
     assert found == [(a, b, None, text) for a, b, text in SENTENCES] and not notes
 
 
-def test_translations_and_comments_are_left_aside_and_told(tmp_path):
+def test_translations_and_comments_are_ignored_and_reported(tmp_path):
     other = [(a, b, "¿Dónde? En el puerto."[i::2]) for i, (a, b, _) in enumerate(SENTENCES)]
     for name in ("translation", "spanish"):
         notes = []

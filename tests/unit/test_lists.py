@@ -63,7 +63,7 @@ def test_marks_line_ends_and_encodings_do_not_matter(tmp_path, content, encoding
     assert rows(found) == ANNA_AND_BEN
 
 
-def test_windows_1252_is_read_and_said(tmp_path):
+def test_windows_1252_is_read_and_reported(tmp_path):
     path = tmp_path / "m.csv"
     path.write_bytes("file_name;text\na.wav;Über die Straße.\n".encode("cp1252"))
     notes = []
@@ -134,7 +134,7 @@ def test_a_text_column_beyond_the_list_stops(tmp_path):
         "a|Колокол прозвонил дважды|иван\nb|Никто не пришёл|анна\n",
     ],
 )
-def test_short_texts_in_other_scripts_are_told_from_speakers(tmp_path, content):
+def test_short_texts_in_other_scripts_are_distinguished_from_speakers(tmp_path, content):
     notes = []
     read(tmp_path, content, columns={"text": 3}, notes=notes)
     assert re.search("column 3 seems to contain .*speakers and no texts", *notes)
@@ -177,7 +177,7 @@ def test_where_two_readings_are_possible_the_key_is_named(tmp_path, content, wor
         read(tmp_path, content)
 
 
-def test_columns_that_are_given_settle_it(tmp_path):
+def test_configured_columns_take_precedence(tmp_path):
     one, two = "The bell rang.", "Die Glocke schlug an."
     content = f"a.wav|{one}|{two}|x\n"
     assert rows(read(tmp_path, content, columns={"text": 2, "speaker": 4})) == [("a.wav", "x", one)]
@@ -227,7 +227,7 @@ def test_columns_that_are_given_settle_it(tmp_path):
         "a.wav\t0:03\t00:00:05.5\t2.5\tTwo.\n",
     ],
 )
-def test_columns_of_times_give_stretches(tmp_path, content):
+def test_columns_of_times_give_utterances(tmp_path, content):
     assert spans(read(tmp_path, content)) == [
         ("a.wav", 0.5, 2.5, "One."),
         ("a.wav", 3, 5.5, "Two."),
@@ -240,7 +240,7 @@ def test_times_of_a_long_list_are_recognised_by_all_of_its_lines(tmp_path):
     assert spans(found)[101] == ("1.wav", 1.0, 2.5, "It rained.")
 
 
-def test_offset_and_duration_are_told_from_start_and_end(tmp_path):
+def test_offset_and_duration_are_distinguished_from_start_and_end(tmp_path):
     for content in (
         "a.wav|0.5|2.9|One.\na.wav|3.0|5.5|Two.\n",
         "a.wav;3,0;5,5;Two.\na.wav;0,5;2,9;One.\n",
@@ -257,7 +257,7 @@ def test_a_duration_alone_is_that_of_the_recording(tmp_path):
 
 
 @pytest.mark.parametrize("start", ["north", "-1", "9" * 400, "NaN", "inf", "7", "1.2.3"])
-def test_times_that_are_none_are_told_with_their_line(tmp_path, start):
+def test_malformed_times_are_reported_with_their_line(tmp_path, start):
     with pytest.raises(UserError, match=r"list\.csv, line 2: expected times in seconds"):
         read(tmp_path, f"path,start,end,text\na.wav,{start},2.5,One.\n")
 
@@ -265,7 +265,7 @@ def test_times_that_are_none_are_told_with_their_line(tmp_path, start):
 # tables
 
 
-def test_an_unclosed_quotation_mark_is_told_with_its_line(tmp_path):
+def test_an_unclosed_quotation_mark_is_reported_with_its_line(tmp_path):
     good = 'path,text\na.wav,"He said ""no"".\nAnd left."\n'
     assert read(tmp_path, good).entries[0].text == 'He said "no".\nAnd left.'
     for line in ('b.wav,"Hello.', 'b.wav,"Come," she said', 'b.wav,"Hello\nc.wav,Bye"'):
@@ -300,7 +300,7 @@ def test_only_a_programs_quotation_marks_are_taken_off(tmp_path, separator):
     assert [entry.text for entry in found.entries] == list(texts.values())
 
 
-def test_text_that_holds_the_separator_is_told_with_its_line(tmp_path):
+def test_text_that_contains_the_separator_is_reported_with_its_line(tmp_path):
     for content in ("path,text\na.wav,Hello.\nb.wav,Hello, you.\n", "a.wav,Hello.\n" * 2 + "b,c,d"):
         with pytest.raises(UserError, match=r"line 3: .*3 fields"):
             read(tmp_path, content)
@@ -360,7 +360,7 @@ def test_other_tables_are_not_lists(tmp_path):
     assert read(tmp_path, "\n \n").entries == []
 
 
-def test_bare_names_of_recordings_tell_which_column_is_the_file(tmp_path):
+def test_bare_names_of_recordings_identify_the_file_column(tmp_path):
     content = "anna,one,The bell rang.\nben,two,Nobody came.\n"
     found = read(tmp_path, content, names=("one", "two"))
     assert rows(found) == [("one", "anna", "The bell rang."), ("two", "ben", "Nobody came.")]
@@ -399,6 +399,6 @@ def test_json(tmp_path, content):
         ('{"path": "a.wav", "said": "One two three four."}', "'said' may be it"),
     ],
 )
-def test_odd_json_is_told_with_its_line(tmp_path, content, words):
+def test_odd_json_is_reported_with_its_line(tmp_path, content, words):
     with pytest.raises(UserError, match=words):
         read(tmp_path, content, "m.jsonl")

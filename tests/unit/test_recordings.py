@@ -144,7 +144,7 @@ def test_a_touched_sidecar_changes_its_shard(tmp_path):
     assert lines(after) != lines(before)
 
 
-def test_a_manifest_gives_speakers_languages_texts_and_stretches(tmp_path):
+def test_a_manifest_gives_speakers_languages_texts_and_times(tmp_path):
     touch(tmp_path, "x/a.wav", "x/b.wav")
     lines = [
         {"audio_filepath": "x/a.wav", "text": "one", "offset": 0, "duration": 1.5, "speaker": "s"},
@@ -172,7 +172,7 @@ def test_a_bad_manifest_names_file_and_line(tmp_path):
         listed(manifest)
 
 
-def test_the_problems_of_all_corpora_are_told_together():
+def test_the_problems_of_all_corpora_are_reported_together():
     def list_corpus(name):
         if name != "good":
             raise UserError(f"{name}/ is empty" if name == "a" else f"corpora.{name}: no text")
@@ -196,7 +196,7 @@ def test_the_problems_of_all_corpora_are_told_together():
         ),
     ],
 )
-def test_a_manifest_that_is_wrong_is_told_with_its_line(tmp_path, line, words):
+def test_a_malformed_manifest_is_reported_with_its_line(tmp_path, line, words):
     touch(tmp_path, "a.wav")
     path = tmp_path / "list.jsonl"
     path.write_text('{"path": "a.wav"}\n' + line + "\n")
@@ -220,7 +220,7 @@ def test_odd_speakers_and_sidecars_stop_nothing(tmp_path):
     assert listed(tmp_path / "m.jsonl")[0]["speaker"] == "1089"
 
 
-def test_a_line_ends_where_the_file_says_so(tmp_path):
+def test_a_line_ends_at_the_line_ends_of_the_file(tmp_path):
     """U+0085 and U+2028 are characters of a text, not ends of a line."""
     touch(tmp_path, "a.wav")
     path = tmp_path / "metadata.csv"
@@ -230,7 +230,7 @@ def test_a_line_ends_where_the_file_says_so(tmp_path):
 
 
 def texts(rows):
-    return [[stretch["text"] for stretch in row["reference_texts"] or []] for row in rows]
+    return [[utterance["text"] for utterance in row["reference_texts"] or []] for row in rows]
 
 
 def test_an_ljspeech_folder_brings_its_texts(tmp_path):
@@ -353,7 +353,7 @@ def test_a_separator_within_a_text_does_not_cut_it(tmp_path):
             listed(tmp_path / "m.csv")
 
 
-def test_half_a_character_is_told_with_its_line(tmp_path):
+def test_half_a_character_is_reported_with_its_line(tmp_path):
     touch(tmp_path, "a.wav")
     (tmp_path / "m.jsonl").write_text('{"path": "a.wav", "text": "ha \\ud83d"}')
     with pytest.raises(UserError, match="line 1: half of a character"):
@@ -437,7 +437,7 @@ def test_a_sidecar_in_another_language_is_used_with_a_warning_or_none_of_several
     assert any("a.de.vtt, a.fr.vtt" in text for text in notes)
 
 
-def test_sidecars_that_are_not_used_are_told(tmp_path):
+def test_sidecars_that_are_not_used_are_reported(tmp_path):
     found, _, notes = sidecars_of(tmp_path, "a.wav", "a.txt", "a.srt", "a.en.vtt", "b.en.srt")
     assert found == ["a.srt"] and len(notes) == 2
     assert "1 recordings have several sidecars" in notes[0]
@@ -478,7 +478,7 @@ def test_a_bar_within_a_text_of_ljspeech_does_not_cut_it(tmp_path):
         listed(tmp_path)
 
 
-def test_what_kaldi_names_and_has_not_is_told(tmp_path):
+def test_missing_files_of_kaldi_is_reported(tmp_path):
     touch(tmp_path, "a.wav")
     for name, content in {"wav.scp": "r1 a.wav", "segments": "u1 r9 0 1", "text": "u7 x"}.items():
         (tmp_path / name).write_text(content)
@@ -557,7 +557,7 @@ def test_two_files_whose_names_look_alike_stay_two(tmp_path):
     }
 
 
-def test_names_that_differ_a_little_are_matched_and_told(tmp_path):
+def test_names_that_differ_a_little_are_matched_and_reported(tmp_path):
     rows, notes = folder_and_list(
         tmp_path,
         ["A.WAV", "b.flac", "c.wav", "d.wav", "D.wav"],
@@ -675,7 +675,7 @@ def test_speakers_of_audio_outside_its_lists_folder(tmp_path, absolute):
     assert {row["speaker"] for row in listed(tmp_path / "exp/m.csv")} == {"corpus_name"}
 
 
-def test_one_speaker_is_assumed_and_said_once(tmp_path):
+def test_one_speaker_is_assumed_and_reported_once(tmp_path):
     touch(tmp_path, "train/1.wav", "train/2.wav", "anna/3.wav")
     notes = []
     list_recordings({**CORPUS, "audio": str(tmp_path / "train")}, "voice", notes.append)
@@ -689,7 +689,7 @@ def test_one_speaker_is_assumed_and_said_once(tmp_path):
     assert notes == []
 
 
-def test_a_folder_around_the_speakers_is_told(tmp_path):
+def test_a_folder_around_the_speakers_is_reported(tmp_path):
     touch(tmp_path, "studio/anna/1.wav", "studio/ben/1.wav")
     notes = []
     rows = list_recordings({**CORPUS, "audio": str(tmp_path)}, "voice", notes.append)
@@ -697,7 +697,7 @@ def test_a_folder_around_the_speakers_is_told(tmp_path):
     assert "assigned to one speaker" in notes[0] and "(anna, ben, ...)" in notes[0]
 
 
-def test_lists_are_told_in_a_line_each_and_many_are_counted(tmp_path):
+def test_lists_are_reported_in_a_line_each_and_many_are_counted(tmp_path):
     for i in range(9):
         touch(tmp_path, f"{i}/a.wav")
         (tmp_path / f"{i}/metadata.csv").write_text("file_name,text\na.wav,One.\n")
@@ -729,11 +729,11 @@ def test_a_speaker_is_one_in_either_unicode_form(tmp_path):
     assert {row["speaker"] for row in listed(tmp_path)} == {one}
 
 
-def test_stretches_of_two_lists_keep_their_speakers(tmp_path):
+def test_utterances_of_two_lists_keep_their_speakers(tmp_path):
     touch(tmp_path, "talk.wav")
     for who, start in (("anna", 0), ("ben", 5)):
         content = f"path,start,end,text,speaker\ntalk.wav,{start},{start + 4},Hello.,{who}\n"
         (tmp_path / f"{who}.csv").write_text(content)
     sources = [str(tmp_path / "anna.csv"), str(tmp_path / "ben.csv")]
     (row,) = list_recordings({**CORPUS, "audio": sources}, "voice")
-    assert [stretch["speaker"] for stretch in row["reference_texts"]] == ["anna", "ben"]
+    assert [utterance["speaker"] for utterance in row["reference_texts"]] == ["anna", "ben"]

@@ -137,7 +137,7 @@ def test_other_texts_are_those_of_the_whole_recording(tmp_path, text):
         assert read(tmp_path, text, name) == [(None, None, " ".join(text.split()))]
 
 
-def test_lines_that_are_no_labels_are_told(tmp_path):
+def test_lines_that_are_not_labels_are_reported(tmp_path):
     notes = []
     text = "0.5\t2.4\tOne.\n3.1\t2.0\tTwo.\n3.5\tx\tThree.\n4\t4\tFour.\n" + "".join(
         f"{i}\t{i}.5\tMore.\n" for i in range(5, 15)
@@ -174,7 +174,7 @@ def test_words_of_hts_and_ctm_are_joined(tmp_path):
         read(tmp_path, others, "c.ctm")
 
 
-def test_xwaves_labels_say_where_each_word_ends(tmp_path):
+def test_xwaves_labels_contain_the_end_of_each_word(tmp_path):
     text = "signal a\nnfields 1\n#\n  0.5 125 pau\n 0.8 125 where\n 1.0 125 were\n 1.4 125 you\n"
     assert read(tmp_path, text + " 1.6 125 then\n", "a.lab") == [(0.5, 1.6, "where were you then")]
 
@@ -187,7 +187,7 @@ def test_labels_before_the_lines_of_a_plain_text_are_removed(tmp_path):
     assert read(tmp_path, text, keep=["labels"]) == [(None, None, text.replace("\n", " "))]
 
 
-def test_two_channels_of_a_ctm_are_told_apart(tmp_path):
+def test_two_channels_of_a_ctm_are_distinguished(tmp_path):
     (tmp_path / "a.ctm").write_text(CTM + CTM.replace("a 1", "a 2"))
     rows = timed_texts.read(tmp_path / "a.ctm")
     assert [(row["channel"], row["text"]) for row in rows] == [

@@ -50,7 +50,7 @@ def test_a_good_corpus_has_no_problem(tmp_path):
     assert survey.warnings(there[0], settings(), "voice") == []
 
 
-def test_all_problems_that_are_known_are_told_together(tmp_path):
+def test_all_problems_that_are_known_are_reported_together(tmp_path):
     there = survey.read(corpus(tmp_path, 60, bad=4, dropped=4))
     told = survey.problems(*there, settings(), "voice")
     keys = (

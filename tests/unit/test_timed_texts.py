@@ -24,7 +24,7 @@ texts = (
 
 @st.composite
 def apart(draw, texts=texts):
-    """Stretches one after the other, in ms, with different texts."""
+    """Utterances one after the other, in ms, with different texts."""
     rows, at = [], 0
     for text in draw(st.lists(texts, max_size=6, unique_by=lambda text: text.lower())):
         at += draw(st.integers(400, 10**5))
@@ -357,14 +357,14 @@ so be it
     "name, text",
     [("a.vtt", AUTOMATIC), ("a.srt", PLAIN), ("a.srt", ROLL_UP), ("a.srt", OVERLAPPING)],
 )
-def test_a_rolling_line_is_said_once_at_its_own_time(tmp_path, name, text):
+def test_a_rolling_line_is_spoken_once_at_its_own_time(tmp_path, name, text):
     found = spans(write(tmp_path, name, text))
     assert [said.lower() for _, _, said in found] == ["we sailed at dawn", "no no", "no no"]
     times = [time for start, end, _ in found for time in (start, end)]
     assert times == pytest.approx([0.2, 2.6, 2.6, 5.0, 5.0, 7.4], abs=0.05)
 
 
-def test_lines_that_grow_are_said_once(tmp_path):
+def test_lines_that_grow_are_spoken_once(tmp_path):
     assert spans(write(tmp_path, "a.srt", GROWING)) == [
         (0.2, 2.6, "we sailed at dawn"),
         (2.6, 5.0, "no no"),
@@ -372,7 +372,7 @@ def test_lines_that_grow_are_said_once(tmp_path):
     ]
 
 
-def test_a_line_whose_words_light_up_is_said_once(tmp_path):
+def test_a_line_whose_words_light_up_is_spoken_once(tmp_path):
     words = "we all live here".split()
     lines = [" ".join(f"<u>{w}</u>" if w == lit else w for w in words) for lit in words]
     assert [text for _, _, text in spans(write(tmp_path, "a.srt", srt(*lines)))] == [
@@ -380,7 +380,7 @@ def test_a_line_whose_words_light_up_is_said_once(tmp_path):
     ]
 
 
-def test_a_line_that_is_said_twice_stays_in_other_files(tmp_path):
+def test_a_line_that_is_spoken_twice_stays_in_other_files(tmp_path):
     text = (
         "1\n00:00:00,000 --> 00:00:01,000\nNo.\n\n2\n00:00:01,000 --> 00:00:02,000\nNo.\n\n"
         "3\n00:00:02,000 --> 00:00:03,000\nNo way.\n"
@@ -443,7 +443,7 @@ def test_broken_cues_are_named_with_their_lines_and_the_others_read(tmp_path, ho
     assert "line 6: expected" in notes[0] and "line 9: cue 3 has no line of times" in notes[0]
 
 
-def test_a_file_that_holds_no_cue_says_what_it_holds(tmp_path):
+def test_a_file_without_cues_is_refused_with_its_content(tmp_path):
     path = write(tmp_path, "a.srt", "<html>404</html>")
     with pytest.raises(UserError, match="line 1: no cue found.*<html>404"):
         timed_texts.read(path)
@@ -508,7 +508,7 @@ def srt(*texts):
         ),
     ],
 )
-def test_speakers_are_told_apart_from_what_is_said(tmp_path, texts, expected):
+def test_speakers_are_separated_from_the_spoken_text(tmp_path, texts, expected):
     found = timed_texts.read(write(tmp_path, "a.srt", srt(*texts)))
     assert [(row.get("speaker"), row["text"]) for row in found] == expected
 
