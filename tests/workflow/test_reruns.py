@@ -254,7 +254,7 @@ def test_an_item_is_truncated(known):
 
 def test_a_table_is_deleted(known):
     before = known.dataset("voice")
-    known.path("corpora/voice/tables/deduplicate/segments.parquet").unlink()
+    known.path("corpora/voice/tables/deduplicate/decisions.parquet").unlink()
     known.config["corpora"]["voice"]["validate"] = {"min_s": 0.6}  # somebody reads it
     assert "run snakemake again" in known.run("dataset", ok=False)
     del known.config["corpora"]["voice"]["validate"]
