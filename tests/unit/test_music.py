@@ -94,7 +94,7 @@ def test_recordings_with_music_are_reported_with_the_remedy():
     concern = music(table(*rows))
     assert str(concern) == (
         "1 of 3 recordings are found to have music under the speech, in 3 segments; "
-        "normalize.separate removes it, or leave these recordings out: show.wav (0.30 of it)"
+        "set normalize.separate to remove it, or remove these recordings: show.wav (0.30 of it)"
     )
     assert music(table(*rows[3:])) is None
     assert music(table(segment("text"))) is None

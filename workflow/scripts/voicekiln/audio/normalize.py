@@ -219,7 +219,7 @@ def _spool(source, spool, rate_hz, channel):
             spectrum.update(mono)
             spool.write(mono if resampler is None else resampler.resample_chunk(mono))
         if n_samples == 0:
-            raise AudioError(f"{source}: no audio could be decoded")
+            raise AudioError(f"{source}: no audio could be decoded; export the file again")
         if resampler is not None:
             spool.write(resampler.resample_chunk(np.zeros(0, np.float32), last=True))
     choice = channels.choose() if mixing else ChannelChoice(channel, 0.0, 0.0)
