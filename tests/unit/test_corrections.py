@@ -46,7 +46,7 @@ def test_corrections_follow_their_span():
     assert list(corrected["text_source"]) == ["corrected", "hypothesis", "hypothesis"]
     assert list(corrected["reason"].dropna()) == ["marked by hand"]
     assert [row["why"] for row in conflicts] == [
-        "fits no segment: the best shares 0.50 of the longer of the two",
+        "fits no segment: the best overlap is 0.50 of the longer of the two",
         "no such recording",
     ]
 

@@ -181,7 +181,7 @@ def match(table: pd.DataFrame, corrections: list[Correction]) -> tuple[np.ndarra
         if code[i] < 0:
             why[i] = "no such recording"
         elif share[i] < MIN_OVERLAP - 1e-6:
-            why[i] = f"fits no segment: the best shares {share[i]:.2f} of the longer of the two"
+            why[i] = f"fits no segment: the best overlap is {share[i]:.2f} of the longer of the two"
         else:
             if (earlier := taken.get(int(best[i]))) is not None:
                 why[earlier] = f"line {corrections[i].line} is for the same segment"

@@ -129,16 +129,16 @@ def _same_audio(live):
 def _copies(live, fingerprints, max_distance):
     """Segments that are copies of one that stays, by fingerprint."""
     rows = live["row"].to_numpy()
-    known = np.flatnonzero(fingerprints.counts[rows] if max_distance else [])
-    i, j, distance, _ = find_copies(fingerprints[rows[known]], max_distance)
-    leader, share = _settled(len(known), i, j, 1 - distance)
+    measured = np.flatnonzero(fingerprints.counts[rows] if max_distance else [])
+    i, j, distance, _ = find_copies(fingerprints[rows[measured]], max_distance)
+    leader, highest = _settled(len(measured), i, j, 1 - distance)
     again = np.flatnonzero(leader >= 0)
     return _pairs(
         live,
-        known[again],
-        known[leader[again]],
+        measured[again],
+        measured[leader[again]],
         "copy of a recording",
-        share[again].round(4),
+        highest[again].round(4),
         limit=round(1 - max_distance, 4),
     )
 
@@ -149,12 +149,12 @@ def _settled(n, i, j, similarity):
     Args:
         i, j: pairs of ranks, i < j.
     """
-    leader, share = np.full(n, -1), np.zeros(n)
+    leader, highest = np.full(n, -1), np.zeros(n)
     order = np.lexsort((i, j))
     for a, b, value in zip(i[order], j[order], similarity[order], strict=True):
-        if leader[a] < 0 and (leader[b] < 0 or value > share[b]):
-            leader[b], share[b] = a, value
-    return leader, share
+        if leader[a] < 0 and (leader[b] < 0 or value > highest[b]):
+            leader[b], highest[b] = a, value
+    return leader, highest
 
 
 def _same_text(live, takes):

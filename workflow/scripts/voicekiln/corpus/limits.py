@@ -47,26 +47,26 @@ def too_much_dropped(
     gone = table["status"] == "drop"
     for step in steps:
         earlier = STEPS[: STEPS.index(step)]
-        given = ~(gone & table["step"].isin(earlier))
+        present = ~(gone & table["step"].isin(earlier))
         lost = gone & (table["step"] == step)
-        total = int(samples[given].sum())
-        share = int(samples[lost].sum()) / total if total else 0.0
-        if share > limits[step]:
-            what = f"corpus {corpus}: the step {step} drops {share:.0%} of its audio"
-            nothing_left = not (given & ~lost).any()
-            problems.append(_limit(what, corpus, step, limits, share, table[lost], nothing_left))
-    share = samples[gone].sum() / samples.sum() if len(table) else 0.0
-    if share > limits["total"] and not problems:
-        what = f"corpus {corpus}: all steps up to {steps[-1]} drop {share:.0%} of the audio"
-        problems.append(_limit(what, corpus, "total", limits, share, table[gone], gone.all()))
+        total = int(samples[present].sum())
+        fraction = int(samples[lost].sum()) / total if total else 0.0
+        if fraction > limits[step]:
+            what = f"corpus {corpus}: the step {step} drops {fraction:.0%} of its audio"
+            nothing_left = not (present & ~lost).any()
+            problems.append(_limit(what, corpus, step, limits, fraction, table[lost], nothing_left))
+    fraction = samples[gone].sum() / samples.sum() if len(table) else 0.0
+    if fraction > limits["total"] and not problems:
+        what = f"corpus {corpus}: all steps up to {steps[-1]} drop {fraction:.0%} of the audio"
+        problems.append(_limit(what, corpus, "total", limits, fraction, table[gone], gone.all()))
     return problems
 
 
-def _limit(what, corpus, key, limits, share, lost, nothing_left):
+def _limit(what, corpus, key, limits, fraction, lost, nothing_left):
     key = f"corpora.{corpus}.max_loss.{key}"
     limit = limits[key.rpartition(".")[2]]
     remedy = "fix the data or the settings" + (
-        " (nothing is left)" if nothing_left else f", or set {key}: {passing(share):g}"
+        " (nothing is left)" if nothing_left else f", or set {key}: {passing(fraction):g}"
     )
     return (
         f"{what}, the limit is {key} = {limit:g}; {remedy}. "
@@ -74,9 +74,9 @@ def _limit(what, corpus, key, limits, share, lost, nothing_left):
     )
 
 
-def passing(share: float) -> float:
+def passing(fraction: float) -> float:
     """The lowest limit with two decimals that this fraction does not exceed."""
-    return min(1.0, math.ceil(round(share * 100, 6)) / 100)
+    return min(1.0, math.ceil(round(fraction * 100, 6)) / 100)
 
 
 def _reasons(lost):
@@ -88,8 +88,8 @@ def _reasons(lost):
         for row in rows.head(EXAMPLES).itertuples():
             where = f"{row.start / row.rate_hz:.2f}-{row.end / row.rate_hz:.2f} s"
             measured = "" if pd.isna(row.value) else f", {row.value:g} (limit {row.limit:g})"
-            said = "" if pd.isna(row.text) else f": {row.text[:60]}"
-            lines.append(f"    {row.path}, {where}{measured}{said}")
+            text = "" if pd.isna(row.text) else f": {row.text[:60]}"
+            lines.append(f"    {row.path}, {where}{measured}{text}")
     return "\n".join(lines)
 
 
@@ -100,24 +100,24 @@ def many_dropped(table: pd.DataFrame, step: str, remedies: Mapping[str, str]) ->
         table: `tables.SEGMENTS` after this step.
         remedies: what to do, by reason; other reasons raise no warning.
     """
-    given = ~((table["status"] == "drop") & table["step"].isin(STEPS[: STEPS.index(step)]))
+    present = ~((table["status"] == "drop") & table["step"].isin(STEPS[: STEPS.index(step)]))
     lost = table[(table["status"] == "drop") & (table["step"] == step)]
     return [
-        f"{n} of {given.sum()} segments were dropped: {reason}; {remedies[reason]}"
+        f"{n} of {present.sum()} segments were dropped: {reason}; {remedies[reason]}"
         for reason, n in lost["reason"].value_counts().sort_index().items()
-        if reason in remedies and n > MANY * given.sum()
+        if reason in remedies and n > MANY * present.sum()
     ]
 
 
 def too_many_bad(recordings: pd.DataFrame, limit: float, corpus: str) -> list[str]:
     """Problem: too many recordings cannot be used."""
     bad = recordings[recordings["status"] == "bad"]
-    share = len(bad) / len(recordings)
-    if len(bad) < len(recordings) and share <= limit:
+    fraction = len(bad) / len(recordings)
+    if len(bad) < len(recordings) and fraction <= limit:
         return []
     key = f"corpora.{corpus}.max_bad_recordings"
     remedy = "replace or remove them" + (
-        "" if len(bad) == len(recordings) else f", or set {key}: {passing(share):g}"
+        "" if len(bad) == len(recordings) else f", or set {key}: {passing(fraction):g}"
     )
     listed = "\n  ".join(f"{row.path}: {row.reason}" for row in bad.head(50).itertuples())
     return [

@@ -29,8 +29,8 @@ def measure(
     embed: Describe | None = None,
     rate: Rate | None = None,
 ) -> list[dict]:
-    """One record for each span: what `sound_of` says, `snr_db`, and `music`, the fraction of it in
-    which music sounds.
+    """One record for each span: the measures of `sound_of`, `snr_db`, and `music`, the fraction
+    of the span with music.
 
     Args:
         audio: the store of normalised audio.

@@ -22,8 +22,8 @@ def merge_recordings(shards: list[Path], warn: bool = True) -> pd.DataFrame:
         warn: whether to warn of texts of copies that differ or are not used.
     """
     table = tables.concat(shards, tables.RECORDINGS, ["root", "path"])
-    known = [_texts(entries) for entries in table["reference_texts"]]
-    n_texts = pd.Series([len(texts) for texts in known], dtype="int64")
+    references = [_texts(entries) for entries in table["reference_texts"]]
+    n_texts = pd.Series([len(texts) for texts in references], dtype="int64")
     content = table["content_sha256"] + table["channel"].astype("string").radd("#").fillna("")
     for equal, what in (
         (content, "byte-equal copy"),
@@ -41,15 +41,15 @@ def merge_recordings(shards: list[Path], warn: bool = True) -> pd.DataFrame:
             table.loc[copy, ["status", "step", "reason"]] = ["copy", "inventory", reason]
             if not warn:
                 continue
-            _warn_of_other_texts(table.loc[copy], known[copy], known[original])
+            _warn_of_other_texts(table.loc[copy], references[copy], references[original])
             if table.at[copy, "recording_id"] != table.at[original, "recording_id"]:
-                _warn_of_lost_texts(table.loc[copy], known[copy], known[original])
+                _warn_of_lost_texts(table.loc[copy], references[copy], references[original])
     return table
 
 
-def _texts(known):
+def _texts(references):
     """The reference texts of a recording with their spans, `(start, end, text)`."""
-    entries = [] if tables.missing(known) else json.loads(known)
+    entries = [] if tables.missing(references) else json.loads(references)
     return [(e["start_s"], e["end_s"], e["text"]) for e in entries if e["text"]]
 
 

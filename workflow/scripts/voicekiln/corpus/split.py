@@ -169,22 +169,22 @@ def leaks(table, fingerprints, settings):
     hit = texts[~val & texts.isin(list(by_text))]
     rows = pd.DataFrame({"value": hit.map(by_text), "limit": settings.leak_similarity})
     train, _, distance = _copies_across(table, fingerprints, settings)
-    heard = pd.DataFrame({"value": 1 - distance, "limit": 1 - settings.leak_distance}, train)
-    rows = pd.concat([rows, heard.round(4)])
+    by_audio = pd.DataFrame({"value": 1 - distance, "limit": 1 - settings.leak_distance}, train)
+    rows = pd.concat([rows, by_audio.round(4)])
     return rows[~rows.index.duplicated()]
 
 
 def _copies_across(table, fingerprints, settings):
     """Training row, validation row and distance of clips that share a stretch of a recording."""
-    known = table["status"].eq("keep").to_numpy(bool) & (fingerprints.counts > 0)
-    known = np.flatnonzero(known & (settings.leak_distance > 0))
-    val = (table["split"].iloc[known] == "val").to_numpy(bool)
+    measured = table["status"].eq("keep").to_numpy(bool) & (fingerprints.counts > 0)
+    measured = np.flatnonzero(measured & (settings.leak_distance > 0))
+    val = (table["split"].iloc[measured] == "val").to_numpy(bool)
     found = find_copies(
-        fingerprints[known], settings.leak_distance, partial=True, queries=np.flatnonzero(val)
+        fingerprints[measured], settings.leak_distance, partial=True, queries=np.flatnonzero(val)
     )
     across = val[found.i] != val[found.j]
     i, j, distance = found.i[across], found.j[across], found.distance[across]
-    names = table.index[known]
+    names = table.index[measured]
     return names[np.where(val[i], j, i)], names[np.where(val[i], i, j)], distance
 
 

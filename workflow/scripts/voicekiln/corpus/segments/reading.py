@@ -141,9 +141,9 @@ def left_over(
         yield at, len(words), before, None
 
 
-def whole_text(known: Sequence[dict]) -> str | None:
+def whole_text(references: Sequence[dict]) -> str | None:
     """The reference texts of a recording as one text; None if a span has several."""
-    texts = [entry["text"] for entry in sorted(distinct(known), key=start_of)]
+    texts = [entry["text"] for entry in sorted(distinct(references), key=start_of)]
     return "\n".join(texts) if all(texts) else None
 
 
