@@ -15,7 +15,7 @@ from voicekiln.corpus.decisions import STEPS
 from voicekiln.corpus.ledger import ledger
 from voicekiln.report import charts
 from voicekiln.report.clips import MAX_CLIP_S, Clips, envelope
-from voicekiln.report.facts import funnel, gather, spoken
+from voicekiln.report.facts import funnel, gather, gather_voices
 from voicekiln.report.page import duration, render, size
 from voicekiln.store import tables
 from voicekiln.store.items import Store
@@ -186,8 +186,8 @@ def check_ledger(attributes, account):
     assert lost == {(row["step"], row["reason"]): row["samples"] for row in account["lost"]}
     counts = {key: int(a["data-count"]) for key, a in found.items() if "data-count" in a}
     assert counts == {
-        ("kept.train", "split", "kept to train"): account["kept"]["train"]["segments"],
-        ("kept.val", "split", "kept to validate"): account["kept"]["val"]["segments"],
+        ("kept.train", "split", "kept for training"): account["kept"]["train"]["segments"],
+        ("kept.val", "split", "kept for validation"): account["kept"]["val"]["segments"],
         ("samples_in", "", "recorded"): account["recordings"]
         + sum(row.get("recordings", 0) for row in account["lost"]),
     } | {
@@ -246,13 +246,13 @@ def test_the_page_needs_nothing_from_anywhere(results):
     assert policy.startswith("default-src 'none'")
 
 
-def test_the_summary_says_what_matters(results):
-    said = Page(page_of(results)).text
-    assert "from 2.000 with the base to 1.100 at update 40, 45 % lower" in said
-    assert "2 recordings brought 1.00 min" in said  # one is a copy; its samples count as lost
-    assert "1 file could not be read" in said
-    assert f"{results}/runs/loud/export/" in said
-    assert "too short · 0.4 (limit 0.5)" in said
+def test_the_summary_has_the_main_numbers(results):
+    text = Page(page_of(results)).text.replace("\u00a0", " ")
+    assert "fell by 45 %, from 2.000 (base) to 1.100 at update 40" in text
+    assert "2 recordings with 1.00 min of audio" in text  # one is a copy; its samples count as lost
+    assert "1 file could not be read" in text
+    assert f"{results}/runs/loud/export/" in text
+    assert "too short · 0.4 (limit 0.5)" in text
 
 
 def test_the_warnings_of_the_data_steps_are_listed_by_step(results):
@@ -286,26 +286,28 @@ def under_way(results, **status):
     return Page(page_of(results)).text.replace("\u00a0", " ")
 
 
-def test_a_run_under_way_says_how_far_it_is_and_what_is_best(results):
+def test_a_running_run_shows_its_progress_and_its_best_checkpoint(results):
     best = {"update": 20, "loss": 1.3}
     said = under_way(results, state="running", reason="training", best=best)
-    assert "training is at update 33 of 80, and 3.70 min are left, as of 20" in said
-    assert f"UTC. Its last line: Epoch 4/8: {EVIL}" in said
+    assert "training is at update 33 of 80 with 3.70 min left, as of 20" in said
+    assert f"UTC. Latest log line: Epoch 4/8: {EVIL}" in said
     assert "2.000 → 1.300 validation loss, base → best so far (update 20)" in said
-    assert "The best so far is update 20, with a validation loss of 1.30000." in said
+    assert "The best checkpoint so far is update 20, with a validation loss of 1.30000." in said
     assert "best so far: 1.300" in said, "on the chart"
 
 
-def test_a_run_that_was_stopped_or_failed_says_why(results):
+def test_a_stopped_or_failed_run_has_the_reason(results):
     said = under_way(results, state="stopped", reason="signal SIGINT")
-    assert "training has stopped at update 20 of 80 (signal SIGINT). The same command goes" in said
+    assert (
+        "training stopped at update 20 of 80 (signal SIGINT). The same command resumes it." in said
+    )
     assert "best so far" not in said
     said = under_way(results, state="failed", reason="the disk is full")
-    assert "training has failed at update 20 of 80 (the disk is full)." in said
-    assert "goes on" not in said
+    assert "training failed at update 20 of 80 (the disk is full)." in said
+    assert "resumes" not in said
 
 
-def test_what_training_gave_cause_to_say_is_told(results):
+def test_the_warnings_of_training_are_listed(results):
     assert "Warnings update" not in page_of(results)
     path = results / "runs/loud/training/status.json"
     warnings = [{"update": 20, "message": f"the loss is 9 after going on {EVIL}"}]
@@ -328,14 +330,14 @@ def test_every_speaker_is_on_the_page_with_what_they_say(results):
     assert len(uris) >= 4 and all(uris)
 
 
-def test_where_audio_must_be_left_out_every_speaker_is_heard_first(results):
+def test_if_audio_must_be_left_out_each_speaker_gets_a_sample_first(results):
     run = results / "runs/loud"
     choice, manifest = (
         json.loads((run / name).read_text()) for name in ("choice.json", "export/MANIFEST.json")
     )
     choice["samples"].append({"file": "samples/01.wav", "text": "Ja.", "reference": "r0_2"})
     one = len(Clips(1 << 30).embed_file(run / "samples/00.wav")["uri"])
-    voices = spoken(run, choice, manifest, Clips(3 * one))
+    voices = gather_voices(run, choice, manifest, Clips(3 * one))
     heard = {
         voice["speaker"]: [clip["uri"] is not None for clip in clips(voice)] for voice in voices
     }
@@ -348,8 +350,11 @@ def clips(voice):
 
 def test_each_speakers_part_of_training_is_told_and_who_is_not_validated(results):
     page = Page(page_of(results))
-    assert "No validation clip is of anna, so the validation loss does not cover" in page.text
-    assert f"No training clip is of {EVIL}" in page.text
+    assert (
+        "The validation set has no clips of anna, so the validation loss does not cover"
+        in page.text
+    )
+    assert f"The training set has no clips of {EVIL}" in page.text
     rows = [a for a in page.with_attribute("data-name") if a["data-name"] == "under 6 s"]
     assert len(rows) == 3  # two speakers and all of them
     assert "normalised to" in page.text
@@ -365,7 +370,7 @@ def test_segments_that_joined_corpora_share_are_told(results):
 def test_a_decoder_that_gives_less_than_the_header_says(results):
     path = results / "corpora/mine/ledger.json"
     write_json(path, json.loads(path.read_text()) | {"decoder_difference": -240})
-    assert "gave 240 samples (10.0 ms) fewer than" in Page(page_of(results)).text
+    assert "returned 240 samples (10.0 ms) fewer than" in Page(page_of(results)).text
 
 
 def test_every_link_on_the_page_has_its_target(results):
@@ -378,27 +383,27 @@ def test_every_link_on_the_page_has_its_target(results):
 PARTS = {
     "corpora/mine": "This corpus is not prepared yet",
     "corpora/mine/leaks.json": "Corpus mine",
-    "store": "The audio is not there",
-    "runs/loud/tokenizer": "The vocabulary has not been made yet",
+    "store": "The audio file is missing",
+    "runs/loud/tokenizer": "The vocabulary has not been built yet",
     "runs/loud/base": "The base has not been reset yet",
     "runs/loud/training": "This run has not been trained yet",
     "runs/loud/training/metrics.jsonl": "Nothing has been logged yet",
     "runs/loud/training/finished.json": "run is not finished: training is finished at update 40",
     "runs/loud/choice.json": "No checkpoint has been chosen yet",
-    "runs/loud/samples": "The audio .+ is not there",
-    "runs/loud/export": "its voice is not exported yet",
+    "runs/loud/samples": "The audio file .+ is missing",
+    "runs/loud/export": "the voice has not been exported yet",
     "runs": "This run has not been trained yet",
 }
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_a_missing_part_is_said_in_words(results, part):
+def test_a_missing_part_has_a_sentence(results, part):
     assert part == "corpora/mine/leaks.json" or not re.search(PARTS[part], page_of(results))
     path = results / part
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     page = Page(page_of(results))
     assert re.search(PARTS[part], page.text)
-    assert "None" not in re.sub(r"None( was dropped)?\.", "", page.text)
+    assert "None" not in re.sub(r"None\.", "", page.text)
 
 
 def test_a_line_of_the_metrics_that_a_kill_cut_off_is_left_out(results):
@@ -459,15 +464,15 @@ def test_ticks_are_round_and_span_the_values(low, high, wanted):
 def test_a_histogram_counts_every_segment_once():
     generator = np.random.default_rng(0)
     groups = [
-        charts.Group("to train", generator.normal(5, 1, 900), "kept"),
-        charts.Group("to validate", generator.normal(5, 1, 50), "val"),
+        charts.Group("training", generator.normal(5, 1, 900), "kept"),
+        charts.Group("validation", generator.normal(5, 1, 50), "val"),
         charts.Group("dropped", generator.normal(9, 3, 100), "lost"),
     ]
     counts = re.findall(r": (\d+) ([\w ]+)", charts.histogram(groups, "length"))
     for group in groups:
         assert sum(int(n) for n, name in counts if name == group.name) == len(group.values)
-    one = charts.histogram([charts.Group("to train", [2.0], "kept")], "length")
-    assert re.findall(r": (\d+) to train", one) == ["1"]
+    one = charts.histogram([charts.Group("training", [2.0], "kept")], "length")
+    assert re.findall(r": (\d+) training", one) == ["1"]
 
 
 def test_a_long_line_is_thinned_and_keeps_its_end():

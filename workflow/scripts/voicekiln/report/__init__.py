@@ -1,1 +1,1 @@
-"""The report of a run: facts gathered from its files, drawn and rendered as one page."""
+"""The report of a run: facts from its files, rendered as one page."""

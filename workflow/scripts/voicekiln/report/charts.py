@@ -1,4 +1,4 @@
-"""Charts as inline SVG; colours and type come from the page's style sheet by class.
+"""Charts as inline SVG; classes in the page's style sheet set colours and type.
 
 Coordinates are pixels of the SVG's own box. Every mark has a `<title>`, which browsers show as a
 tooltip without any script.
@@ -12,7 +12,7 @@ import numpy as np
 from markupsafe import Markup, escape
 
 Point = tuple[float, float]
-MOST_POINTS = 300  # of a line; more would be finer than a pixel
+MOST_POINTS = 300  # per line; more would be finer than a pixel
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Frame:
-    """The plotting area, and where values fall in it."""
+    """The plotting area, and the positions of values in it."""
 
     width: float
     height: float
@@ -56,7 +56,7 @@ class Frame:
 
 
 def ticks(low: float, high: float, most: int = 5) -> list[float]:
-    """At most `most` + 1 round values that span `low` ... `high`."""
+    """Return at most `most` + 1 round values that span `low` ... `high`."""
     if not high > low:
         high = low + (abs(low) or 1.0)
     step = 10 ** math.floor(math.log10((high - low) / most))
@@ -74,7 +74,7 @@ def number(value: float) -> str:
 
 
 def thin(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
-    """Means of neighbouring points, so that at most `most` are left; the last one stays."""
+    """Average neighbouring points until at most `most` are left; the last one is kept."""
     if len(points) <= most:
         return list(points)
     parts = np.array_split(np.asarray(points, dtype=float), most - 1)
@@ -112,7 +112,7 @@ def _svg(frame: Frame, label: str, parts: Sequence[str]) -> Markup:
 
 
 def histogram(groups: Sequence[Group], name: str, width: float = 270) -> Markup:
-    """Segments by a measure, the groups stacked, the first at the bottom.
+    """Histogram of a measure with stacked groups, the first at the bottom.
 
     Args:
         groups: at least one with a value.
@@ -145,7 +145,7 @@ def histogram(groups: Sequence[Group], name: str, width: float = 270) -> Markup:
 
 
 def bins(values: np.ndarray, most: int = 24) -> np.ndarray:
-    """Edges at round values; of many values the outermost 0.5 % go into the first and last bin."""
+    """Bin edges at round values; of many values, the outermost 0.5 % fall into the outer bins."""
     low, high = float(values.min()), float(values.max())
     if len(values) > 400:
         low, high = map(float, np.percentile(values, [0.5, 99.5]))
@@ -164,16 +164,16 @@ def lines(
     label: str,
     from_zero: bool = False,
 ) -> Markup:
-    """Lines over updates.
+    """Line chart over updates.
 
     Args:
         series: at least one with a point.
         width: pixels.
         level: value and name of a horizontal line to compare with.
-        mark: x, y and name of a point to be seen.
+        mark: x, y and name of a highlighted point.
         name: of the x axis.
-        label: what the chart shows, for those who cannot see it.
-        from_zero: whether the y axis begins at 0.
+        label: description of the chart for screen readers.
+        from_zero: whether the y axis starts at 0.
     """
     everything = [p for one in series for p in one.points]
     ys = [y for _, y in everything] + ([level[0]] if level else [])
@@ -186,7 +186,7 @@ def lines(
     if level:
         y = frame.y(level[0])
         parts.append(f'<line class="level" x1="{frame.margin[3]}" x2="{right}" y1="{y}" y2="{y}"/>')
-        # below the line where there is no room above it
+        # below the line if there is no room above it
         text_y = y - 6 if y - 6 > frame.margin[0] + 6 else y + 15
         parts.append(f'<text class="name end" x="{right}" y="{text_y}">{escape(level[1])}</text>')
     for one in series:

@@ -1,4 +1,4 @@
-"""Audio inside the page: clips as data: URIs with a drawing of their envelope."""
+"""Audio in the page: clips as data: URIs with their envelopes."""
 
 import base64
 import io
@@ -12,29 +12,29 @@ ENVELOPE_POINTS = 140
 
 
 class Clips:
-    """Embeds audio until a budget of bytes is spent, so that a page stays easy to send.
+    """Embeds audio until a byte budget is spent, so that the page stays easy to send.
 
     Args:
-        budget_bytes: of base64 text over all clips of the page.
+        budget_bytes: limit of the base64 text of all clips.
     """
 
     def __init__(self, budget_bytes: int):
         self.left_bytes = budget_bytes
 
     def embed(self, samples: np.ndarray, rate_hz: int) -> dict:
-        """What the page needs to play a clip.
+        """Return the fields that the page needs to play a clip.
 
         Args:
             samples: `[n] float32`, mono.
-            rate_hz: their rate.
+            rate_hz: sample rate.
 
         Returns:
-            `seconds` of the whole clip, `shown_s` of what is embedded, `envelope` (peaks, 0 ... 1)
-            and `uri`; `uri` is None where the budget is spent.
+            `seconds` of the whole clip, `shown_s` of the embedded part, `envelope` (peaks, 0 ... 1)
+            and `uri`, which is None if the budget is spent.
         """
         shown = samples[: round(MAX_CLIP_S * rate_hz)]
         buffer = io.BytesIO()
-        # FLAC: every browser of today decodes it, and it is what the recordings are stored as
+        # FLAC: all current browsers decode it, and recordings are stored as FLAC
         soundfile.write(buffer, shown, rate_hz, format="FLAC", subtype="PCM_16")
         text = base64.b64encode(buffer.getvalue()).decode()
         uri = None
@@ -49,7 +49,7 @@ class Clips:
         }
 
     def embed_file(self, path: Path) -> dict | None:
-        """`embed` for a sound file; None where it is missing or cannot be read."""
+        """`embed` for a sound file; None if it is missing or unreadable."""
         try:
             samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
         except (soundfile.LibsndfileError, OSError):
@@ -58,7 +58,7 @@ class Clips:
 
 
 def envelope(samples: np.ndarray, points: int = ENVELOPE_POINTS) -> list[float]:
-    """Peaks of `points` equal stretches of `samples`, the loudest being 1."""
+    """Peaks of `points` equal parts of `samples`, scaled so that the loudest is 1."""
     edges = np.linspace(0, len(samples), points + 1).astype(int)
     pairs = zip(edges[:-1], edges[1:], strict=True)
     peaks = [float(np.abs(samples[a:b]).max()) if b > a else 0.0 for a, b in pairs]

@@ -1,6 +1,6 @@
-"""What there is to say about a run, gathered from the files of the run and of its corpora.
+"""Contents of a run's report, gathered from the files of the run and its corpora.
 
-A file that is not there yet is None (or an empty list) here, and a sentence on the page.
+A missing file is None or an empty list here; the page has a sentence in its place.
 """
 
 import hashlib
@@ -32,26 +32,26 @@ PACKAGES = (
     "speechmos", "transformers", "tokenizers", "num2words", "noisereduce", "uroman", "epitran",
 )  # fmt: skip
 SHOWN = 6  # clips of each kind
-AUDIO_BYTES = 4_200_000  # base64 of all clips; with everything else a page stays below 5 MB
+AUDIO_BYTES = 4_200_000  # base64 of all clips; the whole page stays below 5 MB
 
 
 def gather(
     run: Path, corpora: Sequence[Path], store: Path, settings: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """All facts of a run's report.
+    """Gather the contents of a run's report.
 
     Args:
         run: `results/runs/<run>`.
-        corpora: `results/corpora/<corpus>` of each corpus that the run joins.
+        corpora: `results/corpora/<corpus>` of each corpus of the run.
         store: `results/store`.
-        settings: the resolved configuration of the run and of its corpora, to be shown.
+        settings: the resolved configuration of the run and its corpora, shown on the page.
     """
     clips = Clips(AUDIO_BYTES)
     choice = read_json(run / "choice.json")
     manifest = read_json(run / "export/MANIFEST.json")
     segments = read_segments(corpora)
-    # in the order in which audio may use up the page: the voices first
-    voices = spoken(run, choice, manifest, clips)
+    # audio is embedded in this order until the budget is spent: voices first
+    voices = gather_voices(run, choice, manifest, clips)
     return {
         "name": run.name,
         "folder": run.as_posix(),
@@ -73,7 +73,7 @@ def gather(
 
 
 def corpus_facts(folder: Path) -> dict[str, Any]:
-    """The account of a corpus: ledger, its lines in the order of the steps, leaks, hashes."""
+    """Ledger of a corpus, the lines of its funnel in the order of the steps, leaks and hashes."""
     ledger = read_json(folder / "ledger.json")
     digest = folder / "DIGEST.json"
     return {
@@ -89,10 +89,10 @@ def corpus_facts(folder: Path) -> dict[str, Any]:
 
 
 def funnel(ledger: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The lines of a ledger from what came in to what is kept.
+    """Lines of the ledger, from the recorded audio to the kept segments.
 
-    Each has `key` (where it stands in the ledger), `label`, `step`, `samples`, `count` with `unit`,
-    `kind` (in, lost, kept), and `before`, the samples that are left when it has been taken away.
+    Each has `key` (its place in the ledger), `label`, `step`, `samples`, `count` with `unit`,
+    `kind` (in, lost, kept), and `before`, the samples that remain after it is subtracted.
     """
 
     def line(key, label, samples, kind, step="", count=None, unit="segments"):
@@ -122,9 +122,9 @@ def funnel(ledger: Mapping[str, Any]) -> list[dict[str, Any]]:
         *copies,
         line("non_speech", "no speech (pauses, noise)", ledger["non_speech"], "lost", "segment"),
         *[row for row in losses if row["step"] != "inventory"],
-        line("kept.train", "kept to train", kept["train"]["samples"], "kept", "split",
+        line("kept.train", "kept for training", kept["train"]["samples"], "kept", "split",
              kept["train"]["segments"]),
-        line("kept.val", "kept to validate", kept["val"]["samples"], "kept", "split",
+        line("kept.val", "kept for validation", kept["val"]["samples"], "kept", "split",
              kept["val"]["segments"]),
     ]  # fmt: skip
     left = ledger["samples_in"]
@@ -136,7 +136,7 @@ def funnel(ledger: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def read_segments(corpora: Sequence[Path]) -> pd.DataFrame | None:
-    """The segments of all corpora with length and rate of speech; None where there are none."""
+    """The segments of all corpora with length and speaking rate; None if there are none."""
     paths = [folder / "segments.parquet" for folder in corpora]
     parts = [tables.read(path) for path in paths if path.exists()]
     if not any(len(part) for part in parts):
@@ -152,9 +152,9 @@ def read_segments(corpora: Sequence[Path]) -> pd.DataFrame | None:
 def examples(
     segments: pd.DataFrame | None, status: str, by: str, store: Path, clips: Clips
 ) -> list[dict[str, Any]]:
-    """Up to `SHOWN` segments of a status, taken in turn from the groups of the column `by`.
+    """Up to `SHOWN` segments with a status, taken in turn from the groups of the column `by`.
 
-    Within a group the choice is by a hash of the id: no favourites, and the same at each call.
+    Within a group, segments are ordered by a hash of the id: arbitrary but reproducible.
     """
     if segments is None:
         return []
@@ -176,7 +176,7 @@ def examples(
 
 
 def training_facts(folder: Path) -> dict[str, Any]:
-    """How training stands, and its curves as lists of (update, value)."""
+    """Status of training, and its curves as lists of (update, value)."""
     rows = read_jsonl(folder / "metrics.jsonl")
     status, progress = read_json(folder / "status.json"), folder / "progress.json"
     train = [row for row in rows if row["kind"] == "train"]
@@ -184,13 +184,13 @@ def training_facts(folder: Path) -> dict[str, Any]:
     return {
         "status": status,
         "progress": read_json(progress),
-        "seen": written(progress),
+        "seen": written_at(progress),
         "best": best_of(status, validation),
         "warnings": status.get("warnings", []) if status else [],
         "settings": read_json(folder / "settings.json"),
         "finished": read_json(folder / "finished.json"),
         "loss": [(row["update"], row["loss"]) for row in train],
-        "rate": [(row["update"], row["lr"]) for row in train],
+        "learning_rate": [(row["update"], row["lr"]) for row in train],
         "validation": validation,
         "base": next((loss for update, loss in validation if update == 0), None),
         "seconds": sum(row.get("seconds", 0) for row in rows),
@@ -198,27 +198,27 @@ def training_facts(folder: Path) -> dict[str, Any]:
     }
 
 
-def written(path: Path) -> str | None:
-    """When a file was last written, UTC to the minute; None where it is not there."""
+def written_at(path: Path) -> str | None:
+    """Time of a file's last change, UTC to the minute; None if it is missing."""
     if not path.exists():
         return None
     return datetime.fromtimestamp(path.stat().st_mtime, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def best_of(status: Mapping | None, validation: Sequence[tuple]) -> tuple[int, float] | None:
-    """Update and validation loss of the best so far; None where there is none."""
+    """Update and validation loss of the best checkpoint so far, or None."""
     best = status.get("best") if status else None
     loss = dict(validation).get(best["update"]) if best else None
     return None if loss is None else (best["update"], loss)
 
 
-def spoken(
+def gather_voices(
     run: Path, choice: Mapping | None, manifest: Mapping | None, clips: Clips
 ) -> list[dict[str, Any]]:
     """Each speaker and language with `samples` or a `reference` clip, the main one first.
 
-    Samples have text, file and clip (None if the file is missing). Audio that does not fit the page
-    is left out evenly: first every speaker has one sample, then every reference is in, and so on.
+    Samples have text, file and clip (None if the file is missing). If the budget does not suffice,
+    each speaker gets one sample first, then a reference clip, then further samples.
     """
     found: dict[tuple, dict[str, Any]] = {}
 
@@ -232,12 +232,12 @@ def spoken(
         voice(of["speaker"], of["language"])["samples"].append(row | {"clip": None})
     for row in (manifest or {}).get("references", []):
         voice(row["speaker"], row["language"])["reference"] = row | {"clip": None}
-    heard = [one for one in found.values() if one["samples"]]
-    rounds = max((len(one["samples"]) for one in heard), default=0)
-    order = [(one["samples"][0], run) for one in heard]
-    order += [(one["reference"], run / "export") for one in heard if one["reference"]]
+    sampled = [one for one in found.values() if one["samples"]]
+    rounds = max((len(one["samples"]) for one in sampled), default=0)
+    order = [(one["samples"][0], run) for one in sampled]
+    order += [(one["reference"], run / "export") for one in sampled if one["reference"]]
     order += [
-        (one["samples"][i], run) for i in range(1, rounds) for one in heard if one["samples"][i:]
+        (one["samples"][i], run) for i in range(1, rounds) for one in sampled if one["samples"][i:]
     ]
     order += [
         (one["reference"], run / "export")
@@ -252,7 +252,7 @@ def spoken(
 def audio_of(
     run: Path, corpora: Sequence[Path], segments: pd.DataFrame | None
 ) -> dict[str, Any] | None:
-    """The audio report: the exported one, else that of what the corpora keep."""
+    """The exported audio report; before the export, one of the kept segments."""
     exported = read_json(run / "export/audio_report.json")
     if exported or segments is None:
         return exported
@@ -270,11 +270,11 @@ def packages(family: str) -> list[str]:
 
 
 def versions(family: str) -> dict[str, str]:
-    """Versions of the packages that the results depend on, as installed where this runs."""
-    there = {}
+    """Installed versions of the packages that the results depend on."""
+    found = {}
     for name in packages(family):
         try:
-            there[name] = metadata.version(name)
+            found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return there
+    return found

@@ -1,4 +1,4 @@
-"""run.lock.json: hashes of what a run was made of; equal inputs give the same bytes everywhere."""
+"""run.lock.json: hashes of all inputs of a run; equal inputs give equal bytes on any machine."""
 
 import platform
 from collections.abc import Mapping, Sequence
@@ -18,11 +18,11 @@ DATASET = ("dataset/train.jsonl", "dataset/val.jsonl", "DIGEST.json")
 def lock(
     run: Path, corpora: Sequence[Path], settings: Mapping[str, Any], scripts: Path
 ) -> dict[str, Any]:
-    """Hashes of everything that a run's result depends on: no times, no absolute paths.
+    """Hashes of everything that a run's result depends on, without times and absolute paths.
 
     Args:
-        run: `results/runs/<run>`, with its vocabulary, its reset base and its exported voice.
-        corpora: `results/corpora/<corpus>` of each corpus that the run joins.
+        run: `results/runs/<run>`, with its vocabulary, reset base and exported voice.
+        corpora: `results/corpora/<corpus>` of each corpus of the run.
         settings: the resolved configuration of the run and of its corpora.
         scripts: folder of the rules' scripts.
     """
@@ -57,7 +57,7 @@ def lock(
 
 
 def audio(corpus: Path) -> dict[str, Any]:
-    """The recordings of a corpus: how many, and one hash of their paths and contents."""
+    """Number of a corpus's recordings, and one hash of their paths and contents."""
     rows = tables.read(corpus / "recordings.parquet")
     listing = sorted(
         [str(row.path), str(row.content_sha256), str(row.status)] for row in rows.itertuples()

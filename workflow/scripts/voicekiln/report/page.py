@@ -13,26 +13,26 @@ from voicekiln.report import charts
 
 TEMPLATE = Path(__file__).with_name("run.html.j2")
 WIDTHS = {"wide": 860, "narrow": 350}  # px; the page shows the one that fits
-NBSP = "\u00a0"  # a number and its unit stay on one line
+NBSP = "\u00a0"  # keeps a number and its unit on one line
 MEASURES = (
     ("length_s", "length, seconds"),
     ("level_db", "level, dB re full scale (RMS)"),
-    ("chars_per_s", "letters and digits a second"),
-    ("snr_db", "speech above noise, dB"),
+    ("chars_per_s", "letters and digits per second"),
+    ("snr_db", "signal-to-noise ratio, dB"),
     ("pitch_hz", "pitch, Hz"),
     ("mos_overall", "predicted MOS (DNSMOS), 1 to 5"),
 )
 
 
 class Environment(jinja2.Environment):
-    """`a.b` is the item of a mapping before it is a method: records have a key `update`."""
+    """In `a.b`, items take precedence over methods: records have a key `update`."""
 
     def getattr(self, obj, attribute):
         return self.getitem(obj, attribute)
 
 
 def render(facts: Mapping[str, Any]) -> str:
-    """The page of a run; whatever came from outside is escaped.
+    """Render the page of a run; all values are escaped.
 
     Args:
         facts: `facts.gather`.
@@ -61,7 +61,7 @@ def render(facts: Mapping[str, Any]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A length of time with three digits or so: `4.2 s`, `5.59 min`, `12.3 h`."""
+    """A duration with about three digits: `4.2 s`, `5.59 min`, `12.3 h`."""
     if seconds < 60:
         return f"{seconds:.2f}{NBSP}s" if seconds < 10 else f"{seconds:.1f}{NBSP}s"
     minutes = seconds / 60
@@ -72,7 +72,7 @@ def duration(seconds: float) -> str:
 
 
 def size(count: int) -> str:
-    """A number of bytes in its unit."""
+    """A number of bytes with a unit."""
     value, unit = float(count), "bytes"
     for larger in ("KiB", "MiB", "GiB"):
         if value < 1024:
@@ -82,13 +82,13 @@ def size(count: int) -> str:
 
 
 def percent(part: float, whole: float) -> str:
-    """`part` of `whole`; small shares keep a digit."""
-    share = 100 * part / whole if whole else 0.0
-    return f"{share:.0f}{NBSP}%" if share >= 10 or share == 0 else f"{share:.1f}{NBSP}%"
+    """`part` of `whole`; values below 10 % have one decimal."""
+    value = 100 * part / whole if whole else 0.0
+    return f"{value:.0f}{NBSP}%" if value >= 10 or value == 0 else f"{value:.1f}{NBSP}%"
 
 
 def totals(corpora: list[Mapping]) -> dict[str, Any] | None:
-    """Seconds and counts over all corpora that have a ledger with audio in it."""
+    """Seconds and counts of all corpora whose ledger has audio, or None."""
     ledgers = [corpus["ledger"] for corpus in corpora if corpus["funnel"]]
     if not ledgers:
         return None
@@ -102,7 +102,7 @@ def totals(corpora: list[Mapping]) -> dict[str, Any] | None:
         "val_s": seconds(lambda ledger: ledger["kept"]["val"]["samples"]),
         "non_speech_s": seconds(lambda ledger: ledger["non_speech"]),
         "lost_s": seconds(lambda ledger: sum(line["samples"] for line in ledger["lost"])),
-        # the funnel's first line also counts the byte-equal copies, whose samples it holds
+        # the funnel's first line also counts byte-equal copies, whose samples it includes
         "recordings": sum(corpus["funnel"][0]["count"] for corpus in corpora if corpus["funnel"]),
         "unreadable": sum(ledger["unreadable"]["recordings"] for ledger in ledgers),
         "segments": sum(side["segments"] for ledger in ledgers for side in ledger["kept"].values()),
@@ -110,19 +110,19 @@ def totals(corpora: list[Mapping]) -> dict[str, Any] | None:
 
 
 def histograms(segments) -> list[dict[str, Any]]:
-    """Charts of the segments' measures, each with its quartiles over what is kept."""
+    """Charts of the segments' measures, each with the quartiles of the kept segments."""
     if segments is None:
         return []
     keep, side = segments["status"] == "keep", segments["split"].fillna("")
     drawn = []
     for column, name in MEASURES:
         values = segments[column].astype(float)
-        # a segment without text has no rate of speech
+        # a segment without text has no speaking rate
         usable = values.notna() if column != "chars_per_s" else segments["chars"] > 0
         kept = values[keep & usable]
         groups = [
-            charts.Group("to train", values[usable & (side == "train")], "kept"),
-            charts.Group("to validate", values[usable & (side == "val")], "val"),
+            charts.Group("training", values[usable & (side == "train")], "kept"),
+            charts.Group("validation", values[usable & (side == "val")], "val"),
             charts.Group("dropped", values[~keep & usable], "lost"),
         ]
         if usable.any():
@@ -137,8 +137,8 @@ def histograms(segments) -> list[dict[str, Any]]:
 
 
 def curves(training: Mapping, choice: Mapping | None) -> dict[str, Markup | None]:
-    """Charts of loss and learning rate, each wide and narrow; None where nothing is logged."""
-    drawn: dict[str, Any] = {"loss": None, "rate": None}
+    """Charts of loss and learning rate, each wide and narrow; None if nothing was logged."""
+    drawn: dict[str, Any] = {"loss": None, "learning_rate": None}
     train = charts.Series("training loss", training["loss"], "train")
     validation = charts.Series("validation loss", training["validation"], "val", dots=True)
     series = [one for one in (train, validation) if one.points]
@@ -153,21 +153,21 @@ def curves(training: Mapping, choice: Mapping | None) -> dict[str, Markup | None
     if series:
         drawn["loss"] = both_widths(
             series,
-            level=None if base is None else (base, f"the base: {base:.3f}"),
+            level=None if base is None else (base, f"base: {base:.3f}"),
             mark=mark,
             name="update",
             label="Training and validation loss over updates",
         )
-    if training["rate"]:
-        rate = charts.Series("learning rate", training["rate"], "rate")
-        drawn["rate"] = both_widths(
-            [rate], name="update", label="Learning rate over updates", from_zero=True
+    if training["learning_rate"]:
+        learning_rate = charts.Series("learning rate", training["learning_rate"], "rate")
+        drawn["learning_rate"] = both_widths(
+            [learning_rate], name="update", label="Learning rate over updates", from_zero=True
         )
     return drawn
 
 
 def both_widths(series, **options) -> Markup:
-    """A chart for a large and one for a small window."""
+    """A chart for large windows and one for small ones."""
     return Markup("").join(
         Markup('<div class="{}">{}</div>').format(css, charts.lines(series, width, **options))
         for css, width in WIDTHS.items()
