@@ -112,7 +112,7 @@ def in_frames(length_s: float) -> int:
 def ours(frames: list[int], cap: int) -> Batches:
     fit = [i for i, n in enumerate(frames) if n <= cap]
     ids = [f"{i:06d}" for i in fit]
-    batches = plan([frames[i] for i in fit], ids, cap, MAX_CLIPS, 1, SEED).epoch(0)
+    batches = plan([frames[i] for i in fit], ids, cap, MAX_CLIPS, 1, SEED, 93.75).epoch(0)
     return [[fit[i] for i in batch] for batch in batches]
 
 

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 
@@ -68,7 +69,9 @@ def main() -> None:
     ema, tensors = made(args.parameters)
     rows: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        writer = CheckpointWriter(Path(folder), 0, None)
+        settings = SimpleNamespace(keep=0)
+        run = SimpleNamespace(directory=Path(folder), settings=settings, lease=None)
+        writer = CheckpointWriter(run)
         first, _ = ours(writer, ema, tensors, 1)
         for n in range(args.rounds):
             times = {

@@ -27,6 +27,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "workflow" / "scripts"), str(ROOT / "tests")]
 
+FRAMES_PER_S = 93.75
 BASE = {"dim": 1024, "depth": 22, "heads": 16, "text_dim": 512, "conv_layers": 4}
 SIZES = {
     "tiny": {
@@ -57,7 +58,7 @@ def setting(size: str, folder: Path, epochs: int, precision: str, threads: int):
         epochs=1 + epochs,  # the first is not timed
         learning_rate=LEARNING_RATE,
         warmup_updates=WARMUP,
-        batch_frames=SIZES[size]["batch_frames"],
+        batch_s=SIZES[size]["batch_frames"] / FRAMES_PER_S,
         batch_clips=0,
         accumulate=1,
         precision=precision,
@@ -94,17 +95,18 @@ def clock(updates: int, per_epoch: int):
 def batches_of(run):
     """The batches that both sides train on."""
     from voicekiln.training.data.clips import read_rows
-    from voicekiln.training.data.plan import plan
+    from voicekiln.training.data.plan import plan, to_steps
 
     rows, s = read_rows(run.train_rows), run.train
-    frames, ids = [r.n_frames for r in rows], [r.id for r in rows]
-    return plan(frames, ids, s.batch_frames, s.batch_clips, 1, s.seed)
+    steps, ids = [r.n_steps for r in rows], [r.id for r in rows]
+    batch_steps = to_steps(s.batch_s, FRAMES_PER_S)
+    return plan(steps, ids, batch_steps, s.batch_clips, 1, s.seed, FRAMES_PER_S)
 
 
 def ours(run, updates: int, per_epoch: int) -> list[tuple[float, float]]:
     """Ends of updates of our loop."""
     from voicekiln.training import worker
-    from voicekiln.training.process.collectives import accelerator_for
+    from voicekiln.training.process.collectives import make_accelerator
     from voicekiln.training.process.stop import Stop
     from voicekiln.training.step.ema import Ema
 
@@ -117,7 +119,7 @@ def ours(run, updates: int, per_epoch: int) -> list[tuple[float, float]]:
 
     Ema.update = update
     try:
-        worker.train(run, Stop(), accelerator_for(run.train.precision), None)
+        worker.train(run, Stop(), make_accelerator(run.train.precision), None)
     except Enough:
         pass
     return times
@@ -178,7 +180,7 @@ def upstreams(run, updates: int, per_epoch: int) -> list[tuple[float, float]]:
         save_per_updates=10**9,
         keep_last_n_checkpoints=0,
         checkpoint_path=str(run.directory / "upstream"),
-        batch_size_per_gpu=s.batch_frames,
+        batch_size_per_gpu=round(s.batch_s * FRAMES_PER_S),
         batch_size_type="frame",
         max_samples=s.batch_clips,
         max_grad_norm=s.max_grad_norm,
@@ -227,8 +229,7 @@ def frames_and_flop(run) -> tuple[float, float]:
 
     family, rows = families.get(run.family), read_rows(run.train_rows)
     tokenizer = family.tokenizer(run.tokenizer)
-    tokens = [torch.tensor(tokenizer.encode(row.text, row.language)) for row in rows]
-    clips = Clips(family, rows, tokens, PackReader(), 0, drops=True)
+    clips = Clips(family, rows, tokenizer, PackReader(), 0, train=True)
     batches = batches_of(run)
     members = batches.members[batches.per_epoch // 2]
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -240,10 +241,10 @@ def frames_and_flop(run) -> tuple[float, float]:
         FlopCounterMode(display=False) as counter,
         torch.autocast(device, dtype, dtype is not None),
     ):
-        sum(family.loss(model, batch, batch["totals"]).values()).backward()
-    padded = len(members) * max(batches.frames[i] for i in members)
-    real = sum(batches.frames) / batches.per_epoch
-    return real, counter.get_total_flops() / padded * real / (1 - batches.padding_share)
+        sum(family.loss(model, batch).values()).backward()
+    padded = batches.padded(members)
+    real = sum(batches.n_steps) / batches.per_epoch
+    return real, counter.get_total_flops() / padded * real / (1 - batches.padding)
 
 
 def main() -> None:

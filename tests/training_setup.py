@@ -7,59 +7,34 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from voicekiln import families
+from voicekiln.config import schema
 from voicekiln.training import settings as train_settings
 from voicekiln.training.settings import RunSettings
 
-TRAIN = {
+# The schema's defaults, but for a training of a second; `saving` only stands for two other keys.
+DEFAULTS = {
+    name: key["default"]
+    for name, key in schema.run("f5")["properties"]["train"]["properties"].items()
+    if name != "saving"
+}
+TRAIN = DEFAULTS | {
     "epochs": 2,
     "learning_rate": 1.0e-3,
     "warmup_updates": 3,
-    "schedule": "linear",
-    "min_learning_rate": 0.0,
-    "period": None,
-    "period_growth": 1,
-    "milestones": [],
-    "rate_factor": 0.5,
-    "plateau_patience": 5,
-    "optimizer": "adamw",
-    "weight_decay": 0.01,
-    "decay": "all",
-    "betas": [0.9, 0.999],
-    "momentum": 0.9,
-    "freeze": [],
-    "freeze_base_tokens": False,
-    "max_grad_norm": 1.0,
-    "ema_decay": 0.9999,
     "ema_every": 2,
     "ema_follow_updates": 3,
-    "ema_power": 2 / 3,
-    "batch_frames": 120,
+    "batch_s": 1.28,
     "batch_clips": 4,
     "accumulate": 2,
-    "update_frames": 3200,
-    "precision": "fp32",
-    "gradient_checkpointing": False,
-    "compile": False,
-    "dropout": None,
-    "deterministic": False,
     "seed": 7,
     "save_every": 3,
-    "save_last_every": None,
     "validate_every": 4,
-    "loss_weights": {},
-    "best_by": "loss",
-    "max_forgetting": None,
     "samples": 0,
-    "patience": 0,
     "keep": -1,
     "log_every": 2,
     "workers": 0,
-    "prefetch": 2,
-    "pin_memory": True,
-    "stop_after_minutes": None,
-    "on_code_change": "continue",
-    "on_rate_change": "stop",
 }
+STEPS_PER_S = 93.75  # of F5-TTS; 1.28 s are 120 frames
 MODEL = {
     "dim": 32,
     "depth": 2,
@@ -89,15 +64,15 @@ def write_run(
     earlier: dict[str, str] | None = None,
     **train,
 ) -> Path:
-    """Writes all files of a run; returns the worker's settings file.
+    """Write all files of a run; returns the worker's settings file.
 
     Args:
         folder: for the files.
-        clips: to train on.
+        clips: number of training clips.
         model: architecture values that replace those of `MODEL`.
         n_frames: shortest and longest clip.
-        threads: of the worker.
-        added_tokens: how many of the vocabulary's last tokens count as new.
+        threads: threads of the worker.
+        added_tokens: number of the vocabulary's last tokens that count as new.
         earlier: rows of earlier runs' validation clips.
         train: settings that replace those of `TRAIN`.
     """
@@ -124,6 +99,7 @@ def write_run(
             "architecture": architecture,
             "added_tokens": added_tokens,
         },
+        "base_files": {"checkpoint": str(base), "vocab": str(vocab)},
         "tokenizer": str(folder),
         "train_rows": str(rows["train"]),
         "val_rows": str(rows["val"]),
@@ -154,7 +130,8 @@ def write_rows(path: Path, clips: int, between: tuple[int, int], seed: int) -> P
             "text": "".join(rng.choices(LETTERS[1:], k=rng.randint(2, 8))),
             "speaker": "a",
             "language": "en",
-            "n_frames": n_frames,
+            "n_steps": n_frames,
+            "duration_s": n_frames / STEPS_PER_S,
             "feature": name,
             "pack": str(pack),
             "audio_sha256": f"{i:064x}",

@@ -62,7 +62,7 @@ def test_trains_stops_and_resumes(precision, tmp_path):
 
 
 def test_auto_finds_batches_and_keeps_them(tmp_path):
-    run = RUN | {"batch_frames": "auto", "update_frames": 480, "accumulate": 1}
+    run = RUN | {"batch_s": "auto", "update_s": 5.12, "accumulate": 1}
     settings = tiny_run(tmp_path, **run)
     assert exit_code(settings, stop_after=3) == 75
     path = settings.directory / "fingerprint.json"
@@ -79,20 +79,20 @@ def test_the_first_loss_is_the_cpus(tmp_path):
     from voicekiln import families
     from voicekiln.features.packs import PackReader
     from voicekiln.training.data.clips import BatchRequest, Clips, read_rows
-    from voicekiln.training.data.plan import in_order
+    from voicekiln.training.data.plan import in_order, to_steps
 
     family = families.get("f5")
     rows, tokenizer = read_rows(gpu.val_rows), family.tokenizer(gpu.tokenizer)
     model = family.build(gpu.architecture, tokenizer.n_tokens).eval()
     model.load_state_dict(family.read_weights(gpu.checkpoint))
-    tokens = [torch.tensor(tokenizer.encode(r.text, r.language)) for r in rows]
-    clips = Clips(family, rows, tokens, PackReader(), gpu.train.seed, drops=False)
+    clips = Clips(family, rows, tokenizer, PackReader(), gpu.train.seed, train=False)
     total = count = 0.0
-    groups = in_order([r.n_frames for r in rows], [r.id for r in rows], gpu.train.batch_frames)
+    batch_steps = to_steps(gpu.train.batch_s, family.STEPS_PER_S)
+    groups = in_order(clips.n_steps, clips.ids, batch_steps)
     for group in groups:
         batch = clips[BatchRequest(group, "validation")]
         with torch.no_grad():
-            value = family.loss(model, batch, batch["totals"])["flow"]
-        total += value.item() * batch["totals"]["flow"]
+            value = family.loss(model, batch)["flow"]
+        total += value.item()
         count += batch["totals"]["flow"]
     assert losses(gpu, "validation")[0] == pytest.approx(total / count, rel=1e-3)

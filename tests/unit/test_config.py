@@ -95,6 +95,16 @@ def test_the_shipped_configuration_and_the_examples_hold():
             r"epoch: unknown key; did you mean epochs\? .*README.*tr",
         ),
         (
+            "runs.demo_f5.train.batch_frames",
+            2000,
+            r"train.batch_frames: this key was replaced; write `batch_s: 21.33` instead",
+        ),
+        (
+            "runs.demo_f5.train.update_frames",
+            3200,
+            r"update_frames: this key was replaced; write `update_s: 34.13` instead",
+        ),
+        (
             "corpora.demo.transcript_column",
             2,
             r"transcript_column: this key was replaced; write `columns: \{text: 2\}` instead",

@@ -1,4 +1,4 @@
-"""`batch_frames: auto`: what is tried, what is chosen, and that it is chosen once."""
+"""`batch_s: auto`: what is tried, what is chosen, and that it is chosen once."""
 
 import json
 
@@ -10,13 +10,14 @@ from test_training_resume import at_call, final, in_child, same
 from training_setup import tiny_run
 from voicekiln.config.resolve import resolve
 from voicekiln.errors import UserError
+from voicekiln.training import loop
 from voicekiln.training.data.plan import BatchSize
 from voicekiln.training.log.records import EXIT_FINISHED, EXIT_USER_ERROR
-from voicekiln.training.step import gradients
+from voicekiln.training.run import Run
 from voicekiln.training.step import size as batch_size
 
 # clips of 10 to 40 frames; an update of 480 frames is 40 % of them
-RUN = {"clips": 50, "epochs": 2, "batch_frames": "auto", "update_frames": 480, "accumulate": 1}
+RUN = {"clips": 50, "epochs": 2, "batch_s": "auto", "update_s": 5.12, "accumulate": 1}
 RUN |= {"batch_clips": 0, "model": {"dropout": 0.0}}
 
 
@@ -37,42 +38,42 @@ def test_the_fewest_batches_that_fit(update_frames, longest, processes, first, r
         assert longest > room and str(longest) in str(error)
         return
     size = cuts.size(n)
-    assert longest <= size.frames <= room
-    assert n == 1 or cuts.frames(n - 1) > room, "one batch fewer would not have fitted"
+    assert longest <= size.steps <= room
+    assert n == 1 or cuts.steps(n - 1) > room, "one batch fewer would not have fitted"
     assert len(tried) <= 2 * (n.bit_length() + cuts.most.bit_length())
     # no more than was asked for, and less by a batch or the grid of lengths at most
-    frames = size.per_update * size.frames
+    frames = size.per_update * size.steps
     assert frames <= max(update_frames, longest)
-    assert frames > update_frames - size.frames
+    assert frames > update_frames - size.steps
 
 
 def test_batches_of_few_clips_shrink_until_they_hold_little_padding():
     cuts = batch_size.Cuts(38_400, 1200, 1)
     padding = {38_400: 0.21, 19_200: 0.11, 12_800: 0.049, 9600: 0.02}
-    assert batch_size.with_less_padding(cuts, 1, lambda frames: padding.get(frames, 0.0)) == 3
-    assert batch_size.with_less_padding(cuts, 2, lambda frames: 0.01) == 2
+    assert batch_size.with_less_padding(cuts, 1, lambda steps: padding.get(steps, 0.0), 3200) == 3
+    assert batch_size.with_less_padding(cuts, 2, lambda steps: 0.01, 3200) == 2
     # where it does not help they stay as large as memory lets them
-    assert batch_size.with_less_padding(cuts, 2, lambda frames: 0.2) == 2
+    assert batch_size.with_less_padding(cuts, 2, lambda steps: 0.2, 3200) == 2
 
 
 def room_for(frames):
     """Preparation of a child: batches with more frames than this are out of memory."""
 
     def prepare():
-        trial, loss = batch_size.Trial._update, gradients.Gradients.loss
+        trial, sums = batch_size.Trial._update, Run.loss_sums
 
         def update(self, groups):
             for clips in groups:
-                if len(clips) * max(self._clips.rows[i].n_frames for i in clips) > frames:
+                if len(clips) * max(self._clips.rows[i].n_steps for i in clips) > frames:
                     raise torch.OutOfMemoryError("CUDA out of memory")
             return trial(self, groups)
 
-        def checked(self, batch, totals):
+        def checked(self, batch):
             n_clips, n_frames, _ = batch["mel"].shape
-            assert n_clips * n_frames <= frames, "it was tried before"
-            return loss(self, batch, totals)
+            assert not self.model.training or n_clips * n_frames <= frames, "it was tried before"
+            return sums(self, batch)
 
-        batch_size.Trial._update, gradients.Gradients.loss = update, checked
+        batch_size.Trial._update, Run.loss_sums = update, checked
 
     return prepare
 
@@ -88,7 +89,7 @@ def test_a_training_has_the_batches_that_fit(room, size, tmp_path):
     ours = tiny_run(tmp_path / "auto", **RUN)
     assert in_child(ours, room_for(room)) == EXIT_FINISHED
     assert kept(ours) == BatchSize(*size)
-    fixed = RUN | {"batch_frames": size[0], "accumulate": size[1]}
+    fixed = RUN | {"batch_s": size[0] / 93.75, "accumulate": size[1]}
     theirs = tiny_run(tmp_path / "fixed", **fixed)
     assert in_child(theirs) == EXIT_FINISHED
     same(final(ours), final(theirs))
@@ -96,7 +97,7 @@ def test_a_training_has_the_batches_that_fit(room, size, tmp_path):
 
 def test_what_was_found_is_kept_where_there_is_other_room(tmp_path):
     settings = tiny_run(tmp_path / "a", **RUN)
-    killed = at_call(gradients.Gradients, "loss", 7)
+    killed = at_call(loop.Training, "backward", 7)
     assert in_child(settings, lambda: (room_for(300)(), killed())) < 0
 
     def no_probe():
@@ -117,7 +118,7 @@ def test_no_room_for_the_longest_clip_is_said_before_anything_starts(tmp_path):
     settings = tiny_run(tmp_path, **RUN)
     assert in_child(settings, room_for(30)) == EXIT_USER_ERROR
     reason = json.loads((settings.directory / "status.json").read_text())["reason"]
-    assert "batch_frames: auto: a batch of 40 frames" in reason and "segment.max_s" in reason
+    assert "batch_s: auto: a batch of 40 steps" in reason and "segment.max_s" in reason
     assert not (settings.directory / "checkpoints").exists()
 
 
@@ -127,10 +128,10 @@ def test_memory_that_is_measured_counts_and_not_only_errors(tmp_path):
     class Memory:
         usable_mb = 100.0
 
-        def begin(self):
+        def reset_peak(self):
             self.frames = 0
 
-        def used_mb(self):
+        def peak_mb(self):
             return 40.0 + 0.2 * self.frames  # 90 MB are 250 frames
 
     tried = tmp_path / "tried"
@@ -140,7 +141,7 @@ def test_memory_that_is_measured_counts_and_not_only_errors(tmp_path):
 
         def counted(self, groups):
             rows = self._clips.rows
-            sizes = [len(clips) * max(rows[i].n_frames for i in clips) for clips in groups]
+            sizes = [len(clips) * max(rows[i].n_steps for i in clips) for clips in groups]
             memory.frames = max(sizes, default=0)
             with tried.open("a") as file:
                 file.write(f"{memory.frames}\n")
@@ -157,7 +158,7 @@ def test_memory_that_is_measured_counts_and_not_only_errors(tmp_path):
 
 def test_accumulate_beside_auto_is_refused():
     run = {"corpus": "c", "family": "f5", "base": {"checkpoint": "a", "vocab": "b", "model": "c"}}
-    run["train"] = {"batch_frames": "auto", "accumulate": 2}
+    run["train"] = {"batch_s": "auto", "accumulate": 2}
     content = {"corpora": {"c": {"audio": "x", "language": "en"}}, "runs": {"r": run}}
-    with pytest.raises(UserError, match="accumulate is computed from update_frames"):
+    with pytest.raises(UserError, match="accumulate is computed from update_s"):
         resolve(content)

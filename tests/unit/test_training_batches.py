@@ -15,9 +15,9 @@ from voicekiln.training.data.plan import Batches, Position, in_order, plan
 LENGTHS = st.lists(st.integers(2, 400), min_size=1, max_size=60)
 
 
-def planned(frames, batch_frames=400, batch_clips=0, per_update=1, seed=1) -> Batches:
+def planned(frames, batch_steps=400, batch_clips=0, per_update=1, seed=1) -> Batches:
     ids = [f"clip-{i}" for i in range(len(frames))]
-    return plan(frames, ids, batch_frames, batch_clips, per_update, seed)
+    return plan(frames, ids, batch_steps, batch_clips, per_update, seed, 93.75)
 
 
 @given(LENGTHS, st.integers(0, 5), st.integers(1, 4), st.integers(0, 3))
@@ -66,7 +66,7 @@ def test_order_and_company_change_with_epoch_and_seed_and_nothing_else():
     assert company != {frozenset(batch) for batch in first.epoch(1)}
     # the order in which the rows come does not count
     ids = [f"clip-{i}" for i in range(60)]
-    turned = plan(frames[::-1], ids[::-1], 400, 0, 1, 1)
+    turned = plan(frames[::-1], ids[::-1], 400, 0, 1, 1, 93.75)
     named = [[ids[i] for i in b] for b in first.members]
     assert [[ids[::-1][i] for i in b] for b in turned.members] == named
 
@@ -75,17 +75,17 @@ def test_clips_that_fit_no_batch_are_listed_and_not_dropped():
     with pytest.raises(UserError) as raised:
         planned([100, 401, 900])
     message = str(raised.value)
-    assert "2 clips" in message and "clip-1 (401 frames)" in message and "clip-2" in message
-    assert "clip-0" not in message and "train.batch_frames (400 frames)" in message
+    assert "2 clips" in message and "clip-1 (4.28 s)" in message and "clip-2" in message
+    assert "clip-0" not in message and "train.batch_s (4.27 s)" in message
     with pytest.raises(UserError, match="no clips"):
         planned([])
-    with pytest.raises(UserError, match="shorter than 2 frames.*clip-0"):
+    with pytest.raises(UserError, match="shorter than 2 steps.*clip-0"):
         planned([1, 30])
 
 
 def test_padding_share_is_the_share_of_frames_without_a_clip():
     # 100 + 90 frames take 2 x 100
-    assert planned([100, 90], batch_frames=208).padding_share == pytest.approx(10 / 200)
+    assert planned([100, 90], batch_steps=208).padding == pytest.approx(10 / 200)
 
 
 @settings(max_examples=10, deadline=None)
@@ -96,7 +96,7 @@ def test_padding_of_a_usual_corpus_is_small(seed):
 
     rng = random.Random(seed)
     frames = [round(93.75 * rng.triangular(1, 15, 5)) for _ in range(3000)]
-    batches = planned(frames, batch_frames=38_400)
+    batches = planned(frames, batch_steps=38_400)
     padded = [
         len(batch) * max(frames[i] for i in batch)
         for epoch in range(2)
@@ -121,9 +121,7 @@ def test_a_clip_that_fits_no_batch_stops_its_features():
     spec.loader.exec_module(script)
     rows = [segment("a", length_s=2.0), segment("b", length_s=9.0, recording="r1")]
     segments = pd.DataFrame(rows).assign(split=["train", "val"])
-    script.require_batches(segments, families.get("f5"), 200)  # 2 s are 188 frames
+    script.require_batches(segments, families.get("f5"), 2.13)  # 200 frames; 2 s are 188
     script.require_batches(segments.assign(split="train"), families.get("f5"), "auto")
-    with pytest.raises(
-        UserError, match=r"batch_frames \(200 frames\).*raise it to 84\d.*r1_0_21600"
-    ):
-        script.require_batches(segments.assign(split="train"), families.get("f5"), 200)
+    with pytest.raises(UserError, match=r"batch_s \(2.13 s\).*raise it to 9 or more.*r1_0_21600"):
+        script.require_batches(segments.assign(split="train"), families.get("f5"), 2.13)

@@ -24,8 +24,7 @@ def clips(tmp_path) -> Clips:
     run = tiny_run(tmp_path)
     family, rows = families.get("f5"), read_rows(run.train_rows)
     tokenizer = family.tokenizer(run.tokenizer)
-    tokens = [torch.tensor(tokenizer.encode(r.text, r.language)) for r in rows]
-    return Clips(family, rows, tokens, PackReader(), seed=1, drops=True)
+    return Clips(family, rows, tokenizer, PackReader(), seed=1, train=True)
 
 
 def test_a_batch_holds_its_clips_padded_with_their_own_draws(clips):
@@ -33,11 +32,11 @@ def test_a_batch_holds_its_clips_padded_with_their_own_draws(clips):
     for i, clip in enumerate((3, 5)):
         row = clips.rows[clip]
         features = PackReader().get(row.pack, row.feature)["mel"]
-        assert torch.equal(batch["mel"][i, : row.n_frames], features)
-        assert not batch["mel"][i, row.n_frames :].any()
-        assert not batch["noise"][i, row.n_frames :].any()
+        assert torch.equal(batch["mel"][i, : row.n_steps], features)
+        assert not batch["mel"][i, row.n_steps :].any()
+        assert not batch["noise"][i, row.n_steps :].any()
         alone = clips[BatchRequest((clip,), 7)]
-        assert torch.equal(batch["noise"][i, : row.n_frames], alone["noise"][0])
+        assert torch.equal(batch["noise"][i, : row.n_steps], alone["noise"][0])
         assert torch.equal(batch["clips"][i], alone["clips"][0])
 
 
@@ -69,14 +68,13 @@ def test_no_more_is_made_ahead_than_prefetch_says(clips):
 
 def test_too_little_shared_memory_is_told_with_what_helps(clips, tmp_path, monkeypatch, caplog):
     settings = replace(tiny_run(tmp_path / "b", workers=2, prefetch=4).train)
-    batches = plan([r.n_frames for r in clips.rows], [r.id for r in clips.rows], 120, 0, 1, 0)
+    batches = plan(clips.n_steps, clips.ids, 120, 0, 1, 0, 93.75)
     accelerator = SimpleNamespace(
         num_processes=1, process_index=0, device=torch.device("cpu"), is_main_process=True
     )
-    loader = BatchLoader(
-        batches, clips, BatchSplitter(lambda i: clips.rows[i].n_frames), settings, accelerator
-    )
-    members = max(batches.members, key=lambda m: len(m) * max(batches.frames[i] for i in m))
+    run = SimpleNamespace(settings=settings, accelerator=accelerator, device=accelerator.device)
+    loader = BatchLoader(run, batches, clips, BatchSplitter(clips.n_steps))
+    members = max(batches.members, key=batches.padded)
     largest = clips.batch(BatchRequest(members, 0))
     n_bytes = sum(t.nbytes for t in largest.values() if torch.is_tensor(t))
     monkeypatch.setattr(feeding, "SHARED_MEMORY", tmp_path)
@@ -92,9 +90,9 @@ def test_too_little_shared_memory_is_told_with_what_helps(clips, tmp_path, monke
 @pytest.mark.parametrize("workers", [0, 1])
 def test_missing_and_wrong_features_are_one_line(clips, workers):
     clips.rows[0] = replace(clips.rows[0], feature="nobody")
-    clips.rows[1] = replace(clips.rows[1], n_frames=999)
+    clips.rows[1] = replace(clips.rows[1], n_steps=999)
     clips.rows[2] = replace(clips.rows[2], pack="/nowhere/a.safetensors")
-    for clip, words in ((0, "nobody"), (1, "the data set says 999"), (2, "/nowhere/a")):
+    for clip, words in ((0, "nobody"), (1, "expected 999 as in the data set"), (2, "/nowhere/a")):
         with pytest.raises(UserError, match=words) as raised:
             list(load(clips, [BatchRequest((clip,), 0)], workers, 2, pin=False))
         assert "run snakemake again" in str(raised.value) and "\n" not in str(raised.value)
@@ -106,7 +104,7 @@ def test_rows_come_by_id_and_mistakes_name_the_line(tmp_path):
     path.write_text("\n".join(lines[::-1]) + "\n")
     assert [r.id for r in read_rows(path)] == [json.loads(line)["id"] for line in lines]
     path.write_text("\n".join([lines[0], lines[0]]) + "\n")
-    with pytest.raises(UserError, match="line 2: id 'train-000' comes twice"):
+    with pytest.raises(UserError, match="line 2: id 'train-000' occurs twice"):
         read_rows(path)
     path.write_text('{"id": "a"}\n')
     with pytest.raises(UserError, match="line 1: text, speaker"):

@@ -10,18 +10,18 @@ from voicekiln.training import summary as describe
 from voicekiln.training import worker
 from voicekiln.training.log.epochs import Epochs
 from voicekiln.training.process.stop import Stop
-from voicekiln.training.settings import TrainSettings
+from voicekiln.training.settings import train_settings
 from voicekiln.training.state import checkpoints as state
 
 
 def settings(**changes):
-    return TrainSettings(**(TRAIN | changes))
+    return train_settings(TRAIN | changes, "f5")
 
 
 def test_less_than_12_gb_is_warned_of_strictly():
     assert describe.below_recommended(12 * 1024) is None
     assert describe.below_recommended(81559) is None
-    assert "11.99 GB, less than the 12 GB" in describe.below_recommended(12282)
+    assert "11.99 GB, less than the recommended 12 GB" in describe.below_recommended(12282)
     assert "11.99 GB" in describe.below_recommended(12 * 1024 - 0.1)
 
 
@@ -50,12 +50,12 @@ def test_a_gpu_that_is_not_used_is_warned_of():
     ],
 )
 def test_rate_and_optimiser_are_told_with_what_counts_with_them(changes, said):
-    assert said in describe.course(settings(**changes), period=40)
+    assert said in describe.learning_rates(settings(**changes), period=40)
 
 
 def test_how_many_checkpoints_there_can_be():
     def most(updates, save, validate, keep):
-        return describe.most_checkpoints(updates, save, validate, keep)
+        return describe.max_checkpoints(updates, save, validate, keep)
 
     assert most(100, 10, 25, -1) == 12, "10, 20, ... 100, and the best of 25 and 75"
     assert most(105, 10, 25, -1) == 13, "the last one is at no interval"
@@ -100,9 +100,9 @@ def test_a_checkpoint_is_as_large_as_was_said(changes, tmp_path, caplog):
     for said in (
         "environment: torch",
         "on the CPU, 1 process, ",
-        "data: 8 clips (0.0 min, en) to train, 4 clips (0.0 min, en) to validate",
+        "data: 8 clips (0.0 min, en) for training, 4 clips (0.0 min, en) held out",
         "parameters",
-        "configuration: epochs 1, 2 updates an epoch, 2 in all",
+        "configuration: 1 epochs, 2 updates per epoch, 2 in total",
         "learning rate: 0.001, schedule linear",
         "checkpoint saved at update 2 in ",
         "epoch 1/1: loss ",
@@ -130,6 +130,5 @@ def test_an_epoch_ends_with_its_mean_and_the_trend():
 
 
 def test_hours_and_languages_of_the_data():
-    family = SimpleNamespace(HOP=256, RATE_HZ=24000)
-    rows = [SimpleNamespace(n_frames=337_500, language=name) for name in ("en", "am", "en")]
-    assert describe.clips(rows, family) == "3 clips (3.00 h, am, en)"
+    rows = [SimpleNamespace(duration_s=3600.0, language=name) for name in ("en", "am", "en")]
+    assert describe.clips(rows) == "3 clips (3.00 h, am, en)"

@@ -1,8 +1,10 @@
 """What a voice forgets of the runs it comes from."""
 
 import pytest
+from training_setup import TRAIN
 from voicekiln.errors import UserError
-from voicekiln.training.step.forgetting import Earlier
+from voicekiln.training.settings import train_settings
+from voicekiln.training.step.forgetting import Forgetting
 
 
 class Course:
@@ -15,8 +17,13 @@ class Course:
         return next(self._losses)
 
 
+def forgetting(course=None, limit=None):
+    settings = train_settings(TRAIN | {"max_forgetting": limit}, "f5")
+    return Forgetting(settings, {"first": course} if course else {})
+
+
 def course(*losses, limit=None):
-    earlier = Earlier({"first": Course(*({"flow": loss} for loss in losses))}, {}, limit)
+    earlier = forgetting(Course(*({"flow": loss} for loss in losses)), limit)
     for n in range(len(losses)):
         yield earlier.warnings(earlier.losses(10 * n))
 
@@ -36,7 +43,7 @@ def test_above_the_limit_training_stops():
 
 
 def test_a_resumed_training_compares_with_the_same_start():
-    earlier = Earlier({"first": Course({"flow": 1.5})}, {}, None)
+    earlier = forgetting(Course({"flow": 1.5}))
     earlier.restore(
         [{"kind": "train", "update": 0}, {"kind": "earlier", "update": 0, "first": 1.0}]
     )
@@ -45,6 +52,6 @@ def test_a_resumed_training_compares_with_the_same_start():
 
 
 def test_nothing_is_said_while_training_is_to_stop():
-    earlier = Earlier({"first": Course(None)}, {}, None)
+    earlier = forgetting(Course(None))
     assert earlier.losses(10) is None
-    assert Earlier({}, {}, None).losses(10) == {}
+    assert forgetting().losses(10) == {}

@@ -3,7 +3,14 @@
 import pytest
 import torch
 from ema_pytorch import EMA
+from training_setup import TRAIN
+from voicekiln.training.settings import train_settings
 from voicekiln.training.step.ema import Ema
+
+
+def settings(decay, every, follow):
+    changes = {"ema_decay": decay, "ema_every": every, "ema_follow_updates": follow}
+    return train_settings(TRAIN | changes, "f5")
 
 
 def model():
@@ -28,7 +35,7 @@ def test_bit_equal_to_ema_pytorch(every, follow, updates):
     upstream = EMA(
         net, include_online_model=False, update_every=every, update_after_step=follow, beta=0.99
     )
-    ours = Ema(net, decay=0.99, every=every, follow=follow, power=2 / 3)
+    ours = Ema(net, settings(0.99, every, follow))
     for n in range(updates):
         change(net, n)
         upstream.update()
@@ -42,11 +49,11 @@ def test_bit_equal_to_ema_pytorch(every, follow, updates):
 
 def test_a_loaded_average_goes_on_like_the_old_one():
     net = model()
-    whole = Ema(net, 0.999, every=2, follow=3, power=2 / 3)
+    whole = Ema(net, settings(0.999, 2, 3))
     for n in range(9):
         change(net, n)
         whole.update()
-    resumed = Ema(net, 0.999, every=2, follow=3, power=2 / 3)
+    resumed = Ema(net, settings(0.999, 2, 3))
     resumed.load({k: v.clone() for k, v in whole.state().items()}, whole.updates)
     for n in range(9, 20):
         change(net, n)
@@ -57,7 +64,7 @@ def test_a_loaded_average_goes_on_like_the_old_one():
 
 def test_the_model_has_the_average_inside_and_its_weights_again_after_it():
     net = model()
-    ema = Ema(net, 0.9, every=1, follow=0, power=2 / 3)
+    ema = Ema(net, settings(0.9, 1, 0))
     for n in range(5):
         change(net, n)
         ema.update()

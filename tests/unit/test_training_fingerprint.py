@@ -8,28 +8,30 @@ from conftest import ROOT
 from training_setup import TRAIN
 from voicekiln.errors import UserError
 from voicekiln.training.data.clips import Row
-from voicekiln.training.settings import TrainSettings
+from voicekiln.training.data.plan import to_steps
+from voicekiln.training.settings import train_settings
 from voicekiln.training.state import identity, previous
-from voicekiln.training.step.size import given
+from voicekiln.training.step.size import configured
 
-SETTINGS = TrainSettings(**(TRAIN | {"betas": (0.9, 0.999), "milestones": (), "freeze": ()}))
-ROW = Row("a", "hello", "s", "en", 100, "key", "pack", "00ff")
+SETTINGS = train_settings(TRAIN, "f5")
+ROW = Row("a", "hello", "s", "en", 100, 1.07, "key", "pack", "00ff")
 
 
 def made(settings=SETTINGS, processes=1, **values):
     parts = {
         "train": [ROW],
         "val": [ROW],
-        "tokens": [" ", "a"],
+        "vocabulary_sha256": "vocabulary",
         "base_sha256": "base",
         "family": "f5",
         "loss_version": 1,
         "architecture": {"dim": 32},
         "settings": settings,
         "code": "abc",
-        "size": given(settings, processes),
+        "size": configured(settings, processes, 93.75),
+        "update_steps": to_steps(settings.update_s, 93.75),
     }
-    return identity.fingerprint(**(parts | values))
+    return identity.run_identity(**(parts | values))
 
 
 def decide(new, settings=SETTINGS, has_state=True):
@@ -65,7 +67,7 @@ def test_no_state_begins_and_the_same_run_goes_on():
         {"samples": 3},
         {"gradient_checkpointing": True},
         {"compile": True},
-        {"update_frames": 6400},
+        {"update_s": 68.2667},
         {"learning_rate": 4.9e-3},
         {"learning_rate": 2.1e-4},
     ],
@@ -80,7 +82,7 @@ def test_these_settings_go_on(change):
     "change",
     [
         {"seed": 8},
-        {"batch_frames": 121},
+        {"batch_s": 1.29067},
         {"batch_clips": 5},
         {"accumulate": 3},
         {"precision": "bf16"},
@@ -135,7 +137,7 @@ def test_a_run_that_began_before_these_settings_goes_on():
 def test_every_setting_is_in_one_of_the_tests_above():
     free = {"epochs", "save_every", "validate_every", "keep", "log_every", "workers"}
     free |= {"patience", "samples", "stop_after_minutes", "learning_rate", "accumulate"}
-    free |= {"gradient_checkpointing", "update_frames", "prefetch", "pin_memory"}
+    free |= {"gradient_checkpointing", "batch_s", "update_s", "prefetch", "pin_memory"}
     free |= {"deterministic", "compile", "save_last_every", "max_forgetting"}
     assert identity.FREE == free | {"on_code_change", "on_rate_change"}
 
@@ -148,7 +150,7 @@ def test_every_setting_is_in_one_of_the_tests_above():
         {"train": [replace(ROW, id="b")]},
         {"train": [ROW, replace(ROW, id="b")]},
         {"val": [replace(ROW, text="hallo")]},
-        {"tokens": [" ", "a", "b"]},
+        {"vocabulary_sha256": "longer"},
         {"base_sha256": "other"},
         {"family": "xtts"},
         {"loss_version": 2},
@@ -169,7 +171,7 @@ def test_two_processes_with_half_the_accumulation_are_the_same_run():
 def test_a_rate_five_times_another_is_asked_about(rate):
     """K-9."""
     new = made(replace(SETTINGS, learning_rate=rate))
-    with pytest.raises(UserError, match=r"train.learning_rate went from 0.001 to .*\(5x\)"):
+    with pytest.raises(UserError, match=r"train.learning_rate changed from 0.001 to .*\(5x\)"):
         decide(new)
     assert decide(new, replace(SETTINGS, on_rate_change="continue")).action == "resume"
     assert decide(new, replace(SETTINGS, on_rate_change="restart")).action == "restart"
@@ -178,7 +180,7 @@ def test_a_rate_five_times_another_is_asked_about(rate):
 def test_changed_code_goes_on_with_a_notice_or_stops():
     new = made(code="xyz")
     decision = decide(new)
-    assert decision.action == "resume" and "code of VoiceKiln changed" in decision.notices[0]
+    assert decision.action == "resume" and "VoiceKiln's code changed" in decision.notices[0]
     with pytest.raises(UserError, match="train.on_code_change is stop"):
         decide(new, replace(SETTINGS, on_code_change="stop"))
 
@@ -208,7 +210,7 @@ def test_moving_aside_can_be_cut_off_anywhere(tmp_path):
 
 def test_the_keys_that_may_change_are_those_of_the_documentation():
     # these count by their own rules
-    by_own_rule = {"learning_rate", "accumulate", "batch_s", "update_s", "update_frames"}
+    by_own_rule = {"learning_rate", "accumulate", "batch_s", "update_s"}
     free = identity.FREE - by_own_rule
     documented = free | {"saving", "best_by"}  # a preset of two of them; not with plateau
     for page, first, last in (

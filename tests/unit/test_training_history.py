@@ -23,10 +23,13 @@ def test_the_base_is_never_the_best_and_of_equals_the_first_is():
 
 
 def test_the_training_ends_after_so_many_validations_without_a_better_one():
-    assert history(4.5, 3.8, 3.5, 3.5).over(patience=2) is None
-    over = history(4.5, 3.8, 3.5, 3.5, 3.6).over(patience=2)
-    assert "no better validation loss in 2 validations" in over and "3.50000 at update 20" in over
-    assert history(4.5, 3.8, 3.5, 3.5, 3.6).over(patience=0) is None
+    assert history(4.5, 3.8, 3.5, 3.5).early_stop(patience=2) is None
+    over = history(4.5, 3.8, 3.5, 3.5, 3.6).early_stop(patience=2)
+    assert (
+        "validation loss did not improve in 2 validations" in over
+        and "3.50000 at update 20" in over
+    )
+    assert history(4.5, 3.8, 3.5, 3.5, 3.6).early_stop(patience=0) is None
 
 
 def warnings(*losses, trained=list, by="loss"):
@@ -107,8 +110,8 @@ def test_what_counts_may_be_a_part_of_the_loss():
     course = by_mel((9, 9), (5, 3.0), (4, 3.5), (3, 3.2), (1, 3.1))
     assert course.best == {"update": 10, "loss": 8.0, "mel_ce": 3.0}
     assert course.without_best == 3 and course.values_since(20) == [3.5, 3.2, 3.1]
-    over = course.over(patience=3)
-    assert "no better validation mel_ce in 3 validations; the best is 3.00000" in over
+    over = course.early_stop(patience=3)
+    assert "validation mel_ce did not improve in 3 validations; the best is 3.00000" in over
     said = by_mel((9, 9), (5, 3.0), (4, 3.5)).warning(list)
     assert said.startswith("validation mel_ce rose by +0.5")
 

@@ -14,15 +14,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from training_setup import write_run
-from voicekiln.training.log.records import EXIT_ERROR, EXIT_STOPPED, EXIT_USER_ERROR, read_json
-from voicekiln.training.process import terminal
+from voicekiln.store.files import read_json
+from voicekiln.training import worker
+from voicekiln.training.log.records import EXIT_ERROR, EXIT_STOPPED, EXIT_USER_ERROR
+from voicekiln.training.process import events
 from voicekiln.training.process.launch import finished_record, launch
 from voicekiln.training.state import checkpoints as state
 
 pytestmark = pytest.mark.slow
 
 RUN = {"clips": 25, "epochs": 3}
-PROGRESS = r"Epoch 1/400: \d+% \| .*s/update, .*update=\d+, [\d:]+ left in all\]"
+PROGRESS = r"Epoch 1/400: \d+% \| .*s/update, .*update=\d+, [\d:]+ left in total\]"
 
 
 def start(folder, processes=1, say=lambda line: None, **settings):
@@ -68,8 +70,8 @@ def test_stopped_by_a_signal_then_finished_then_nothing_to_do(tmp_path, capfd):
     stopped = json.loads((tmp_path / "training" / "status.json").read_text())
     assert stopped["update"] > 0
     assert outcome.summary_line(tmp_path / "training") == (
-        f"stopped at update {stopped['update']} (signal SIGUSR1); everything is saved, the same"
-        " command goes on from here"
+        f"stopped at update {stopped['update']} (signal SIGUSR1): the state is saved; the same"
+        " command continues from here"
     )
     log = capfd.readouterr().err
     assert "WARNING train: stopped: signal SIGUSR1" in log
@@ -103,7 +105,7 @@ def test_of_a_worker_that_was_killed_the_launcher_says_so(tmp_path, capfd):
 
     outcome = start(tmp_path, say=kill, epochs=400)
     assert (outcome.exit_code, outcome.state) == (EXIT_ERROR, "failed")
-    assert "without a word" in outcome.reason
+    assert "without reporting a reason" in outcome.reason
     log = capfd.readouterr().err
     assert "process 0 ended with SIGKILL" in log and "Traceback" not in log
     said = read_json(status)
@@ -113,7 +115,7 @@ def test_of_a_worker_that_was_killed_the_launcher_says_so(tmp_path, capfd):
 
 
 def test_what_the_user_can_mend_arrives_in_words(tmp_path, capfd):
-    outcome = start(tmp_path, batch_frames=20)
+    outcome = start(tmp_path, batch_s=0.21)
     assert outcome.exit_code == EXIT_USER_ERROR
     assert "fit no batch" in outcome.reason and "train-0" in outcome.reason
     log = capfd.readouterr().err
@@ -171,19 +173,40 @@ def test_of_two_the_one_that_was_killed_is_named(tmp_path, capfd):
     assert "elastic" not in log
 
 
-def test_lines_for_the_terminal_are_whole_and_come_once(tmp_path):
-    lines = terminal.Lines(tmp_path / terminal.FILE)
-    assert lines.new() == []
+def test_events_are_whole_and_come_once(tmp_path, monkeypatch):
+    reader = events.EventReader(tmp_path)
+    assert reader.new() == []
+    monkeypatch.setenv(events.EXCHANGE, str(tmp_path))
     log = logging.Logger("alone")
-    log.addHandler(terminal.ToTerminal(tmp_path))
+    log.addHandler(events.EventHandler())
     log.info("not for it")
-    log.info("loss %.1f", 0.5, extra=terminal.SHOWN)
-    log.warning("ə")
-    log.warning("said elsewhere", extra=terminal.HIDDEN)
-    with open(tmp_path / terminal.FILE, "a") as file:
-        file.write("to")
+    log.info("loss %.1f", 0.5, extra=events.ON_TERMINAL)
+    log.warning("ə\nof two lines")
+    log.warning("reported elsewhere", extra=events.LOG_ONLY)
+    with open(tmp_path / events.FILE, "a") as file:
+        file.write('{"event": "progress", ')
         file.flush()
-        assert lines.new() == ["loss 0.5", "warning: ə"]
-        file.write("rn\n")
-    assert lines.new() == ["torn"]
-    assert lines.new() == []
+        assert reader.new() == [
+            {"event": "log", "text": "loss 0.5"},
+            {"event": "log", "text": "warning: ə\nof two lines"},
+        ]
+        file.write('"text": "torn"}\n')
+    assert reader.new() == [{"event": "progress", "text": "torn"}]
+    assert reader.new() == []
+
+
+def test_of_processes_that_end_together_all_report_the_first(tmp_path, monkeypatch):
+    """Thirty processes report their end at the same moment; each must get the same outcome."""
+    monkeypatch.setenv(events.EXCHANGE, str(tmp_path))
+    n, start_at = 30, time.time() + 2
+    pids = []
+    for number in range(n):
+        pid = os.fork()
+        if pid == 0:
+            time.sleep(max(0, start_at - time.time()))
+            mine = {"exit_code": number, "state": "failed", "reason": "x" * 5000}
+            os._exit(worker.report_end(mine)["exit_code"])
+        pids.append(pid)
+    codes = {os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids}
+    assert codes == {events.first_end(tmp_path)["exit_code"]}
+    assert len(events.EventReader(tmp_path).new()) == n

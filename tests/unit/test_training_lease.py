@@ -17,7 +17,7 @@ def write(folder, **values):
         "token": "other",
         "host": "node7",
         "pid": os.getpid(),
-        "began": started(os.getpid()),
+        "started": started(os.getpid()),
         "where": here(),
         "job": "",
         "beat": 0,
@@ -53,7 +53,7 @@ def test_a_process_that_is_gone_is_replaced_at_once(tmp_path):
 
 
 def test_a_reused_process_id_is_not_the_holder(tmp_path):
-    write(tmp_path, began="1")
+    write(tmp_path, started=1.0)
     lease = Lease(tmp_path)
     lease.acquire()
     lease.release()
@@ -77,7 +77,7 @@ def test_a_live_holder_elsewhere_is_left_alone(tmp_path):
 
 
 def test_of_many_that_want_it_one_gets_it(tmp_path):
-    write(tmp_path, began="1")  # a dead one, which all of them see
+    write(tmp_path, started=1.0)  # a dead one, which all of them see
     held, refused = [], []
 
     def want():

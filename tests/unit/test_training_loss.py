@@ -9,7 +9,9 @@ from training_setup import LETTERS, MODEL
 from voicekiln import families
 
 f5 = families.get("f5")
+from voicekiln.families import Clip  # noqa: E402
 from voicekiln.families.f5.loss import Draws  # noqa: E402
+from voicekiln.training.seeds import generator as seeded  # noqa: E402
 
 RELEASED = {"text_mask_padding": False, "pe_attn_head": 1}  # F5TTS_Base; F5TTS_v1_Base is the other
 
@@ -26,13 +28,20 @@ def tiny(**values):
 def some_samples(lengths=(40, 31, 17, 40), tokens=(6, 9, 2, 1)):
     generator = torch.Generator().manual_seed(3)
     return [
-        f5.Sample(
+        Clip(
             f"clip-{i}",
-            torch.randn(n_frames, 100, generator=generator),
-            torch.randint(len(LETTERS), (n_tokens,), generator=generator),
+            "",
+            "en",
+            arrays={"mel": torch.randn(n_frames, 100, generator=generator)},
+            text_ids=torch.randint(len(LETTERS), (n_tokens,), generator=generator),
         )
         for i, (n_frames, n_tokens) in enumerate(zip(lengths, tokens, strict=True))
     ]
+
+
+def draw(clip, seed, update, train=True):
+    """The draws of a clip, with the generator that the training loop makes."""
+    return f5.draw(clip, seeded(seed, update, clip.id), train)
 
 
 def gradients(model):
@@ -54,10 +63,10 @@ def close(a, b, tolerance):
 def test_equals_upstreams_forward_for_the_same_draws(values, seed):
     model = tiny(**values)
     samples = some_samples()
-    lengths = torch.tensor([len(s.features) for s in samples])
-    mel = torch.nn.utils.rnn.pad_sequence([s.features for s in samples], batch_first=True)
+    lengths = torch.tensor([len(s.arrays["mel"]) for s in samples])
+    mel = torch.nn.utils.rnn.pad_sequence([s.arrays["mel"] for s in samples], batch_first=True)
     text = torch.nn.utils.rnn.pad_sequence(
-        [s.tokens for s in samples], batch_first=True, padding_value=-1
+        [s.text_ids for s in samples], batch_first=True, padding_value=-1
     )
     torch.manual_seed(seed)
     random.seed(seed)
@@ -76,7 +85,7 @@ def test_equals_upstreams_forward_for_the_same_draws(values, seed):
     drop_audio, drop_all = random.random() < 0.3, random.random() < 0.2
     draws = [
         Draws(
-            noise[i, : len(s.features)],
+            noise[i, : len(s.arrays["mel"])],
             float(time[i]),
             (int(start[i]), int(start[i] + masked[i])),
             drop_audio or drop_all,
@@ -89,7 +98,7 @@ def test_equals_upstreams_forward_for_the_same_draws(values, seed):
         "as the configuration is checked for"
     )
     batch["noise"] = noise  # in padding too, where ours has none
-    loss = f5.loss(model, batch, batch["totals"])["flow"]
+    loss = f5.loss(model, batch)["flow"] / batch["totals"]["flow"]
     loss.backward()
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
     close(gradients(model), wanted, 1e-5)
@@ -106,11 +115,11 @@ def test_upstreams_cases_are_all_met_above():
 def update_gradients(model, samples, cuts, pad_to):
     """Gradients of one update whose clips are dealt into batches at `cuts`."""
     parts = [samples[a:b] for a, b in zip([0, *cuts], [*cuts, len(samples)], strict=True)]
-    batches = [f5.collate(part, [f5.draw(s, 5, 12) for s in part], pad_to=pad_to) for part in parts]
+    batches = [f5.collate(part, [draw(s, 5, 12) for s in part], pad_to=pad_to) for part in parts]
     totals = {"flow": sum(batch["totals"]["flow"] for batch in batches)}
     loss = 0.0
     for batch in batches:
-        share = f5.loss(model, batch, totals)["flow"]
+        share = f5.loss(model, batch)["flow"] / totals["flow"]
         share.backward()
         loss += share.item()
     return loss, gradients(model)
@@ -142,14 +151,14 @@ def test_dropped_text_is_dropped_for_its_sample_alone():
     """One sample of two without its text: it is as upstream makes a batch without text."""
     model = tiny().eval()
     samples = some_samples((30, 30), (7, 4))
-    draws = [f5.draw(s, 1, 1, drops=False) for s in samples]
+    draws = [draw(s, 1, 1, train=False) for s in samples]
     mixed = f5.collate(samples, [replace(draws[0], drop_text=True), draws[1]])
     seen = []
     hook = model.transformer.register_forward_hook(lambda m, a, output: seen.append(output))
     with torch.no_grad():
-        f5.loss(model, mixed, mixed["totals"])
+        f5.loss(model, mixed)
         plain = f5.collate(samples, draws)
-        f5.loss(model, plain, plain["totals"])
+        f5.loss(model, plain)
         times = torch.tensor([d.time for d in draws])
         t = times[:, None, None]
         cond = plain["mel"].clone()
@@ -172,20 +181,20 @@ def test_dropped_text_is_dropped_for_its_sample_alone():
 
 def test_draws_depend_on_seed_update_and_id_only():
     one, other = some_samples((20, 20), (3, 3))
-    drawn = f5.draw(one, 1, 2)
-    assert torch.equal(drawn.noise, f5.draw(one, 1, 2).noise)
-    for changed in (f5.draw(one, 2, 2), f5.draw(one, 1, 3), f5.draw(other, 1, 2)):
+    drawn = draw(one, 1, 2)
+    assert torch.equal(drawn.noise, draw(one, 1, 2).noise)
+    for changed in (draw(one, 2, 2), draw(one, 1, 3), draw(other, 1, 2)):
         assert drawn.time != changed.time and not torch.equal(drawn.noise, changed.noise)
     torch.manual_seed(0)
     before = torch.rand(1)
     torch.manual_seed(0)
-    f5.draw(one, 1, 2)
+    draw(one, 1, 2)
     assert torch.rand(1) == before  # the process's generator is not used
 
 
 def test_draws_have_upstreams_distribution():
     sample = some_samples((50,), (3,))[0]
-    drawn = [f5.draw(sample, 1, update) for update in range(4000)]
+    drawn = [draw(sample, 1, update) for update in range(4000)]
     share = torch.tensor([(d.span[1] - d.span[0]) / 50 for d in drawn])
     assert share.min() >= 0.68 and share.max() <= 1 and abs(share.mean() - 0.84) < 0.01
     assert all(0 <= d.span[0] < d.span[1] <= 50 for d in drawn)
@@ -198,5 +207,5 @@ def test_draws_have_upstreams_distribution():
     noise = torch.stack([d.noise for d in drawn[:50]])
     assert abs(noise.mean()) < 0.01 and abs(noise.std() - 1) < 0.01
     assert not any(
-        d.drop_audio or d.drop_text for d in (f5.draw(sample, 1, u, False) for u in range(50))
+        d.drop_audio or d.drop_text for d in (draw(sample, 1, u, False) for u in range(50))
     )

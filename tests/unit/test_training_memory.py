@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from test_training_resume import final, in_child, metrics, same
 from training_setup import tiny_run
 from voicekiln.errors import UserError
-from voicekiln.training import loop
+from voicekiln.training import session
 from voicekiln.training.data.clips import BatchRequest
 from voicekiln.training.log.records import EXIT_FINISHED, EXIT_USER_ERROR
+from voicekiln.training.run import Run
 from voicekiln.training.state import checkpoints as state
-from voicekiln.training.step import gradients, validation
-from voicekiln.training.step.out_of_memory import BatchSplitter, OutOfMemory, out_of_memory_is
+from voicekiln.training.step.out_of_memory import BatchSplitter, OutOfMemory, out_of_memory_as
 
-RUN = {"clips": 25, "epochs": 2, "model": {"dropout": 0.0}, "batch_frames": 240, "batch_clips": 8}
+RUN = {"clips": 25, "epochs": 2, "model": {"dropout": 0.0}, "batch_s": 2.56, "batch_clips": 8}
 ERRORS = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
     RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried ..."),
@@ -30,17 +30,15 @@ def little_memory(fits, error=ERRORS[0], where=("train", "val")):
     """Preparation of a child: a batch with more clips than `fits` is out of memory."""
 
     def prepare():
-        for owner, side in ((gradients.Gradients, "train"), (validation.Validation, "val")):
-            if side in where:
-                owner.loss = checked(owner.loss)
+        sums = Run.loss_sums
 
-    def checked(loss):
-        def replaced(self, batch, *more):
-            if len(batch["mel"]) > fits:
+        def checked(self, batch):
+            side = "train" if self.model.training else "val"
+            if side in where and len(batch["mel"]) > fits:
                 raise error
-            return loss(self, batch, *more)
+            return sums(self, batch)
 
-        return replaced
+        Run.loss_sums = checked
 
     return prepare
 
@@ -71,20 +69,20 @@ def test_a_try_that_failed_leaves_nothing_in_the_memory(tmp_path):
     settings = tiny_run(tmp_path, **RUN | {"epochs": 1})
 
     def prepare():
-        alive, loss = weakref.WeakSet(), gradients.Gradients.loss
+        alive, loss = weakref.WeakSet(), Run.loss_sums
 
         class Activations:
             def __init__(self, frames):
                 self.frames = frames
                 alive.add(self)
 
-        def checked(self, batch, totals):
+        def checked(self, batch):
             activations = Activations(batch["mel"].shape[0] * batch["mel"].shape[1])  # noqa: F841
-            if sum(one.frames for one in alive) > 180:
+            if self.model.training and sum(one.frames for one in alive) > 180:
                 raise torch.OutOfMemoryError("CUDA out of memory")  # a new one: it holds frames
-            return loss(self, batch, totals)
+            return loss(self, batch)
 
-        gradients.Gradients.loss = checked
+        Run.loss_sums = checked
 
     assert in_child(settings, prepare) == EXIT_FINISHED
     last = state.pointed(settings.directory / "checkpoints", "last")
@@ -100,16 +98,16 @@ def test_what_fits_is_remembered_over_a_restart(enough, tmp_path):
 
     def little_then_dead():
         little_memory(2)()
-        original, calls = loop.Training.save, 0
+        original, calls = session.Session.save, 0
 
-        def save(self):
+        def save(self, *args):
             nonlocal calls
             calls += 1
-            original(self)
+            original(self, *args)
             if calls == 2:
                 os._exit(9)
 
-        loop.Training.save = save
+        session.Session.save = save
 
     assert in_child(killed, little_then_dead) == 9
     last = state.pointed(killed.directory / "checkpoints", "last")
@@ -124,39 +122,40 @@ def test_a_single_clip_that_does_not_fit_ends_with_the_remedies(tmp_path):
     assert in_child(settings, little_memory(0, where=("train",))) == EXIT_USER_ERROR
     reason = json.loads((settings.directory / "status.json").read_text())["reason"]
     assert "out of memory at update 1 with a single clip" in reason
-    for remedy in ("batch_frames", "accumulate", "workers", "max_s"):
+    for remedy in ("batch_s", "accumulate", "workers", "max_s"):
         assert remedy in reason
 
 
 @given(st.lists(st.integers(2, 90), min_size=1, max_size=30), st.integers(1, 3000))
 def test_parts_hold_every_clip_once_and_fit(frames, fits):
-    parts = BatchSplitter(frames.__getitem__, fits)
+    splitter = BatchSplitter(frames)
+    splitter.max_steps = fits
     request = BatchRequest(tuple(range(len(frames))), 3)
-    made = parts.of(request)
+    made = splitter.split(request)
     assert [i for part in made for i in part.clips] == list(range(len(frames)))
     assert made == [request] or all(part.pad_to == max(frames) for part in made)
     for part in made:
         assert len(part.clips) == 1 or len(part.clips) * max(frames) <= fits
-        assert parts.of(part) == [part]
+        assert splitter.split(part) == [part]
 
 
 def test_less_goes_down_to_one_clip():
-    parts = BatchSplitter(lambda i: 50)
+    splitter = BatchSplitter([50] * 5)
     request = BatchRequest((0, 1, 2, 3, 4), 0)
     sizes = []
     for _ in range(3):
-        parts.less(parts.of(request)[0], 1)
-        sizes.append(max(len(part.clips) for part in parts.of(request)))
+        splitter.shrink(splitter.split(request)[0], 1)
+        sizes.append(max(len(part.clips) for part in splitter.split(request)))
     assert sizes == [3, 2, 1]
-    with pytest.raises(UserError, match="single clip of 50 frames"):
-        parts.less(parts.of(request)[0], 1)
+    with pytest.raises(UserError, match="single clip of 50 steps"):
+        splitter.shrink(splitter.split(request)[0], 1)
 
 
 def test_other_errors_stay_what_they_are():
-    with pytest.raises(RuntimeError, match="shapes"), out_of_memory_is(OutOfMemory(None)):
+    with pytest.raises(RuntimeError, match="shapes"), out_of_memory_as(OutOfMemory(None)):
         raise RuntimeError("shapes do not fit")
     request = BatchRequest((0,), 0)
-    with pytest.raises(OutOfMemory) as caught, out_of_memory_is(OutOfMemory(request)):
+    with pytest.raises(OutOfMemory) as caught, out_of_memory_as(OutOfMemory(request)):
         raise ERRORS[1]
     assert caught.value.request == request
 
@@ -172,4 +171,4 @@ def test_no_memory_for_the_optimiser_ends_with_the_remedies(tmp_path):
 
     assert in_child(settings, full) == EXIT_USER_ERROR
     reason = json.loads((settings.directory / "status.json").read_text())["reason"]
-    assert "out of memory in the step of update 1" in reason and "batch_frames" in reason
+    assert "out of memory in the optimiser step of update 1" in reason and "batch_s" in reason

@@ -69,13 +69,13 @@ def with_scaler(**values):
     """Preparation: the Accelerator of an fp16 training on a GPU, on the CPU."""
 
     def prepare():
-        def accelerator_for(precision):
+        def make_accelerator(precision):
             accelerator = Accelerator(cpu=True, mixed_precision=processes.PRECISION[precision])
             accelerator.native_amp = True
             accelerator.scaler = torch.amp.GradScaler("cpu", **values)
             return accelerator
 
-        worker.accelerator_for = accelerator_for
+        worker.make_accelerator = make_accelerator
 
     return prepare
 
@@ -105,4 +105,4 @@ def test_fp16_leaves_out_updates_that_overflow(tmp_path, fp32):
 def test_fp16_without_a_gpu_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match="fp16 needs a GPU; on a CPU use fp32 or bf16"):
-        processes.accelerator_for("fp16")
+        processes.make_accelerator("fp16")

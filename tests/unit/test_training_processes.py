@@ -13,17 +13,17 @@ from test_training_memory import little_memory
 from test_training_resume import at_call, final, in_child, kill_in_torch_save, metrics, same
 from test_training_resume import imported as imported  # noqa: PLC0414 (a fixture)
 from training_setup import tiny_run
-from voicekiln.training import worker
+from voicekiln.training import loop, worker
 from voicekiln.training.log.records import EXIT_FINISHED, EXIT_STOPPED, EXIT_USER_ERROR
-from voicekiln.training.process.stop import EXCHANGE, OUTCOME_FILE, Stop
+from voicekiln.training.process import events
+from voicekiln.training.process.stop import Stop
 from voicekiln.training.state import checkpoints as state
-from voicekiln.training.step import gradients
 from voicekiln.training.step.ema import Ema
 
 # 4 updates of 2 x 1 batches an epoch
 RUN = {"clips": 25, "epochs": 3, "accumulate": 1, "save_every": 3, "validate_every": 4}
 ALONE = RUN | {"accumulate": 2}
-SMOOTH = {"model": {"dropout": 0.0}, "batch_frames": 240, "batch_clips": 8}
+SMOOTH = {"model": {"dropout": 0.0}, "batch_s": 2.56, "batch_clips": 8}
 
 
 def nothing():
@@ -40,7 +40,7 @@ def in_children(settings, *prepares) -> list[int]:
         port = free.getsockname()[1]
     exchange = settings.directory.parent / "exchange"
     exchange.mkdir(exist_ok=True)
-    (exchange / OUTCOME_FILE).unlink(missing_ok=True)
+    (exchange / events.FILE).unlink(missing_ok=True)
     pids, died = {}, None
     for rank, prepare in enumerate(prepares):
         pid = os.fork()
@@ -50,7 +50,7 @@ def in_children(settings, *prepares) -> list[int]:
                 n = str(len(prepares))
                 os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": n}
                 os.environ |= {"LOCAL_WORLD_SIZE": n, "MASTER_ADDR": "127.0.0.1"}
-                os.environ |= {"MASTER_PORT": str(port), EXCHANGE: str(exchange)}
+                os.environ |= {"MASTER_PORT": str(port), events.EXCHANGE: str(exchange)}
                 torch.set_num_threads(1)
                 # earlier tests of this process may have made one for a single process
                 AcceleratorState._reset_state(reset_partial_state=True)
@@ -107,9 +107,9 @@ def test_their_updates_are_those_of_one(two, one):
 @pytest.mark.parametrize(
     "dies",
     [
-        (at_call(gradients.Gradients, "loss", 6), nothing),
-        (nothing, at_call(gradients.Gradients, "loss", 6)),
-        (nothing, at_call(gradients, "all_reduce_gradients", 6)),
+        (at_call(loop.Training, "backward", 6), nothing),
+        (nothing, at_call(loop.Training, "backward", 6)),
+        (nothing, at_call(loop, "all_reduce_gradients", 6)),
         (kill_in_torch_save(2), nothing),
         (at_call(state, "point", 3), nothing),
         (nothing, at_call(Ema, "update", 8)),
@@ -122,7 +122,7 @@ def test_killed_and_started_again_they_end_bit_equal(dies, two, tmp_path):
     if codes[0] != -9:
         status = json.loads((settings.directory / "status.json").read_text())
         assert status["state"] == "failed"
-        assert "another process of this training is gone" in status["reason"]
+        assert "another process of this training died" in status["reason"]
     assert in_children(settings, nothing, nothing) == [EXIT_FINISHED] * 2
     same(final(settings), final(two))
     assert metrics(settings, "train") == metrics(two, "train")
@@ -138,7 +138,7 @@ def test_the_number_of_processes_may_change(first, then, one, tmp_path):
             in_child(settings, *prepares)
         ]
 
-    killed = at_call(gradients.Gradients, "loss", 6 if first == 2 else 11)
+    killed = at_call(loop.Training, "backward", 6 if first == 2 else 11)
     _, codes = start(first, *[killed] * first)
     assert -9 in codes
     settings, codes = start(then, *[nothing] * then)
@@ -179,11 +179,13 @@ def test_a_stop_within_an_update_drops_it_on_both(asked, two, tmp_path):
     settings = tiny_run(tmp_path, **RUN | {"accumulate": 2})
     stopping = [nothing, nothing]
 
-    def signalled(self, batch, totals):
-        os.kill(os.getpid(), 15)
-        return self._family.loss(self._model, batch, totals)
+    backward = loop.Training.backward
 
-    stopping[asked] = at_call(gradients.Gradients, "loss", 3, signalled)
+    def signalled(*args):
+        os.kill(os.getpid(), 15)
+        return backward(*args)
+
+    stopping[asked] = at_call(loop.Training, "backward", 3, signalled)
     assert in_children(settings, *stopping) == [EXIT_STOPPED] * 2
     status = json.loads((settings.directory / "status.json").read_text())
     assert status["state"] == "stopped" and "SIGTERM" in status["reason"]

@@ -17,13 +17,13 @@ from safetensors.torch import load_file
 from training_setup import tiny_run, write_rows
 from voicekiln import families
 from voicekiln.errors import UserError
-from voicekiln.training import worker
+from voicekiln.training import loop, worker
 from voicekiln.training.log import metrics as watch
 from voicekiln.training.log.records import EXIT_FINISHED, EXIT_STOPPED, EXIT_USER_ERROR
 from voicekiln.training.process.stop import Stop
+from voicekiln.training.run import Run
 from voicekiln.training.settings import RunSettings
 from voicekiln.training.state import checkpoints as state
-from voicekiln.training.step import gradients
 from voicekiln.training.step.ema import Ema
 
 # 4 updates of 2 batches an epoch, 12 updates; saved every 3, validated every 4; dropout 0.1.
@@ -181,9 +181,9 @@ def uninterrupted(tmp_path_factory) -> RunSettings:
     "kills",
     [
         pytest.param(
-            [at_call(gradients.Gradients, "loss", 2)], id="between accumulated batches, 1st"
+            [at_call(loop.Training, "backward", 2)], id="between accumulated batches, 1st"
         ),
-        pytest.param([at_call(gradients.Gradients, "loss", 12)], id="between accumulated batches"),
+        pytest.param([at_call(loop.Training, "backward", 12)], id="between accumulated batches"),
         pytest.param([at_call(Ema, "update", 8)], id="after the optimiser, before the average"),
         pytest.param([at_call(state, "save", 3)], id="before a checkpoint"),
         pytest.param([kill_in_torch_save(2)], id="while a checkpoint is written"),
@@ -197,9 +197,9 @@ def uninterrupted(tmp_path_factory) -> RunSettings:
         pytest.param([kill_in_validation(4)], id="in the last validation"),
         pytest.param(
             [
-                at_call(gradients.Gradients, "loss", 9),
+                at_call(loop.Training, "backward", 9),
                 kill_in_torch_save(1),
-                at_call(gradients.Gradients, "loss", 3),
+                at_call(loop.Training, "backward", 3),
                 at_call(state, "point", 2),
                 kill_in_validation(1),
             ],
@@ -253,7 +253,7 @@ def test_the_rate_takes_its_course_whatever_comes_between(course, turns, tmp_pat
     alone, settings = tiny_run(tmp_path / "alone", **course), tiny_run(tmp_path / "cut", **course)
     assert in_child(alone) == EXIT_FINISHED
     for kill in (
-        at_call(gradients.Gradients, "loss", 13),
+        at_call(loop.Training, "backward", 13),
         kill_in_validation(2),
         at_call(state, "save", 1),
     ):
@@ -267,7 +267,7 @@ def test_the_rate_takes_its_course_whatever_comes_between(course, turns, tmp_pat
 
 def test_with_loader_processes_bit_equal(uninterrupted, tmp_path):
     settings = tiny_run(tmp_path, **RUN, workers=2)
-    assert in_child(settings, at_call(gradients.Gradients, "loss", 9)) == -signal.SIGKILL
+    assert in_child(settings, at_call(loop.Training, "backward", 9)) == -signal.SIGKILL
     assert in_child(settings) == EXIT_FINISHED
     same(final(settings), final(uninterrupted))
 
@@ -275,7 +275,7 @@ def test_with_loader_processes_bit_equal(uninterrupted, tmp_path):
 @pytest.mark.parametrize("name", [state.WEIGHTS, state.STATE, state.META])
 def test_a_damaged_checkpoint_is_skipped(name, uninterrupted, tmp_path):
     settings = tiny_run(tmp_path, **RUN)
-    assert in_child(settings, at_call(gradients.Gradients, "loss", 21)) == -signal.SIGKILL
+    assert in_child(settings, at_call(loop.Training, "backward", 21)) == -signal.SIGKILL
     newest = state.found(settings.directory / "checkpoints")[0] / name
     data = bytearray(newest.read_bytes())
     data[len(data) // 2] ^= 0xFF
@@ -290,16 +290,16 @@ def test_a_signal_saves_and_the_rest_is_bit_equal(number, uninterrupted, tmp_pat
     settings = tiny_run(tmp_path, **RUN)
 
     def signal_in_forward():
-        original, calls = gradients.Gradients.loss, 0
+        original, calls = loop.Training.backward, 0
 
-        def replaced(self, batch, totals):
+        def replaced(*args):
             nonlocal calls
             calls += 1
             if 9 <= calls <= 11:
                 os.kill(os.getpid(), number)
-            return original(self, batch, totals)
+            return original(*args)
 
-        gradients.Gradients.loss = replaced
+        loop.Training.backward = replaced
 
     assert in_child(settings, signal_in_forward) == EXIT_STOPPED
     status = json.loads((settings.directory / "status.json").read_text())
@@ -377,12 +377,14 @@ def test_what_is_not_finite_stops_and_names_update_rate_and_clips(what, tmp_path
     settings = tiny_run(tmp_path, **RUN, log_every=10, save_every=5)
 
     def poison():
-        original, calls = gradients.Gradients.loss, 0
+        original, calls = Run.loss_sums, 0
 
-        def replaced(self, batch, totals):
+        def replaced(self, batch):
             nonlocal calls
-            calls += 1
-            parts = original(self, batch, totals)
+            calls += self.model.training
+            parts = original(self, batch)
+            if not self.model.training:
+                return parts
             if calls == 10 and what == "loss":
                 return {k: v * float("nan") for k, v in parts.items()}
             if calls == 10:
@@ -390,7 +392,7 @@ def test_what_is_not_finite_stops_and_names_update_rate_and_clips(what, tmp_path
                     value.register_hook(lambda grad: grad * float("nan"))
             return parts
 
-        gradients.Gradients.loss = replaced
+        Run.loss_sums = replaced
 
     assert in_child(settings, poison) == EXIT_USER_ERROR
     status = json.loads((settings.directory / "status.json").read_text())
@@ -448,7 +450,7 @@ def test_what_was_said_of_the_run_is_in_its_status(tmp_path):
 
     def worried(*more):
         def prepare():
-            watch.HealthChecks.of = lambda self, row: (
+            watch.HealthChecks.check = lambda self, row: (
                 [f"look, {row['update']}"] if row["update"] < 9 else []
             )
             for each in more:
@@ -460,7 +462,7 @@ def test_what_was_said_of_the_run_is_in_its_status(tmp_path):
         status = json.loads((settings.directory / "status.json").read_text())
         return status["state"], status["warnings"]
 
-    kill = at_call(gradients.Gradients, "loss", 15)
+    kill = at_call(loop.Training, "backward", 15)
     assert in_child(settings, worried(kill)) == -signal.SIGKILL
     expected = [{"update": u, "message": f"look, {u}"} for u in (2, 3, 4, 6, 8)]
     assert said() == ("running", expected[:4])

@@ -41,7 +41,7 @@ def instead_of_speaking(what):
 
 
 def row(name, n_frames, speaker="a", language="en"):
-    return Row(name, "text", speaker, language, n_frames, name, "pack", "00")
+    return Row(name, "text", speaker, language, n_frames, n_frames / 93.75, name, "pack", "00")
 
 
 def test_samples_are_there_and_the_weights_are_the_same(silent, tmp_path, capfd):
@@ -119,23 +119,25 @@ def test_their_time_counts_for_no_update(tmp_path):
 
 def test_clips_of_typical_length_are_spoken_after_others_of_their_speaker():
     rows = [row("a", 900), row("b", 300), row("c", 320), row("d", 290, "x"), row("e", 100)]
-    assert samples.pairs(rows, 1) == [(1, 2)]
-    assert samples.pairs(rows[::-1], 1) == [(3, 2)], "whatever their order"
-    assert samples.pairs(rows, 9) == [(1, 2), (2, 1), (4, 1), (0, 1), (3, 1)]
-    assert samples.pairs(rows[:1], 1) == [(0, 0)] and samples.pairs(rows, 0) == []
+    assert samples.choose_pairs(rows, 1) == [(1, 2)]
+    assert samples.choose_pairs(rows[::-1], 1) == [(3, 2)], "whatever their order"
+    assert samples.choose_pairs(rows, 9) == [(1, 2), (2, 1), (4, 1), (0, 1), (3, 1)]
+    assert samples.choose_pairs(rows[:1], 1) == [(0, 0)] and samples.choose_pairs(rows, 0) == []
 
 
 def test_a_text_is_spoken_after_a_clip_of_its_language():
     rows = [row("en", 50), row("de", 51, language="de"), row("de of b", 60, "b", "de")]
     rows += [row("en again", 70)]
-    assert dict(samples.pairs(rows, 9)) == {0: 3, 3: 0, 1: 2, 2: 1}
+    assert dict(samples.choose_pairs(rows, 9)) == {0: 3, 3: 0, 1: 2, 2: 1}
 
 
 def test_the_picture_has_the_original_above():
     original = torch.linspace(-10, 0, 4).expand(6, 4)  # louder in higher bands
-    shown = samples.picture(original, torch.full((9, 4), -10.0))
+    shown = samples.picture({"mel": original}, {"mel": torch.full((9, 4), -10.0)})
     assert shown.dtype == np.uint8 and shown.shape == (2 * 8 + samples.GAP_PX, 9)
     assert (
         (shown[0, :6] == 0).all() and (shown[7, :6] == 255).all() and (shown[:8, 6:] == 255).all()
     )
     assert (shown[-8:] == 255).all()
+    codes = {"codes": torch.zeros(5, dtype=torch.int16)}
+    assert samples.picture(codes, codes) is None, "nothing to draw"

@@ -6,21 +6,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.optim import lr_scheduler
 from torch.optim.lr_scheduler import LinearLR, SequentialLR
+from training_setup import TRAIN
 from voicekiln.errors import UserError
+from voicekiln.training.settings import train_settings
 from voicekiln.training.step.schedule import Schedule, reductions
 
 PEAK = 2.0e-5
+NAMES = {"floor": "min_learning_rate", "growth": "period_growth", "factor": "rate_factor"}
+NAMES |= {"patience": "plateau_patience"}
 
 
 def schedule(kind, total=50, warmup=0, **more):
-    values = {"floor": 0.0, "period": 10, "growth": 1, "factor": 0.5, "milestones": ()}
-    values |= {"patience": 5} | more
-    return Schedule(kind=kind, peak=PEAK, warmup=warmup, total=total, **values)
+    values = {"schedule": kind, "learning_rate": PEAK, "warmup_updates": warmup, "period": 10}
+    settings = train_settings(TRAIN | values | {NAMES.get(k, k): v for k, v in more.items()}, "f5")
+    return Schedule(settings, total, per_epoch=total)
 
 
 def rates(kind, total, warmup=0, **more):
     course = schedule(kind, total, warmup, **more)
-    return [course.rate(n) for n in range(total)]
+    return [course.learning_rate(n) for n in range(total)]
 
 
 def of_torch(make, total):
@@ -78,8 +82,9 @@ def test_warm_up_floor_and_constant():
     assert rates("constant", 10, 4)[2] == PEAK / 2
     assert rates("step", 50, 10, floor=4e-6)[-1] == 4e-6
     assert rates("step", 50, 10)[19] == PEAK and rates("step", 50, 10)[20] == PEAK / 2
-    course = Schedule("cosine", 1.0, 0.5, 10, 110, 1, 1, 0.5, (), 5)
-    assert course.rate(60) == 0.75 and course.rate(110) == course.rate(111) == 0.5
+    course = schedule("cosine", 110, 10, learning_rate=0.01, floor=0.005)
+    assert course.learning_rate(60) == pytest.approx(0.0075)
+    assert course.learning_rate(110) == course.learning_rate(111) == 0.005
     rising = rates("linear", 5, 10)
     assert rising == sorted(rising) and rising[-1] == pytest.approx(0.4 * PEAK)
 
@@ -94,17 +99,19 @@ def test_the_plateau_is_torchs(losses, patience):
     ours = schedule("plateau", patience=patience, floor=1e-7)
     for n, loss in enumerate(losses, 1):
         torchs.step(loss)
-        assert ours.rate(9, losses[:n]) == pytest.approx(optimizer.param_groups[0]["lr"])
+        assert ours.learning_rate(9, losses[:n]) == pytest.approx(optimizer.param_groups[0]["lr"])
     assert reductions(losses, len(losses)) == 0
 
 
 def test_reductions_before_all_was_heard_once_are_flagged():
-    early = schedule("multi_step", milestones=(1010, 2020, 3030)).early(per_epoch=4000)
+    early = schedule("multi_step", milestones=(1010, 2020, 3030)).early_reductions(per_epoch=4000)
     assert "3 of 3 of train.milestones" in early and "2.5e-06" in early and "4000 updates" in early
-    assert schedule("multi_step", milestones=(1010,)).early(per_epoch=1000) is None
-    assert "3 steps" in schedule("step", period=10).early(per_epoch=40)
-    assert schedule("step", period=40).early(per_epoch=40) is None
-    assert schedule("linear").early(per_epoch=40) is None
+    assert schedule("multi_step", milestones=(1010,)).early_reductions(per_epoch=1000) is None
+    assert "3 reductions of the learning rate" in schedule("step", period=10).early_reductions(
+        per_epoch=40
+    )
+    assert schedule("step", period=40).early_reductions(per_epoch=40) is None
+    assert schedule("linear").early_reductions(per_epoch=40) is None
 
 
 def test_an_unknown_schedule_is_named():

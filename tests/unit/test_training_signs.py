@@ -5,24 +5,23 @@ import random
 import signal
 
 import pytest
-import torch
 from training_setup import tiny_run
 from voicekiln import families
 from voicekiln.errors import UserError
 from voicekiln.features.packs import PackReader
 from voicekiln.training.data.clips import BatchRequest, Clips, load, read_rows
-from voicekiln.training.log.health import QUIET, HealthChecks, host_mb
+from voicekiln.training.log.health import QUIET, HealthChecks, resident_mb
 
 
-def row(loss=1.0, update=0, updates=10, seconds=10.0, frames=30_000, wait_s=0.0, **more):
-    found = {"loss": loss, "update": update, "updates": updates, "frames": frames}
+def row(loss=1.0, update=0, updates=10, seconds=10.0, steps=30_000, wait_s=0.0, **more):
+    found = {"loss": loss, "update": update, "updates": updates, "steps": steps}
     return found | {"seconds": seconds, "wait_s": wait_s} | more
 
 
 def series(rows, before=(), warmup=100):
     """(number of the line from 1, warning) for each warning that a series of lines gives."""
     signs = HealthChecks(2, warmup, list(before))
-    return [(n, said) for n, one in enumerate(rows, 1) for said in signs.of(one)]
+    return [(n, said) for n, one in enumerate(rows, 1) for said in signs.check(one)]
 
 
 def course(n, fall=0.5, noise=0.05, seed=0, **more):
@@ -83,7 +82,7 @@ def test_memory_that_finds_its_level_is_not_reported(key):
 
 def test_little_gpu_memory_is_reported():
     ((_, said),) = series([row(free_mb=900), row(free_mb=300), row(free_mb=200)])
-    assert "300 MB of GPU memory are free" in said and "train.batch_frames" in said
+    assert "300 MB of GPU memory are free" in said and "train.batch_s" in said
 
 
 def test_a_sudden_rise_of_gpu_memory_is_reported():
@@ -137,7 +136,7 @@ def test_updates_that_get_slow_are_reported():
     fast, slow = [row(seconds=10.0)] * 40, [row(seconds=21.0)] * 60
     ((n, said),) = series(fast + slow)
     assert 41 < n <= 60 and "times as long as they did" in said and "1.00 s then" in said
-    long = [row(seconds=21.0, frames=63_000)] * 60
+    long = [row(seconds=21.0, steps=63_000)] * 60
     assert series(fast + long) == [], "twice the work"
     assert series([row(seconds=0.1)] * 40 + [row(seconds=0.5)] * 40) == [], (
         "short lines say nothing"
@@ -145,7 +144,7 @@ def test_updates_that_get_slow_are_reported():
 
 
 def test_the_memory_of_this_process_is_known():
-    assert 10 < host_mb() < 100_000
+    assert 10 < resident_mb() < 100_000
 
 
 def test_a_loader_process_that_was_killed_ends_with_what_helps(tmp_path):
@@ -153,12 +152,11 @@ def test_a_loader_process_that_was_killed_ends_with_what_helps(tmp_path):
     family = families.get("f5")
     rows = read_rows(settings.train_rows)
     tokenizer = family.tokenizer(settings.tokenizer)
-    tokens = [torch.tensor(tokenizer.encode(r.text, r.language)) for r in rows]
 
     class Deadly(Clips):
         def batch(self, request):
             os.kill(os.getpid(), signal.SIGKILL)
 
-    clips = Deadly(family, rows, tokens, PackReader(), 0, drops=True)
-    with pytest.raises(UserError, match="loads batches is gone.*fewer train.workers"):
+    clips = Deadly(family, rows, tokenizer, PackReader(), 0, train=True)
+    with pytest.raises(UserError, match="loads batches died.*lower train.workers"):
         list(load(clips, [BatchRequest((0,), 0)], 1, 2, pin=False))

@@ -13,16 +13,11 @@ from test_training_resume import at_call, final, in_child, metrics, same
 from test_training_resume import imported as imported  # noqa: PLC0414 (a fixture)
 from training_setup import tiny_run
 from voicekiln.errors import UserError
-from voicekiln.training.log.records import (
-    EXIT_ERROR,
-    EXIT_FINISHED,
-    EXIT_STOPPED,
-    EXIT_USER_ERROR,
-    read_json,
-)
+from voicekiln.store.files import read_json
+from voicekiln.training import loop
+from voicekiln.training.log.records import EXIT_ERROR, EXIT_FINISHED, EXIT_STOPPED, EXIT_USER_ERROR
 from voicekiln.training.state import checkpoints as state
 from voicekiln.training.state import identity as fingerprint
-from voicekiln.training.step import gradients
 from voicekiln.training.step.ema import Ema
 
 # 4 updates of 2 batches an epoch, 12 updates
@@ -38,7 +33,7 @@ def before_loss(n: int, do):
     """Preparation of a child: something comes before its n-th batch."""
 
     def prepare():
-        original, calls = gradients.Gradients.loss, 0
+        original, calls = loop.Training.backward, 0
 
         def replaced(*args):
             nonlocal calls
@@ -47,7 +42,7 @@ def before_loss(n: int, do):
                 do()
             return original(*args)
 
-        gradients.Gradients.loss = replaced
+        loop.Training.backward = replaced
 
     return prepare
 
@@ -119,11 +114,11 @@ INTERVALS |= {"workers": 1, "gradient_checkpointing": True, "stop_after_minutes"
     "change, says",
     [
         (INTERVALS, ""),
-        ({"code": "xyz"}, "code of VoiceKiln changed"),
-        ({"learning_rate": 4.9e-3}, "from 0.001 to 0.0049 (4.9x): continues with it"),
-        ({"learning_rate": 2.1e-4}, "(4.76x): continues with it"),
-        ({"learning_rate": 5e-3, "on_rate_change": "continue"}, "(5x): continues with it"),
-        ({"learning_rate": 2e-4, "on_rate_change": "continue"}, "(5x): continues with it"),
+        ({"code": "xyz"}, "VoiceKiln's code changed"),
+        ({"learning_rate": 4.9e-3}, "from 0.001 to 0.0049 (4.9x): training continues with it"),
+        ({"learning_rate": 2.1e-4}, "(4.76x): training continues with it"),
+        ({"learning_rate": 5e-3, "on_rate_change": "continue"}, "(5x): training continues with it"),
+        ({"learning_rate": 2e-4, "on_rate_change": "continue"}, "(5x): training continues with it"),
     ],
 )
 def test_it_goes_on(change, says, begun, whole):
@@ -203,7 +198,9 @@ def test_a_change_that_is_undone_continues_where_it_was(begun, whole):
     settings = settings_in(begun)
     code, log = start(settings)
     assert code == EXIT_FINISHED
-    assert "previous/1: training continues from it" in log and "resumed from checkpoint_5" in log
+    assert (
+        "previous/1 again: training continues from it" in log and "resumed from checkpoint_5" in log
+    )
     same(final(settings), final(whole))
     (other,) = (begun / "training" / "previous").iterdir()
     assert fingerprint.read(other)["identity"]["seed"] == 8
@@ -322,12 +319,12 @@ def test_a_second_one_is_refused_with_the_name_of_the_first(whole, tmp_path):
 def test_of_another_length_it_says_where_its_rate_goes(epochs, begun):
     settings = settings_in(begun, epochs=epochs)
     code, log = start(settings)
-    assert code == EXIT_FINISHED and f"train.epochs went from 3 to {epochs}" in log
+    assert code == EXIT_FINISHED and f"train.epochs changed from 3 to {epochs}" in log
     total = 4 * epochs
     # linear, after 3 updates of warm-up; the rate of an update counts those before it
     was, now, end = 1e-3 * (12 - 4) / 9, *(1e-3 * left / (total - 3) for left in (total - 5, 1))
     assert (
-        f"the learning rate was {was:.3g} at update 5, goes on at {now:.3g}"
+        f"the learning rate was {was:.3g} at update 5, continues at {now:.3g}"
         f" and ends at {end:.3g} at update {total}"
     ) in log
     assert "It rises" not in log

@@ -9,6 +9,7 @@ import torch
 from voicekiln.errors import UserError
 from voicekiln.training.log import progress
 from voicekiln.training.log.records import Metrics
+from voicekiln.training.process.events import EventWriter
 from voicekiln.training.state import checkpoints as state
 from voicekiln.training.state import writer
 from voicekiln.training.state.history import History
@@ -67,6 +68,11 @@ def free_disk(monkeypatch, n_bytes):
     monkeypatch.setattr(writer.shutil, "disk_usage", lambda _: SimpleNamespace(free=n_bytes))
 
 
+def make_writer(folder, keep, lease=None):
+    settings = SimpleNamespace(keep=keep)
+    return CheckpointWriter(SimpleNamespace(directory=folder, settings=settings, lease=lease))
+
+
 def take(kept, update, n=250):
     meta = {"update": update, "epoch": 0, "validation_loss": None, "fingerprint": "f"}
     kept.take({"w": torch.zeros(n)}, {"model": {"w": torch.zeros(n)}}, meta, History())
@@ -74,7 +80,7 @@ def take(kept, update, n=250):
 
 def test_a_disk_that_fills_up_is_reported_once_before_it_is_full(tmp_path, monkeypatch):
     """S2-29: a checkpoint of 2000 bytes."""
-    kept, said = CheckpointWriter(tmp_path, -1, None), []
+    kept, said = make_writer(tmp_path, -1), []
     for update, free in enumerate([9000, 4001, 3999, 3000, 9000, 3000], 1):
         free_disk(monkeypatch, free)
         take(kept, update)
@@ -84,12 +90,12 @@ def test_a_disk_that_fills_up_is_reported_once_before_it_is_full(tmp_path, monke
 
 
 def test_without_room_for_a_checkpoint_none_is_begun_and_the_last_one_stays(tmp_path, monkeypatch):
-    kept = CheckpointWriter(tmp_path, -1, None)
+    kept = make_writer(tmp_path, -1)
     take(kept, 1)
     kept.wait()
     free_disk(monkeypatch, 1999)
     take(kept, 2)
-    with pytest.raises(UserError, match="update 2 needs 0.00 GB.*newest checkpoint is that of upd"):
+    with pytest.raises(UserError, match="update 2 needs 0.00 GB.*newest checkpoint is of upd"):
         kept.wait()
     assert [path.name for path, _ in state.good(kept.folder)] == ["checkpoint_1"]
     assert not list(kept.folder.glob(".*"))
@@ -152,7 +158,7 @@ def test_the_progress_line_is_the_seeds():
 def test_progress_counts_within_the_epoch_and_leaves_pauses_out(tmp_path, monkeypatch):
     now = 1000.0
     monkeypatch.setattr(progress.time, "monotonic", lambda: now)
-    shown = progress.Progress(tmp_path, epochs=2, per_epoch=4, update=2)
+    shown = progress.Progress(tmp_path, 2, 4, 2, EventWriter())
     now += 2
     shown.tick(3, 0.5)
     now += 50
@@ -161,14 +167,15 @@ def test_progress_counts_within_the_epoch_and_leaves_pauses_out(tmp_path, monkey
     shown.tick(4, 0.5)
     first = json.loads((tmp_path / progress.FILE).read_text())
     assert first["line"] == (
-        "Epoch 1/2: 100% | 4/4 [00:56<00:00, 4.00s/update, loss=0.500, update=4, 00:16 left in all]"
+        "Epoch 1/2: 100% | 4/4 [00:56<00:00, 4.00s/update, loss=0.500, update=4, "
+        "00:16 left in total]"
     )
     assert first["left_s"] == 16
     now += 2
     shown.tick(5, None)
     second = json.loads((tmp_path / progress.FILE).read_text())
     assert second["line"] == (
-        "Epoch 2/2: 25% | 1/4 [00:02<00:09, 3.00s/update, update=5, 00:09 left in all]"
+        "Epoch 2/2: 25% | 1/4 [00:02<00:09, 3.00s/update, update=5, 00:09 left in total]"
     )
 
 
@@ -194,7 +201,7 @@ def test_the_next_snapshot_takes_the_room_of_the_last_where_it_fits():
 
 
 def test_one_checkpoint_is_written_at_a_time_and_its_error_is_told(tmp_path, monkeypatch):
-    kept, order, gate = CheckpointWriter(tmp_path, 1, None), [], threading.Event()
+    kept, order, gate = make_writer(tmp_path, 1), [], threading.Event()
 
     def slow(folder, ema, tensors, meta):
         gate.wait(10)
@@ -219,14 +226,14 @@ def test_one_checkpoint_is_written_at_a_time_and_its_error_is_told(tmp_path, mon
 def test_without_the_lease_nothing_of_the_others_is_touched(tmp_path):
     """It may be lost while a checkpoint is being written."""
     lease = SimpleNamespace(lost=False)
-    kept = CheckpointWriter(tmp_path, 0, lease)
+    kept = make_writer(tmp_path, 0, lease)
     meta = {"update": 1, "epoch": 0, "validation_loss": None}
     other = tmp_path / "checkpoints" / ".checkpoint_7.other-1-ab.part"
     other.mkdir(parents=True)
     lease.lost = True
-    with pytest.raises(UserError, match="another process has taken over"):
+    with pytest.raises(UserError, match="another process took over"):
         kept.write({}, {}, meta, History())
-    with pytest.raises(UserError, match="another process has taken over"):
+    with pytest.raises(UserError, match="another process took over"):
         kept.check()
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == [other.name]
 

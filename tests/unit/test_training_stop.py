@@ -5,12 +5,13 @@ import signal
 import subprocess
 
 import pytest
-from voicekiln.training.process.stop import EXCHANGE, LAUNCHER, STOP_FILE, Stop, heard
+from voicekiln.training.process.events import EXCHANGE, LAUNCHER
+from voicekiln.training.process.stop import STOP_FILE, Stop, handled_signals
 
 
 @pytest.fixture
 def restored():
-    before = {number: signal.getsignal(number) for number in heard()}
+    before = {number: signal.getsignal(number) for number in handled_signals()}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

@@ -18,7 +18,7 @@ EDGE_S = 0.03  # labels are energy on 10 ms frames; they are within 0.04 s of ph
 def test_ljspeech_to_a_voice(workflow, shared_data):
     """A whole run over LJSpeech clips with their metadata.csv."""
     demo = yaml.safe_load((ROOT / "config/config.yaml").read_text())["runs"]["demo_f5"]
-    train = demo["train"] | {"epochs": 1, "batch_frames": 3000}
+    train = demo["train"] | {"epochs": 1, "batch_s": 32}
     workflow.config["corpora"]["lj"] = {
         "audio": str(shared_data / "en_lj" / "wavs"),
         "language": "en",

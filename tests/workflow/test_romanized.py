@@ -36,7 +36,7 @@ def test_a_run_trains_on_the_romanised_texts_and_speaks_them(tmp_path):
     workflow.config["runs"]["voice"] = demo | {
         "corpus": "clips",
         "train_on": "romanized",
-        "train": demo["train"] | {"epochs": 1, "batch_frames": 1500, "samples": 0},
+        "train": demo["train"] | {"epochs": 1, "batch_s": 16, "samples": 0},
         "evaluate": {"n_sentences": 1},
         "speak": {"steps": 2},
     }

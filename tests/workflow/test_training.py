@@ -43,7 +43,7 @@ def prepared(tmp_path_factory) -> Workflow:
         "train": demo["train"]
         | {
             "epochs": 3,
-            "batch_frames": 1500,
+            "batch_s": 16,
             "accumulate": 2,
             "save_every": 2,
             "validate_every": 4,

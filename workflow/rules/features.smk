@@ -24,7 +24,7 @@ rule extract_features:
         code=family_code("extract_features.py"),
         settings=settings("family", "features"),
         base=of_base(bases.original),
-        batch_frames=setting("train.batch_frames"),
+        batch_s=setting("train.batch_s"),
         shards=shard_count,
         store=store("features"),
     script:

@@ -13,7 +13,7 @@ from voicekiln.features.store import PackStore, basis
 from voicekiln.gpu import device
 from voicekiln.store import tables
 from voicekiln.store.items import STORE, Store
-from voicekiln.training.data.plan import require_fit
+from voicekiln.training.data.plan import require_fit, to_steps
 from voicekiln.training.settings import AUTO
 
 log = logging.getLogger("features")
@@ -26,7 +26,7 @@ def main(smk):
     family = families.get(settings["family"])
     shard, shards = int(smk.wildcards.shard), smk.params.shards
     mine = of_recordings(smk.input.dataset, lambda path: shard_of(path, shards) == shard)
-    require_batches(mine, family, smk.params.batch_frames)
+    require_batches(mine, family, smk.params.batch_s)
     base = bases.files(smk.params.base)
     packs = PackStore(
         STORE,
@@ -60,14 +60,15 @@ def extract(family, extractor, missing, packs):
         packs.add(key, arrays, family.n_steps(arrays))
 
 
-def require_batches(segments, family, batch_frames):
+def require_batches(segments, family, batch_s):
     """Stop before any clip is computed that no batch could hold."""
-    if batch_frames == AUTO:
+    if batch_s == AUTO:
         return
     train = segments[segments["split"] == "train"]
     durations_s = (train["end"] - train["start"]) / train["rate_hz"]
     steps = [int(duration_s * family.STEPS_PER_S) + 1 for duration_s in durations_s]
-    require_fit(steps, train["segment_id"].tolist(), batch_frames)
+    batch_steps = to_steps(batch_s, family.STEPS_PER_S)
+    require_fit(steps, train["segment_id"].tolist(), batch_steps, family.STEPS_PER_S)
 
 
 if "snakemake" in globals():

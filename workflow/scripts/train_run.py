@@ -30,7 +30,7 @@ def main(smk):
     family = families.get(settings["family"])
     rows = write_rows(smk, directory)
     workers = settings["train"]["workers"]
-    # of the job's threads, what the loader processes leave
+    # the loader processes take the others
     threads = max(1, smk.threads - (AUTO_WORKERS if workers == AUTO else workers))
     workers = loader_processes(workers, smk.threads, torch.cuda.is_available())
     content = {
@@ -57,7 +57,7 @@ def main(smk):
     outcome = launch(path, directory, processes, threads, job.say, job.abandoned)
     summary_line = outcome.summary_line(directory)
     job.say(summary_line)
-    if outcome.exit_code == EXIT_ERROR:  # otherwise the worker's own last line is enough
+    if outcome.exit_code == EXIT_ERROR:  # otherwise the worker's own last line suffices
         log.error("%s", summary_line)
     if outcome.exit_code:
         sys.exit(outcome.exit_code)
@@ -65,7 +65,7 @@ def main(smk):
 
 
 def earlier(runs, names):
-    """Rows of validation clips of the runs that the base comes from, as far as they are there."""
+    """Existing rows of validation clips of the runs that the base comes from, by run."""
     found = {}
     for name in names:
         rows = runs / name / "training" / "val_rows.jsonl"
@@ -86,7 +86,7 @@ def earlier(runs, names):
 
 
 def write_rows(smk, directory):
-    """Write what is trained and validated on, one clip a line; the files by side."""
+    """Write training and validation clips, one per line; returns the files by split."""
     segments = load(smk.input.datasets, smk.params.settings["train_on"])
     index = pd.concat([tables.read(Path(path)) for path in smk.input.features])
     index = index.drop_duplicates("segment_id")
@@ -104,7 +104,8 @@ def write_rows(smk, directory):
                     "text": row.text,
                     "speaker": row.speaker,
                     "language": row.language,
-                    "n_frames": int(row.n_steps),
+                    "n_steps": int(row.n_steps),
+                    "duration_s": (row.end - row.start) / row.rate_hz,
                     "feature": row.feature,
                     "pack": row.pack,
                     "audio_sha256": row.audio_sha256,

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+import psutil
+
 from voicekiln import notices
 from voicekiln.errors import UserError
 from voicekiln.store.files import no_space
@@ -56,17 +58,14 @@ def _explain(kind, error, trace) -> None:
 
 
 def starters() -> list[int]:
-    """Ids of the process that started this one and, where that is a shell, of the next above."""
+    """Process ids of the parent and, if that is a shell, of the next ones above it."""
     found = [os.getppid()]
     try:
-        while True:
-            # proc(5) stat: id (name) state parent ...
-            name, _, rest = Path(f"/proc/{found[-1]}/stat").read_text().rpartition(")")
-            if name.partition("(")[2] not in SHELLS:
-                return found
-            found.append(int(rest.split()[1]))
-    except OSError:  # gone just now, or a system without /proc
-        return found
+        while psutil.Process(found[-1]).name() in SHELLS:
+            found.append(psutil.Process(found[-1]).ppid())
+    except psutil.Error:  # it has just ended
+        pass
+    return found
 
 
 def abandoned() -> bool:

@@ -95,8 +95,8 @@ RUN: Sequence[Check] = (
         "train.milestones: the schedule multi_step needs at least one",
     ),
     (
-        lambda r: r["train"]["batch_frames"] == "auto" and r["train"]["accumulate"] != 1,
-        "train.accumulate is computed from update_frames if batch_frames is auto; remove it",
+        lambda r: r["train"]["batch_s"] == "auto" and r["train"]["accumulate"] != 1,
+        "train.accumulate is computed from update_s if batch_s is auto; remove it",
     ),
     (
         lambda r: r["vocoder_sha256"] and r["vocoder"] is None,

@@ -27,8 +27,11 @@ TYPES = {
     "array": "a list",
     "null": "null",
 }
+OLD_FRAMES_PER_S = 93.75  # 24000 samples per second / hop of 256
 # keys of earlier versions, and the line that replaces each, given its value
 REPLACED: dict[tuple[str, ...], Callable[[Any], str]] = {
+    ("runs", "*", "train", "batch_frames"): lambda value: f"batch_s: {_seconds(value)}",
+    ("runs", "*", "train", "update_frames"): lambda value: f"update_s: {_seconds(value)}",
     ("corpora", "*", "transcribe", "check_known"): lambda value: f"check_reference: {value}",
     ("corpora", "*", "validate", "min_trust"): lambda value: f"min_confidence: {value}",
     ("corpora", "*", "transcript_column"): lambda value: f"columns: {{text: {value or 'auto'}}}",
@@ -301,3 +304,8 @@ def _language(value):
     code = code_named(value)
     hint = f"did you mean {code}? " if code else ""
     return f'"{value[:SHOWN]}" is not a language code; {hint}expected one such as en or am'
+
+
+def _seconds(frames):
+    """The same size in seconds; earlier versions counted mel frames."""
+    return round(frames / OLD_FRAMES_PER_S, 2) if isinstance(frames, int) else frames

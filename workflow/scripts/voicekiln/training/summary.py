@@ -1,4 +1,4 @@
-"""What is said before the first update: where it runs, on what, how, and what it will take."""
+"""Startup summary of a training: hardware, data, settings, disk estimate."""
 
 import logging
 import math
@@ -6,26 +6,28 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import torch
 from accelerate import Accelerator
 
 from voicekiln.training.data.clips import Row
+from voicekiln.training.data.plan import BatchSize
+from voicekiln.training.run import Run
 from voicekiln.training.settings import TrainSettings
-from voicekiln.training.state import checkpoints as states
+from voicekiln.training.state import checkpoints
+from voicekiln.training.state.training_state import TrainingState
 from voicekiln.training.step import optimizers
 
 if TYPE_CHECKING:
-    from voicekiln.training.loop import Training
+    from voicekiln.training.session import Session
 
 log = logging.getLogger("train")
 
-STEEP = 5  # times the last learning rate: so much more is warned of
-RECOMMENDED_GB = 12  # of 1024 MB; with less only small batches fit the released models
+STEEP = 5  # factor of the last learning rate from which a rise is warned about
+RECOMMENDED_GB = 12  # of 1024 MB; with less, only small batches of the released models fit
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
-# settings that say something with a schedule, beside the warm-up
+# settings that a schedule depends on, besides the warm-up
 SCHEDULE_PARAMETERS = {
     "linear": ("min_learning_rate",),
     "cosine": ("min_learning_rate",),
@@ -45,43 +47,46 @@ OPTIMIZER_PARAMETERS = {
 }
 
 
-def log_summary(training: "Training", family: ModuleType) -> None:
-    """Says it in the log."""
-    s, device = training.settings, training.accelerator.device
-    log.info("environment: %s", environment(training.accelerator, s.precision))
-    if device.type == "cuda":
+def log_summary(
+    run: Run,
+    state: TrainingState,
+    session: "Session",
+    size: BatchSize,
+    train: Sequence[Row],
+    val: Sequence[Row],
+) -> None:
+    """Log the startup summary."""
+    s = run.settings
+    log.info("environment: %s", environment(run.accelerator, s.precision))
+    if run.device.type == "cuda":
         free_mb, total_mb = (n / 2**20 for n in torch.cuda.mem_get_info())
         log.info("GPU memory: %s", gpu_memory(total_mb, free_mb))
         warn(below_recommended(total_mb))
     else:
         warn(unused_gpu(torch.version.cuda, NVIDIA_DRIVER.exists()))
-    log.info(
-        "data: %s to train, %s to validate",
-        clips(training.train_rows, family),
-        clips(training.validation.rows, family),
-    )
-    parameters = list(training.model.parameters())
+    log.info("data: %s for training, %s held out", clips(train), clips(val))
+    parameters = list(run.model.parameters())
     trained = sum(p.numel() for p in parameters if p.requires_grad)
     count = sum(p.numel() for p in parameters)
     log.info("model: %s parameters, %s of them trained", f"{count:,}", f"{trained:,}")
-    log.info("configuration: %s", configuration(training))
-    log.info("learning rate: %s", course(s, training.schedule.period))
-    say_other_rate(training)
-    warn(training.schedule.early(training.batches.updates_per_epoch))
-    warn(long_warmup(s.warmup_updates, training.updates))
-    said, warning = disk(
-        checkpoint_bytes(training),
-        most_checkpoints(training.updates, s.save_every, s.validate_every, s.keep)
+    log.info("configuration: %s", configuration(state, size.steps / run.family.STEPS_PER_S))
+    log.info("learning rate: %s", learning_rates(s, state.schedule.period))
+    log_changed_schedule(state, session.logger.metrics.read())
+    warn(state.schedule.early_reductions(state.batches.updates_per_epoch))
+    warn(long_warmup(s.warmup_updates, state.updates))
+    estimate, warning = disk(
+        checkpoint_bytes(state),
+        max_checkpoints(state.updates, s.save_every, s.validate_every, s.keep)
         + bool(s.save_last_every),
-        bytes_of(training.writer.folder),
-        shutil.disk_usage(training.directory).free,
+        bytes_of(session.writer.folder),
+        shutil.disk_usage(run.directory).free,
     )
-    log.info("disk: %s", said)
+    log.info("disk: %s", estimate)
     warn(warning)
 
 
 def warn(text: str | None) -> None:
-    """Says what there is to warn of."""
+    """Log the warning, if any."""
     if text:
         log.warning("%s", text)
 
@@ -105,21 +110,21 @@ def gpu_memory(total_mb: float, free_mb: float) -> str:
 
 
 def below_recommended(total_mb: float) -> str | None:
-    """A warning where a GPU has less memory than is recommended, or None."""
+    """Warning about a GPU with less memory than recommended, or None."""
     if total_mb >= RECOMMENDED_GB * 1024:
         return None
     return (
-        f"the GPU has {math.floor(total_mb / 10.24) / 100:.2f} GB, less than the {RECOMMENDED_GB} "
-        "GB that are recommended: try batch_frames: auto, precision: bf16, "
+        f"the GPU has {math.floor(total_mb / 10.24) / 100:.2f} GB, less than the recommended "
+        f"{RECOMMENDED_GB} GB: try batch_s: auto, precision: bf16, "
         "gradient_checkpointing: true"
     )
 
 
 def unused_gpu(built_for: str | None, driver: bool) -> str | None:
-    """A warning where a GPU seems to be there and is not used, or None.
+    """Warning about a GPU that seems to be present but is not used, or None.
 
     Args:
-        built_for: CUDA version that torch was built for, None for none.
+        built_for: CUDA version that torch was built for, or None.
         driver: whether NVIDIA's driver is loaded.
     """
     if not driver:
@@ -133,29 +138,29 @@ def unused_gpu(built_for: str | None, driver: bool) -> str | None:
     return f"an NVIDIA driver is loaded, and the training runs on the CPU: {why}"
 
 
-def clips(rows: Sequence[Row], family: ModuleType) -> str:
-    """How many, how long, in which languages."""
-    hours = sum(row.n_frames for row in rows) * family.HOP / family.RATE_HZ / 3600
+def clips(rows: Sequence[Row]) -> str:
+    """Number, duration and languages of clips."""
+    hours = sum(row.duration_s for row in rows) / 3600
     length = f"{hours:.2f} h" if hours >= 1 else f"{60 * hours:.1f} min"
     languages = ", ".join(sorted({row.language for row in rows}))
     return f"{len(rows):,} clips ({length}, {languages})"
 
 
-def configuration(training: "Training") -> str:
+def configuration(state: TrainingState, batch_s: float) -> str:
     """Epochs, batches and updates."""
-    s, batches = training.settings, training.batches
+    batches = state.batches
     return (
-        f"epochs {s.epochs}, {batches.updates_per_epoch} updates an epoch, {training.updates} in "
-        f"all; {batches.per_epoch} batches an epoch of at most {s.batch_frames} frames, "
-        f"{batches.per_update} an update; {100 * batches.padding_share:.1f} % padding"
+        f"{state.run.settings.epochs} epochs, {batches.updates_per_epoch} updates per epoch, "
+        f"{state.updates} in total; {batches.per_epoch} batches per epoch of at most {batch_s:.2f} "
+        f"s, {batches.per_update} per update; {100 * batches.padding:.1f} % padding"
     )
 
 
-def course(settings: TrainSettings, period: int) -> str:
-    """Rate, schedule and optimiser with the settings that say something with them.
+def learning_rates(settings: TrainSettings, period: int) -> str:
+    """Learning rate, schedule and optimiser, with the settings that they depend on.
 
     Args:
-        period: what it is where none was given.
+        period: the one in use, also if none was configured.
     """
     values = asdict(settings) | {"period": period}
 
@@ -170,31 +175,32 @@ def course(settings: TrainSettings, period: int) -> str:
     )
 
 
-def say_other_rate(training: "Training") -> None:
-    """Says how the rate goes on where its course was changed, as by more epochs.
+def log_changed_schedule(state: TrainingState, rows: Sequence[dict]) -> None:
+    """Log how the learning rate continues if its schedule changed, as by more epochs.
 
-    A plateau has no course to be changed.
+    Args:
+        rows: lines of metrics.jsonl.
     """
-    rows = [row for row in training.logger.metrics.read() if row["kind"] == "train"]
-    if not rows or training.schedule.kind == "plateau":
+    rows = [row for row in rows if row["kind"] == "train"]
+    if not rows or state.schedule.kind == "plateau":  # which has no schedule ahead
         return
-    update, rate = rows[-1]["update"], rows[-1]["lr"]
-    if math.isclose(rate, training.rate_after(update - 1)):
+    update, before = rows[-1]["update"], rows[-1]["lr"]
+    if math.isclose(before, state.learning_rate(update - 1)):
         return
-    s, now = training.settings, training.rate_after(training.update)
-    said = (
-        f"the learning rate was {rate:.3g} at update {update}, goes on at {now:.3g} and ends at "
-        f"{training.rate_after(training.updates - 1):.3g} at update {training.updates}"
+    s, now = state.run.settings, state.learning_rate(state.update)
+    message = (
+        f"the learning rate was {before:.3g} at update {update}, continues at {now:.3g} and ends "
+        f"at {state.learning_rate(state.updates - 1):.3g} at update {state.updates}"
     )
-    if training.update > s.warmup_updates and now >= STEEP * rate:
+    if state.update > s.warmup_updates and now >= STEEP * before:
         warn(
-            f"{said}. It rises {now / rate:.0f}x, as schedule {s.schedule} has it for "
-            f"{training.updates} updates: that can undo what was learned last. To go on at the low "
-            f"rate, set train.learning_rate: {s.learning_rate * rate / now:.1e} and "
+            f"{message}. It rises {now / before:.0f}x, because schedule {s.schedule} now spans "
+            f"{state.updates} updates; that can undo recent progress. To continue at the low "
+            f"rate, set train.learning_rate: {s.learning_rate * before / now:.1e} and "
             "train.on_rate_change: continue"
         )
     else:
-        log.info("%s", said)
+        log.info("%s", message)
 
 
 def shown(value) -> str:
@@ -205,7 +211,7 @@ def shown(value) -> str:
 
 
 def long_warmup(warmup: int, updates: int) -> str | None:
-    """A warning where the rate never gets to its peak, or None."""
+    """Warning about a learning rate that never reaches its peak, or None."""
     if warmup < updates:
         return None
     return (
@@ -214,15 +220,16 @@ def long_warmup(warmup: int, updates: int) -> str | None:
     )
 
 
-def checkpoint_bytes(training: "Training") -> int:
-    """Bytes of a checkpoint: the weights, their average, what the optimiser remembers."""
-    tensors = [*training.model.state_dict().values(), *training.ema.state().values()]
-    remembered = optimizers.state_bytes(training.model, training.settings)
-    return sum(t.numel() * t.element_size() for t in tensors) + remembered
+def checkpoint_bytes(state: TrainingState) -> int:
+    """Bytes of a checkpoint: weights, EMA weights, optimiser state."""
+    model = state.run.model
+    tensors = [*model.state_dict().values(), *state.ema.state().values()]
+    optimizer = optimizers.state_bytes(model, state.run.settings)
+    return sum(t.numel() * t.element_size() for t in tensors) + optimizer
 
 
-def most_checkpoints(updates: int, save_every: int | None, validate_every: int, keep: int) -> int:
-    """The most checkpoints that lie on the disk at one time, the one being written included.
+def max_checkpoints(updates: int, save_every: int | None, validate_every: int, keep: int) -> int:
+    """Maximum number of checkpoints on the disk at one time, including the one being written.
 
     Saved are every `save_every` updates, each new best, and the last.
     """
@@ -230,30 +237,30 @@ def most_checkpoints(updates: int, save_every: int | None, validate_every: int, 
     both = math.lcm(save_every, validate_every)
     saved = updates // save_every + updates // validate_every - updates // both
     saved += bool(updates % save_every and updates % validate_every)
-    # the newest `keep` (at least the last), the best, and a new one before an old one goes
+    # the newest `keep` (at least the last), the best, and a new one before an old one is removed
     return saved if keep < 0 else min(saved, max(keep, 1) + 2)
 
 
 def bytes_of(folder: Path) -> int:
-    """What the checkpoints in a folder take."""
-    return sum(p.stat().st_size for one in states.found(folder) for p in one.iterdir())
+    """Bytes of the checkpoints in a folder."""
+    return sum(p.stat().st_size for one in checkpoints.found(folder) for p in one.iterdir())
 
 
-def disk(one: int, most: int, there: int, free: int) -> tuple[str, str | None]:
-    """What checkpoints will take, and a warning where that is more than there is.
+def disk(one: int, most: int, existing: int, free: int) -> tuple[str, str | None]:
+    """Space that checkpoints will take, and a warning if there is not enough, or None.
 
     Args:
         one: bytes of a checkpoint.
-        most: how many there can be.
-        there: bytes of those that are there already.
-        free: bytes that are free on their disk.
+        most: maximum number of checkpoints.
+        existing: bytes of the existing ones.
+        free: bytes free on their disk.
     """
-    said = f"a checkpoint takes {size(one)}, at most {most} of them {size(most * one)}"
-    free_said = f"{size(free)} are free"
-    if most * one - there <= free:
-        return f"{said}; {free_said}", None
-    return f"{said}; {free_said}", (
-        f"the checkpoints may take {size(most * one)}, and {free_said}: make room, or lower "
+    estimate = f"a checkpoint takes {size(one)}, at most {most} of them {size(most * one)}"
+    available = f"{size(free)} are free"
+    if most * one - existing <= free:
+        return f"{estimate}; {available}", None
+    return f"{estimate}; {available}", (
+        f"the checkpoints may take {size(most * one)}, and {available}: make room, or lower "
         "train.keep (at -1 all are kept), or raise train.save_every"
     )
 

@@ -1,7 +1,7 @@
 """The process that trains; `launch` starts it under `torch.distributed.run`.
 
-Needs no Snakemake. Exit codes: 0 the last epoch is done, 1 an error, 2 something the user can mend,
-75 asked to stop, with the state saved: start again and it goes on.
+Needs no Snakemake. Exit codes: 0 training reached its end, 1 an error, 2 an error that the user can
+fix, 75 asked to stop: the state is saved and the same command continues.
 """
 
 import logging
@@ -17,34 +17,42 @@ from accelerate import Accelerator
 
 from voicekiln import families
 from voicekiln.errors import UserError
-from voicekiln.families import Family, Tokenizer
+from voicekiln.families import Family, Tokenizer, facts
 from voicekiln.features.packs import PackReader
-from voicekiln.training.data.clips import Clips, Row, read_rows
+from voicekiln.training import summary
+from voicekiln.training.data.clips import Clips, read_rows
+from voicekiln.training.data.plan import to_steps
 from voicekiln.training.log.records import (
     EXIT_ERROR,
     EXIT_FINISHED,
     EXIT_STOPPED,
     EXIT_USER_ERROR,
-    Metrics,
-    read_json,
     read_warnings,
-    write_json,
     write_status,
 )
 from voicekiln.training.loop import Training
-from voicekiln.training.process.collectives import accelerator_for, is_peer_failure
-from voicekiln.training.process.stop import EXCHANGE, OUTCOME_FILE, Stop
-from voicekiln.training.process.terminal import HIDDEN, ToTerminal
+from voicekiln.training.process.collectives import is_peer_failure, make_accelerator
+from voicekiln.training.process.events import (
+    LOG_ONLY,
+    EventHandler,
+    EventWriter,
+    exchange,
+    first_end,
+)
+from voicekiln.training.process.stop import Stop
+from voicekiln.training.run import Run
+from voicekiln.training.session import Session
 from voicekiln.training.settings import RunSettings, TrainSettings, in_updates, read
-from voicekiln.training.state import checkpoints as states
-from voicekiln.training.state import identity, previous
+from voicekiln.training.state import checkpoints, identity, previous
 from voicekiln.training.state.history import History
 from voicekiln.training.state.lease import Lease
-from voicekiln.training.step import optimizers
-from voicekiln.training.step import size as batch_size
-from voicekiln.training.step.validation import require_part
-from voicekiln.training.summary import log_summary
-from voicekiln.weights import files as checkpoints
+from voicekiln.training.state.training_state import TrainingState
+from voicekiln.training.step import blocks, optimizers, size
+from voicekiln.training.step.loader import BatchLoader
+from voicekiln.training.step.out_of_memory import BatchSplitter
+from voicekiln.training.step.samples import Samples
+from voicekiln.training.step.validation import Validation, require_loss_part
+from voicekiln.weights import files as weight_files
 
 log = logging.getLogger("train")
 
@@ -53,7 +61,7 @@ DISTRIBUTED = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RA
 
 
 def main(path: Path) -> int:
-    """Trains as a settings file says; returns the exit code."""
+    """Train with the settings of a file; returns the exit code."""
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s"
     )
@@ -65,66 +73,63 @@ def main(path: Path) -> int:
     stop.on_signals()
     torch.set_num_threads(settings.threads)
     if settings.train.deterministic:
-        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # as cuBLAS asks for it
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # required by cuBLAS
         torch.use_deterministic_algorithms(True, warn_only=True)
     return run(settings, stop)
 
 
 def run(settings: RunSettings, stop: Stop) -> int:
-    """Trains to the end or to a stop; returns the exit code, the reason is in status.json."""
+    """Train to the end or until a stop; returns the exit code, status.json has the reason."""
     code, state, reason = EXIT_ERROR, "failed", ""
     lease = None
     try:
-        accelerator = accelerator_for(settings.train.precision)
+        accelerator = make_accelerator(settings.train.precision)
         if accelerator.is_main_process:
-            if folder := os.environ.get(EXCHANGE):
-                log.addHandler(ToTerminal(Path(folder)))
+            log.addHandler(EventHandler())
             lease = Lease(settings.directory)
             lease.acquire()
         else:
-            log.setLevel(logging.WARNING)  # all would say the same
+            log.setLevel(logging.WARNING)  # all processes would log the same
         done, reason = train(settings, stop, accelerator, lease)
         if done:
             code, state = EXIT_FINISHED, "finished"
             log.info("%s", reason)
         else:
             code, state = EXIT_STOPPED, "stopped"
-            log.warning("stopped: %s; run again to go on from here", reason, extra=HIDDEN)
+            log.warning("stopped: %s; run again to continue from here", reason, extra=LOG_ONLY)
     except UserError as error:
         code, reason = EXIT_USER_ERROR, str(error)
         log.error("%s", error)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         if is_peer_failure(error):
-            reason = f"another process of this training is gone ({reason.splitlines()[0]})"
+            reason = f"another process of this training died ({reason.splitlines()[0]})"
         log.exception("training failed")
     finally:
-        outcome = tell({"exit_code": code, "state": state, "reason": reason})
+        outcome = report_end({"exit_code": code, "state": state, "reason": reason})
         if lease is not None:
-            record(settings.directory, lease, outcome)
+            record_end(settings.directory, lease, outcome)
             lease.release()
     return outcome["exit_code"]
 
 
-def tell(outcome: dict) -> dict:
-    """Tells the launcher how it ended, and returns what counts.
+def report_end(outcome: dict) -> dict:
+    """Report the outcome to the launcher; returns that of the process that ended first.
 
-    Of several processes the first that ends knows why; the others may only miss it.
+    The first one knows the reason; the others may only notice that it is gone.
     """
-    folder = os.environ.get(EXCHANGE)
-    if not folder:
+    folder = exchange()
+    if folder is None:
         return outcome
-    path = Path(folder, OUTCOME_FILE)
-    if (first := read_json(path)) is None:
-        write_json(path, outcome)
-    return first or outcome
+    EventWriter().write("end", **outcome)
+    return first_end(folder)
 
 
-def record(directory: Path, lease: Lease, outcome: dict) -> None:
-    """Writes to status.json how it ended, if the training is ours."""
+def record_end(directory: Path, lease: Lease, outcome: dict) -> None:
+    """Write the outcome to status.json, if this process still holds the training."""
     if lease.held:
-        checkpoints = directory / "checkpoints"
-        last, best = states.pointed(checkpoints, "last"), states.pointed(checkpoints, "best")
+        folder = directory / "checkpoints"
+        last, best = checkpoints.pointed(folder, "last"), checkpoints.pointed(folder, "best")
         more = {"update": last["update"] if last else 0, "last": last, "best": best}
         more["warnings"] = read_warnings(directory)
         write_status(directory, **outcome, **more)
@@ -133,7 +138,7 @@ def record(directory: Path, lease: Lease, outcome: dict) -> None:
 def train(
     settings: RunSettings, stop: Stop, accelerator: Accelerator, lease: Lease | None
 ) -> tuple[bool, str]:
-    """Finds out what there is to go on from, and trains.
+    """Prepare the run, continue from its state if there is one, and train.
 
     Returns:
         whether the training has ended for good, and why it ended.
@@ -141,105 +146,108 @@ def train(
     s, directory = settings.train, settings.directory
     family = families.get(settings.family)
     tokenizer = family.tokenizer(settings.tokenizer)
+    require_loss_part(s.best_by, list(facts.of(settings.family).losses))
     train_clips, val_clips, earlier = read_clips(settings, family, tokenizer)
-    require_part(s.best_by, val_clips)
     weights = family.read_weights(settings.checkpoint)
     model = build(settings, family, tokenizer.n_tokens).to(accelerator.device).train()
+    run = Run(family, model, s, accelerator, directory, "", stop, lease)
 
-    fingerprint = partial(
-        identity.fingerprint,
+    update_steps = to_steps(s.update_s, family.STEPS_PER_S)
+    identity_with = partial(
+        identity.run_identity,
         train_clips.rows,
         val_clips.rows,
         tokenizer.sha256,
-        checkpoints.state_sha256(weights),
+        weight_files.state_sha256(weights),
         settings.family,
         family.LOSS_VERSION,
         settings.architecture,
         s,
         settings.code,
+        update_steps=update_steps,
     )
     old = identity.read(directory)
-    size = (
-        batch_size.given(s, accelerator.num_processes)
-        or identity.kept_size(old, s.update_frames, fingerprint)
-        or batch_size.probe(family, model, train_clips, s, accelerator)
+    batch_size = (
+        size.configured(s, accelerator.num_processes, family.STEPS_PER_S)
+        or identity.stored_size(old, update_steps, lambda found: identity_with(size=found))
+        or size.probe(run, train_clips)
     )
-    new = fingerprint(size)
-    accelerator.wait_for_everyone()  # all have read what the first one writes now
-    if accelerator.is_main_process:
+    new = identity_with(size=batch_size)
+    accelerator.wait_for_everyone()  # all have read what the main process writes now
+    if run.writes:
         prepare_directory(directory, old, new, settings)
     accelerator.wait_for_everyone()
-    if over := ended(directory, new["sha256"], s):
+    if reason := ended(directory, new["sha256"], s):
         log.info("there is nothing to do")
-        return True, over
+        return True, reason
 
     model.load_state_dict(weights, strict=True)
-    batches = batch_size.planned(train_clips, s, size)
-    training = Training(
-        family,
-        model,
-        train_clips,
-        val_clips,
-        batches,
-        replace(
-            s,
-            batch_frames=size.frames,
-            save_every=in_updates(s.save_every, batches.updates_per_epoch),
-            save_last_every=in_updates(s.save_last_every, batches.updates_per_epoch),
-            validate_every=in_updates(s.validate_every, batches.updates_per_epoch),
+    batches = size.planned(run, train_clips, batch_size)
+    intervals = {
+        name: in_updates(getattr(s, name), batches.updates_per_epoch)
+        for name in ("save_every", "save_last_every", "validate_every")
+    }
+    run = replace(run, settings=replace(s, **intervals), identity=new["sha256"])
+    state = TrainingState(run, batches, train_clips.n_steps, val_clips.n_steps)
+
+    def validation(clips, splitter):
+        return Validation(run, state.ema, clips, batch_size.steps, splitter)
+
+    session = Session(
+        run,
+        state,
+        train_clips.ids,
+        validation(val_clips, state.val_splitter),
+        {name: validation(c, BatchSplitter(c.n_steps)) for name, c in earlier.items()},
+        Samples(
+            run,
+            state.ema,
+            val_clips,
+            tokenizer,
+            settings.base_files,
+            settings.vocoder,
+            facts.of(settings.family).samples,
         ),
-        directory,
-        new["sha256"],
-        accelerator,
-        stop,
-        lease,
-        base_rows(settings, family, weights),
-        tokenizer,
-        lambda: family.decoder(settings.base_files, settings.vocoder, accelerator.device.type),
-        earlier,
     )
+    loader = BatchLoader(run, batches, train_clips, state.splitter)
+    training = Training(run, state, loader, session, base_rows(settings, family, weights))
     del weights
-    if not training.resume() and accelerator.is_main_process:
-        Metrics(directory / "metrics.jsonl").cut_back(0, None)
-    if training.writes:
-        log_summary(training, family)
-    training.report("running", "training")
+    session.resume()
+    if run.writes:
+        summary.log_summary(run, state, session, batch_size, train_clips.rows, val_clips.rows)
+    session.report("running", "training")
     return training.train()
 
 
 def read_clips(
     settings: RunSettings, family: Family, tokenizer: Tokenizer
 ) -> tuple[Clips, Clips, dict[str, Clips]]:
-    """Clips to train and to validate on, and those that earlier runs were validated on.
+    """Training and validation clips, and the validation clips of earlier runs.
 
     Raises:
-        UserError: rows or tokens that cannot be read, none to validate on.
+        UserError: unreadable rows, unknown tokens, no validation clips, clips without a prompt.
     """
-    packs = PackReader()
+    packs, seed = PackReader(), settings.train.seed
 
-    def clips(rows, drops):
-        tokens = [encode(tokenizer, row) for row in rows]
-        return Clips(family, rows, tokens, packs, settings.train.seed, drops)
+    def clips(path, train=False, prompts=None):
+        return Clips(family, read_rows(path), tokenizer, packs, seed, train, prompts)
 
-    train_rows, val_rows = read_rows(settings.train_rows), read_rows(settings.val_rows)
-    if not val_rows:
-        raise UserError(f"{settings.val_rows}: no clips to validate on; see split in the config")
-    earlier = {name: clips(read_rows(rows), False) for name, rows in settings.earlier.items()}
-    return clips(train_rows, True), clips(val_rows, False), earlier
-
-
-def encode(tokenizer: Tokenizer, row: Row) -> torch.Tensor:
-    """Token ids of a row's text, `[N]` int64; an error names the row."""
-    try:
-        return torch.tensor(tokenizer.encode(row.text, row.language), dtype=torch.int64)
-    except UserError as error:
-        raise UserError(f"{row.id}: {error}") from error
+    train_clips = clips(settings.train_rows, train=True)
+    val_clips = clips(settings.val_rows, prompts=train_clips)
+    if not val_clips.rows:
+        raise UserError(f"{settings.val_rows}: no validation clips; see split in the config")
+    train_clips.require_prompts("training clips")
+    val_clips.require_prompts("validation clips")
+    earlier = {name: clips(rows) for name, rows in settings.earlier.items()}
+    for name, its_clips in earlier.items():
+        its_clips.require_prompts(f"validation clips of run {name}")
+    return train_clips, val_clips, earlier
 
 
 def base_rows(
     settings: RunSettings, family: Family, weights: Mapping[str, torch.Tensor]
 ) -> dict[str, int]:
-    """How many rows of the base's tokens are not to move, by name of the tensor."""
+    """Number of rows of base tokens that must not change, by name of the tensor."""
     if not settings.train.freeze_base_tokens:
         return {}
     names = family.vocabulary_tensors(weights)
@@ -247,63 +255,63 @@ def base_rows(
 
 
 def build(settings: RunSettings, family: Family, n_tokens: int) -> torch.nn.Module:
-    """The model with random weights, of which those that are not trained know it."""
+    """The model with random weights, as the settings ask for it; frozen parameters are marked."""
     s = settings.train
     torch.manual_seed(s.seed)
     model = family.build(settings.architecture, n_tokens)
     if s.gradient_checkpointing:
-        family.checkpoint_activations(model)
+        blocks.checkpoint(family.blocks(model))
     if s.dropout is not None:
         for module in model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = s.dropout
     if s.compile:
-        family.compile_blocks(model)
+        blocks.compile(family.blocks(model))
     optimizers.freeze(model, s.freeze, family.freeze_presets(model))
     return model
 
 
 def prepare_directory(directory: Path, old: dict | None, new: dict, settings: RunSettings) -> None:
-    """Makes the folder ready: the state of another run goes aside, this run's own comes back."""
+    """Make the folder ready: the state of another run is moved aside, this run's is restored."""
     previous.finish(directory)
-    has_state = bool(states.found(directory / "checkpoints"))
+    has_state = bool(checkpoints.found(directory / "checkpoints"))
     s = settings.train
     if old and old["code"] != new["code"] and ended(directory, new["sha256"], s):
-        s = replace(s, on_code_change="continue")  # there is nothing that other code could do
+        s = replace(s, on_code_change="continue")  # nothing is left to do for the new code
     decision = identity.decide(old, new, has_state, s)
     for notice in decision.notices:
         log.warning("%s", notice)
     if decision.action == "restart":
         previous.move_aside(directory)
     if decision.action != "resume":
-        take_back(directory, new, s)
+        restore_previous(directory, new, s)
     previous.tidy(directory)
     identity.write(directory, new)
 
 
-def take_back(directory: Path, new: dict, settings: TrainSettings) -> None:
-    """Continues from the state of an earlier run, if this is it again."""
+def restore_previous(directory: Path, new: dict, settings: TrainSettings) -> None:
+    """Continue from the state of an earlier run, if this is the same run again."""
     for earlier in previous.found(directory):
         old = identity.read(earlier)
         if old is None or old["sha256"] != new["sha256"]:
             continue
         decision = identity.decide(old, new, True, settings)
         if decision.action == "resume":
-            previous.take_back(directory, earlier)
+            previous.restore(directory, earlier)
             for notice in decision.notices:
                 log.warning("%s", notice)
         return
 
 
-def ended(directory: Path, identity: str, settings: TrainSettings) -> str | None:
-    """Why there is nothing left to train, by the newest checkpoint; None where there is."""
-    for _, meta in states.good(directory / "checkpoints"):
+def ended(directory: Path, sha256: str, settings: TrainSettings) -> str | None:
+    """Why nothing is left to train, by the newest checkpoint of the run; None if something is."""
+    for _, meta in checkpoints.good(directory / "checkpoints"):
         history = History.of(meta, settings.best_by)
-        if meta["fingerprint"] != identity or history.last != meta["update"]:
+        if meta["fingerprint"] != sha256 or history.last != meta["update"]:
             return None
         if meta["epoch"] >= settings.epochs:
             return "the last epoch is done"
-        return history.over(settings.patience)
+        return history.early_stop(settings.patience)
     return None
 
 

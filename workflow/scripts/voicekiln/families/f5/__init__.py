@@ -3,7 +3,6 @@
 from voicekiln.families.f5.architecture import architecture, blocks, build, freeze_presets
 from voicekiln.families.f5.export import export
 from voicekiln.families.f5.loss import LOSS_VERSION, collate, draw, loss
-from voicekiln.families.f5.loss import Sample as Sample
 from voicekiln.families.f5.mel import HOP, RATE_HZ, extractor, feature_basis, n_steps
 from voicekiln.families.f5.proof import prove
 from voicekiln.families.f5.reset import check, reset, strip

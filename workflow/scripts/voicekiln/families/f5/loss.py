@@ -1,23 +1,22 @@
-"""The flow-matching loss of F5-TTS, with draws that belong to samples and not to batches.
+"""The flow-matching loss of F5-TTS, with draws that belong to clips and not to batches.
 
 The value is that of `f5_tts.model.CFM.forward` for the same draws. Two things differ on purpose:
 
 * upstream draws from the process's generator for a whole batch, so the loss of a clip depends on
-  what it is batched with and on everything drawn before. Here noise, time, masked span and dropped
-  conditions of a sample come from (seed, update, sample id) alone. Upstream drops the conditions of
-  a whole batch at once; here each sample is dropped by its own draw, with the same probabilities.
+  the other clips of its batch and on everything drawn before. Here noise, time, masked span and
+  dropped conditions of a clip come from the clip's own generator. Upstream drops the conditions of
+  a whole batch at once; here each clip is dropped by its own draw, with the same probabilities.
 * upstream returns the mean over the masked frames of a batch, so a batch with few of them counts as
-  much as one with many. Here a batch returns its sum divided by the masked frames of the whole
-  update; the losses of an update's batches add up to the mean over the update.
+  much as one with many. Here `loss` returns a sum, which the training loop divides by the masked
+  frames of the whole update.
 
 Padding holds zeros where upstream adds noise to it. The released models attend to padding (their
-`attn_mask_enabled` is off), so the padded length is part of the result: `collate` takes it as an
-argument, and parts of a batch padded like the whole give the same update as the whole.
+`attn_mask_enabled` is off), so the padded length affects the result: `collate` takes it as an
+argument, and a batch split into parts, padded like the whole, gives the same update as the whole.
 
 B batch, T frames with padding, N text tokens with padding, D mel channels.
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,32 +24,19 @@ from dataclasses import dataclass
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
+from voicekiln.families import Batch, Clip
+
 LOSS_VERSION = 1  # raised when the same draws give another loss
 # CFM's defaults, which no released configuration changes.
-MASKED_SHARE = (0.7, 1.0)
+MASKED = (0.7, 1.0)  # fraction of a clip's frames
 DROP_AUDIO = 0.3
 DROP_ALL = 0.2
 NO_TOKEN = -1  # text padding; the model adds 1 and gets its filler, row 0
 
 
 @dataclass(frozen=True)
-class Sample:
-    """A clip as the model takes it.
-
-    Attributes:
-        id: names the clip in the run.
-        features: `[n_frames, D]` float32, log mel.
-        tokens: `[n_tokens]` int64.
-    """
-
-    id: str
-    features: torch.Tensor
-    tokens: torch.Tensor
-
-
-@dataclass(frozen=True)
 class Draws:
-    """What is random about one sample in one update.
+    """The random choices for one clip in one update.
 
     Attributes:
         noise: `[n_frames, D]` normal.
@@ -67,74 +53,64 @@ class Draws:
     drop_text: bool
 
 
-def draw(sample: Sample, seed: int, update: int | str, drops: bool = True) -> Draws:
-    """The draws of a sample in an update (a number, or a word for what is no update).
-
-    Args:
-        sample: only its id and the shape of its features count.
-        seed: of the run.
-        update: updates done before this one.
-        drops: whether conditions may be dropped; a validation keeps them.
-    """
-    key = hashlib.blake2b(f"{seed}:{update}:{sample.id}".encode(), digest_size=8).digest()
-    rng = torch.Generator().manual_seed(int.from_bytes(key, "little") >> 1)
-    share, place, time, audio, all_ = torch.rand(5, generator=rng).tolist()
-    n_frames = len(sample.features)
-    low, high = MASKED_SHARE
-    masked = int((low + (high - low) * share) * n_frames)
-    start = int((n_frames - masked) * place)
-    drop_all = drops and all_ < DROP_ALL
+def draw(clip: Clip, rng: torch.Generator, train: bool) -> Draws:
+    """The random choices for a clip; without `train` no conditions are dropped."""
+    mel = clip.arrays["mel"]
+    fraction, place, time, audio, all_ = torch.rand(5, generator=rng).tolist()
+    low, high = MASKED
+    masked = int((low + (high - low) * fraction) * len(mel))
+    start = int((len(mel) - masked) * place)
+    drop_all = train and all_ < DROP_ALL
     return Draws(
-        noise=torch.randn(sample.features.shape, generator=rng),
+        noise=torch.randn(mel.shape, generator=rng),
         time=time,
         span=(start, start + masked),
-        drop_audio=drop_all or (drops and audio < DROP_AUDIO),
+        drop_audio=drop_all or (train and audio < DROP_AUDIO),
         drop_text=drop_all,
     )
 
 
-def collate(samples: Sequence[Sample], draws: Sequence[Draws], pad_to: int | None = None) -> dict:
+def collate(clips: Sequence[Clip], draws: Sequence[Draws], pad_to: int | None = None) -> Batch:
     """A batch.
 
     Args:
-        samples: its clips.
-        draws: what `draw` gave for each.
-        pad_to: frames to pad to; None for the longest clip.
+        clips: its clips.
+        draws: from `draw`, one for each.
+        pad_to: frames to pad to; None for those of the longest clip.
 
     Returns:
-        dict of tensors with B first: `mel`, `noise`, `text`, and `clips` with what there is one
-        number of for each clip (one tensor, because every tensor costs when it comes from a loader
-        process); `longest`: frames of the longest clip; `totals`: what the loss is divided by, the
-        values in masked frames.
+        tensors with B first: `mel`, `noise`, `text`, and `clips`, per-clip scalars in one tensor
+        (every tensor from a loader process costs time); `longest`: frames of the longest clip;
+        `totals`: number of values in masked frames.
     """
-    lengths = [len(sample.features) for sample in samples]
-    longest = max(lengths)
-    shape = (len(samples), pad_to or longest, samples[0].features.shape[1])
+    mels = [clip.arrays["mel"] for clip in clips]
+    longest = max(map(len, mels))
+    shape = (len(clips), pad_to or longest, mels[0].shape[1])
     mel, noise = torch.zeros(shape), torch.zeros(shape)  # [B, T, D]
-    for i, (sample, drawn) in enumerate(zip(samples, draws, strict=True)):
-        mel[i, : lengths[i]] = sample.features
-        noise[i, : lengths[i]] = drawn.noise
-    clips = [
-        (n_frames, *drawn.span, drawn.time, drawn.drop_audio, drawn.drop_text)
-        for n_frames, drawn in zip(lengths, draws, strict=True)
+    for i, (own, drawn) in enumerate(zip(mels, draws, strict=True)):
+        mel[i, : len(own)] = own
+        noise[i, : len(own)] = drawn.noise
+    scalars = [
+        (len(own), *drawn.span, drawn.time, drawn.drop_audio, drawn.drop_text)
+        for own, drawn in zip(mels, draws, strict=True)
     ]
+    text_ids = [clip.text_ids for clip in clips]
     return {
         "mel": mel,
         "noise": noise,
-        "text": pad_sequence([s.tokens for s in samples], batch_first=True, padding_value=NO_TOKEN),
-        "clips": torch.tensor(clips, dtype=torch.float32),
+        "text": pad_sequence(text_ids, batch_first=True, padding_value=NO_TOKEN),
+        "clips": torch.tensor(scalars, dtype=torch.float32),
         "longest": longest,
         "totals": {"flow": sum(d.span[1] - d.span[0] for d in draws) * shape[2]},
     }
 
 
-def loss(model: torch.nn.Module, batch: dict, totals: dict[str, int]) -> dict[str, torch.Tensor]:
-    """A batch's share of the update's loss, by name; their sum is what is minimised.
+def loss(model: torch.nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
+    """Sum of the squared errors of the flow in masked frames.
 
     Args:
         model: a CFM; its own `forward` is not used.
-        batch: what `collate` gave, on the model's device.
-        totals: the batches' `totals`, added up over the update.
+        batch: from `collate`, on the model's device.
     """
     mel, noise = batch["mel"], batch["noise"]
     lengths, start, end, time, drop_audio, drop_text = batch["clips"].unbind(1)  # [B] each
@@ -147,7 +123,7 @@ def loss(model: torch.nn.Module, batch: dict, totals: dict[str, int]) -> dict[st
     noised = (1 - t) * noise + t * mel
     flow = mel - noise
     filler_row = n_frames if n_frames > batch["longest"] else None
-    with _text_by_sample(model.transformer.text_embed, drop_text.bool(), filler_row):
+    with _text_by_clip(model.transformer.text_embed, drop_text.bool(), filler_row):
         predicted = model.transformer(
             x=noised,
             cond=mel.masked_fill(hidden[..., None], 0.0),
@@ -156,23 +132,23 @@ def loss(model: torch.nn.Module, batch: dict, totals: dict[str, int]) -> dict[st
             mask=mask,
         )  # [B, T, D]
     error = (predicted.float() - flow).square().masked_fill(~span[..., None], 0.0)
-    return {"flow": error.sum() / totals["flow"]}
+    return {"flow": error.sum()}
 
 
 @contextmanager
-def _text_by_sample(
+def _text_by_clip(
     text_embed: torch.nn.Module, drop: torch.Tensor, n_frames: int | None
 ) -> Iterator[None]:
-    """Lets upstream's TextEmbedding drop the text of some samples and pad beyond the longest clip.
+    """Let upstream's TextEmbedding drop the text of some clips and pad beyond the longest clip.
 
     Its own `drop_text` is for a whole batch, and it decides by the tokens which positions are text
     before it drops them; so tokens become the filler just before the lookup. It pads to the longest
-    clip; a row of that length, removed again, makes it pad further.
+    clip; a row of the wanted length, removed afterwards, makes it pad further.
 
     Args:
-        text_embed: the model's.
+        text_embed: the model's module.
         drop: `[B]` bool.
-        n_frames: the length to pad to, where it is beyond the longest clip.
+        n_frames: the length to pad to, if it is beyond the longest clip.
     """
 
     def lengthen(module, args, kwargs):

@@ -2,18 +2,21 @@
 
 import importlib
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from types import ModuleType
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from voicekiln.errors import UserError
+from voicekiln.families import Batch, Clip, Family, Tokenizer
 from voicekiln.features.packs import PackReader
+from voicekiln.training.seeds import generator
 
 LOADER_TIMEOUT_S = 600
+MAX_LISTED = 10
 
 
 @dataclass(frozen=True)
@@ -23,72 +26,92 @@ class Row:
     Attributes:
         id: segment id, unique in the run.
         text, speaker, language: as in the corpus.
-        n_frames: length of its features.
-        feature: its key in the pack.
+        n_steps: length of its sequence, see the family's `n_steps`.
+        duration_s: length of its audio.
+        feature: key of its features in the pack.
         pack: file that holds its features.
-        audio_sha256: of its samples.
+        audio_sha256: hash of its samples.
     """
 
     id: str
     text: str
     speaker: str
     language: str
-    n_frames: int
+    n_steps: int
+    duration_s: float
     feature: str
     pack: str
     audio_sha256: str
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Rows of a JSONL file, by id.
+    """Rows of a JSONL file, sorted by id.
 
     Raises:
-        UserError: a field is missing, or an id comes twice.
+        UserError: a field is missing, or an id occurs twice.
     """
     names = [field.name for field in fields(Row)]
     rows = {}
     for n, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
         values = json.loads(line)
         if missing := [name for name in names if name not in values]:
-            raise UserError(f"{path}, line {n}: {', '.join(missing)} missing")
+            raise UserError(
+                f"{path}, line {n}: {', '.join(missing)} missing; build the run that wrote it again"
+            )
         if values["id"] in rows:
-            raise UserError(f"{path}, line {n}: id {values['id']!r} comes twice")
+            raise UserError(f"{path}, line {n}: id {values['id']!r} occurs twice")
         rows[values["id"]] = Row(**{name: values[name] for name in names})
     return [rows[name] for name in sorted(rows)]
 
 
 @dataclass(frozen=True)
 class BatchRequest:
-    """One batch to make: the clips' indices, and what their draws depend on."""
+    """One batch to make.
+
+    Attributes:
+        clips: indices of its clips.
+        update: number of updates done before, or a text in validation; the draws depend on it.
+        pad_to: steps to pad to; None for those of the longest clip.
+    """
 
     clips: tuple[int, ...]
     update: int | str
-    pad_to: int | None = None  # frames; None: the longest clip's
+    pad_to: int | None = None
 
 
 class Clips(Dataset):
-    """Batches by request.
+    """Clips of a data set, and the batches made from them.
 
     Args:
-        family: the family module.
+        family: the model's family.
         rows: the clips.
-        tokens: token ids of each clip.
+        tokenizer: the run's.
         packs: reads the rows' features.
-        seed: of the draws.
-        drops: whether conditions may be dropped.
+        seed: seed of the draws.
+        train: whether conditions may be dropped.
+        prompts: other clips that may be prompts too, if the family needs them.
+
+    Raises:
+        UserError: a text has tokens that are not in the vocabulary.
     """
 
     def __init__(
         self,
-        family: ModuleType,
+        family: Family,
         rows: Sequence[Row],
-        tokens: Sequence[torch.Tensor],
+        tokenizer: Tokenizer,
         packs: PackReader,
         seed: int,
-        drops: bool,
+        train: bool,
+        prompts: "Clips | None" = None,
     ):
-        self.family, self.rows, self.tokens = family, rows, tokens
-        self.packs, self.seed, self.drops = packs, seed, drops
+        self.family, self.rows = family, rows
+        self._packs, self._seed, self._train = packs, seed, train
+        self._text_ids = [_encode(tokenizer, row) for row in rows]
+        self._prompts: dict[str, list[tuple[Clips, int]]] = defaultdict(list)
+        for source in [self] if prompts is None else [self, prompts]:
+            for i, row in enumerate(source.rows):
+                self._prompts[row.speaker].append((source, i))
 
     def __getstate__(self) -> dict:
         # For loader processes that are not forked: a module goes by its name.
@@ -97,49 +120,115 @@ class Clips(Dataset):
     def __setstate__(self, values: dict) -> None:
         self.__dict__ = values | {"family": importlib.import_module(values["family"])}
 
-    def __getitem__(self, request: BatchRequest) -> "dict | UserError":
+    @property
+    def n_steps(self) -> list[int]:
+        """Length of each clip, in steps."""
+        return [row.n_steps for row in self.rows]
+
+    @property
+    def ids(self) -> list[str]:
+        """Id of each clip."""
+        return [row.id for row in self.rows]
+
+    def __getitem__(self, request: BatchRequest) -> "Batch | UserError":
         # Returned and not raised: a loader process would wrap it into a traceback.
         try:
             return self.batch(request)
         except UserError as error:
             return error
 
-    def batch(self, request: BatchRequest) -> dict:
-        """The batch that a request asks for."""
-        samples = []
+    def batch(self, request: BatchRequest) -> Batch:
+        """The batch that a request asks for.
+
+        Raises:
+            UserError: features are missing or do not match the data set.
+        """
+        clips, draws = [], []
         for i in request.clips:
-            arrays = self.packs.get(self.rows[i].pack, self.rows[i].feature)
-            features = arrays["mel"]
-            if len(features) != self.rows[i].n_frames:
-                raise UserError(
-                    f"{self.rows[i].pack}: {self.rows[i].feature} has {len(features)} frames, the"
-                    f" data set says {self.rows[i].n_frames}; run snakemake again"
-                )
-            samples.append(self.family.Sample(self.rows[i].id, features, self.tokens[i]))
-        draws = [self.family.draw(s, self.seed, request.update, self.drops) for s in samples]
-        return self.family.collate(samples, draws, request.pad_to)
+            clip = self.clip(i)
+            rng = generator(self._seed, request.update, clip.id)
+            if self.family.PROMPTED:
+                clip = replace(clip, prompt=self._prompt(i, rng))
+            draws.append(self.family.draw(clip, rng, self._train))
+            clips.append(clip)
+        return self.family.collate(clips, draws, request.pad_to)
+
+    def clip(self, i: int) -> Clip:
+        """A clip with its features, without a prompt.
+
+        Raises:
+            UserError: features are missing or do not match the data set.
+        """
+        row = self.rows[i]
+        arrays = self._packs.get(row.pack, row.feature)
+        if (found := self.family.n_steps(arrays)) != row.n_steps:
+            raise UserError(
+                f"{row.pack}: {row.feature} has {found} steps, expected {row.n_steps} as in the "
+                "data set; run snakemake again"
+            )
+        return Clip(row.id, row.text, row.language, self._text_ids[i], arrays)
+
+    def without_prompt(self) -> list[str]:
+        """Ids of the clips whose speaker has no other clip, if the family needs prompts."""
+        if not self.family.PROMPTED:
+            return []
+        return [row.id for row in self.rows if len(self._prompts[row.speaker]) < 2]
+
+    def require_prompts(self, what: str) -> None:
+        """Stop if a clip has no possible prompt.
+
+        Args:
+            what: the clips, for the message.
+
+        Raises:
+            UserError: with the clips' ids.
+        """
+        if alone := self.without_prompt():
+            more = f" and {len(alone) - MAX_LISTED} more" if len(alone) > MAX_LISTED else ""
+            raise UserError(
+                f"{len(alone)} {what} have no second clip by the same speaker, which this model "
+                f"family needs as a prompt: {', '.join(alone[:MAX_LISTED])}{more}; add recordings "
+                "of these speakers, or drop the clips in the corpus's corrections"
+            )
+
+    def _prompt(self, i: int, rng: torch.Generator) -> Clip:
+        """Another clip by the same speaker, drawn from `rng`."""
+        others = [
+            (source, j)
+            for source, j in self._prompts[self.rows[i].speaker]
+            if source is not self or j != i
+        ]
+        source, j = others[int(torch.randint(len(others), (1,), generator=rng))]
+        return source.clip(j)
+
+
+def _encode(tokenizer: Tokenizer, row: Row) -> torch.Tensor:
+    try:
+        return torch.tensor(tokenizer.encode(row.text, row.language), dtype=torch.int64)
+    except UserError as error:
+        raise UserError(f"{row.id}: {error}") from error
 
 
 def load(
     clips: Clips, requests: Iterable[BatchRequest], workers: int, prefetch: int, pin: bool
-) -> Iterator[dict]:
+) -> Iterator[Batch]:
     """Batches in the order of the requests.
 
     Args:
-        clips: to make them of.
+        clips: where the batches come from.
         requests: taken ahead of their batches.
-        workers: processes that make them; 0 for this one.
-        prefetch: batches that each of them has ready, in shared memory.
+        workers: processes that make the batches; 0 for this one.
+        prefetch: batches that each of them keeps ready, in shared memory.
         pin: whether they are in page-locked memory.
 
     Raises:
-        UserError: features are missing or are not what the data set says; a process is gone.
+        UserError: features are missing or do not match the data set; a process died.
     """
     batches = DataLoader(
         clips,
         sampler=requests,
         batch_size=None,
-        collate_fn=_as_it_is,
+        collate_fn=_unchanged,
         num_workers=workers,
         prefetch_factor=prefetch if workers else None,
         pin_memory=pin,
@@ -154,11 +243,11 @@ def load(
         if "DataLoader" not in str(error):
             raise
         raise UserError(
-            f"a process that loads batches is gone or stands still ({str(error).splitlines()[0]}). "
-            "Killed ones have mostly run out of memory, of the host or of shared memory "
-            "(/dev/shm): fewer train.workers, 0 for none, or a lower train.prefetch"
+            f"a process that loads batches died or hangs ({str(error).splitlines()[0]}). A killed "
+            "one has usually run out of memory, of the host or of shared memory (/dev/shm): lower "
+            "train.workers (0: none) or train.prefetch"
         ) from error
 
 
-def _as_it_is(batch: dict) -> dict:
+def _unchanged(batch: Batch) -> Batch:
     return batch

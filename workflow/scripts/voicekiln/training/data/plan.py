@@ -1,26 +1,42 @@
-"""Which clips make a batch, in which order batches come, and where training stands in them.
+"""Which clips form a batch, the order of the batches, and the position in them.
 
 Everything here is a function of the clips' lengths, the settings and (seed, epoch): two processes,
-or the same one before and after a kill, see the same batches at the same positions.
+or one process before and after a kill, see the same batches at the same positions. Lengths are in
+steps of the model's sequence, settings in seconds; `to_steps` converts.
 """
 
-import hashlib
+import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from voicekiln.errors import UserError
+from voicekiln.training.seeds import derive_seed
 
-# Clips are alike when their lengths agree in this grid (8 frames are 85 ms at 24 kHz, hop 256).
-# Alike clips trade places from epoch to epoch, so a clip does not always meet the same others.
-LENGTH_STEP_FRAMES = 8
-LISTED_CLIPS = 10
+# Clips whose lengths agree in this grid (8 mel frames of F5-TTS are 85 ms) trade places from epoch
+# to epoch, so a clip does not always meet the same others.
+LENGTH_GRID_STEPS = 8
+MIN_STEPS = 2
+MAX_LISTED = 10
+
+
+def to_steps(seconds: float, steps_per_s: float) -> int:
+    """Steps of so much audio; the only place where settings in seconds are converted."""
+    return round(seconds * steps_per_s)
+
+
+def to_seconds(steps: int, steps_per_s: float) -> float:
+    """The lowest setting, in hundredths of a second, that gives at least this many steps."""
+    hundredths = max(0, math.floor((steps - 0.5) / steps_per_s * 100))
+    while to_steps(hundredths / 100, steps_per_s) < steps:
+        hundredths += 1
+    return hundredths / 100
 
 
 @dataclass(frozen=True)
 class Position:
-    """The NEXT batch to train on, never the last one trained: `batch` of `epoch`, both from 0."""
+    """The NEXT batch to train on, never the last one done: `batch` of `epoch`, both from 0."""
 
     epoch: int
     batch: int
@@ -31,11 +47,11 @@ class BatchSize:
     """Size of batches and updates.
 
     Attributes:
-        frames: most in a batch, padding included.
+        steps: maximum in a batch, padding included.
         per_update: batches of an update, over all processes.
     """
 
-    frames: int
+    steps: int
     per_update: int
 
 
@@ -44,13 +60,14 @@ class Batches:
     """All batches of an epoch and their order in each epoch.
 
     Attributes:
-        frames: length of each clip, frames.
-        members: clips (indices into `frames`) of each batch, shortest batch first, as of no epoch.
-        per_update: batches that make one update, over all processes.
-        seed: of the order.
+        n_steps: length of each clip.
+        members: clips (indices into `n_steps`) of each batch, shortest batch first, before any
+            epoch's exchange.
+        per_update: batches of one update, over all processes.
+        seed: seed of the order.
     """
 
-    frames: tuple[int, ...]
+    n_steps: tuple[int, ...]
     members: tuple[tuple[int, ...], ...]
     per_update: int
     seed: int
@@ -66,22 +83,25 @@ class Batches:
         return -(-self.per_epoch // self.per_update)
 
     @property
-    def padding_share(self) -> float:
-        """Padded frames that hold no clip, as a share of all frames computed in an epoch."""
-        computed = sum(len(m) * max(self.frames[i] for i in m) for m in self.members)
-        return 1 - sum(self.frames) / computed
+    def padding(self) -> float:
+        """Fraction of an epoch's steps that are padding."""
+        return 1 - sum(self.n_steps) / sum(self.padded(members) for members in self.members)
 
-    @lru_cache(maxsize=2)  # noqa: B019 (two lists; `at` asks for the same epoch again and again)
+    def padded(self, members: Sequence[int]) -> int:
+        """Steps of a batch of these clips, padding included."""
+        return len(members) * max(self.n_steps[i] for i in members)
+
+    @lru_cache(maxsize=2)  # noqa: B019 (two lists; `at` asks for the same epoch repeatedly)
     def epoch(self, epoch: int) -> list[tuple[int, ...]]:
         """The batches of an epoch in their order; every clip is in exactly one of them."""
-        rng = random.Random(number(self.seed, epoch))
-        place = _traded(self.frames, rng)
+        rng = random.Random(derive_seed(self.seed, epoch))
+        place = _traded(self.n_steps, rng)
         batches = [tuple(place[i] for i in members) for members in self.members]
         rng.shuffle(batches)
         return batches
 
     def next(self, position: Position) -> Position:
-        """The position after the update that begins at `position`."""
+        """The position after the update that starts at `position`."""
         batch = position.batch + self.per_update
         if batch >= self.per_epoch:
             return Position(position.epoch + 1, 0)
@@ -92,12 +112,12 @@ class Batches:
         return position.epoch * self.updates_per_epoch + position.batch // self.per_update
 
     def at(self, position: Position) -> list[tuple[int, ...]]:
-        """The batches of the update that begins at a position."""
+        """The batches of the update that starts at a position."""
         return next(self.updates_from(position, position.epoch + 1))
 
-    def frames_of(self, position: Position) -> int:
-        """Frames of the clips of that update, without padding."""
-        return sum(self.frames[i] for batch in self.at(position) for i in batch)
+    def steps_of(self, position: Position) -> int:
+        """Steps of that update's clips, without padding."""
+        return sum(self.n_steps[i] for batch in self.at(position) for i in batch)
 
     def updates_from(self, position: Position, epochs: int) -> Iterator[list[tuple[int, ...]]]:
         """The batches of each update from `position` to the end of epoch `epochs - 1`."""
@@ -110,104 +130,102 @@ class Batches:
 
 
 def plan(
-    frames: Sequence[int],
+    n_steps: Sequence[int],
     ids: Sequence[str],
-    batch_frames: int,
+    batch_steps: int,
     batch_clips: int,
     per_update: int,
     seed: int,
+    steps_per_s: float,
 ) -> Batches:
-    """Batches filled up with clips of similar length.
+    """Batches filled with clips of similar length.
 
     Args:
-        frames: length of each clip, frames.
+        n_steps: length of each clip.
         ids: names of the clips, for messages and to order clips of equal length.
-        batch_frames: most frames in a batch, padding included: clips x the longest of them.
-        batch_clips: most clips in a batch; 0 for no limit.
-        per_update: batches that make one update, over all processes.
-        seed: of the order.
+        batch_steps: maximum in a batch, padding included: clips x the longest of them.
+        batch_clips: maximum clips in a batch; 0 for no limit.
+        per_update: batches of one update, over all processes.
+        seed: seed of the order.
+        steps_per_s: the family's STEPS_PER_S, for messages.
 
     Raises:
         UserError: no clips, or clips that fit no batch, with their ids.
     """
-    if not frames:
+    if not n_steps:
         raise UserError(
             "there are no clips to train on; see the corpus's ledger.json for the reasons"
         )
-    require_fit(frames, ids, batch_frames)
-    _refuse(
-        [(f, i) for f, i in zip(frames, ids, strict=True) if f < 2],
-        "are shorter than 2 frames: leave them out",
-    )
-    # The limit is kept for lengths rounded up to the grid, so that alike clips may trade places;
-    # a clip between the limit's own grid point and the limit counts as the limit.
-    rounded = [min(_step(f) * LENGTH_STEP_FRAMES, batch_frames) for f in frames]
+    require_fit(n_steps, ids, batch_steps, steps_per_s)
+    short = [(n, name) for n, name in zip(n_steps, ids, strict=True) if n < MIN_STEPS]
+    _refuse(short, f"are shorter than {MIN_STEPS} steps: drop them", steps_per_s)
+    # The limit holds for lengths rounded up to the grid, so that clips may trade places; a clip
+    # between the limit's own grid point and the limit counts as the limit.
+    rounded = [min(_grid_point(n) * LENGTH_GRID_STEPS, batch_steps) for n in n_steps]
     members: list[list[int]] = []
-    for i in _sorted(frames, ids):
+    for i in _sorted(n_steps, ids):
         last = members[-1] if members else None
-        full = last is None or (len(last) + 1) * rounded[i] > batch_frames
+        full = last is None or (len(last) + 1) * rounded[i] > batch_steps
         if full or (batch_clips and len(last) >= batch_clips):
             members.append([i])
         else:
             last.append(i)
-    return Batches(tuple(frames), tuple(map(tuple, members)), per_update, seed)
+    return Batches(tuple(n_steps), tuple(map(tuple, members)), per_update, seed)
 
 
-def require_fit(frames: Sequence[int], ids: Sequence[str], batch_frames: int) -> None:
-    """Stops at clips that are longer than a batch.
+def require_fit(
+    n_steps: Sequence[int], ids: Sequence[str], batch_steps: int, steps_per_s: float
+) -> None:
+    """Stop if clips are longer than a batch.
 
     Raises:
         UserError: with their lengths and ids.
     """
+    needed = to_seconds(max(n_steps, default=0), steps_per_s)
     _refuse(
-        [(f, i) for f, i in zip(frames, ids, strict=True) if f > batch_frames],
-        f"are longer than train.batch_frames ({batch_frames} frames) and fit no batch: raise it to"
-        f" {max(frames, default=0)} or more, or lower segment.max_s of the corpus",
+        [(n, name) for n, name in zip(n_steps, ids, strict=True) if n > batch_steps],
+        f"are longer than train.batch_s ({batch_steps / steps_per_s:.2f} s) and fit no batch: "
+        f"raise it to {needed:g} or more, or lower segment.max_s of the corpus",
+        steps_per_s,
     )
 
 
-def in_order(frames: Sequence[int], ids: Sequence[str], batch_frames: int) -> list[tuple[int, ...]]:
+def in_order(n_steps: Sequence[int], ids: Sequence[str], batch_steps: int) -> list[tuple[int, ...]]:
     """Batches for validation: sorted by length, always the same; a long clip has its own batch."""
     batches: list[list[int]] = []
-    for i in _sorted(frames, ids):
-        if batches and (len(batches[-1]) + 1) * frames[i] <= batch_frames:
+    for i in _sorted(n_steps, ids):
+        if batches and (len(batches[-1]) + 1) * n_steps[i] <= batch_steps:
             batches[-1].append(i)
         else:
             batches.append([i])
     return [tuple(batch) for batch in batches]
 
 
-def _sorted(frames: Sequence[int], ids: Sequence[str]) -> list[int]:
-    return sorted(range(len(frames)), key=lambda i: (frames[i], ids[i]))
+def _sorted(n_steps: Sequence[int], ids: Sequence[str]) -> list[int]:
+    return sorted(range(len(n_steps)), key=lambda i: (n_steps[i], ids[i]))
 
 
-def _step(frames: int) -> int:
-    return -(-frames // LENGTH_STEP_FRAMES)
+def _grid_point(n_steps: int) -> int:
+    return -(-n_steps // LENGTH_GRID_STEPS)
 
 
-def _traded(frames: Sequence[int], rng: random.Random) -> list[int]:
-    """For each clip one of the same length step, each once."""
+def _traded(n_steps: Sequence[int], rng: random.Random) -> list[int]:
+    """For each clip one of the same grid length, each once."""
     alike: dict[int, list[int]] = {}
-    for i, n_frames in enumerate(frames):
-        alike.setdefault(_step(n_frames), []).append(i)
-    place = list(range(len(frames)))
-    for step in sorted(alike):
-        mixed = alike[step][:]
+    for i, n in enumerate(n_steps):
+        alike.setdefault(_grid_point(n), []).append(i)
+    place = list(range(len(n_steps)))
+    for point in sorted(alike):
+        mixed = alike[point][:]
         rng.shuffle(mixed)
-        for old, new in zip(alike[step], mixed, strict=True):
+        for old, new in zip(alike[point], mixed, strict=True):
             place[old] = new
     return place
 
 
-def _refuse(clips: list[tuple[int, str]], why: str) -> None:
+def _refuse(clips: list[tuple[int, str]], why: str, steps_per_s: float) -> None:
     if clips:
         clips = sorted(clips, reverse=True)
-        listed = ", ".join(f"{name} ({frames} frames)" for frames, name in clips[:LISTED_CLIPS])
-        more = f" and {len(clips) - LISTED_CLIPS} more" if len(clips) > LISTED_CLIPS else ""
-        raise UserError(f"{len(clips)} clips {why}. They are {listed}{more}")
-
-
-def number(*parts: object) -> int:
-    """A seed of 63 bits from any parts, the same on every machine."""
-    text = ":".join(map(str, parts)).encode()
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
+        listed = ", ".join(f"{name} ({n / steps_per_s:.2f} s)" for n, name in clips[:MAX_LISTED])
+        more = f" and {len(clips) - MAX_LISTED} more" if len(clips) > MAX_LISTED else ""
+        raise UserError(f"{len(clips)} clips {why}: {listed}{more}")

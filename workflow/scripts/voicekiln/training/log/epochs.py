@@ -1,21 +1,21 @@
-"""The epochs so far: their mean training losses and how long they took."""
+"""Mean training loss and duration of each epoch."""
 
 from collections.abc import Sequence
 
 from voicekiln.training.log.progress import clock
 
-SHOWN = 5  # losses of a trend, the first one and the newest
+MAX_SHOWN = 5  # losses of a trend: the first and the newest
 
 
 class Epochs:
-    """Sums of logged lines by epoch; a line's updates are all of one epoch."""
+    """Sums of logged lines by epoch; no line spans two epochs."""
 
     def __init__(self):
         self._sums: dict[int, list[float]] = {}  # epoch from 1: loss x updates, updates, seconds
 
     @classmethod
     def of(cls, rows: Sequence[dict]) -> "Epochs":
-        """Those of metrics.jsonl."""
+        """From the lines of metrics.jsonl."""
         epochs = cls()
         for row in rows:
             if row["kind"] == "train":
@@ -23,7 +23,7 @@ class Epochs:
         return epochs
 
     def add(self, row: dict) -> None:
-        """One line of training more, as in metrics.jsonl."""
+        """Add one line of training, as in metrics.jsonl."""
         sums = self._sums.setdefault(row["epoch"], [0.0, 0, 0.0])
         sums[0] += row["loss"] * row["updates"]
         sums[1] += row["updates"]
@@ -38,10 +38,10 @@ class Epochs:
         """`epoch 3/10: loss 0.412 (0.571 -> 0.448 -> 0.412), 12:05`.
 
         Args:
-            epoch: the one that has ended, from 1.
-            epochs: of the run.
+            epoch: the one that ended, from 1.
+            epochs: in the run.
         """
         losses = [f"{loss:.3f}" for loss in self.losses]
-        trend = losses if len(losses) <= SHOWN else [losses[0], "...", *losses[1 - SHOWN :]]
+        trend = losses if len(losses) <= MAX_SHOWN else [losses[0], "...", *losses[1 - MAX_SHOWN :]]
         shown = f" ({' -> '.join(trend)})" if len(losses) > 1 else ""
         return f"epoch {epoch}/{epochs}: loss {losses[-1]}{shown}, {clock(self._sums[epoch][2])}"

@@ -1,35 +1,36 @@
-"""Warnings that the logged lines of a training give cause for."""
+"""Health checks on logged metrics; each warning is raised once."""
 
 import statistics
 from collections import deque
 from collections.abc import Sequence
-from pathlib import Path
+
+import psutil
 
 from voicekiln.training.log import trends
 
-QUIET = 100  # lines after which a warning that comes back is a new one
-WAIT_SHARE = 0.2  # of the time that goes into waiting for batches
+QUIET = 100  # lines without its cause after which a warning is raised again
+WAITING = 0.2  # fraction of the time spent waiting for batches
 WINDOWS = (20, 40, 80, 160)  # lines in which memory grows
-GROWN_MB, GROWN_SHARE = 500, 0.1  # of the host
-CREPT_MB, CREPT_SHARE = 250, 0.03  # of the GPU
+GROWTH_MB, GROWTH = 500, 0.1  # of the host's memory; MB, and as a fraction
+GPU_GROWTH_MB, GPU_GROWTH = 250, 0.03  # of the GPU's
 FREE_MB = 500
-# GPU memory in use, from one log line to the next; in the first lines it finds its level
-RISE_SHARE, RISE_MB, SETTLED = 0.25, 1000, 3
-BEFORE, LEAST_BEFORE = 50, 20  # logged losses that a spike is compared with
-SPIKE_DEVIATIONS, SPIKE_SHARE = 7.0, 0.25
-FIRST_LOOK = 90  # lines after the warm-up; the next looks come at twice as many each
-FLAT_SHARE = 0.05  # the loss fell less, with two standard errors to spare
-NOISE_LINES, MOST_NOISE = 50, 0.4
-NOISE_GROWTH, LEAST_NOISE = 3.0, 0.15  # or so many times as much as at first
-SLOW_LINES, SLOW_TIMES, SLOW_S = 20, 1.5, 2.0  # lines shorter than SLOW_S say nothing
+# GPU memory in use, from one log line to the next; it settles in the first lines
+RISE, RISE_MB, SETTLED = 0.25, 1000, 3
+BEFORE, MIN_BEFORE = 50, 20  # logged losses that a spike is compared with
+SPIKE_DEVIATIONS, SPIKE_RISE = 7.0, 0.25
+FIRST_CHECK = 90  # lines after the warm-up; the next checks come at twice as many each
+FLAT = 0.05  # the loss fell by less than this fraction, with two standard errors to spare
+NOISE_LINES, MAX_NOISE = 50, 0.4
+NOISE_GROWTH, MIN_NOISE = 3.0, 0.15  # or a multiple of the initial noise
+SLOW_LINES, SLOW_TIMES, SLOW_S = 20, 1.5, 2.0  # lines shorter than SLOW_S are ignored
 
 
 class HealthChecks:
-    """Looks at each logged line of training.
+    """Checks each logged line of training.
 
     Args:
         workers: processes that load batches.
-        warmup: updates in which the learning rate rises.
+        warmup: updates of the warm-up.
         before: rows of metrics.jsonl that were logged before this process started.
     """
 
@@ -44,16 +45,16 @@ class HealthChecks:
         self._resumed = False
         self._first_noise: float | None = None
         self._n_lines = 0
-        self._seen: dict[str, int] = {}  # warning: the last line that gave cause for it
+        self._seen: dict[str, int] = {}  # warning -> the last line that caused it
         for row in before:
             self._take(row)
         self._resumed = bool(before)
 
-    def of(self, row: dict) -> list[str]:
-        """Warnings that this line gives cause for and the lines before it did not.
+    def check(self, row: dict) -> list[str]:
+        """Warnings that this line causes and the lines before it did not.
 
         Args:
-            row: of metrics.jsonl, with `update`, `updates`, `loss`, `seconds`, `frames`, `wait_s`
+            row: of metrics.jsonl, with `update`, `updates`, `loss`, `seconds`, `steps`, `wait_s`
                 and, if known, `host_mb`, and `free_mb` and `used_mb` of the GPU.
         """
         found = {"spike": self._spike(row)}
@@ -85,8 +86,8 @@ class HealthChecks:
 
     def _spike(self, row):
         before = list(self._recent)
-        if len(before) < LEAST_BEFORE or not trends.spike(
-            before, row["loss"], SPIKE_DEVIATIONS, SPIKE_SHARE
+        if len(before) < MIN_BEFORE or not trends.spike(
+            before, row["loss"], SPIKE_DEVIATIONS, SPIKE_RISE
         ):
             return None
         when = " right after resuming" if self._resumed else ""
@@ -103,7 +104,7 @@ class HealthChecks:
 
     def _flat(self):
         n = len(self._losses)
-        if n < FIRST_LOOK or n % FIRST_LOOK or (n // FIRST_LOOK).bit_count() != 1:
+        if n < FIRST_CHECK or n % FIRST_CHECK or (n // FIRST_CHECK).bit_count() != 1:
             return None
         first, last, rise, error = trends.change(self._losses)
         if rise - 2 * error > 0:
@@ -111,7 +112,7 @@ class HealthChecks:
                 f"the training loss rises: {first:.4g} in the first third of the log lines after "
                 f"the warm-up, {last:.4g} in the last third: lower train.learning_rate"
             )
-        if -rise + 2 * error >= FLAT_SHARE:
+        if -rise + 2 * error >= FLAT:
             return None
         return (
             f"the training loss hardly falls: {first:.4g} in the first third of the log lines "
@@ -125,8 +126,8 @@ class HealthChecks:
         noise = trends.noise(self._losses[-NOISE_LINES:])
         if self._first_noise is None:
             self._first_noise = trends.noise(self._losses[:NOISE_LINES])
-        grown = noise > max(NOISE_GROWTH * self._first_noise, LEAST_NOISE)
-        if noise <= MOST_NOISE and not grown:
+        grown = noise > max(NOISE_GROWTH * self._first_noise, MIN_NOISE)
+        if noise <= MAX_NOISE and not grown:
             return None
         before = f", {self._first_noise:.0%} at first" if grown else ""
         return (
@@ -135,18 +136,23 @@ class HealthChecks:
         )
 
     def _waiting(self, row):
-        share = row["wait_s"] / row["seconds"] if row["seconds"] else 0.0
-        if share <= WAIT_SHARE or row["wait_s"] < 1.0:
+        fraction = row["wait_s"] / row["seconds"] if row["seconds"] else 0.0
+        if fraction <= WAITING or row["wait_s"] < 1.0:
             return None
         return (
-            f"{share:.0%} of the time is spent waiting for batches: raise train.workers (now "
+            f"{fraction:.0%} of the time is spent waiting for batches: raise train.workers (now "
             f"{self._workers}), or put results/ on a faster disk"
         )
 
     def _slow(self, row):
         if row["seconds"] < SLOW_S:
             return None
-        self._pace.append((row["seconds"] / max(1, row["frames"]), row["seconds"] / row["updates"]))
+        self._pace.append(
+            (
+                row["seconds"] / max(1, row.get("steps") or row["frames"]),
+                row["seconds"] / row["updates"],
+            )
+        )
         if len(self._pace) < SLOW_LINES:
             return None
         now, update_s = (statistics.median(values) for values in zip(*self._pace, strict=True))
@@ -158,7 +164,7 @@ class HealthChecks:
         return (
             f"updates take {now / best:.1f} times as long as they did ({best_s:.2f} s then, "
             f"{update_s:.2f} s now): check for other programs on the GPU and the CPU, for a GPU "
-            "that is hot (nvidia-smi) and for a slow disk"
+            "that throttles (nvidia-smi) and for a slow disk"
         )
 
     def _growing(self, row):
@@ -166,7 +172,7 @@ class HealthChecks:
             return None
         self._host_mb.append(row["host_mb"])
         values = list(self._host_mb)
-        n = trends.creep(values, GROWN_MB, GROWN_SHARE, WINDOWS)
+        n = trends.creep(values, GROWTH_MB, GROWTH, WINDOWS)
         if not n:
             return None
         return (
@@ -180,7 +186,7 @@ class HealthChecks:
             return None
         self._used_mb.append(row["used_mb"])
         values = list(self._used_mb)
-        n = trends.creep(values[SETTLED:], CREPT_MB, CREPT_SHARE, WINDOWS)
+        n = trends.creep(values[SETTLED:], GPU_GROWTH_MB, GPU_GROWTH, WINDOWS)
         if not n:
             return None
         return (
@@ -194,7 +200,7 @@ class HealthChecks:
         if row.get("free_mb") is None or row["free_mb"] >= FREE_MB:
             return None
         return (
-            f"{row['free_mb']:.0f} MB of GPU memory are free: lower train.batch_frames, or keep "
+            f"{row['free_mb']:.0f} MB of GPU memory are free: lower train.batch_s, or keep "
             "other programs off the GPU"
         )
 
@@ -202,7 +208,7 @@ class HealthChecks:
         if row.get("used_mb") is None or len(self._used_mb) <= SETTLED:
             return None
         before, now = self._used_mb[-2], self._used_mb[-1]
-        if now - before < max(RISE_MB, RISE_SHARE * before):
+        if now - before < max(RISE_MB, RISE * before):
             return None
         return (
             f"the GPU memory in use rose from {before:.0f} to {now:.0f} MB between two log lines: "
@@ -210,10 +216,6 @@ class HealthChecks:
         )
 
 
-def host_mb() -> float | None:
-    """Resident memory of this process, MB; None if the system does not report it."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:
-        return None
-    return pages * 4096 / 1e6
+def resident_mb() -> float:
+    """Resident memory of this process."""
+    return psutil.Process().memory_info().rss / 1e6

@@ -1,4 +1,4 @@
-"""The progress line, and the file that others read it from."""
+"""The progress line, for the terminal and for programs that look in."""
 
 import json
 import os
@@ -6,9 +6,11 @@ import time
 from collections import deque
 from pathlib import Path
 
+from voicekiln.training.process.events import EventWriter
+
 FILE = "progress.json"
 WRITE_EVERY_S = 1.0
-RATE_OVER_UPDATES = 20  # the shown time of an update is the mean over so many
+MEAN_OVER_UPDATES = 20  # the update time is the mean over this many
 
 
 def line(
@@ -21,9 +23,9 @@ def line(
         epochs: in the run.
         done: updates of this epoch.
         per_epoch: updates in an epoch.
-        elapsed_s: time in this epoch, or since the process began where that was later.
+        elapsed_s: time in this epoch, or since the process started if that was later.
         update_s: seconds an update takes; the time left is that of this epoch.
-        end: more to show.
+        end: text to append.
     """
     left = clock((per_epoch - done) * update_s)
     return (
@@ -40,40 +42,43 @@ def clock(seconds: float) -> str:
 
 
 class Progress:
-    """Keeps progress.json at most about a second behind.
+    """Reports progress about once a second, as an event and in progress.json.
 
     Args:
         directory: of the training.
         epochs: in the run.
         per_epoch: updates in an epoch.
-        update: where this process begins.
+        update: updates done at the start of this process.
+        events: to the launcher.
     """
 
-    def __init__(self, directory: Path, epochs: int, per_epoch: int, update: int):
+    def __init__(
+        self, directory: Path, epochs: int, per_epoch: int, update: int, events: EventWriter
+    ):
         self.path = directory / FILE
-        self.epochs, self.per_epoch = epochs, per_epoch
+        self.epochs, self.per_epoch, self._events = epochs, per_epoch, events
         now = time.monotonic()
-        self._ends: deque[float] = deque([now], maxlen=RATE_OVER_UPDATES + 1)
-        self._epoch_began, self._epoch, self._written = now, update // per_epoch, 0.0
+        self._ends: deque[float] = deque([now], maxlen=MEAN_OVER_UPDATES + 1)
+        self._epoch_start, self._epoch, self._written = now, update // per_epoch, 0.0
 
     def pause(self) -> None:
-        """Time from here to the next update's end counts for no update (validation, saving)."""
+        """Exclude the time since the last update (validation, saving)."""
         self._ends.clear()
         self._ends.append(time.monotonic())
 
     def tick(self, update: int, loss: float | None) -> None:
-        """One update more is done; writes when it is time to.
+        """Count one update, and report if due.
 
         Args:
             update: updates done.
-            loss: the last one known.
+            loss: the latest known.
         """
         now = time.monotonic()
         self._ends.append(now)
         # The update that ends an epoch still belongs to it.
         epoch = (update - 1) // self.per_epoch
         if epoch != self._epoch:
-            self._epoch, self._epoch_began = epoch, self._ends[-2]
+            self._epoch, self._epoch_start = epoch, self._ends[-2]
         if now - self._written < WRITE_EVERY_S and update < self.epochs * self.per_epoch:
             return
         self._written = now
@@ -86,9 +91,9 @@ class Progress:
                 self.epochs,
                 update - epoch * self.per_epoch,
                 self.per_epoch,
-                now - self._epoch_began,
+                now - self._epoch_start,
                 update_s,
-                f"{shown}, update={update}, {clock(left_s)} left in all",
+                f"{shown}, update={update}, {clock(left_s)} left in total",
             ),
             "update": update,
             "updates": self.epochs * self.per_epoch,
@@ -96,7 +101,8 @@ class Progress:
             "left_s": round(left_s, 1),
             "loss": loss,
         }
-        # Not synced to disk: it is only for those who look now, and comes every second.
+        # not synced to disk: it is only read while training runs
+        self._events.write("progress", text=record["line"])
         part = self.path.with_suffix(".part")
         part.write_text(json.dumps(record) + "\n", encoding="utf-8")
         os.replace(part, self.path)

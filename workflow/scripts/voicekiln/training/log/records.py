@@ -1,8 +1,8 @@
-"""What training leaves to be read while it runs and when it has ended.
+"""Records of a training for other programs, during it and afterwards.
 
-status.json    how training stands or ended, and why
-progress.json  the progress line and the numbers in it, renewed about once a second
-metrics.jsonl  one object per logged update and per validation; grows, and is cut back on resume
+status.json    current or final state, and the reason
+progress.json  the progress line and its numbers, updated about once a second
+metrics.jsonl  one object per logged line and per validation; truncated to the checkpoint on resume
 """
 
 import json
@@ -12,31 +12,20 @@ import time
 from pathlib import Path
 from typing import Any
 
-from voicekiln.store.files import atomic
+from voicekiln.store import files
+from voicekiln.store.files import read_json
 
-# What the worker's exit code says. 75 is EX_TEMPFAIL of sysexits.h: come back later.
+# Exit codes of the worker; 75 is EX_TEMPFAIL of sysexits.h: try again later.
 EXIT_FINISHED, EXIT_ERROR, EXIT_USER_ERROR, EXIT_STOPPED = 0, 1, 2, 75
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes a small record so that a reader, or a power cut, finds the old or the new one."""
-    with atomic(path, sync=True) as temporary:
-        temporary.write_text(
-            json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True) + "\n",
-            encoding="utf-8",
-        )
-
-
-def read_json(path: Path) -> dict | None:
-    """A record, or None where there is none or it is damaged."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
+    """Write a small record atomically and synced: a power cut leaves the old or the new one."""
+    files.write_json(path, content, sort_keys=True, sync=True)
 
 
 def write_status(directory: Path, state: str, reason: str, **more: Any) -> None:
-    """Writes status.json.
+    """Write status.json.
 
     Args:
         directory: of the training.
@@ -51,8 +40,8 @@ def write_status(directory: Path, state: str, reason: str, **more: Any) -> None:
 
 def read_warnings(directory: Path, update: int | None = None) -> list[dict]:
     """Warnings of the run, `{"update", "message"}` each, up to an update if one is given."""
-    said = (read_json(directory / "status.json") or {}).get("warnings", [])
-    return [one for one in said if update is None or one["update"] <= update]
+    warnings = (read_json(directory / "status.json") or {}).get("warnings", [])
+    return [one for one in warnings if update is None or one["update"] <= update]
 
 
 class Metrics:
@@ -62,27 +51,19 @@ class Metrics:
         self.path = path
 
     def write(self, kind: str, **values: Any) -> None:
-        """Appends one object; `kind` is train, validation, earlier or learning_rate."""
+        """Append one object; `kind` is train, validation, earlier or learning_rate."""
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps({"kind": kind} | values) + "\n")
 
     def read(self) -> list[dict]:
-        """All whole lines; the last may be a torn one after a kill."""
-        if not self.path.exists():
-            return []
-        rows = []
-        for line in self.path.read_text(encoding="utf-8").splitlines():
-            try:
-                rows.append(json.loads(line))
-            except ValueError:
-                break
-        return rows
+        """All complete lines; after a kill the last one may be incomplete."""
+        return files.read_jsonl(self.path)
 
     def cut_back(self, update: int, validated: int | None) -> None:
-        """Drops what was logged after the state that training goes on from.
+        """Drop lines logged after the state that training continues from.
 
         Args:
-            update: of that state.
+            update: update of that state.
             validated: update of its last validation.
         """
         other = -1 if validated is None else validated
@@ -91,5 +72,5 @@ class Metrics:
             for row in self.read()
             if row["update"] <= (update if row["kind"] == "train" else other)
         ]
-        with atomic(self.path, sync=True) as temporary:
-            temporary.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+        with files.atomic(self.path, sync=True) as part:
+            part.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")

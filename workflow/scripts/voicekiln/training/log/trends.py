@@ -1,11 +1,11 @@
-"""Robust figures of a series of logged values: level, noise, spikes, growth."""
+"""Robust statistics of a series of logged values: level, noise, spikes, growth."""
 
 import math
 import statistics
 from collections.abc import Sequence
 
 MAD_TO_SIGMA = 1.4826  # median absolute deviation -> standard deviation of a normal distribution
-FALL_SHARE = 0.01  # memory that gives back less than this of its level has not fallen
+MIN_FALL = 0.01  # memory that falls by a smaller fraction has not fallen
 
 
 def noise(values: Sequence[float]) -> float:
@@ -15,11 +15,11 @@ def noise(values: Sequence[float]) -> float:
     return statistics.median(steps) * MAD_TO_SIGMA / math.sqrt(2) / level if level else 0.0
 
 
-def spike(before: Sequence[float], value: float, deviations: float, share: float) -> bool:
-    """Whether a value is far above those before it: so many deviations and such a fraction."""
+def spike(before: Sequence[float], value: float, deviations: float, fraction: float) -> bool:
+    """Whether a value is above the previous ones by this many deviations and by this fraction."""
     level = statistics.median(before)
     spread = MAD_TO_SIGMA * statistics.median(abs(v - level) for v in before)
-    return value > level + max(deviations * spread, share * abs(level))
+    return value > level + max(deviations * spread, fraction * abs(level))
 
 
 def change(values: Sequence[float]) -> tuple[float, float, float, float]:
@@ -36,21 +36,21 @@ def change(values: Sequence[float]) -> tuple[float, float, float, float]:
     return first, last, (last - first) / abs(first), error / abs(first)
 
 
-def creep(values: Sequence[float], least: float, share: float, windows: Sequence[int]) -> int:
+def creep(values: Sequence[float], least: float, fraction: float, windows: Sequence[int]) -> int:
     """Length of the newest window over which memory grew steadily; 0 if there is none.
 
-    Memory that finds its level grows at the start of a window and then stays; a leak grows in each
-    third of it and never falls.
+    Memory that settles grows at the start of a window and then stays; a leak grows in each third of
+    it and never falls.
 
     Args:
         values: oldest first.
-        least: growth that counts.
-        share: likewise, as a fraction of the first value; the larger of the two.
-        windows: lengths to look at.
+        least: minimum growth.
+        fraction: likewise, of the first value; the larger of the two counts.
+        windows: lengths to check.
     """
     for n in windows:
         window = values[-n:]
-        if len(window) < n or window[-1] - window[0] < max(least, share * window[0]):
+        if len(window) < n or window[-1] - window[0] < max(least, fraction * window[0]):
             continue
         thirds = [window[0], window[n // 3], window[2 * n // 3], window[-1]]
         steady = [
@@ -59,7 +59,7 @@ def creep(values: Sequence[float], least: float, share: float, windows: Sequence
         highest = window[0]
         for value in window:
             highest = max(highest, value)
-            if value < highest * (1 - FALL_SHARE):
+            if value < highest * (1 - MIN_FALL):
                 break
         else:
             if all(steady):

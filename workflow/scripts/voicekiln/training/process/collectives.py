@@ -1,7 +1,6 @@
-"""What the processes of one training know together; with one process it costs nothing.
+"""Collectives over the training processes; no-ops with one process.
 
-Counts and flags go over a group of their own on the CPU, so that no process has to wait for its
-GPU to tell them.
+Counts and flags use a process group on the CPU, so that no process waits for its GPU to send them.
 """
 
 import math
@@ -16,11 +15,11 @@ from torch import distributed
 from voicekiln.errors import UserError
 from voicekiln.training.step.out_of_memory import BatchSplitter
 
-Batch = TypeVar("Batch")
+Item = TypeVar("Item")
 PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
 
-def accelerator_for(precision: str) -> Accelerator:
+def make_accelerator(precision: str) -> Accelerator:
     """An Accelerator on the GPU if there is one.
 
     Raises:
@@ -32,38 +31,38 @@ def accelerator_for(precision: str) -> Accelerator:
     return Accelerator(cpu=cpu, mixed_precision=PRECISION[precision])
 
 
-def share(batches: Sequence[Batch], accelerator: Accelerator) -> list[tuple[Batch, int]]:
-    """This process's batches, each with weight 1.
+def own_share(items: Sequence[Item], accelerator: Accelerator) -> list[tuple[Item, int]]:
+    """This process's items, each with weight 1.
 
-    Every process gets equally many, so that all know the names of the losses: where there are too
-    few, the first batch comes again, with weight 0.
+    Every process gets equally many, so that all know the names of the loss parts; if there are too
+    few, the first item is repeated with weight 0.
     """
     n = accelerator.num_processes
-    mine = [(batch, 1) for batch in batches[accelerator.process_index :: n]]
-    if len(mine) < -(-len(batches) // n):
-        mine.append((batches[0], 0))
+    mine = [(item, 1) for item in items[accelerator.process_index :: n]]
+    if len(mine) < -(-len(items) // n):
+        mine.append((items[0], 0))
     return mine
 
 
 def is_peer_failure(error: BaseException) -> bool:
-    """Whether an error says that another process does not answer any more."""
+    """Whether an error means that another process no longer answers."""
     if isinstance(error, distributed.DistError):
         return True
-    return isinstance(error, RuntimeError) and "gloo" in str(error)  # gloo's are plain ones
+    return isinstance(error, RuntimeError) and "gloo" in str(error)  # gloo raises plain ones
 
 
 def all_sum(value: float, accelerator: Accelerator) -> float:
-    """The sum of a number over all processes."""
+    """Sum of a number over all processes."""
     return _reduced(value, distributed.ReduceOp.SUM, accelerator)
 
 
-def highest(value: float, accelerator: Accelerator) -> float:
-    """The highest of all processes' numbers."""
+def all_max(value: float, accelerator: Accelerator) -> float:
+    """Maximum of a number over all processes."""
     return _reduced(value, distributed.ReduceOp.MAX, accelerator)
 
 
 def first_not_none(value: str | None, accelerator: Accelerator) -> str | None:
-    """What the first process that knows something says."""
+    """First value that is not None, by rank."""
     if accelerator.num_processes == 1:
         return value
     values: list[str | None] = [None] * accelerator.num_processes
@@ -92,20 +91,20 @@ def sum_totals(
     for each, weight in totals:
         for name, value in each.items():
             sums[name] = sums.get(name, 0) + value * weight
-    # float64 is exact up to 2 ** 53.
+    # float64 is exact up to 2 ** 53
     return {name: int(all_sum(float(sums[name]), accelerator)) for name in sorted(sums)}
 
 
-def agree(splitter: BatchSplitter, accelerator: Accelerator) -> None:
-    """All cut as the one with the least memory has to, so that checkpoints hold what fits all."""
-    fits = -highest(-(splitter.fits or math.inf), accelerator)
-    splitter.fits = None if math.isinf(fits) else int(fits)
+def share_limit(splitter: BatchSplitter, accelerator: Accelerator) -> None:
+    """Give all processes the lowest limit, so that a checkpoint's limit fits all of them."""
+    lowest = -all_max(-(splitter.max_steps or math.inf), accelerator)
+    splitter.max_steps = None if math.isinf(lowest) else int(lowest)
 
 
 def all_reduce_gradients(
     parameters: Sequence[torch.nn.Parameter], accelerator: Accelerator
 ) -> None:
-    """Replaces each gradient by its sum over all processes."""
+    """Replace each gradient by its sum over all processes."""
     if accelerator.num_processes == 1:
         return
     for parameter in parameters:

@@ -1,4 +1,4 @@
-"""Starts the worker, hands signals on to it, passes its progress on, and tells its outcome."""
+"""Starts the worker, forwards signals and progress, and returns its outcome."""
 
 import os
 import secrets
@@ -11,19 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from voicekiln.training.log import progress
-from voicekiln.training.log.records import EXIT_ERROR, EXIT_USER_ERROR, read_json, write_status
-from voicekiln.training.process import terminal
-from voicekiln.training.process.stop import (
-    EXCHANGE,
-    LAUNCHER,
-    OUTCOME_FILE,
-    SIGNALS,
-    STOP_FILE,
-    heard,
-)
-from voicekiln.training.state import checkpoints as states
-from voicekiln.training.state import lease
+from voicekiln.store.files import read_json
+from voicekiln.training.log.records import EXIT_ERROR, EXIT_USER_ERROR, write_status
+from voicekiln.training.process.events import EXCHANGE, LAUNCHER, EventReader
+from voicekiln.training.process.stop import SIGNALS, STOP_FILE, handled_signals
+from voicekiln.training.state import checkpoints, lease
 
 POLL_S = 0.2
 SHUTDOWN_S = 300
@@ -32,23 +24,23 @@ SCRIPTS = Path(__file__).resolve().parents[3]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the worker ended; `exit_code` is 0 only when the last epoch is done."""
+    """How the worker ended; `exit_code` is 0 only if training reached its end."""
 
     exit_code: int
     state: str  # finished | stopped | failed
     reason: str
 
     def summary_line(self, directory: Path) -> str:
-        """What a person at the terminal has to know, by status.json of the training."""
+        """One line for the terminal, with the update from status.json."""
         update = (read_json(directory / "status.json") or {}).get("update", 0)
         if self.state == "finished":
             return f"finished at update {update}: {self.reason}"
         if self.state == "stopped" and update:
-            kept = "everything is saved, the same command goes on from here"
-            return f"stopped at update {update} ({self.reason}); {kept}"
+            kept = "the state is saved; the same command continues from here"
+            return f"stopped at update {update} ({self.reason}): {kept}"
         if self.state == "stopped":
-            return f"stopped before the first update ({self.reason}); the same command begins again"
-        more = "" if self.exit_code == EXIT_USER_ERROR else "; the log has more"
+            return f"stopped before the first update ({self.reason}): the same command starts again"
+        more = "" if self.exit_code == EXIT_USER_ERROR else "; see the log"
         return f"failed: {self.reason}{more}"
 
 
@@ -60,24 +52,24 @@ def launch(
     say: Callable[[str], None],
     abandoned: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """Trains in `processes` worker processes and waits for them.
+    """Train in `processes` worker processes and wait for them.
 
-    The signals of `stop.heard` are requests to save and end; they are handed on.
+    The signals of `stop.handled_signals` are requests to save and end; they are forwarded.
 
     Args:
-        settings: file for the worker.
+        settings: settings file for the worker.
         directory: of the training.
-        processes: one for each GPU; 1 without.
+        processes: one for each GPU; 1 without a GPU.
         threads: CPU threads of each.
-        say: called with each new progress line, and with what else is for the terminal.
-        abandoned: whether nobody waits for the outcome any more; then it is to save and end too.
+        say: called with each line for the terminal.
+        abandoned: whether the caller's own parent is gone; then training saves and ends too.
     """
     command = [sys.executable, "-m", "voicekiln.training.process.agent", "--standalone"]
     command += ["--nproc-per-node", str(processes)]
-    # Left to itself, torch's agent kills its workers 30 s after SIGTERM, saved or not. With no
-    # handler of its own it stays deaf to what `_ignore_signals` shuts out, and waits for them.
+    # By default torch's agent kills its workers 30 s after SIGTERM, saved or not. Without handlers
+    # of its own it ignores what `_ignore_signals` ignores, and waits for them.
     command += ["--signals-to-handle", "SIGQUIT"]
-    # When one process fails the agent ends the others; one of them may have a checkpoint to write.
+    # If one process fails the agent ends the others; one of them may be writing a checkpoint.
     command += ["--shutdown-timeout", str(SHUTDOWN_S)]
     command += ["--module", "voicekiln.training.worker", str(settings)]
     with tempfile.TemporaryDirectory(prefix="voicekiln-") as scratch:
@@ -89,27 +81,30 @@ def launch(
         }
         with _stop_file(Path(scratch, STOP_FILE)) as ask:
             process = subprocess.Popen(command, env=environment, preexec_fn=_ignore_signals)
-            for lines in _lines(process, directory / progress.FILE, Path(scratch, terminal.FILE)):
-                for line in lines:
-                    say(line)
+            outcome = None
+            for event in _events(process, EventReader(Path(scratch))):
+                kind = event.pop("event", None)
+                if kind == "end":
+                    outcome = outcome or event
+                elif kind:
+                    say(event["text"])
                 if abandoned():
                     ask("the process that started the training is gone")
-        record = read_json(Path(scratch, OUTCOME_FILE))
-    if record is None:
+    if outcome is None:
         code = process.returncode if process.returncode > 0 else EXIT_ERROR
         reason = (
-            "the worker ended without a word, as when the system kills it for lack of memory;"
-            " the log may have more"
+            "the worker died without reporting a reason, probably killed for lack of memory; the "
+            "log may have more"
         )
-        record = {"exit_code": code, "state": "failed", "reason": reason}
-    _record_death(directory, record)
-    return Outcome(**record)
+        outcome = {"exit_code": code, "state": "failed", "reason": reason}
+    _record_death(directory, outcome)
+    return Outcome(**outcome)
 
 
 def finished_record(directory: Path) -> dict:
-    """What a finished training has to show: update, epochs and the hashes of its weights."""
+    """Content of finished.json: update, epochs and the hashes of the weights."""
     folder = directory / "checkpoints"
-    last, best = states.pointed(folder, "last"), states.pointed(folder, "best")
+    last, best = checkpoints.pointed(folder, "last"), checkpoints.pointed(folder, "best")
     fingerprint = read_json(directory / "fingerprint.json")
     return {
         "update": last["update"],
@@ -120,44 +115,42 @@ def finished_record(directory: Path) -> dict:
     }
 
 
-def _lines(process: subprocess.Popen, path: Path, said: Path) -> Iterator[list[str]]:
-    """Looks again and again until the process ends: what was said, and a new progress line."""
-    lines, shown = terminal.Lines(said), read_json(path)
+def _events(process: subprocess.Popen, reader: EventReader) -> Iterator[dict]:
+    """Events until the process ends; an empty one at each poll."""
     while process.poll() is None:
-        record = read_json(path)
-        yield lines.new() + ([record["line"]] if record and record != shown else [])
-        shown = record
+        yield from reader.new()
+        yield {}
         try:
             process.wait(POLL_S)
         except subprocess.TimeoutExpired:
             pass
-    yield lines.new()
+    yield from reader.new()
 
 
 def _record_death(directory: Path, outcome: dict) -> None:
-    """Says in status.json what a killed worker could not, unless the training is another's by now.
+    """Write the final status for a worker that was killed, unless another training runs there.
 
-    Of several processes another one may have told the outcome, but one alone writes the status.
+    Of several processes another one may have reported the outcome, but only one writes the status.
     """
-    said = read_json(directory / "status.json") or {"state": "running"}
+    status = read_json(directory / "status.json") or {"state": "running"}
     holder = read_json(directory / lease.FILE)
-    if said["state"] == "running" and (holder is None or lease.gone(holder)):
-        kept = {k: said[k] for k in ("update", "last", "best", "warnings") if k in said}
+    if status["state"] == "running" and (holder is None or lease.gone(holder)):
+        kept = {k: status[k] for k in ("update", "last", "best", "warnings") if k in status}
         write_status(directory, **outcome, **kept)
 
 
 @contextmanager
 def _stop_file(path: Path) -> Iterator[Callable[[str], None]]:
-    """Inside the `with` a signal does nothing but write its name into a file.
+    """Inside the `with` a signal only writes its name into a file.
 
-    The workers look for it between batches. They are in sessions of their own, out of reach of a
-    signal to this process's group; and a signal to one that is still importing would be lost.
+    The workers look for it between micro-batches. They are in sessions of their own, which signals
+    to this process's group do not reach; and a signal to one that is still importing would be lost.
     """
 
     def ask(reason: str) -> None:
         if path.exists():
             return
-        # A name of its own: another signal may come between these lines.
+        # A unique name: another signal may arrive between these lines.
         part = path.with_name(secrets.token_hex(4))
         part.write_text(reason, encoding="utf-8")
         os.replace(part, path)
@@ -165,7 +158,7 @@ def _stop_file(path: Path) -> Iterator[Callable[[str], None]]:
     def signalled(number: int, frame) -> None:
         ask(f"signal {signal.Signals(number).name}")
 
-    before = {number: signal.signal(number, signalled) for number in heard()}
+    before = {number: signal.signal(number, signalled) for number in handled_signals()}
     try:
         yield ask
     finally:

@@ -1,24 +1,23 @@
-"""Requests to stop early: signals, here or at the launcher; a time limit; a launcher that is gone.
+"""Requests to stop early: a signal to this process or the launcher, a time limit, a dead launcher.
 
-A request is only remembered; the loop asks between batches, saves and ends. So it does no harm that
-a signal comes two or three times, as it does at the end of a SLURM job's time.
+A request is only remembered; the loop asks between micro-batches, saves and ends. So repeated
+signals, as at the end of a SLURM job's time, do no harm.
 """
 
 import os
 import signal
 import time
-from pathlib import Path
+
+import psutil
+
+from voicekiln.training.process.events import LAUNCHER, exchange
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
-# The environment in which a launcher tells the worker its process id (without its launcher a worker
-# would train on unseen), and a folder for what they have to say to each other: why to stop, what is
-# for the terminal, and how it ended (exit_code, state, reason).
-LAUNCHER, EXCHANGE = "VOICEKILN_LAUNCHER", "VOICEKILN_EXCHANGE"
-STOP_FILE, OUTCOME_FILE = "stop.txt", "outcome.json"
+STOP_FILE = "stop.txt"  # in the folder shared with the launcher: why to stop
 
 
-def heard() -> list[signal.Signals]:
-    """Signals to listen to; a hang-up is none of them under nohup."""
+def handled_signals() -> list[signal.Signals]:
+    """Signals that request a stop; under nohup without SIGHUP."""
     nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     return [number for number in SIGNALS if not (nohup and number == signal.SIGHUP)]
 
@@ -27,7 +26,7 @@ class Stop:
     """Remembers the first reason to stop.
 
     Args:
-        after_minutes: of wall-clock time from now on; None for no limit.
+        after_minutes: wall-clock time from now on; None for no limit.
     """
 
     def __init__(self, after_minutes: float | None = None):
@@ -35,18 +34,19 @@ class Stop:
         self._deadline = None if after_minutes is None else time.monotonic() + 60 * after_minutes
         self._after_minutes = after_minutes
         self._launcher = int(os.environ.get(LAUNCHER, "0"))
-        self._file = Path(os.environ[EXCHANGE], STOP_FILE) if EXCHANGE in os.environ else None
+        folder = exchange()
+        self._file = folder / STOP_FILE if folder else None
 
     def on_signals(self) -> None:
-        """From now on a signal is a request to stop."""
-        for number in heard():
+        """Make signals to this process requests to stop."""
+        for number in handled_signals():
             signal.signal(number, self._signalled)
 
     def _signalled(self, number: int, frame) -> None:
         self.request(f"signal {signal.Signals(number).name}")
 
     def request(self, reason: str) -> None:
-        """Asks for a stop; the first reason counts."""
+        """Request a stop; the first reason counts."""
         self._reason = self._reason or reason
 
     def reason(self) -> str | None:
@@ -57,16 +57,6 @@ class Stop:
             )
         if self._reason is None and self._file and self._file.exists():
             self.request(self._file.read_text(encoding="utf-8"))
-        if self._reason is None and self._launcher and not _alive(self._launcher):
+        if self._reason is None and self._launcher and not psutil.pid_exists(self._launcher):
             self.request("the process that started the training is gone")
         return self._reason
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

@@ -1,14 +1,14 @@
-"""Checkpoints: whole or not there, checked when read, pruned when there are too many.
+"""Atomic checkpoints: verified on read, pruned by count.
 
 A checkpoint is a folder `checkpoint_<update>` with
 
-    ema.safetensors  the averaged weights by the model's names: what is exported
-    state.pt         model, optimiser, scaler, counters: what training goes on from
-    meta.json        update, position, fingerprint, losses, sha256 of the two files; written last
+    ema.safetensors  EMA weights by the model's names, which are exported
+    state.pt         model, optimiser, scaler, counters, from which training continues
+    meta.json        update, position, run identity, losses, sha256 of both files; written last
 
-made under a temporary name, synced and renamed. `best.json` and `last.json` beside the folders
-point to one by name; files and not links, because they carry hash and loss, and links are not
-everywhere.
+written under a temporary name, synced and renamed. `best.json` and `last.json` next to the folders
+name one of them; they are files and not links, because they carry hash and loss, and because not
+every file system has links.
 """
 
 import contextlib
@@ -27,21 +27,22 @@ from safetensors.torch import load_file, save_file
 
 from voicekiln.errors import UserError
 from voicekiln.provenance import sha256_file
-from voicekiln.training.log.records import read_json, write_json
+from voicekiln.store.files import read_json
+from voicekiln.training.log.records import write_json
 
 log = logging.getLogger("train")
 
 WEIGHTS, STATE, META = "ema.safetensors", "state.pt", "meta.json"
 PREFIX = "checkpoint_"
-# hidden names: made way for another of its number; is being removed
+# hidden names: replaced by another one of its number; being removed
 OLD, GONE = ".old", ".gone"
 
 
 def save(folder: Path, ema: dict[str, torch.Tensor], state: dict, meta: dict[str, Any]) -> Path:
-    """Writes `checkpoint_<meta["update"]>`; returns its path once it is safely on disk.
+    """Write `checkpoint_<meta["update"]>`; returns its path once it is safely on disk.
 
     Raises:
-        UserError: the disk is full or cannot be written; what was there before is untouched.
+        UserError: the disk is full or cannot be written; earlier checkpoints are untouched.
     """
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{PREFIX}{meta['update']}"
@@ -59,7 +60,7 @@ def save(folder: Path, ema: dict[str, torch.Tensor], state: dict, meta: dict[str
         sync(part)
         old = folder / f".{target.name}.{mark}{OLD}"
         if target.exists():
-            # A damaged one, or the same state before its validation.
+            # a damaged one, or the same state before its validation
             target.rename(old)
         try:
             part.rename(target)
@@ -69,17 +70,17 @@ def save(folder: Path, ema: dict[str, torch.Tensor], state: dict, meta: dict[str
             raise
         sync(folder)
     except (OSError, RuntimeError, SafetensorError) as error:
-        # A full disk: which of the three depends on who was writing.
+        # a full disk: the type depends on the writer
         shutil.rmtree(part, ignore_errors=True)
         raise UserError(
-            f"{target}: cannot be written ({str(error).splitlines()[0]}); the checkpoints before it"
-            " are intact. Make room or lower train.keep, then run again"
+            f"{target}: cannot be written ({str(error).splitlines()[0]}); earlier checkpoints are "
+            "intact. Make room or lower train.keep, then run again"
         ) from error
     return target
 
 
 def sync(path: Path) -> None:
-    """Waits until a file or folder is on disk."""
+    """Wait until a file or folder is on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -101,12 +102,12 @@ def update_of(checkpoint: Path) -> int:
 
 
 def good(folder: Path) -> Iterator[tuple[Path, dict]]:
-    """Checkpoints whose files are as they were written, newest first, each with its meta."""
+    """Undamaged checkpoints, newest first, each with its meta."""
     for old in folder.glob(f".{PREFIX}*{OLD}"):
-        # killed before the one that it made way for had its name
+        # killed before the one that replaces it had its name
         target = folder / old.name[1:].split(".")[0]
         if not target.exists():
-            with contextlib.suppress(FileNotFoundError):  # another process of this training did it
+            with contextlib.suppress(FileNotFoundError):  # another process did it
                 old.rename(target)
     for checkpoint in found(folder):
         meta = read_json(checkpoint / META)
@@ -122,16 +123,16 @@ def good(folder: Path) -> Iterator[tuple[Path, dict]]:
 
 
 def load(checkpoint: Path) -> tuple[dict[str, torch.Tensor], dict]:
-    """Averaged weights and state of a checkpoint, on the CPU."""
+    """EMA weights and state of a checkpoint, on the CPU."""
     state = torch.load(checkpoint / STATE, map_location="cpu", weights_only=True)
     return load_file(checkpoint / WEIGHTS), state
 
 
 def point(folder: Path, name: str, checkpoint: Path, **more: str) -> None:
-    """Makes `<name>.json` (best or last) name a checkpoint, unless that is gone or damaged.
+    """Let `<name>.json` (best or last) name a checkpoint, unless that is missing or damaged.
 
     Args:
-        more: what else is to be in it; of the best one `by`, the loss that it is best by.
+        more: further entries; for the best one `by`, the loss that decides.
     """
     meta = read_json(checkpoint / META)
     if meta is None:
@@ -142,18 +143,18 @@ def point(folder: Path, name: str, checkpoint: Path, **more: str) -> None:
 
 
 def pointed(folder: Path, name: str) -> dict | None:
-    """What `best.json` or `last.json` says; None where there is none."""
+    """Content of `best.json` or `last.json`; None if it is missing."""
     return read_json(folder / f"{name}.json")
 
 
 def prune(folder: Path, keep: int) -> int:
-    """Removes all but the newest `keep` checkpoints (-1: none removed), the best and the last.
+    """Remove all but the newest `keep` checkpoints (-1: none removed), the best and the last.
 
-    Those marked as `passing` do not count as one of them, and go when they are not the last. So do
+    Those marked as `passing` do not count, and are removed unless they are the last. So are
     leftovers of writers that were killed; there is one writer at a time.
 
     Returns:
-        how many checkpoints were removed.
+        number of checkpoints removed.
     """
     removed = 0
     names = {record["checkpoint"] for n in ("best", "last") if (record := pointed(folder, n))}
@@ -169,7 +170,7 @@ def prune(folder: Path, keep: int) -> int:
 
 
 def remove(checkpoint: Path) -> None:
-    """Removes a checkpoint; cut off in between, no half one is left under its name."""
+    """Remove a checkpoint; if killed meanwhile, no half one is left under its name."""
     gone = checkpoint.with_name(f".{checkpoint.name}{GONE}")
     shutil.rmtree(gone, ignore_errors=True)
     checkpoint.rename(gone)

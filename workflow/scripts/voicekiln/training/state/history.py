@@ -1,24 +1,24 @@
-"""The validations of a run: which is the best, whether to stop, and what they give warning of."""
+"""The validations of a run: the best one, early stopping, warnings."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-TOTAL = "loss"  # the sum of the parts
-WITHOUT_BEST = 3  # validations without a better one that make a plateau
-GAIN_SHARE = 1e-3  # a smaller gain over the best is no progress
-RISES = 2  # in a row that make overfitting, if the training loss falls
-RISE_SHARE = 0.02  # a single rise below it is noise
+TOTAL = "loss"  # the weighted sum of the loss parts
+PLATEAU = 3  # validations without an improvement
+MIN_GAIN = 1e-3  # a smaller fraction below the best is not an improvement
+RISES = 2  # rises in a row that are overfitting if the training loss falls
+MIN_RISE = 0.02  # a smaller single rise is noise
 
 
 @dataclass
 class History:
     """Losses of the validations so far; kept in every checkpoint.
 
-    Update 0 is the base before any training: to compare with, and never the best.
+    Update 0 is the base before any training: a reference, never the best.
 
     Attributes:
-        rows: update and losses by name, of which `loss` is the sum.
-        by: name of the one that counts.
+        rows: update and losses by name; `loss` is their weighted sum.
+        by: name of the loss that decides, `train.best_by`.
     """
 
     rows: list[tuple[int, dict[str, float]]] = field(default_factory=list)
@@ -26,7 +26,7 @@ class History:
 
     @classmethod
     def of(cls, meta: dict, by: str) -> "History":
-        """That of a checkpoint; older ones know only the sums, or only the best and the last."""
+        """From a checkpoint's meta; older ones have only the sums, or the best and the last."""
         if "validations" in meta:
             rows = [tuple(row) for row in meta["validations"]]
         else:
@@ -38,16 +38,16 @@ class History:
 
     @property
     def values(self) -> list[tuple[int, float]]:
-        """Update and the loss that counts, of the validations that tell it."""
+        """Update and deciding loss of the validations that have it."""
         return [(update, losses[self.by]) for update, losses in self.rows if self.by in losses]
 
     def values_since(self, update: int) -> list[float]:
-        """Those of the validations from an update on, in order."""
+        """Deciding losses of the validations from an update on, in order."""
         return [value for at, value in self.values if at >= update]
 
     @property
     def what(self) -> str:
-        """The loss that counts, in words."""
+        """Name of the deciding loss, for messages."""
         return f"validation {self.by}"
 
     @property
@@ -59,7 +59,7 @@ class History:
     def best(self) -> dict | None:
         """`{"update", "loss"}` of the best validation after an update; the first of equals.
 
-        With the loss that counts, where that is another.
+        With the deciding loss too, if it is another one.
         """
         after = [row for row in self.values if row[0] > 0]
         if not after:
@@ -69,52 +69,52 @@ class History:
 
     @property
     def without_best(self) -> int:
-        """Validations since the best."""
+        """Number of validations since the best."""
         best = self.best
         return 0 if best is None else sum(update > best["update"] for update, _ in self.values)
 
-    def over(self, patience: int) -> str | None:
-        """Why the training is to end early, or None.
+    def early_stop(self, patience: int) -> str | None:
+        """Why training has to end early, or None.
 
         Args:
-            patience: validations without a better one; 0 never ends it.
+            patience: validations without an improvement; 0 never ends it.
         """
         if not patience or self.without_best < patience:
             return None
         best = self.best
         return (
-            f"ended early: no better {self.what} in {self.without_best} validations; the best "
-            f"is {best[self.by]:.5f} at update {best['update']}"
+            f"early stopping: {self.what} did not improve in {self.without_best} validations; the "
+            f"best is {best[self.by]:.5f} at update {best['update']}"
         )
 
     def warning(self, trained: Callable[[], Sequence[tuple[int, float]]]) -> str | None:
-        """Warning that the last validation gives cause for; a state is reported once.
+        """Warning about the latest validation, or None; a condition is reported once.
 
         Args:
-            trained: gives (update, training loss) as logged; called only after two rises.
+            trained: returns (update, training loss) as logged; called only after two rises.
         """
         values = self.values
         if len(values) < 2:
             return None
-        now, before = _state(values, trained), _state(values[:-1], trained)
+        now, before = _condition(values, trained), _condition(values[:-1], trained)
         if now is not None:
-            return _words(self.what, *now) if before is None or before[:2] != now[:2] else None
+            return _message(self.what, *now) if before is None or before[:2] != now[:2] else None
         last, previous = values[-1][1], values[-2][1]
-        if last <= previous * (1 + RISE_SHARE):
+        if last <= previous * (1 + MIN_RISE):
             return None
         best = self.best
         kept = f"; the best, {best[self.by]:.5f} at update {best['update']}, is kept"
         return f"{self.what} rose by {last - previous:+.4g}{kept}"
 
 
-# state of the validations, the update since which it lasts, and figures for its message
-State = tuple[str, int, tuple[float, ...]]
+# name of the condition, the update since which it holds, and figures for its message
+Condition = tuple[str, int, tuple[float, ...]]
 
 
-def _state(
+def _condition(
     values: Sequence[tuple[int, float]], trained: Callable[[], Sequence[tuple[int, float]]]
-) -> State | None:
-    """`overfitting` or `plateau`; None while the validations get better."""
+) -> Condition | None:
+    """`overfitting` or `plateau`; None while the validations improve."""
     rises = 0
     while rises + 1 < len(values) and values[-1 - rises][1] > values[-2 - rises][1]:
         rises += 1
@@ -125,11 +125,11 @@ def _state(
             return "overfitting", since, (lowest, values[-1][1], *fell)
     (since, best), count = values[0], 0
     for update, value in values[1:]:
-        if value < best * (1 - GAIN_SHARE):
+        if value < best * (1 - MIN_GAIN):
             since, best, count = update, value, 0
         else:
             count += 1
-    return ("plateau", since, (best,)) if count >= WITHOUT_BEST else None
+    return ("plateau", since, (best,)) if count >= PLATEAU else None
 
 
 def _fall(trained: Sequence[tuple[int, float]], since: int) -> tuple[float, float] | None:
@@ -143,8 +143,8 @@ def _fall(trained: Sequence[tuple[int, float]], since: int) -> tuple[float, floa
     return (early, late) if late < early else None
 
 
-def _words(what: str, name: str, since: int, figures: tuple[float, ...]) -> str:
-    """The warning for a state, with what to do."""
+def _message(what: str, name: str, since: int, figures: tuple[float, ...]) -> str:
+    """The warning about a condition, with what to do."""
     if name == "overfitting":
         lowest, last, early, late = figures
         return (
@@ -156,11 +156,11 @@ def _words(what: str, name: str, since: int, figures: tuple[float, ...]) -> str:
     if since == 0:
         return (
             f"no improvement since update 0, the base: no {what} is below its {figures[0]:.5f} "
-            f"after {WITHOUT_BEST} validations: lower train.learning_rate, and check that texts "
+            f"after {PLATEAU} validations: lower train.learning_rate, and check that texts "
             "and audio match"
         )
     return (
         f"no improvement since update {since}: no {what} is below {figures[0]:.5f} after "
-        f"{WITHOUT_BEST} validations, which may be the peak; its checkpoint is kept: stop here, or "
-        f"set train.patience: {WITHOUT_BEST} to end such a run by itself"
+        f"{PLATEAU} validations, which may be the peak; its checkpoint is kept: stop here, or "
+        f"set train.patience: {PLATEAU} to end such a run automatically"
     )

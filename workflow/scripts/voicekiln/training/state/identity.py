@@ -1,11 +1,11 @@
-"""What defines a run, and what happens when it is not what it was when the run began.
+"""Run identity, and what to do if it changed.
 
-fingerprint.json lies beside the checkpoints. A run goes on from its state only as the same run:
+It is kept in fingerprint.json, next to the checkpoints. Training resumes only as the same run:
 
-| what changed                                        | what happens                              |
+| changed                                             | what happens                              |
 | --------------------------------------------------- | ----------------------------------------- |
-| nothing                                             | resume; a finished run is finished        |
-| epochs, intervals, keep, workers, time limit        | continue                                  |
+| nothing                                             | resume; a finished run stays finished     |
+| settings in FREE, such as epochs, intervals, keep   | continue                                  |
 | learning rate, below 5x                             | continue with a notice                    |
 | learning rate, 5x or more                           | stop and ask (`on_rate_change`)           |
 | code only                                           | continue with a notice (`on_code_change`) |
@@ -20,17 +20,20 @@ from pathlib import Path
 from typing import Any
 
 from voicekiln.errors import UserError
+from voicekiln.families import facts
 from voicekiln.provenance import canonical, sha256_json
+from voicekiln.store.files import read_json
 from voicekiln.training.data.clips import Row
 from voicekiln.training.data.plan import BatchSize
-from voicekiln.training.log.records import read_json, write_json
+from voicekiln.training.log.records import write_json
 from voicekiln.training.settings import TrainSettings
 
 log = logging.getLogger("train")
 
 FILE = "fingerprint.json"
-RATE_FACTOR = 5.0
-# Settings that may change from one start to the next. All others make another run.
+LABELS = {"batch_frames": "batch_s in steps"}  # of entries, for messages
+LARGE_CHANGE = 5.0  # factor of the learning rate
+# Settings that may change from one start to the next; all others define the run.
 FREE = {
     "epochs",
     "save_every",
@@ -50,13 +53,15 @@ FREE = {
     "stop_after_minutes",
     "on_code_change",
     "on_rate_change",
-    "learning_rate",  # by its own rule
-    "accumulate",  # counts in batches per update
-    "update_frames",  # likewise
+    "learning_rate",  # has a rule of its own
+    "batch_s",  # counts as the steps of a batch
+    "accumulate",  # counts as batches per update
+    "update_s",  # likewise
 }
 
 
-# What makes a run another one only in some company; and values that say: as it always was.
+# Settings that only matter with certain values of another one; and defaults, which are left out so
+# that a new setting does not change the identity of existing runs.
 ONLY_WITH = {
     "betas": ("optimizer", {"adamw", "adam", "adamw_8bit"}),
     "momentum": ("optimizer", {"sgd", "rmsprop"}),
@@ -80,18 +85,18 @@ NEUTRAL = {
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do with the state that is there.
+    """What to do with an existing state.
 
     Attributes:
-        action: `fresh` (none there), `resume`, or `restart` (move it aside first).
-        notices: what the user should know, one sentence each.
+        action: `fresh` (there is none), `resume`, or `restart` (move it aside first).
+        notices: messages for the user, one sentence each.
     """
 
     action: str
     notices: tuple[str, ...]
 
 
-def fingerprint(
+def run_identity(
     train: Sequence[Row],
     val: Sequence[Row],
     vocabulary_sha256: str,
@@ -102,9 +107,16 @@ def fingerprint(
     settings: TrainSettings,
     code: str,
     size: BatchSize,
+    update_steps: int,
 ) -> dict:
-    """What defines the run, with what may change beside it."""
+    """Content of fingerprint.json: what defines the run, and what may change, with its values."""
     values = asdict(settings)
+    defaults = facts.of(family).losses
+    values["loss_weights"] = {
+        part: weight
+        for part, weight in settings.loss_weights.items()
+        if weight != defaults.get(part)
+    }
     identity = {
         "train data": sha256_json(_data(train)),
         "validation data": sha256_json(_data(val)),
@@ -114,7 +126,8 @@ def fingerprint(
         "loss version": loss_version,
         "architecture": architecture,
         **{name: value for name, value in values.items() if _defines(name, values)},
-        "batch_frames": size.frames,
+        # steps; named as in earlier versions, whose states resume
+        "batch_frames": size.steps,
         "batches per update": size.per_update,
     }
     return canonical(
@@ -123,102 +136,103 @@ def fingerprint(
             "sha256": sha256_json(identity),
             "learning_rate": settings.learning_rate,
             "epochs": settings.epochs,
-            "update_frames": settings.update_frames,
+            "update_frames": update_steps,
             "code": code,
         }
     )
 
 
 def _defines(name: str, values: dict[str, Any]) -> bool:
-    """Whether a setting is part of what the run is."""
+    """Whether a setting belongs to the identity."""
     if name in FREE or (name in NEUTRAL and values[name] == NEUTRAL[name]):
         return False
-    other, company = ONLY_WITH.get(name, (None, None))
-    return other is None or values[other] in company
+    other, relevant = ONLY_WITH.get(name, (None, None))
+    return other is None or values[other] in relevant
 
 
 def _data(rows: Sequence[Row]) -> list[list]:
-    return sorted([r.id, r.text, r.speaker, r.language, r.n_frames, r.audio_sha256] for r in rows)
+    return sorted([r.id, r.text, r.speaker, r.language, r.n_steps, r.audio_sha256] for r in rows)
 
 
-def kept_size(
-    old: dict | None, update_frames: int, fingerprint_of: Callable[[BatchSize], dict]
+def stored_size(
+    old: dict | None, update_steps: int, identity_with: Callable[[BatchSize], dict]
 ) -> BatchSize | None:
-    """The batches that `auto` came to when the run began; None where it is another run.
+    """Batch size that `auto` found when the run started; None if this is another run.
 
     Args:
-        old: fingerprint of the state that is there, or None.
-        update_frames: of this start.
-        fingerprint_of: of this start, with such batches.
+        old: identity of the existing state, or None.
+        update_steps: steps of an update, as configured now.
+        identity_with: returns the identity of this start with such batches.
     """
-    if old is None or old.get("update_frames") != update_frames:
+    if old is None or old.get("update_frames") != update_steps:
         return None
     identity = old["identity"]
     size = BatchSize(identity["batch_frames"], identity["batches per update"])
-    return size if fingerprint_of(size)["identity"] == identity else None
+    return size if identity_with(size)["identity"] == identity else None
 
 
 def decide(old: dict | None, new: dict, has_state: bool, settings: TrainSettings) -> Decision:
-    """What the difference between two fingerprints asks for.
+    """What to do, given the difference of two identities.
 
     Args:
-        old: of the state that is there, or None.
-        new: of this start.
+        old: identity of the existing state, or None.
+        new: identity of this start.
         has_state: whether there are checkpoints.
         settings: section `train`.
 
     Raises:
-        UserError: the rate or the code changed and the user has to choose.
+        UserError: the learning rate or the code changed and the user has to choose.
     """
     if not has_state:
         return Decision("fresh", ())
     if old is None:
-        return Decision("restart", (f"the checkpoints that are there have no {FILE}",))
+        return Decision("restart", (f"the existing checkpoints have no {FILE}",))
     if changed := differences(old["identity"], new["identity"]):
         what = ", ".join(changed)
-        return Decision("restart", (f"this is another run than before ({what})",))
+        return Decision("restart", (f"the run differs from the existing state ({what})",))
     notices = []
     before, now = old["learning_rate"], new["learning_rate"]
     if before != now:
         factor = max(before, now) / min(before, now) if min(before, now) > 0 else float("inf")
-        text = f"train.learning_rate went from {before:g} to {now:g} ({factor:.3g}x)"
-        if factor >= RATE_FACTOR and settings.on_rate_change == "stop":
+        text = f"train.learning_rate changed from {before:g} to {now:g} ({factor:.3g}x)"
+        if factor >= LARGE_CHANGE and settings.on_rate_change == "stop":
             raise UserError(
-                f"{text}, and training has started with the old one. Set train.on_rate_change:"
-                " continue to keep this state, or restart to start again at update 0 (the state is"
-                " kept in training/previous/), or set train.learning_rate back"
+                f"{text}, and training has started with the old one. Set train.on_rate_change: "
+                "continue to keep this state, or restart to start again at update 0 (the state is "
+                "kept in training/previous/), or restore train.learning_rate"
             )
-        if factor >= RATE_FACTOR and settings.on_rate_change == "restart":
+        if factor >= LARGE_CHANGE and settings.on_rate_change == "restart":
             return Decision("restart", (f"{text}: training starts again at update 0",))
-        notices.append(f"{text}: continues with it")
+        notices.append(f"{text}: training continues with it")
     if old["epochs"] != new["epochs"]:
-        notices.append(f"train.epochs went from {old['epochs']} to {new['epochs']}")
+        notices.append(f"train.epochs changed from {old['epochs']} to {new['epochs']}")
     if old["code"] != new["code"]:
         if settings.on_code_change == "stop":
             raise UserError(
-                "the code of VoiceKiln changed since this training began and train.on_code_change"
-                " is stop: set it to continue, or go back to the code it began with"
+                "VoiceKiln's code changed since this training started, and train.on_code_change is "
+                "stop: set it to continue, or use the code it started with"
             )
-        notices.append("the code of VoiceKiln changed since this training began; it goes on")
+        notices.append("VoiceKiln's code changed since this training started; it continues")
     return Decision("resume", tuple(notices))
 
 
 def differences(old: dict, new: dict) -> list[str]:
-    """Names of the parts that are not equal, with the values where they are short."""
+    """Names of the entries that differ, with their values if these are short."""
     changed = []
     for name in sorted(set(old) | set(new)):
         a, b = old.get(name), new.get(name)
         if a != b:
             long = isinstance(a, dict) or len(str(a)) > 20
-            changed.append(name if long else f"{name} {a} -> {b}")
+            label = LABELS.get(name, name)
+            changed.append(label if long else f"{label} {a} -> {b}")
     return changed
 
 
 def read(directory: Path) -> dict | None:
-    """The fingerprint of the state in a training folder."""
+    """Run identity of the state in a training folder, or None."""
     return read_json(directory / FILE)
 
 
 def write(directory: Path, content: dict) -> None:
-    """Writes fingerprint.json."""
+    """Write fingerprint.json."""
     write_json(directory / FILE, content)

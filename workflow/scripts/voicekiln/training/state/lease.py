@@ -1,7 +1,7 @@
 """One writer at a time: a lease on a training folder, renewed while its holder lives.
 
-The holder renews `lease.json` every few seconds. A lease is taken over when its process is gone (on
-the same machine) or when it was not renewed for a while (elsewhere); a live one refuses the second.
+The holder renews `lease.json` every few seconds. A lease is taken over if its process is gone (on
+the same machine) or if it was not renewed for a while (elsewhere); otherwise a second writer fails.
 """
 
 import fcntl
@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from voicekiln.errors import UserError
 
 log = logging.getLogger("train")
@@ -26,7 +28,7 @@ FILE = "lease.json"
 
 @dataclass(frozen=True)
 class LeaseTimes:
-    """Seconds between two signs of life, and of silence after which a holder counts as dead."""
+    """Seconds between two heartbeats, and without any after which a holder counts as dead."""
 
     beat_s: float = 5.0
     silent_s: float = 60.0
@@ -45,15 +47,15 @@ class Lease:
         self.times = times
         self.token = secrets.token_hex(8)
         self.held = False
-        self.lost = False  # taken over by another while we were silent
+        self.lost = False  # another process took over, because we did not renew it in time
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
     def acquire(self) -> None:
-        """Takes the lease, at the latest after `silent_s`.
+        """Take the lease, at the latest after `silent_s`.
 
         Raises:
-            UserError: somebody else holds it and is alive.
+            UserError: another process holds it and is alive.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         deadline = time.monotonic() + self.times.silent_s
@@ -64,14 +66,14 @@ class Lease:
                 silent = holder == first and time.monotonic() > deadline
                 if holder is None or gone(holder) or silent:
                     if holder:
-                        log.warning("took over from %s, which is gone", _who(holder))
+                        log.warning("took over from %s, which is gone", _name(holder))
                     self._write(beat=0)
                     self.held = True
                     break
             if holder["where"] == here() or first not in (None, holder):
                 raise UserError(
-                    f"{self.path.parent}: {_who(holder)} is training here; wait for it to end or"
-                    " stop it, then run again"
+                    f"{self.path.parent}: {_name(holder)} is training here; wait for it or "
+                    "stop it, then run again"
                 )
             first = holder
             time.sleep(min(1.0, self.times.beat_s / 2))
@@ -79,7 +81,7 @@ class Lease:
         self._thread.start()
 
     def release(self) -> None:
-        """Gives the lease back; does nothing when another has it."""
+        """Give up the lease; does nothing if another process has it."""
         self._ended.set()
         if self._thread:
             self._thread.join()
@@ -98,7 +100,7 @@ class Lease:
                         self.lost, self.held = True, False
                         return
                     self._write(beat)
-            except OSError as error:  # a full disk, or a network share that is away for a moment
+            except OSError as error:  # a full disk, or a network share that is gone for a moment
                 log.warning("%s: cannot be renewed now (%s)", self.path, error)
 
     @contextmanager
@@ -108,7 +110,7 @@ class Lease:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX)
             except OSError as error:
-                # Some network file systems have no locks; the token still tells who has lost.
+                # some network file systems have no locks; the token still shows who lost
                 log.debug("%s: no locks here (%s)", self.path.parent, error)
             yield
 
@@ -127,7 +129,7 @@ class Lease:
             "token": self.token,
             "host": socket.gethostname(),
             "pid": os.getpid(),
-            "began": started(os.getpid()),
+            "started": started(os.getpid()),
             "where": here(),
             "job": os.environ.get("SLURM_JOB_ID", ""),
             "beat": beat,
@@ -138,7 +140,10 @@ class Lease:
 
 
 def here() -> str:
-    """Names the set of processes in which a process id means something: boot and pid namespace."""
+    """Name of the set of processes in which a process id is unique: boot and pid namespace.
+
+    Read from /proc, because psutil has neither.
+    """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{socket.gethostname()} {boot} {os.readlink('/proc/self/ns/pid')}"
@@ -146,28 +151,25 @@ def here() -> str:
         return socket.gethostname()
 
 
-def started(pid: int) -> str:
-    """When a process began, in ticks since boot; empty where it is gone or unknown."""
+def started(pid: int) -> float | None:
+    """Start of a process in seconds after boot; None if there is no such process.
+
+    A difference of two clock times, so that setting the clock does not change it.
+    """
     try:
-        # Field 22 of proc(5) stat; the name in field 2 may hold spaces but ends with the last ')'.
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
-        return ""
+        boot_s = psutil.boot_time()
+        return round(psutil.Process(pid).create_time() - boot_s, 2)
+    except psutil.NoSuchProcess:
+        return None
 
 
 def gone(holder: dict) -> bool:
-    """True when the holder ran among the processes seen from here and no longer does."""
+    """Whether the holder ran among the processes visible from here and no longer does."""
     if holder["where"] != here():
         return False
-    try:
-        os.kill(holder["pid"], 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        pass
-    return bool(holder["began"]) and started(holder["pid"]) != holder["began"]
+    return holder.get("started") != started(holder["pid"])
 
 
-def _who(holder: dict) -> str:
+def _name(holder: dict) -> str:
     job = f", job {holder['job']}" if holder["job"] else ""
     return f"process {holder['pid']} on {holder['host']}{job}"

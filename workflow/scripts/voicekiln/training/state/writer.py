@@ -1,4 +1,4 @@
-"""Checkpoints beside the training: it stands still only while a copy of the state is taken."""
+"""Asynchronous checkpoints: training pauses only for the copy to host memory."""
 
 import logging
 import shutil
@@ -11,51 +11,49 @@ from typing import Any
 import torch
 
 from voicekiln.errors import UserError
-from voicekiln.training.state import checkpoints as states
+from voicekiln.training.run import Run
+from voicekiln.training.state import checkpoints
 from voicekiln.training.state.history import History
-from voicekiln.training.state.lease import Lease
-from voicekiln.training.step.out_of_memory import no_help, out_of_memory_is
+from voicekiln.training.step.out_of_memory import out_of_memory_as, out_of_memory_error
 
 log = logging.getLogger("train")
 
 
 class CheckpointWriter:
-    """Writes the checkpoints of a training one at a time, so that there is one copy of the state.
+    """Writes the checkpoints of a training one at a time, so that one copy of the state suffices.
 
     Args:
-        directory: of the training.
-        keep: newest checkpoints that stay, beside the best: -1 all, 0 the last alone.
-        lease: of the process that writes.
+        run: the training; `keep` newest checkpoints stay besides the best: -1 all, 0 only the last.
     """
 
-    def __init__(self, directory: Path, keep: int, lease: Lease | None):
-        self.directory, self.keep, self.lease = directory, keep, lease
-        self.folder = directory / "checkpoints"
+    def __init__(self, run: Run):
+        self.run, self.keep = run, run.settings.keep
+        self.folder = run.directory / "checkpoints"
         self._pool = ThreadPoolExecutor(1, "checkpoint")
         self._writing: Future | None = None
-        self._copy: tuple[dict, dict] | None = None  # written over when it is on disk
+        self._copy: tuple[dict, dict] | None = None  # overwritten once it is on disk
         self._was_low = False
 
     def take(self, ema: dict, tensors: dict, meta: dict[str, Any], history: History) -> None:
-        """Copies a state; it is written beside the caller, as `state.save` does.
+        """Copy a state; it is written in the background, as by `checkpoints.save`.
 
         Args:
-            history: tells the best so far.
+            history: validations so far.
 
         Raises:
             UserError: no memory for the copy; or as `wait`.
         """
         self.wait()
-        full = no_help("of the host, for a copy of the state (16 bytes a parameter)")
-        with out_of_memory_is(full):
+        where = "on the host, for a copy of the state (16 bytes a parameter)"
+        with out_of_memory_as(out_of_memory_error(where)):
             self._copy = snapshot((ema, tensors), self._copy)
         so_far = History(list(history.rows), history.by)
         self._writing = self._pool.submit(self.write, *self._copy, meta, so_far)
 
     def low_disk(self) -> str | None:
-        """A warning when the disk has room for less than two more checkpoints; once, until it has.
+        """Warning, once, if the disk has room for less than two more checkpoints.
 
-        Asked after `take`.
+        Call this after `take`.
         """
         free, one = shutil.disk_usage(self.folder.parent).free, n_bytes(self._copy)
         was_low, self._was_low = self._was_low, free < 2 * one
@@ -64,40 +62,40 @@ class CheckpointWriter:
         return (
             f"{free / 1e9:.2f} GB are free on the disk of {self.folder}, and a checkpoint takes "
             f"{one / 1e9:.2f} GB: make room or lower train.keep; without room training stops "
-            "before it writes, and its last checkpoint stays"
+            "before it writes, and the last checkpoint stays"
         )
 
     def check(self) -> None:
-        """Raises what went wrong in a writing that has ended, or a lost lease; does not wait."""
+        """Raise the error of a write that has ended, or of a lost lease; does not wait."""
         self.require_lease()
         if self._writing is not None and self._writing.done():
             self.wait()
 
     def wait(self) -> None:
-        """Returns when nothing is being written.
+        """Wait for the checkpoint that is being written.
 
         Raises:
-            UserError: what was could not be written, or is no longer ours to write.
+            UserError: it could not be written, or another process took over the training.
         """
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.result()
 
     def finish(self) -> None:
-        """Returns when nothing is being written, whatever came of it: others may write then."""
+        """Wait like `wait`, but only log an error: afterwards other processes may write."""
         if self._writing is not None:
             futures.wait([self._writing])
             if error := self._writing.exception():
                 log.error("a checkpoint could not be written: %s", error)
 
     def write(self, ema: dict, tensors: dict, meta: dict[str, Any], history: History) -> None:
-        """Writes a checkpoint, points to best and last, removes what is too many."""
+        """Write a checkpoint, update best and last, remove old ones."""
         began = time.monotonic()
         self.require_lease()
         checkpoint = self._save(ema, tensors, meta)
         self.require_lease()
         self.point(checkpoint, history)
-        states.prune(self.folder, self.keep)
+        checkpoints.prune(self.folder, self.keep)
         update, best = meta["update"], history.best
         log.info("checkpoint saved at update %d in %.2f s", update, time.monotonic() - began)
         if best and best["update"] == update:
@@ -107,21 +105,23 @@ class CheckpointWriter:
     def _save(self, ema, tensors, meta):
         try:
             self._require_room(n_bytes((ema, tensors)), meta["update"])
-            return states.save(self.folder, ema, tensors, meta)
+            return checkpoints.save(self.folder, ema, tensors, meta)
         except UserError:
-            # the oldest would go after it anyway
-            if self.keep < 1 or not states.prune(self.folder, self.keep - 1):
+            # the oldest would be removed after it anyway
+            if self.keep < 1 or not checkpoints.prune(self.folder, self.keep - 1):
                 raise
         self._require_room(n_bytes((ema, tensors)), meta["update"])
-        return states.save(self.folder, ema, tensors, meta)
+        return checkpoints.save(self.folder, ema, tensors, meta)
 
     def _require_room(self, needed: int, update: int) -> None:
-        """Stops before a write that would fill the disk, which others write to as well."""
+        """Stop before a write that would fill the disk, to which others write as well."""
         free = shutil.disk_usage(self.folder.parent).free
         if free < needed:
-            last = states.pointed(self.folder, "last")
+            last = checkpoints.pointed(self.folder, "last")
             kept = (
-                f"the newest checkpoint is that of update {last['update']}" if last else "no other"
+                f"the newest checkpoint is of update {last['update']}"
+                if last
+                else "there is no other"
             )
             raise UserError(
                 f"{self.folder}: the checkpoint of update {update} needs {needed / 1e9:.2f} GB and "
@@ -130,25 +130,28 @@ class CheckpointWriter:
             )
 
     def point(self, checkpoint: Path, history: History) -> None:
-        """Lets last.json and best.json name the right checkpoints."""
-        states.point(self.folder, "last", checkpoint)
+        """Update last.json and best.json."""
+        checkpoints.point(self.folder, "last", checkpoint)
         if best := history.best:
-            path = self.folder / f"{states.PREFIX}{best['update']}"
-            states.point(self.folder, "best", path, by=history.by)
+            path = self.folder / f"{checkpoints.PREFIX}{best['update']}"
+            checkpoints.point(self.folder, "best", path, by=history.by)
 
     def require_lease(self) -> None:
-        """Stops where the training is another's by now."""
-        if self.lease and self.lease.lost:
-            raise UserError(f"{self.directory}: another process has taken over this training")
+        """Stop if another process took over the training."""
+        if self.run.lease and self.run.lease.lost:
+            raise UserError(
+                f"{self.run.directory}: another process took over this training, because this one "
+                "did not renew its lease in time; stop one of them"
+            )
 
 
 def snapshot(value: Any, room: Any = None) -> Any:
-    """A copy of tensors in nested dicts and lists, on the CPU: what comes after does not show.
+    """Copy of the tensors in nested dicts and lists, on the CPU.
 
     Args:
-        value: what to copy.
-        room: what an earlier call returned and nobody needs any more. Its tensors are written over
-            where they fit: new memory costs more time than the copying.
+        value: the original.
+        room: an earlier result that is no longer needed. Its tensors are overwritten if they fit:
+            new memory costs more time than the copy.
     """
     if isinstance(value, torch.Tensor):
         fits = isinstance(room, torch.Tensor) and room.dtype == value.dtype

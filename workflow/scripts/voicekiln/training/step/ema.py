@@ -1,9 +1,9 @@
-"""Exponential moving average of the weights, as ema_pytorch makes it for f5_tts's Trainer.
+"""Exponential moving average of the weights, computed as ema_pytorch does for f5_tts's Trainer.
 
-The average follows the weights exactly for the first updates, then with a decay that grows to its
-limit. Only every few updates anything is done at all. Written out here because a resumed run needs
-the whole state by value (tensors and one counter), and because one fused call is faster than a
-Python loop over the tensors.
+The EMA weights equal the weights for the first updates, then follow them with a decay that grows to
+its limit; only every few updates anything is computed. Written here because a resumed run needs the
+whole state by value (tensors and one counter), and because one fused call is faster than a Python
+loop over the tensors.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,60 +11,65 @@ from contextlib import contextmanager
 
 import torch
 
+from voicekiln.training.settings import TrainSettings
+
 
 class Ema:
     """Moving average of a model's floating-point parameters and buffers.
 
     Args:
-        model: on its final device; the average starts as a copy of it.
-        decay: limit of the decay.
-        every: updates between two steps of the average.
-        follow: updates in which the average is a copy of the weights.
-        power: how fast the decay grows: 1 - (1 + n) ** -power after n updates.
+        model: on its final device; the EMA weights start as a copy.
+        settings: `ema_decay` is the limit of the decay, which grows as 1 - (1 + n) ** -`ema_power`
+            after n updates; `ema_every` the updates between two steps; for `ema_follow_updates`
+            updates the EMA weights are a copy of the weights.
+
+    Attributes:
+        updates: calls of `update`.
     """
 
-    def __init__(self, model: torch.nn.Module, decay: float, every: int, follow: int, power: float):
-        self.decay, self.every, self.follow, self.power = decay, every, follow, power
+    def __init__(self, model: torch.nn.Module, settings: TrainSettings):
+        self._settings = settings
         self.updates = 0
         self._live = {
             name: tensor
             for name, tensor in model.state_dict(keep_vars=True).items()
             if tensor.is_floating_point()
         }
-        self._mean = {name: tensor.detach().clone() for name, tensor in self._live.items()}
+        self._average = {name: tensor.detach().clone() for name, tensor in self._live.items()}
 
     @torch.no_grad()
     def update(self) -> None:
-        """To be called after every update of the model."""
+        """Take a step; call this after every update of the model."""
         n, self.updates = self.updates, self.updates + 1
-        if n % self.every:
+        if n % self._settings.ema_every:
             return
-        mean = list(self._mean.values())
+        average = list(self._average.values())
         live = [tensor.detach() for tensor in self._live.values()]
-        if n <= self.follow:
-            torch._foreach_copy_(mean, live)
+        if n <= self._settings.ema_follow_updates:
+            torch._foreach_copy_(average, live)
         else:
-            torch._foreach_lerp_(mean, live, 1.0 - self.decay_after(n))
+            torch._foreach_lerp_(average, live, 1.0 - self.decay_after(n))
 
     def decay_after(self, n: int) -> float:
         """The decay at update `n`, in float32 arithmetic like ema_pytorch's."""
-        steps = torch.tensor(float(n - self.follow))
-        return (1 - (1 + steps) ** -self.power).clamp(min=0.0, max=self.decay).item()
+        s = self._settings
+        steps = torch.tensor(float(n - s.ema_follow_updates))
+        return (1 - (1 + steps) ** -s.ema_power).clamp(min=0.0, max=s.ema_decay).item()
 
     def state(self) -> dict[str, torch.Tensor]:
-        """The averaged weights by the model's names; not copies."""
-        return dict(self._mean)
+        """The EMA weights by the model's names; not copies."""
+        return dict(self._average)
 
     @torch.no_grad()
     def load(self, weights: Mapping[str, torch.Tensor], updates: int) -> None:
-        """Takes over a saved average."""
-        for name, tensor in self._mean.items():
+        """Take over saved EMA weights."""
+        for name, tensor in self._average.items():
             tensor.copy_(weights[name])
         self.updates = updates
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """The model has the averaged weights inside the `with`; nothing is copied."""
+        """The model has the EMA weights inside the `with`; nothing is copied."""
         self._swap()
         try:
             yield
@@ -72,5 +77,5 @@ class Ema:
             self._swap()
 
     def _swap(self) -> None:
-        for live, mean in zip(self._live.values(), self._mean.values(), strict=True):
-            live.data, mean.data = mean.data, live.data
+        for live, average in zip(self._live.values(), self._average.values(), strict=True):
+            live.data, average.data = average.data, live.data

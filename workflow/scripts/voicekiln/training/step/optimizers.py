@@ -1,4 +1,4 @@
-"""The optimiser of a run, and what it must not move."""
+"""The optimiser of a run, frozen parameters and frozen rows."""
 
 import fnmatch
 from collections.abc import Mapping, Sequence
@@ -10,14 +10,14 @@ from voicekiln.training.settings import TrainSettings
 
 
 def build(model: torch.nn.Module, settings: TrainSettings, device: str) -> torch.optim.Optimizer:
-    """The optimiser over the parameters that are trained.
+    """The optimiser over the trained parameters.
 
-    `adamw` decays weights apart from the gradient (Loshchilov and Hutter 2019); with the others
-    `weight_decay` is the gradient of an L2 penalty. `decay: matrices` leaves out biases, norms and
-    whatever else is no longer than 1 in all but one dimension.
+    `adamw` decays weights separately from the gradient (Loshchilov and Hutter 2019); with the
+    others `weight_decay` is the gradient of an L2 penalty. `decay: matrices` excludes biases, norms
+    and all else that has at most one dimension longer than 1.
 
     Raises:
-        UserError: an optimiser that is not there on this device.
+        UserError: the optimiser is not available on this device.
     """
     s = settings
     trained = [p for p in model.parameters() if p.requires_grad]
@@ -59,7 +59,7 @@ def _adamw_8bit(groups, options, device):
 
 
 def state_bytes(model: torch.nn.Module, settings: TrainSettings) -> int:
-    """What the optimiser will remember of the parameters that are trained, bytes."""
+    """Size of the optimiser's state."""
     moving = settings.momentum > 0
     bytes_a_value = {  # moments in float32, or in 8 bits
         "adamw": 8,
@@ -72,14 +72,14 @@ def state_bytes(model: torch.nn.Module, settings: TrainSettings) -> int:
 
 
 def freeze(model: torch.nn.Module, patterns: Sequence[str], presets: Mapping[str, list]) -> None:
-    """Takes parameters out of the training.
+    """Exclude parameters from the training.
 
     Args:
-        patterns: names of parameters with `*`, or of the family's presets.
+        patterns: names of parameters, `*` allowed, or of the family's presets.
         presets: patterns by name.
 
     Raises:
-        UserError: a pattern that fits no parameter; nothing left to train.
+        UserError: a pattern matches no parameter; nothing is left to train.
     """
     parameters = dict(model.named_parameters())
     for wanted in patterns:
@@ -90,24 +90,24 @@ def freeze(model: torch.nn.Module, patterns: Sequence[str], presets: Mapping[str
         ]
         if not names:
             raise UserError(
-                f"train.freeze: {wanted} is no parameter of the model; there are, for example, "
-                f"{', '.join(list(parameters)[:3])}, and the presets {', '.join(presets)}"
+                f"train.freeze: {wanted} matches no parameter of the model; parameters are, for "
+                f"example, {', '.join(list(parameters)[:3])}; presets are {', '.join(presets)}"
             )
         for name in names:
             parameters[name].requires_grad_(False)
     if not any(p.requires_grad for p in parameters.values()):
-        raise UserError("train.freeze: nothing is left to train")
+        raise UserError("train.freeze: no parameter is left to train")
 
 
 class FrozenRows:
-    """Rows of the base's tokens, which stay as they are to the last bit.
+    """Rows of the base's tokens, which stay bit-identical.
 
-    Gradients of zero are not enough: weight decay moves rows without any. So the rows are put back
-    after each step of whatever optimiser.
+    Zero gradients are not enough: weight decay changes rows without any. So the rows are restored
+    after each step, with any optimiser.
 
     Args:
         model: with the base's weights.
-        rows: how many rows from the first, by name of the tensor.
+        rows: number of rows from the first, by name of the tensor.
     """
 
     def __init__(self, model: torch.nn.Module, rows: Mapping[str, int]):
@@ -116,14 +116,14 @@ class FrozenRows:
         self._kept = [tensor.detach()[:n].clone() for tensor, n in self._rows]
 
     @torch.no_grad()
-    def leave_out(self) -> None:
-        """To be called before gradients are clipped: theirs count for nothing."""
+    def zero_gradients(self) -> None:
+        """Call this before gradients are clipped, so that these do not count."""
         for tensor, n in self._rows:
             if tensor.grad is not None:
                 tensor.grad[:n] = 0
 
     @torch.no_grad()
-    def put_back(self) -> None:
-        """To be called after each step."""
+    def restore(self) -> None:
+        """Call this after each step."""
         for (tensor, n), kept in zip(self._rows, self._kept, strict=True):
             tensor[:n] = kept

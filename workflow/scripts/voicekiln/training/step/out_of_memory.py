@@ -1,12 +1,11 @@
-"""Batches that are too much for the memory: the same update in smaller parts.
+"""Batches that do not fit into memory: the same update with smaller batches.
 
-A batch is cut in halves of its clips, each padded like the whole, so that the update is the one
-that it would have been: a loss is a sum over clips, divided by the update's total. What fits is
-remembered.
+A batch is split into halves of its clips, each padded like the whole, so that the update stays the
+same: a loss is a sum over clips, divided by the update's total. The size that fits is remembered.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -17,9 +16,9 @@ from voicekiln.training.data.clips import BatchRequest
 log = logging.getLogger("train")
 
 REMEDIES = (
-    "What helps: a lower train.batch_frames with a higher train.accumulate; precision: bf16 (or "
-    "fp16); gradient_checkpointing: true; fewer train.workers; a lower segment.max_s of the corpus "
-    "(shorter clips); nothing else on the GPU"
+    "What helps: a lower train.batch_s with a higher train.accumulate; precision: bf16 (or fp16); "
+    "gradient_checkpointing: true; fewer train.workers; a lower segment.max_s of the corpus "
+    "(shorter clips); no other program on the GPU"
 )
 
 
@@ -27,7 +26,7 @@ class OutOfMemory(Exception):
     """A batch did not fit.
 
     Args:
-        request: what it was made by.
+        request: the request of that batch.
     """
 
     def __init__(self, request: BatchRequest):
@@ -36,8 +35,8 @@ class OutOfMemory(Exception):
 
 
 @contextmanager
-def out_of_memory_is(error: Exception) -> Iterator[None]:
-    """Raises `error` in the place of whatever says that memory ran out."""
+def out_of_memory_as(error: Exception) -> Iterator[None]:
+    """Raise `error` in place of any exception that means out of memory."""
     try:
         yield
     except (RuntimeError, MemoryError) as raised:
@@ -46,49 +45,57 @@ def out_of_memory_is(error: Exception) -> Iterator[None]:
         raise
 
 
-def no_help(where: str) -> UserError:
-    """Out of memory where parts do not help; with what does."""
+def out_of_memory_error(where: str) -> UserError:
+    """Error for a place where smaller batches do not help, with what does."""
     return UserError(f"out of memory {where}. {REMEDIES}")
 
 
 class BatchSplitter:
-    """Cuts requests so that they fit.
+    """Splits batches so that they fit.
 
     Args:
-        frames: length of a clip by its index, frames.
-        fits: most frames of a batch with padding that are known to fit; None where none failed.
+        n_steps: length of each clip.
+
+    Attributes:
+        max_steps: steps of a batch, padding included, that are known to fit; None while all did.
     """
 
-    def __init__(self, frames: Callable[[int], int], fits: int | None = None):
-        self._frames, self.fits = frames, fits
+    def __init__(self, n_steps: Sequence[int]):
+        self._n_steps = n_steps
+        self.max_steps: int | None = None
 
-    def of(self, request: BatchRequest) -> list[BatchRequest]:
-        """The request in parts; itself where it fits."""
-        padded = request.pad_to or max(self._frames(i) for i in request.clips)
-        if self.fits is None or len(request.clips) * padded <= self.fits or len(request.clips) < 2:
+    def split(self, request: BatchRequest) -> list[BatchRequest]:
+        """The request itself if it fits, otherwise smaller ones."""
+        padded, n = self._padded(request), len(request.clips)
+        if self.max_steps is None or n * padded <= self.max_steps or n < 2:
             return [request]
-        half = -(-len(request.clips) // 2)
+        half = -(-n // 2)
         halves = (request.clips[:half], request.clips[half:])
-        parts = (replace(request, clips=clips, pad_to=padded) for clips in halves)
-        return [part for half in parts for part in self.of(half)]
+        return [
+            part
+            for clips in halves
+            for part in self.split(replace(request, clips=clips, pad_to=padded))
+        ]
 
-    def less(self, request: BatchRequest, update: int | str) -> None:
+    def shrink(self, request: BatchRequest, update: int | str) -> None:
         """Remember that a request did not fit.
 
         Raises:
-            UserError: it is a single clip; with what the user can do.
+            UserError: it is a single clip; with the remedies.
         """
-        padded = request.pad_to or max(self._frames(i) for i in request.clips)
-        n = len(request.clips)
+        padded, n = self._padded(request), len(request.clips)
         free()
         if n == 1:
-            raise no_help(f"at update {update} with a single clip of {padded} frames")
-        self.fits = padded * -(-n // 2)
+            raise out_of_memory_error(f"at update {update} with a single clip of {padded} steps")
+        self.max_steps = padded * -(-n // 2)
         log.warning(
-            "out of memory at update %s with %d clips of %d frames: the same update again in parts "
-            "of at most %d frames; from now on all batches",
+            "out of memory at update %s with %d clips of %d steps: the update is repeated with "
+            "batches of at most %d steps, and so are all later ones",
             update,
             n,
             padded,
-            self.fits,
+            self.max_steps,
         )
+
+    def _padded(self, request):
+        return request.pad_to or max(self._n_steps[i] for i in request.clips)

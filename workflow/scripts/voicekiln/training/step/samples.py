@@ -1,130 +1,116 @@
-"""Spoken samples of a training, to be heard and seen in TensorBoard. They change nothing in it.
+"""Audio samples of a training for TensorBoard; they do not affect it.
 
-The averaged weights speak the texts of a few validation clips, always the same, each after another
-clip of its speaker. Whatever goes wrong with that is a warning.
+A fixed set of validation texts is synthesised with the EMA weights, each prompted by another clip
+of the same speaker. Failures are logged, never raised.
 """
 
 import logging
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from types import ModuleType
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soxr
 import torch
-from accelerate import Accelerator
 
-from voicekiln.families import Arrays, Clip, Tokenizer, facts
+from voicekiln.families import Arrays, Files, Tokenizer
 from voicekiln.training.data.clips import Clips, Row
-from voicekiln.training.process.stop import Stop
+from voicekiln.training.log.metrics import MetricsLogger
+from voicekiln.training.run import Run
 from voicekiln.training.step.ema import Ema
 
 log = logging.getLogger("train")
 
-SEED = 0  # of the noise: samples of one training differ by their weights alone
-BAND_PX, GAP_PX = 2, 4  # of the pictures: height of a mel band, and between the two
+SEED = 0  # of the sampling: samples of one training differ by their weights alone
+BAND_PX, GAP_PX = 2, 4  # of the pictures: height of a band, and between the two
 
 
 class Samples:
-    """Speaks them.
+    """Synthesises the samples.
 
     Args:
-        family: the family module.
-        model: on its device.
-        ema: its averaged weights.
+        run: the training; its main process synthesises.
+        ema: its EMA weights.
         clips: validation clips.
         tokenizer: the run's.
-        decoder: makes the family's decoder, at the first sample.
-        count: how many samples.
-        accelerator: its main process speaks.
-        stop: asked before each.
+        base: the run's base files.
+        vocoder: its folder, or None.
+        settings: keywords for the family's `speak`.
     """
 
     def __init__(
         self,
-        family: ModuleType,
-        model: torch.nn.Module,
+        run: Run,
         ema: Ema,
         clips: Clips,
         tokenizer: Tokenizer,
-        decoder: Callable[[], Any],
-        count: int,
-        accelerator: Accelerator,
-        stop: Stop,
+        base: Files,
+        vocoder: Path | None,
+        settings: Mapping[str, Any],
     ):
-        self._family, self._model, self._ema, self._clips = family, model, ema, clips
-        self._tokenizer, self._make_decoder, self._decoder = tokenizer, decoder, None
-        self._settings = facts.of(family.__name__.rpartition(".")[2]).samples
-        self._accelerator, self._stop = accelerator, stop
-        self._pairs = pairs(clips.rows, count) if accelerator.is_main_process else []
+        self._run, self._ema, self._clips, self._tokenizer = run, ema, clips, tokenizer
+        self._base, self._vocoder, self._settings = base, vocoder, settings
+        self._pairs = choose_pairs(clips.rows, run.settings.samples) if run.writes else []
+        self._decoder = self._extract = None  # loaded at the first sample
 
-    def speak(self, update: int, show: Callable[[int, str, np.ndarray, np.ndarray], None]) -> None:
-        """Speaks all of them after so many updates.
-
-        Args:
-            show: gets number, text, samples and picture of each.
-        """
+    def synthesize(self, update: int, logger: MetricsLogger) -> None:
+        """Synthesise and log all samples after `update` updates."""
         began, n = time.monotonic(), 0
         try:
-            for clip, reference in self._pairs:
-                if self._stop.reason():
+            for clip, prompt in self._pairs:
+                if self._run.stop.reason():
                     return
-                show(n, self._clips.rows[clip].text, *self._sample(clip, reference))
+                speech, picture = self._sample(clip, prompt)
+                logger.log_sample(update, n, self._clips.rows[clip].text, speech, picture)
                 n += 1
-        except Exception as error:  # memory, a text the family refuses, a vocoder that is not there
+        except Exception as error:  # memory, a text the family refuses, a missing vocoder, ...
             why = f"{type(error).__name__}: {error}".splitlines()[0]
-            log.warning("no spoken sample at update %d (%s)", update, why)
+            log.warning("no audio sample at update %d (%s)", update, why)
         finally:
-            self._model.train()
+            self._run.model.train()
         if n:
             taken_s = time.monotonic() - began
-            log.info("spoken samples of update %d: %d in %.2f s", update, n, taken_s)
+            log.info("audio samples of update %d: %d in %.2f s", update, n, taken_s)
 
-    def _sample(self, clip: int, reference: int) -> tuple[np.ndarray, np.ndarray]:
-        """Samples, and the picture of the clip's mel above theirs."""
+    def _sample(self, clip: int, prompt: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Speech, and a picture of the clip's features above those of the speech."""
+        family = self._run.family
         if self._decoder is None:
-            self._decoder = self._make_decoder()
-        original, row = self._arrays(clip), self._clips.rows[clip]
-        # eager: `train.compile` is for the training's shapes
+            device = self._run.device.type
+            self._decoder = family.decoder(self._base, self._vocoder, device)
+            self._extract = family.extractor(self._base, {}, "cpu")
+        original = self._clips.clip(clip)
+        # eager: `train.compile` is for the shapes of training
         with (
             self._ema.in_place(),
-            self._accelerator.autocast(),
+            self._run.accelerator.autocast(),
             torch.compiler.set_stance("force_eager"),
         ):
-            spoken = self._family.speak(
-                self._model,
+            speech = family.speak(
+                self._run.model,
                 self._tokenizer,
                 self._decoder,
-                self._prompt(reference),
-                row.text,
-                row.language,
+                self._clips.clip(prompt),
+                original.text,
+                original.language,
                 seed=SEED,
                 **self._settings,
             )
-        again = self._family.extractor({}, {}, "cpu")(torch.from_numpy(spoken))
-        return spoken, picture(original["mel"], again["mel"])
-
-    def _prompt(self, clip: int) -> Clip:
-        row, ids = self._clips.rows[clip], self._clips.tokens[clip]
-        return Clip(row.id, row.text, row.language, ids, self._arrays(clip))
-
-    def _arrays(self, clip: int) -> Arrays:
-        row = self._clips.rows[clip]
-        return self._clips.packs.get(row.pack, row.feature)
+        samples = soxr.resample(speech, family.SPEECH_HZ, family.RATE_HZ)
+        return speech, picture(original.arrays, self._extract(torch.from_numpy(samples)))
 
 
-def pairs(rows: Sequence[Row], count: int) -> list[tuple[int, int]]:
-    """Which clips' texts are spoken, each with the clip it is spoken after, as indices.
+def choose_pairs(rows: Sequence[Row], count: int) -> list[tuple[int, int]]:
+    """Clips whose texts are synthesised, each with the clip that is its prompt, as indices.
 
     Clips of typical length, first those whose speaker has another clip in the same language. The
-    other clip is in the same language and of the same speaker as far as there is one.
+    prompt is in the same language and by the same speaker if there is such a clip.
     """
-    typical = statistics.median(row.n_frames for row in rows)
-    by_length = sorted(
-        range(len(rows)), key=lambda i: (abs(rows[i].n_frames - typical), rows[i].id)
-    )
+    typical = statistics.median(row.n_steps for row in rows)
+    by_length = sorted(range(len(rows)), key=lambda i: (abs(rows[i].n_steps - typical), rows[i].id))
     alike = Counter((row.language, row.speaker) for row in rows)
 
     def other(i):
@@ -138,18 +124,25 @@ def pairs(rows: Sequence[Row], count: int) -> list[tuple[int, int]]:
     return [(i, other(i)) for i in chosen[:count]]
 
 
-def picture(original: torch.Tensor, spoken: torch.Tensor) -> np.ndarray:
-    """Two mels `[T, M]` one above the other, low bands at the bottom, `[H, W]` uint8, loud is dark.
+def picture(original: Arrays, synthesized: Arrays) -> np.ndarray | None:
+    """A spectrogram-like array of both, one above the other, `[H, W]` uint8.
 
-    The scale is that of the original.
+    Takes the first array that is `[T, bands]` of floats in both; None if there is none. Low bands
+    are at the bottom, loud is dark, and the scale is that of the original.
     """
-    width = max(len(original), len(spoken))
-    quiet, loud = float(original.min()), float(original.max())
+    for name in sorted(original):
+        both = original[name], synthesized[name]
+        if all(a.ndim == 2 and a.is_floating_point() for a in both):
+            break
+    else:
+        return None
+    width = max(map(len, both))
+    quiet, loud = float(both[0].min()), float(both[0].max())
     halves = []
-    for mel in (original, spoken):
-        shade = 255 * (loud - mel.float().cpu().clamp(quiet, loud)) / max(loud - quiet, 1e-6)
-        half = np.full((mel.shape[1], width), 255, np.uint8)
-        half[:, : len(mel)] = shade.numpy().astype(np.uint8).T[::-1]
+    for bands in both:
+        shade = 255 * (loud - bands.float().cpu().clamp(quiet, loud)) / max(loud - quiet, 1e-6)
+        half = np.full((bands.shape[1], width), 255, np.uint8)
+        half[:, : len(bands)] = shade.numpy().astype(np.uint8).T[::-1]
         halves.append(half.repeat(BAND_PX, axis=0))
     gap = np.full((GAP_PX, width), 128, np.uint8)
     return np.concatenate([halves[0], gap, halves[1]])

@@ -1,81 +1,62 @@
-"""The learning rate as a function of (update, validations so far): there is nothing to save."""
+"""The learning rate as a function of (update, validations so far); it has no state to save."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from voicekiln.errors import UserError
 from voicekiln.training.settings import TrainSettings
 
-BETTER = 1e-4  # share by which a loss has to be lower to count, as in torch's ReduceLROnPlateau
+BETTER = 1e-4  # fraction by which a loss must fall to count, as in torch's ReduceLROnPlateau
 
 
-@dataclass(frozen=True)
 class Schedule:
-    """Up from 0 to the peak over the warm-up, then as `kind` says; never below the floor.
+    """From 0 to the peak over the warm-up, then by `schedule`; never below the floor.
 
     `linear` with floor 0 is what f5_tts's Trainer uses (upstream starts and ends at 1e-8 of the
     peak instead of 0). After the warm-up:
 
     linear, cosine    down to the floor at the end of the run
-    cosine_restarts   down to the floor and back to the peak, in periods that grow by `growth`
-                      (Loshchilov and Hutter 2017, SGDR)
-    step              times `factor` after each period
+    cosine_restarts   down to the floor and back to the peak, in periods that grow by
+                      `period_growth` (Loshchilov and Hutter 2017, SGDR)
+    step              times `rate_factor` after each period
     exponential       the same, continuously
-    multi_step        times `factor` at each milestone, counted in updates from the run's begin
-    plateau           times `factor` when more than `patience` validations in a row were not better
-                      by 0.01 % (torch's ReduceLROnPlateau)
+    multi_step        times `rate_factor` at each milestone, counted in updates from the run's start
+    plateau           times `rate_factor` when more than `plateau_patience` validations in a row did
+                      not improve by 0.01 % (torch's ReduceLROnPlateau)
     constant          the peak
+
+    Args:
+        settings: section `train`.
+        updates: updates of the whole run.
+        per_epoch: updates of an epoch.
+
+    Attributes:
+        kind: `schedule`.
+        period: in updates; the default depends on the schedule.
     """
 
-    kind: str
-    peak: float
-    floor: float
-    warmup: int  # updates
-    total: int  # updates of the whole run
-    period: int  # updates
-    growth: int
-    factor: float
-    milestones: tuple[int, ...]
-    patience: int  # validations
+    def __init__(self, settings: TrainSettings, updates: int, per_epoch: int):
+        s = self._settings = settings
+        self.kind, self._updates = s.schedule, updates
+        default = max(1, updates // 4) if self.kind == "cosine_restarts" else per_epoch
+        self.period = s.period or default
 
-    @classmethod
-    def of(cls, s: TrainSettings, updates: int, per_epoch: int) -> "Schedule":
-        """The schedule that the settings describe.
+    def learning_rate(self, update: int, losses: Sequence[float] = ()) -> float:
+        """Learning rate of the update that follows `update` finished ones.
 
         Args:
-            updates: of the whole run.
-            per_epoch: updates of an epoch.
+            losses: of the validations until then; only `plateau` depends on them.
         """
-        default = max(1, updates // 4) if s.schedule == "cosine_restarts" else per_epoch
-        return cls(
-            s.schedule,
-            s.learning_rate,
-            s.min_learning_rate,
-            s.warmup_updates,
-            updates,
-            s.period or default,
-            s.period_growth,
-            s.rate_factor,
-            s.milestones,
-            s.plateau_patience,
-        )
-
-    def rate(self, update: int, losses: Sequence[float] = ()) -> float:
-        """The rate of the update that follows `update` finished ones.
-
-        Args:
-            losses: of the validations until then; only `plateau` asks for them.
-        """
-        if update < self.warmup:
-            return self.peak * update / self.warmup
-        after = update - self.warmup
-        # A run may be asked beyond its end (one more update after the last): stay at the floor.
-        done = min(1.0, after / max(1, self.total - self.warmup))
+        s = self._settings
+        if update < s.warmup_updates:
+            return s.learning_rate * update / s.warmup_updates
+        after = update - s.warmup_updates
+        # May be asked for one update more than the run has: stay at the floor.
+        done = min(1.0, after / max(1, self._updates - s.warmup_updates))
         if self.kind == "constant":
-            return self.peak
+            return s.learning_rate
         if self.kind == "linear":
-            return self.peak + (self.floor - self.peak) * done
+            return s.learning_rate + (s.min_learning_rate - s.learning_rate) * done
         if self.kind == "cosine":
             return self._half_wave(done)
         if self.kind == "cosine_restarts":
@@ -83,44 +64,46 @@ class Schedule:
         times = {
             "step": lambda: after // self.period,
             "exponential": lambda: after / self.period,
-            "multi_step": lambda: sum(update >= milestone for milestone in self.milestones),
-            "plateau": lambda: reductions(losses, self.patience),
+            "multi_step": lambda: sum(update >= milestone for milestone in s.milestones),
+            "plateau": lambda: reductions(losses, s.plateau_patience),
         }
         if self.kind not in times:
-            raise UserError(f"train.schedule: there is no {self.kind!r}")
-        return max(self.floor, self.peak * self.factor ** times[self.kind]())
+            raise UserError(f"train.schedule: unknown schedule {self.kind!r}")
+        return max(s.min_learning_rate, s.learning_rate * s.rate_factor ** times[self.kind]())
 
     def _half_wave(self, done):
-        return self.floor + (self.peak - self.floor) * (1 + math.cos(math.pi * done)) / 2
+        floor, peak = self._settings.min_learning_rate, self._settings.learning_rate
+        return floor + (peak - floor) * (1 + math.cos(math.pi * done)) / 2
 
     def _place_in_period(self, after):
         length = self.period
         while after >= length:
             after -= length
-            length *= self.growth
+            length *= self._settings.period_growth
         return after / length
 
-    def early(self, per_epoch: int) -> str | None:
-        """What is to be said of reductions that fall into the first epoch, or None."""
+    def early_reductions(self, per_epoch: int) -> str | None:
+        """Warning about reductions within the first epoch, or None."""
+        s = self._settings
         if self.kind == "multi_step":
-            cuts = [m for m in self.milestones if m < per_epoch]
-            what = f"{len(cuts)} of {len(self.milestones)} of train.milestones"
+            n = sum(milestone < per_epoch for milestone in s.milestones)
+            what = f"{n} of {len(s.milestones)} of train.milestones"
         elif self.kind == "step":
-            first_epoch = max(0, per_epoch - self.warmup - 1) // self.period
-            cuts, what = [self.period] * first_epoch, f"{first_epoch} steps of the rate"
+            n = max(0, per_epoch - s.warmup_updates - 1) // self.period
+            what = f"{n} reductions of the learning rate"
         else:
             return None
-        if not cuts:
+        if not n:
             return None
-        left = self.peak * self.factor ** len(cuts)
+        left = s.learning_rate * s.rate_factor**n
         return (
-            f"{what} fall into the first epoch ({per_epoch} updates): the rate is down to "
+            f"{what} fall into the first epoch ({per_epoch} updates): the learning rate is down to "
             f"{left:.3g} before every clip was seen once. They are counted in updates"
         )
 
 
 def reductions(losses: Sequence[float], patience: int) -> int:
-    """How often a plateau has lowered the rate after these validations."""
+    """Number of times that a plateau has lowered the learning rate after these validations."""
     best, bad, n = math.inf, 0, 0
     for loss in losses:
         if loss < best * (1 - BETTER):

@@ -1,108 +1,99 @@
-"""The loss of the averaged weights on the validation clips."""
-
-from types import ModuleType
+"""Loss of the EMA weights on the validation clips."""
 
 import torch
-from accelerate import Accelerator
 from accelerate.utils import send_to_device
 
 from voicekiln.errors import UserError
+from voicekiln.families import Batch
 from voicekiln.training.data.clips import BatchRequest, Clips, load
 from voicekiln.training.data.plan import in_order
-from voicekiln.training.process.collectives import agree, all_sum, highest, share, sum_totals
-from voicekiln.training.process.stop import Stop
-from voicekiln.training.settings import TrainSettings
+from voicekiln.training.process.collectives import (
+    all_max,
+    all_sum,
+    own_share,
+    share_limit,
+    sum_totals,
+)
+from voicekiln.training.run import Run
 from voicekiln.training.state.history import TOTAL
 from voicekiln.training.step.ema import Ema
-from voicekiln.training.step.out_of_memory import BatchSplitter, OutOfMemory, out_of_memory_is
+from voicekiln.training.step.out_of_memory import BatchSplitter, OutOfMemory, out_of_memory_as
 
-# stands where an update's number stands, so its draws are always the same
+# takes the place of an update's number, so the draws are the same at every validation
 UPDATE = "validation"
 
 
 class Validation:
-    """Validates on fixed draws, dropout and condition drops off.
+    """Validates with fixed draws, without dropout and without dropped conditions.
 
     Args:
-        family: the family module.
-        model: on its device.
-        ema: its averaged weights.
-        clips: to validate on.
-        settings: section `train`.
-        accelerator: of `accelerator_for`.
-        stop: asked between two batches.
+        run: the training.
+        ema: its EMA weights.
+        clips: held-out clips.
+        batch_steps: maximum steps of a batch.
+        splitter: splits batches that do not fit.
     """
 
-    def __init__(
-        self,
-        family: ModuleType,
-        model: torch.nn.Module,
-        ema: Ema,
-        clips: Clips,
-        settings: TrainSettings,
-        accelerator: Accelerator,
-        stop: Stop,
-    ):
-        self._family, self._model, self._ema, self._clips = family, model, ema, clips
-        self._accelerator, self._stop, self._settings = accelerator, stop, settings
-        rows = self.rows = clips.rows
-        self.splitter = BatchSplitter(lambda i: rows[i].n_frames)
-        frames, ids = [row.n_frames for row in rows], [row.id for row in rows]
-        groups = in_order(frames, ids, settings.batch_frames)
-        self._requests = share([BatchRequest(group, UPDATE) for group in groups], accelerator)
+    def __init__(self, run: Run, ema: Ema, clips: Clips, batch_steps: int, splitter: BatchSplitter):
+        self._run, self._ema, self.clips, self._splitter = run, ema, clips, splitter
+        groups = in_order(clips.n_steps, clips.ids, batch_steps)
+        requests = [BatchRequest(group, UPDATE) for group in groups]
+        self._requests = own_share(requests, run.accelerator)
 
     def losses(self, update: int) -> dict[str, float] | None:
-        """Mean losses by name, after so many updates; None where a process was to stop."""
-        s, requests = self._settings, [request for request, _ in self._requests]
-        batches = load(self._clips, requests, s.workers, s.prefetch, pin=False)
+        """Mean of each loss part after `update` updates; None if a process was asked to stop."""
+        run, s = self._run, self._run.settings
+        requests = [request for request, _ in self._requests]
+        batches = load(self.clips, requests, s.workers, s.prefetch, pin=False)
         sums: dict[str, float] = {}
         counted = []
-        self._model.eval()
+        run.model.eval()
         with torch.no_grad(), self._ema.in_place():
             for request, weight in self._requests:
-                if self._stop.reason():
+                if run.stop.reason():
                     break
                 batch = next(batches)
                 for name, value in self._sums(request, batch, update).items():
                     sums[name] = sums.get(name, 0.0) + value * weight
                 counted.append((batch["totals"], weight))
-        self._model.train()
-        agree(self.splitter, self._accelerator)
-        if highest(len(counted) < len(self._requests), self._accelerator):
+        run.model.train()
+        share_limit(self._splitter, run.accelerator)
+        if all_max(len(counted) < len(self._requests), run.accelerator):
             return None
-        totals = sum_totals(counted, self._accelerator)
-        return {n: all_sum(sums[n], self._accelerator) / totals[n] for n in sorted(sums)}
+        totals = sum_totals(counted, run.accelerator)
+        return {name: all_sum(sums[name], run.accelerator) / totals[name] for name in sorted(sums)}
 
-    def _sums(self, request, batch, update):
-        """Sums, not means, of the losses of a batch by name; in parts where need be."""
+    def _sums(self, request: BatchRequest, batch: Batch, update: int) -> dict[str, float]:
+        """Sums of a batch by loss part; the batch is split if it does not fit."""
         try:
-            with out_of_memory_is(OutOfMemory(request)):
-                batch = send_to_device(batch, self._accelerator.device)
-                losses = self.loss(batch)
-                return {name: float(loss) * batch["totals"][name] for name, loss in losses.items()}
+            with out_of_memory_as(OutOfMemory(request)):
+                return {name: float(value) for name, value in self.batch_sums(batch).items()}
         except OutOfMemory:
             pass
-        self.splitter.less(request, f"{update} (validation)")
+        self._splitter.shrink(request, f"{update} (validation)")
         sums: dict[str, float] = {}
-        for part in self.splitter.of(request):
-            for name, value in self._sums(part, self._clips.batch(part), update).items():
+        for part in self._splitter.split(request):
+            for name, value in self._sums(part, self.clips.batch(part), update).items():
                 sums[name] = sums.get(name, 0.0) + value
         return sums
 
-    def loss(self, batch: dict) -> dict[str, torch.Tensor]:
-        """Mean losses of a batch, by name."""
-        with self._accelerator.autocast():
-            return self._family.loss(self._model, batch, batch["totals"])
+    def batch_sums(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """Sums of a batch by loss part, on the device."""
+        return self._run.loss_sums(send_to_device(batch, self._run.device))
 
 
-def require_part(name: str, clips: Clips) -> None:
-    """Stops where the loss has no such part.
+def require_loss_part(name: str, names: list[str]) -> None:
+    """Stop if `best_by` names no loss part.
+
+    Args:
+        name: `train.best_by`.
+        names: the family's loss parts.
 
     Raises:
-        UserError: with the names that there are.
+        UserError: with the names.
     """
-    names = [TOTAL, *sorted(clips.batch(BatchRequest((0,), UPDATE))["totals"])]
-    if name not in names:
+    if name not in (TOTAL, *names):
         raise UserError(
-            f"train.best_by: {name} is no part of this family's loss; there are {', '.join(names)}"
+            f"train.best_by: {name} is not a part of this family's loss; expected one of "
+            f"{', '.join([TOTAL, *sorted(names)])}"
         )
