@@ -44,9 +44,10 @@ from torch.utils.data import SequentialSampler  # noqa: E402
 from voicekiln.audio import normalize, segment  # noqa: E402
 from voicekiln.audio.probe import AudioError  # noqa: E402
 from voicekiln.audio.suffixes import AUDIO_SUFFIXES  # noqa: E402
-from voicekiln.families import f5  # noqa: E402
+from voicekiln.families import Clip, f5  # noqa: E402
 from voicekiln.families.f5.mel import N_MELS  # noqa: E402
 from voicekiln.training.data.plan import plan  # noqa: E402
+from voicekiln.training.seeds import generator  # noqa: E402
 
 SHARED = ROOT.parent / "shared" / "data"
 FRAMES_PER_S = f5.STEPS_PER_S
@@ -168,11 +169,12 @@ def cpu_seconds(model: torch.nn.Module, batches: Batches, frames: list[int]) -> 
         for i in batch:
             n_tokens = max(1, round(frames[i] / FRAMES_PER_S * TOKENS_PER_S))
             tokens = torch.full((n_tokens,), i % N_TOKENS)
-            clips.append(f5.Sample(str(i), torch.zeros(frames[i], N_MELS), tokens))
-        made = f5.collate(clips, [f5.draw(clip, SEED, 0) for clip in clips])
+            clips.append(Clip(str(i), "", "", tokens, {"mel": torch.zeros(frames[i], N_MELS)}))
+        draws = [f5.draw(clip, generator(SEED, 0, clip.id), True) for clip in clips]
+        made = f5.collate(clips, draws, None)
         began = time.process_time()
         model.zero_grad()
-        sum(f5.loss(model, made, made["totals"]).values()).backward()
+        (f5.loss(model, made)["flow"] / made["totals"]["flow"]).backward()
         spent += time.process_time() - began
     return spent
 

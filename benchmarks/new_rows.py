@@ -28,12 +28,13 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
-from voicekiln.families import f5  # noqa: E402
+from voicekiln.families import Clip, f5  # noqa: E402
 from voicekiln.families.f5.mel import log_mel  # noqa: E402
 from voicekiln.families.f5.reset import new_rows  # noqa: E402
 from voicekiln.families.f5.text import Characters  # noqa: E402
 from voicekiln.families.f5.weights import EMBEDDING  # noqa: E402
 from voicekiln.tokenizers.characters import read_vocab  # noqa: E402
+from voicekiln.training.seeds import generator  # noqa: E402
 
 DEMO = ROOT / "resources" / "demo"
 LEVEL = 0.07  # root mean square that the base was trained at
@@ -74,11 +75,11 @@ def first_loss(rows: torch.Tensor, weights: dict, vocab: list[str], spoken: list
     ids = [torch.tensor(tokenizer.encode(text)) for _, text in spoken]
     total = count = 0.0
     for i, ((features, _), tokens) in enumerate(zip(spoken, ids, strict=True)):
-        sample = f5.Sample(str(i), features, tokens)
-        batch = f5.collate([sample], [f5.draw(sample, 0, "validation", False)])
-        n = batch["totals"]["flow"]
-        total += float(f5.loss(model, batch, batch["totals"])["flow"]) * n
-        count += n
+        clip = Clip(str(i), "", "", tokens, {"mel": features})
+        draws = [f5.draw(clip, generator(0, "validation", clip.id), False)]
+        batch = f5.collate([clip], draws, None)
+        total += float(f5.loss(model, batch)["flow"])
+        count += batch["totals"]["flow"]
     return total / count
 
 

@@ -2,6 +2,8 @@
 
 import json
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -12,11 +14,19 @@ from voicekiln.training import settings as train_settings
 from voicekiln.training.settings import RunSettings
 
 TOY_FAMILIES = Path(__file__).parent / "toy_families"
-if str(TOY_FAMILIES) not in families.__path__:
-    families.__path__.append(str(TOY_FAMILIES))
 
 LETTERS = list(" abcdefgh")
 BATCH_S = 2.4  # 120 codes
+
+
+@contextmanager
+def toy_family() -> Iterator[None]:
+    """The toy family is one of the families; not for longer, or other tests would see it too."""
+    families.__path__.append(str(TOY_FAMILIES))
+    try:
+        yield
+    finally:
+        families.__path__.remove(str(TOY_FAMILIES))
 
 
 def toy_run(

@@ -21,10 +21,10 @@ DEMO = ROOT / "resources" / "demo"
 
 
 class Workflow:
-    """The repository's Snakefile, run in `self.dir`."""
+    """The Snakefile of the repository, or of a copy at `root`, run in `self.dir`."""
 
-    def __init__(self, folder: Path):
-        self.dir = folder
+    def __init__(self, folder: Path, root: Path = ROOT):
+        self.dir, self.root = folder, root
         self.dir.mkdir(parents=True, exist_ok=True)
         self.config: dict | None = {"corpora": {}, "runs": {}}  # None: the shipped one
         self.said = Counter()  # sentences of each demo recording that `add` has used
@@ -36,7 +36,7 @@ class Workflow:
 
     def command(self, *args: str) -> list[str]:
         """The command line of `snakemake ARGS` in this directory."""
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.root / "Snakefile")]
         command += ["--directory", str(self.dir)]
         if self.config is not None:
             config = copy.deepcopy(self.config)

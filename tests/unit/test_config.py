@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT
+from toy_setup import toy_family
 from voicekiln.config import explain, files, schema, targets
 from voicekiln.config.paths import locate
 from voicekiln.config.resolve import resolve
@@ -204,6 +205,49 @@ def test_mistakes_are_named_with_their_path(path, value, said):
     with pytest.raises(UserError, match=said) as error:
         resolve(changed(path, value))
     assert "Traceback" not in str(error.value) and "^[" not in str(error.value)
+
+
+def test_runs_that_start_from_each_other_are_named():
+    config = demo()
+    config["runs"] |= {
+        name: config["runs"]["demo_f5"] | {"base": {"run": base}}
+        for name, base in (("a", "b"), ("b", "a"), ("c", "a"), ("d", "demo_f5"))
+    }
+    with pytest.raises(UserError) as error:
+        resolve(config)
+    message = str(error.value)
+    for name, chain in (("a", "a, b"), ("b", "b, a"), ("c", "c, a, b")):
+        assert f"runs.{name}.base.run: these runs start from each other: {chain}" in message
+    assert "runs.d." not in message
+
+
+def test_keys_of_a_section_are_those_of_the_runs_family():
+    """The sampling of F5-TTS has moved from evaluate to its own section."""
+    with pytest.raises(UserError, match=r"evaluate.steps: .*it belongs in runs.<name>.speak"):
+        resolve(changed("runs.demo_f5.evaluate", {"steps": 4}))
+    with pytest.raises(UserError, match=r"speak.temperature: unknown key"):
+        resolve(changed("runs.demo_f5.speak", {"temperature": 1}))
+    found = resolve(changed("runs.demo_f5.speak", {"steps": 4}))["runs"]["demo_f5"]
+    assert found["speak"] == {"steps": 4, "cfg_strength": 2.0}
+    with toy_family():
+        run = {"corpus": "demo", "family": "toy", "base": {"folder": "toy"}}
+        found = resolve(demo() | {"runs": {"t": run}})["runs"]["t"]
+        assert found["speak"] == {"samples_per_token": 800}
+        assert found["train"]["learning_rate"] == 1e-3, "the family's own default"
+        with pytest.raises(UserError, match=r"runs.t.vocoder: Toy has its own vocoder"):
+            resolve(demo() | {"runs": {"t": run | {"vocoder": "x"}}})
+        with pytest.raises(UserError, match=r"runs.a.base.run: t is of the family toy"):
+            resolve(
+                demo()
+                | {
+                    "runs": {
+                        "t": run,
+                        "a": changed(
+                            "runs.a", {"corpus": "demo", "family": "f5", "base": {"run": "t"}}
+                        )["runs"]["a"],
+                    }
+                }
+            )
 
 
 def test_each_missing_key_is_named_once():

@@ -37,8 +37,8 @@ def test_it_is_said_of_what_the_chosen_one_is_the_best(checkpoints):
     best, why = evaluate.choose(rows, "best", "loss", course | {30: 1.0})
     assert best["update"] == 20
     assert why == (
-        "lowest validation loss of the 2 checkpoints that can be used; that of update 30 was lower "
-        "(1.00000), but its checkpoint is gone or damaged"
+        "lowest validation loss of the 2 checkpoints that remain; the loss at update 30 was lower "
+        "(1.00000), but its checkpoint is missing or damaged"
     )
 
 

@@ -312,7 +312,7 @@ def test_the_page_has_upstreams_own_command_and_it_speaks(spoken_with, monkeypat
 
 def test_the_pages_python_speaks(spoken_with, monkeypatch):
     monkeypatch.chdir(spoken_with)
-    code = block(spoken_with, "python").replace("What the voice is to say.", "How are you?")
+    code = block(spoken_with, "python").replace("Text to synthesise.", "How are you?")
     exec(compile(code, "HOW_TO_SPEAK.md", "exec"), {})
     assert soundfile.info("spoken.wav").samplerate == f5.RATE_HZ
     (spoken_with / "spoken.wav").unlink()

@@ -1,12 +1,15 @@
 """`voicekiln.features.packs`: what goes in comes out; damage is seen."""
 
+import json
 import pickle
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from voicekiln.errors import UserError
 from voicekiln.families import Arrays
 from voicekiln.features.packs import PackReader, PackWriter, pack_name, write_pack
+from voicekiln.features.store import PackStore, basis
 
 
 def features(*keys: str) -> dict[str, Arrays]:
@@ -100,3 +103,27 @@ def test_a_damaged_pack_is_written_anew(tmp_path):
     path.write_bytes(whole[:-4] + b"\0\0\1\0")
     assert written(tmp_path, made) == [row]
     assert path.read_bytes() == whole
+
+
+def test_packs_of_an_earlier_version_are_computed_again(tmp_path):
+    """There an entry was `<key>`, and a record had `n_frames`."""
+    basis = {"family": "a"}
+    store = PackStore(tmp_path, basis)
+    key = store.key(audio="x")
+    pack = store.folder / pack_name([key])
+    save_file({key: torch.zeros(7, 100)}, pack)
+    row = {"key": key, "pack": pack.name, "n_frames": 7, "pack_bytes": pack.stat().st_size}
+    pack.with_suffix(".json").write_text(json.dumps([row]))
+    store = PackStore(tmp_path, basis)
+    assert key not in store
+    store.add(key, {"mel": torch.ones(7, 100)}, 7)
+    store.close()
+    found = PackStore(tmp_path, basis).find(key)
+    assert found["n_steps"] == 7 and found["pack_bytes"] == pack.stat().st_size
+    assert equal(PackReader().get(found["pack"], key), {"mel": torch.ones(7, 100)})
+
+
+def test_keys_depend_on_the_base_only_if_features_do():
+    plain = basis("f5", 1, {}, {})
+    assert plain == {"family": "f5", "version": 1, "settings": {}}, "the keys of earlier versions"
+    assert basis("f5", 1, {}, {"codebook": "ab"}) == plain | {"base": {"codebook": "ab"}}

@@ -61,7 +61,7 @@ def test_speakers_are_all_some_or_named():
     assert [one.speaker for one in speaking(found, 1)] == ["anna"]
     assert [one.speaker for one in speaking(found, ["ben"])] == ["ben"]
     assert {speaker for _, speaker, _ in lines(speakers=1)} == {"anna"}
-    with pytest.raises(UserError, match="speaker carla, dora; expected some of anna, ben"):
+    with pytest.raises(UserError, match="by carla, dora; expected some of anna, ben"):
         speaking(found, ["carla", "ben", "dora"])
 
 

@@ -8,7 +8,7 @@ import torch
 from test_training_memory import ERRORS
 from test_training_processes import close, in_children, nothing
 from test_training_resume import at_call, final, in_child, kill_in_torch_save, metrics, same
-from toy_setup import toy_run
+from toy_setup import toy_family, toy_run
 from voicekiln import families
 from voicekiln.errors import UserError
 from voicekiln.training import loop, worker
@@ -18,6 +18,12 @@ from voicekiln.training.run import Run
 from voicekiln.training.seeds import generator
 
 SMOOTH = {"model": {"dropout": 0.0}}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def registered():
+    with toy_family():
+        yield
 
 
 def little_memory(fits):

@@ -10,12 +10,13 @@ import pytest
 import torch
 from conftest import ROOT
 from safetensors import safe_open
-from voicekiln.families import f5
+from voicekiln.families import Clip, f5
 from voicekiln.provenance import sha256_json
 from voicekiln.store import tables
 from voicekiln.text.clean import comparable
 from voicekiln.tokenizers.characters import read_vocab
 from voicekiln.training.data.clips import read_rows
+from voicekiln.training.seeds import generator
 from workflow_runner import Workflow, sentences
 
 pytestmark = pytest.mark.slow
@@ -135,10 +136,12 @@ def test_the_texts_matter_to_the_voice(demo):
         losses = []
         for draw in range(4):
             for i, row in enumerate(rows):
-                sample = f5.Sample(row.id, features[i], ids[(i + shift) % len(ids)])
-                batch = f5.collate([sample], [f5.draw(sample, 0, f"test {draw}", drops=False)])
+                text_ids, arrays = ids[(i + shift) % len(ids)], {"mel": features[i]}
+                clip = Clip(row.id, row.text, row.language, text_ids, arrays)
+                batch = f5.collate([clip], [f5.draw(clip, generator(draw, row.id), False)], None)
                 with torch.no_grad():
-                    losses.append(float(f5.loss(model, batch, batch["totals"])["flow"]))
+                    loss = f5.loss(model, batch)["flow"] / batch["totals"]["flow"]
+                losses.append(float(loss))
         return np.mean(losses)
 
     own, others = mean_loss(0), mean_loss(1)

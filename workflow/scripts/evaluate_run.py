@@ -65,7 +65,7 @@ def warn_of_silent(references, wanted):
     n = len(spoken.speaking(references, wanted))
     if isinstance(wanted, int) and n < everyone:
         log.warning(
-            "samples are spoken for the %d of %d speakers with most training audio; "
+            "only the %d of %d speakers with most training audio get audio samples; "
             "set evaluate.speakers to all to hear everyone",
             n,
             everyone,
@@ -115,7 +115,7 @@ def speak(smk, family, settings, references, lines, checkpoint, folder):
 
 
 class Voice(NamedTuple):
-    """What the family speaks with."""
+    """Arguments of the family's `speak`, and its extractor for prompts."""
 
     model: torch.nn.Module
     tokenizer: families.Tokenizer
@@ -124,7 +124,7 @@ class Voice(NamedTuple):
 
 
 def load_voice(smk, family, checkpoint):
-    """The model with the EMA weights of a checkpoint, and what it needs to speak."""
+    """Load the model with the EMA weights of a checkpoint."""
     on, base = device(smk.resources.gpu), bases.files(smk.params.base)
     tokenizer = family.tokenizer(Path(smk.input.coverage).parent)
     model = family.build(family.architecture(smk.params.architecture), tokenizer.n_tokens)

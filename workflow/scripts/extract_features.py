@@ -1,4 +1,4 @@
-"""Compute the features of one shard of a corpus, as far as no pack holds them yet."""
+"""Compute the features of one shard of a corpus that no pack has yet."""
 
 import logging
 from pathlib import Path
@@ -61,7 +61,7 @@ def extract(family, extractor, missing, packs):
 
 
 def require_batches(segments, family, batch_s):
-    """Stop before any clip is computed that no batch could hold."""
+    """Stop before features are computed if a clip is longer than a batch."""
     if batch_s == AUTO:
         return
     train = segments[segments["split"] == "train"]

@@ -7,43 +7,31 @@ only, so a split batch gives the same update whatever its padding.
 B batch, M codes, N text tokens, D width.
 """
 
-import json
-from pathlib import Path
-
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
-from voicekiln.errors import UserError
-from voicekiln.provenance import sha256_json
+from voicekiln.families.toy.base import (
+    check,
+    extend,
+    feature_basis,
+    gain,
+    read_weights,
+    reset,
+    strip,
+    vocabulary_tensors,
+)
+from voicekiln.families.toy.text import tokenizer
+from voicekiln.families.toy.voice import export, prove
 
+__all__ = ["check", "export", "extend", "feature_basis", "prove", "read_weights", "reset", "strip"]
+__all__ += ["tokenizer", "vocabulary_tensors"]
 RATE_HZ, SPEECH_HZ, STEPS_PER_S = 16000, 8000, 50.0
 PROMPTED = True
 REFERENCE_S = (1.0, 2.0, 5.0, 8.0)
 FEATURES_VERSION = LOSS_VERSION = 1
 N_CODES, COND = 16, 8
 DROP_PROMPT = 0.25
-
-
-class Letters:
-    """Tokenizer: one token per character."""
-
-    def __init__(self, letters):
-        self.letters, self.n_tokens = letters, len(letters)
-        self.sha256 = sha256_json(letters)
-
-    def tokens(self, text, language):
-        return list(text)
-
-    def encode(self, text, language):
-        if unknown := sorted(set(text) - set(self.letters)):
-            raise UserError(f"{text!r}: {unknown} are not in the vocabulary; add them")
-        return [self.letters.index(letter) for letter in text]
-
-
-def tokenizer(folder):
-    return Letters(json.loads(Path(folder, "tokens.json").read_text()))
 
 
 class Block(nn.Module):
@@ -93,14 +81,6 @@ def freeze_presets(model):
     return {"blocks": ["blocks.*"]}
 
 
-def read_weights(file):
-    return load_file(file)
-
-
-def vocabulary_tensors(weights):
-    return ["toy_text.weight"]
-
-
 def n_steps(arrays):
     return len(arrays["codes"])
 
@@ -143,13 +123,11 @@ def loss(model, batch):
     }
 
 
-def feature_basis(base):
-    return {}
-
-
 def extractor(base, settings, device):
+    factor = gain(base) * settings.get("gain", 1.0)
+
     def extract(samples):
-        levels = samples[: len(samples) // 320 * 320].view(-1, 320).abs().mean(1)
+        levels = factor * samples[: len(samples) // 320 * 320].view(-1, 320).abs().mean(1)
         codes = (levels * N_CODES).long().clamp(max=N_CODES - 1).to(torch.int16)
         return {"codes": codes, "cond": levels[:, None].expand(-1, COND).contiguous()}
 
@@ -157,11 +135,11 @@ def extractor(base, settings, device):
 
 
 def decoder(base, vocoder, device):
-    return None
+    return {"rate_hz": SPEECH_HZ}
 
 
-def speak(model, tokenizer, decoder, prompt, text, language, *, seed):
-    """A tone whose loudness depends on the weights."""
-    level = float(model.head.weight.mean().abs().clamp(max=0.5))
-    n = 800 * len(tokenizer.encode(text, language))
+def speak(model, tokenizer, decoder, prompt, text, language, *, seed, samples_per_token=800):
+    """A tone whose loudness depends on the weights and on the prompt."""
+    level = float(model.head.weight.mean().abs() + prompt.arrays["cond"].mean()) % 0.5
+    n = samples_per_token * len(tokenizer.encode(text, language))
     return (level * np.sin(np.arange(n) / 3)).astype(np.float32)

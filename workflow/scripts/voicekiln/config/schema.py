@@ -20,15 +20,15 @@ BASE = "model to fine-tune: the files of a release, or {run} for the voice of an
 NAME = "^[A-Za-z0-9][A-Za-z0-9_-]*$"  # of a corpus or a run
 
 
-@cache
-def whole(family: str | None = None) -> dict[str, Any]:
-    """JSON Schema (2020-12) of a whole configuration, with all defaults.
+def whole() -> dict[str, Any]:
+    """JSON Schema (2020-12) of a configuration, with all defaults; its runs are of one family."""
+    return _whole(facts.names())
 
-    Args:
-        family: of all its runs; None: the first one.
-    """
+
+@cache
+def _whole(families: tuple[str, ...]) -> dict[str, Any]:
     schema = _map(SCHEMAS / "config")
-    schema["properties"]["runs"]["patternProperties"] = {NAME: run(family or facts.names()[0])}
+    schema["properties"]["runs"]["patternProperties"] = {NAME: _run(families[0], families)}
     return schema
 
 
@@ -38,9 +38,9 @@ def fitting(config: Mapping[str, Any]) -> dict[str, Any]:
     The runs are named in it, and what `patternProperties` allows is any run.
     """
     schema = whole()
-    runs = config.get("runs")
+    runs, names = config.get("runs"), facts.names()
     named = {
-        name: run(str(section.get("family")) if isinstance(section, dict) else None)
+        name: _run(str(section.get("family")) if isinstance(section, dict) else None, names)
         for name, section in (runs.items() if isinstance(runs, dict) else ())
         if re.search(NAME, str(name))
     }
@@ -54,13 +54,18 @@ def by_name(schema: Mapping[str, Any]) -> dict[str, Any]:
     return schema | {"properties": schema["properties"] | {"runs": inside}}
 
 
-@cache
 def run(family: str | None) -> dict[str, Any]:
+    """Schema of a run of a family."""
+    return _run(family, facts.names())
+
+
+@cache
+def _run(family: str | None, families: tuple[str, ...]) -> dict[str, Any]:
     """Schema of a run; its family's sections are open if there is no such family."""
     schema = _map(SCHEMAS / "run")
     keys = schema["properties"]
-    keys["family"] = {"enum": list(facts.names()), "description": keys["family"]["description"]}
-    if family not in facts.names():
+    keys["family"] = {"enum": list(families), "description": keys["family"]["description"]}
+    if family not in families:
         keys["base"] = {"type": "object", "description": BASE}
         keys |= {name: {"type": "object", "default": {}} for name in facts.SECTIONS}
         return schema

@@ -73,7 +73,11 @@ class Tokenizer(Protocol):
 
 
 class Family(Protocol):
-    """What a family package provides. Every function is called by a step or by the training loop.
+    """Interface of a family package; each function is called by a step or the training loop.
+
+    `base` are the run's base files. Of a run that starts from another run's voice, `check` and
+    `reset` receive the files of the voice, all others those of the release that the chain of runs
+    starts from.
 
     Attributes:
         RATE_HZ: sample rate of the audio that `extractor` takes.
@@ -111,14 +115,16 @@ class Family(Protocol):
         Ids of the base's tokens stay as they are.
 
         Args:
-            base: the run's base files.
+            base: the base files that belong to the tokenizer (`tokenizer` in family.yaml).
             texts: text and language of each segment, by segment id.
             settings: section `tokenizer`.
             out: folder for the files; it exists.
 
         Returns:
-            the coverage of the texts, as coverage.json holds it: `base_tokens`, `tokens`, `added`
-            and `unknown` with counts, and `files`, the names of the files in the folder.
+            the content of coverage.json: `base_tokens` and `tokens` (sizes), `texts`, `text_tokens`
+            (counts), `base_coverage` and `coverage` (fractions of the text's tokens), `added` and
+            `unknown` (for each token `token` and `count`, for characters also `codepoint` and
+            `name`), and `files`, the names of the files in `out`.
 
         Raises:
             UserError: the settings forbid a token that the texts need.
@@ -153,8 +159,9 @@ class Family(Protocol):
             out: folder for the file.
 
         Returns:
-            the content of reset.json: `base` (`file`, `sha256`, ...), `stripped` (descriptions),
-            `vocabulary` (`base_tokens`, `tokens`, `added`), `tensors` (`total`, `bit_equal`),
+            the content of reset.json: `base` (`file`, `bytes`, `sha256`, `weights_from`),
+            `stripped` (a description of each removed entry), `vocabulary` (`base_tokens`, `tokens`,
+            `added`), `tensors` (`total`, `bit_equal`, `grown`, `grown_rows_bit_equal`),
             `parameters`, `weights_sha256` and `file` (`name`, `bytes`, `sha256`).
         """
 
@@ -274,7 +281,7 @@ class Family(Protocol):
         settings: Mapping[str, Any],
         about: Mapping[str, Any],
     ) -> dict[str, Any]:
-        """Write the voice as the upstream project's own inference loads it.
+        """Write the voice as the upstream project's own inference loads it, with HOW_TO_SPEAK.md.
 
         Args:
             folder: an empty one.

@@ -108,7 +108,7 @@ class PackWriter:
             self.close()
 
     def close(self) -> list[PackedFeature]:
-        """Write what waits; returns the rows of all packs written so far."""
+        """Write pending features; returns the rows of all packs written so far."""
         if self._waiting:
             self.rows += write_pack(self.folder, self._waiting, self._n_steps)
             self._waiting, self._waiting_bytes = {}, 0

@@ -1,7 +1,7 @@
-"""The packs of one kind of features in the store, and what they hold.
+"""Packs of one kind of features in the store, and their content.
 
 Beside each pack lies a record of its keys, written after it; a pack without a record, or of another
-size than its record says, does not count and is made again.
+size than its record says, is ignored and made again.
 """
 
 import json
@@ -76,7 +76,7 @@ class PackStore:
         self._record()
 
     def close(self) -> None:
-        """Write what waits."""
+        """Write pending features."""
         self._writer.close()
         self._record()
 
@@ -105,7 +105,7 @@ def check_packs(root: Path, packs: Mapping[str, int]) -> None:
     """Stop unless every pack (by path) is there in its recorded size.
 
     Raises:
-        UserError: naming the first bad pack; it is taken out, so the next run makes it again.
+        UserError: naming the first bad pack, which is removed so that the next run makes it again.
     """
     for path, n_bytes in packs.items():
         pack = Path(path)

@@ -1,4 +1,4 @@
-"""Which checkpoint becomes the voice."""
+"""Choice of the checkpoint that becomes the voice."""
 
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,15 @@ from voicekiln.training.state.history import TOTAL, History
 
 
 def best_by(folder: Path) -> str:
-    """The loss that the best checkpoint of a training's `checkpoints` folder is best by."""
+    """Loss by which the best checkpoint was chosen, from the training's folder `checkpoints`."""
     return (states.pointed(folder, "best") or {}).get("by", TOTAL)
 
 
 def candidates(folder: Path, by: str = TOTAL) -> list[dict[str, Any]]:
-    """The undamaged checkpoints in a training's `checkpoints` folder, by update.
+    """Undamaged checkpoints in a training's folder `checkpoints`, by update.
 
-    Each with its name as `checkpoint`, `update`, `epoch`, `validation_loss` and the loss `by` as
-    `validation_<by>` (None where it was not validated).
+    Each has its name as `checkpoint`, `update`, `epoch`, `validation_loss`, and the loss `by` as
+    `validation_<by>` (None if it was not validated).
     """
     rows = []
     for path, meta in states.good(folder):
@@ -38,7 +38,7 @@ def course(training: Path, by: str = TOTAL) -> dict[int, float]:
     """The loss `by` of each validation after update 0, by update."""
     key = "loss" if by == TOTAL else f"loss_{by}"
     return {
-        row["update"]: row.get(key, row["loss"])  # a loss of one part has no rows of its own
+        row["update"]: row.get(key, row["loss"])  # with one loss part, its loss is the total
         for row in metrics(training)
         if row["kind"] == "validation" and row["update"] > 0
     }
@@ -47,13 +47,13 @@ def course(training: Path, by: str = TOTAL) -> dict[int, float]:
 def choose(
     rows: list[dict[str, Any]], wanted: str | int, by: str, course: dict[int, float]
 ) -> tuple[dict[str, Any], str]:
-    """The checkpoint that is exported, and why it is this one.
+    """The checkpoint to export, and the reason for the choice.
 
     Args:
-        rows: what `candidates` found.
-        wanted: `best` (lowest validation loss), `last`, or an update's number.
-        by: the loss that counts.
-        course: all its validations, also those whose checkpoints were not kept.
+        rows: from `candidates`.
+        wanted: `best` (lowest validation loss), `last`, or the number of an update.
+        by: the loss to compare.
+        course: its value at every validation, also those whose checkpoints were not kept.
 
     Raises:
         UserError: there is no such checkpoint.
@@ -66,8 +66,8 @@ def choose(
         if course.get(lowest, best[key]) < course.get(best["update"], best[key]):
             there = "checkpoint" if len(validated) == 1 else f"{len(validated)} checkpoints"
             return best, (
-                f"lowest validation {by} of the {there} that can be used; that of update {lowest} "
-                f"was lower ({course[lowest]:.5f}), but its checkpoint is gone or damaged"
+                f"lowest validation {by} of the {there} that remain; the loss at update {lowest} "
+                f"was lower ({course[lowest]:.5f}), but its checkpoint is missing or damaged"
             )
         n = max(len(course), len(validated))
         return best, f"lowest validation {by} of {n} validation{'s' if n > 1 else ''}"
@@ -78,8 +78,9 @@ def choose(
             return row, f"update {wanted}, as evaluate.checkpoint asks"
     there = ", ".join(str(row["update"]) for row in rows) or "none"
     raise UserError(
-        f"evaluate.checkpoint: no checkpoint {wanted!r}; undamaged are those of updates {there} "
-        "(train.keep says how many are kept). To train again, delete training/finished.json"
+        f"evaluate.checkpoint: there is no checkpoint {wanted!r}; the undamaged ones are of the "
+        f"updates {there} (train.keep sets how many are kept). To train again, delete "
+        "training/finished.json"
     )
 
 
@@ -92,5 +93,5 @@ def base_loss(training: Path) -> float | None:
 
 
 def metrics(training: Path) -> list[dict[str, Any]]:
-    """The rows of a training's metrics.jsonl."""
+    """Rows of a training's metrics.jsonl."""
     return Metrics(training / "metrics.jsonl").read()

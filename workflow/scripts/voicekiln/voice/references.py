@@ -1,13 +1,13 @@
-"""The recorded clips that a voice speaks after, one for each speaker and language.
+"""Choice of the reference clips that a voice imitates, one for each speaker and language.
 
-Every training clip of a speaker gets a score from all that was measured of it. Each part is brought
-to 0 ... 1 by a straight line between two limits (`PARTS`), and so is the length, which is best in a
-range that the family names. One bad part has to show, whatever the others are:
+Every training clip of a speaker gets a score from its measures. Each measure is mapped linearly to
+0 ... 1 between two limits (`PARTS`), and so is the length, which is best in the family's range. One
+bad measure lowers the score whatever the others are:
 
     score = sqrt(smallest part * weighted geometric mean of the parts)
 
-A part without a measure is left out. No part is below `FLOOR`, so that of clips with the same worst
-part the better one wins. Of equal scores the length nearest to the best decides, then the id.
+Missing measures are left out. No part is below `FLOOR`, so that of two clips with the same worst
+part the better one wins. Ties are broken by the length nearest to the best, then by the id.
 """
 
 import re
@@ -27,7 +27,7 @@ POOR = 0.5  # a score below this deserves a warning
 
 
 class Range(NamedTuple):
-    """Lengths of a reference clip, in seconds: 0 at `least` and `most`, 1 from `low` to `high`."""
+    """Lengths of a reference clip, seconds; score 0 at `least`, `most`, 1 from `low` to `high`."""
 
     least: float
     low: float
@@ -36,7 +36,7 @@ class Range(NamedTuple):
 
 
 class Part(NamedTuple):
-    """One part of the score: 0 at `bad` and beyond, 1 at `good` and beyond, straight between."""
+    """One part of the score: 0 at `bad` and beyond, 1 at `good` and beyond, linear between."""
 
     bad: float
     good: float
@@ -61,13 +61,13 @@ PARTS = {
 
 @dataclass(frozen=True)
 class Reference:
-    """A chosen clip.
+    """A chosen reference clip.
 
     Attributes:
         row: its row of the data set.
         score: 0 ... 1.
-        why: the reason, one clause.
-        measures: what was measured of it, by the names in `PARTS`.
+        why: the reason for the choice, one clause.
+        measures: its measures, by the names in `PARTS`.
         train_s: training audio of this speaker in this language.
     """
 
@@ -86,7 +86,7 @@ class Reference:
         return self.row["language"]
 
     def record(self) -> dict:
-        """What choice.json says of it."""
+        """Its entry in choice.json."""
         return {
             "segment_id": self.row["segment_id"],
             "speaker": self.speaker,
@@ -103,7 +103,7 @@ class Reference:
 def references(
     segments: pd.DataFrame, good_s: Range, pinned: str | Sequence[str] | None = None
 ) -> list[Reference]:
-    """A clip for each speaker and language that trains, those with most training audio first.
+    """A reference clip for each speaker and language with training clips, most audio first.
 
     Args:
         segments: the data set (`corpus.dataset.load`).
@@ -221,7 +221,7 @@ def _reference(row: pd.Series, why: str, train_s: float) -> Reference:
 
 
 def poor(chosen: Sequence[Reference]) -> list[str]:
-    """A warning for each speaker whose best clip is a poor reference."""
+    """A warning for each speaker whose best clip is a poor reference clip."""
     return [
         f"the reference clip of speaker {one.speaker} scores only {one.score:.2f} ({one.why}), and "
         "the voice copies its faults: record a cleaner sentence, or name a better clip with "
@@ -232,7 +232,7 @@ def poor(chosen: Sequence[Reference]) -> list[str]:
 
 
 def seconds(row: pd.Series) -> float:
-    """Length of a segment."""
+    """Length of a segment in seconds."""
     return float((row["end"] - row["start"]) / row["rate_hz"])
 
 
@@ -241,7 +241,7 @@ def _lengths(rows: pd.DataFrame) -> pd.Series:
 
 
 def stems(records: Sequence[Mapping]) -> list[str]:
-    """A file name without suffix for each reference, all different, also where case does not count.
+    """A file name without suffix for each reference, distinct even if case is ignored.
 
     The speaker's name; further languages of a speaker have theirs behind it, as in `anna.de`.
 

@@ -1,4 +1,4 @@
-"""Which test sentences are spoken, by whom, and after which reference clip."""
+"""Choice of the test sentences: texts, speakers and reference clips."""
 
 import math
 from collections import Counter
@@ -14,7 +14,7 @@ from voicekiln.voice.references import Reference
 
 @dataclass(frozen=True)
 class Line:
-    """A sentence to be spoken after a reference clip."""
+    """A sentence to synthesise, and its reference clip."""
 
     text: str
     language: str
@@ -24,15 +24,15 @@ class Line:
 def plan(
     segments: pd.DataFrame, found: Sequence[Reference], settings: Mapping[str, Any]
 ) -> list[Line]:
-    """The sentences of each speaker, in each language that the speaker has a reference clip for.
+    """Sentences of each speaker, in each language for which the speaker has a reference clip.
 
     Args:
         segments: the data set.
-        found: what `reference.references` chose.
+        found: from `references.references`.
         settings: section `evaluate`.
 
     Raises:
-        UserError: evaluate.speakers names somebody who has no reference clip.
+        UserError: a speaker in evaluate.speakers has no reference clip.
     """
     spoken = {one.speaker for one in speaking(found, settings["speakers"])}
     wanted = [one for one in found if one.speaker in spoken]
@@ -49,17 +49,17 @@ def plan(
     for one in wanted:
         main = next(other for other in wanted if other.speaker == one.speaker)
         for text, language in given:
-            # a language that nobody has is spoken by all, after their main clip
+            # a language without any reference clip is spoken by all, with their main clip
             if language == one.language or (language not in languages and one is main):
                 lines.append(Line(text, language, one))
     return lines
 
 
 def speaking(found: Sequence[Reference], wanted: str | int | Sequence[str]) -> list[Reference]:
-    """The first reference of each speaker that is spoken.
+    """The main reference clip of each speaker with samples.
 
     Args:
-        wanted: `evaluate.speakers`: `all`, so many of those with most training audio, or names.
+        wanted: `evaluate.speakers`: `all`, a number (those with most training audio), or names.
     """
     mains: dict[str, Reference] = {}
     for one in found:
@@ -71,14 +71,14 @@ def speaking(found: Sequence[Reference], wanted: str | int | Sequence[str]) -> l
     unknown = [name for name in wanted if name not in mains]
     if unknown:
         raise UserError(
-            f"evaluate.speakers: no training clip is of speaker {', '.join(unknown)}; expected "
+            f"evaluate.speakers: there is no training clip by {', '.join(unknown)}; expected "
             f"some of {', '.join(list(mains)[:20])}"
         )
     return [mains[name] for name in wanted]
 
 
 def validation_texts(segments: pd.DataFrame, one: Reference) -> list[str]:
-    """Texts of validation clips in the language of a reference: first the speaker's own."""
+    """Texts of validation clips in the language of a reference clip, the speaker's own first."""
     val = segments[(segments["split"] == "val") & (segments["language"].fillna("") == one.language)]
     others = val["speaker"].fillna("") != one.speaker
     order = val.assign(others=others).sort_values(["others", "segment_id"])
@@ -88,7 +88,7 @@ def validation_texts(segments: pd.DataFrame, one: Reference) -> list[str]:
 def sentences(
     segments: pd.DataFrame, given: Sequence[str | Mapping[str, str]]
 ) -> list[tuple[str, str]]:
-    """Text and language of each of `evaluate.sentences`; a language not given is inferred."""
+    """Text and language of each of `evaluate.sentences`; missing languages are inferred."""
     texts = segments.assign(language=segments["language"].fillna("")).groupby("language")["text"]
     samples = {language: list(rows) for language, rows in texts}
     found = []
@@ -100,7 +100,7 @@ def sentences(
 
 
 def likely_language(text: str, samples: Mapping[str, Sequence[str]]) -> str:
-    """Which of a few languages a sentence is in, by its pairs of letters.
+    """Most likely language of a sentence, by its pairs of letters.
 
     Args:
         samples: texts by language.
@@ -109,11 +109,11 @@ def likely_language(text: str, samples: Mapping[str, Sequence[str]]) -> str:
         return next(iter(samples), "")
     counts = {language: _pairs(" ".join(texts)) for language, texts in samples.items()}
     n_kinds = len(set().union(*counts.values())) + 1
-    said = _pairs(text)
+    pairs = _pairs(text)
 
     def likelihood(language):
         total = counts[language].total() + n_kinds
-        return sum(n * math.log((counts[language][pair] + 1) / total) for pair, n in said.items())
+        return sum(n * math.log((counts[language][pair] + 1) / total) for pair, n in pairs.items())
 
     return max(sorted(samples), key=likelihood)
 

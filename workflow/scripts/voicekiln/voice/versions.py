@@ -1,11 +1,11 @@
-"""The voices that a run has exported: each stays, and `export/` shows the newest.
+"""Exported voices of a run: all are kept, and `export/` holds the newest.
 
-    voices/<update>-<weights>/   one for each set of weights, complete with its MANIFEST.json
-    voices/newest.json           which of them `export/` shows, and the files written there
-    export/                      its files, as hard links (copies where the file system has none)
+    voices/<update>-<weights>/   one per set of weights, with its MANIFEST.json
+    voices/newest.json           which of them `export/` holds, and its files
+    export/                      hard links to its files (copies if the file system has none)
 
-`export/MANIFEST.json` is a declared output, which Snakemake deletes before it exports again. So it
-is a copy, and what is deleted there is never a kept voice's own.
+`export/MANIFEST.json` is a declared output, which Snakemake deletes before it exports again. It
+is a copy, so that no file of a kept voice is deleted with it.
 """
 
 import json
@@ -21,13 +21,13 @@ NEWEST = "newest.json"
 
 
 def name_of(update: int, weights_sha256: str) -> str:
-    """The folder of a voice: other weights are another voice."""
+    """Folder name of a voice, by update and weights."""
     return f"{update}-{weights_sha256[:12]}"
 
 
 @contextmanager
 def writing(run: Path, name: str) -> Iterator[Path]:
-    """An empty folder that becomes `voices/<name>` when everything in it is written.
+    """An empty folder that becomes `voices/<name>` when the block ends.
 
     After an error, or a kill, the voice of that name is as it was before.
     """
@@ -39,7 +39,7 @@ def writing(run: Path, name: str) -> Iterator[Path]:
 
 
 def show(run: Path, name: str) -> None:
-    """Make `export/` the voice `name`; files there that no export wrote stay."""
+    """Put the voice `name` into `export/`; files that no export wrote stay there."""
     voice, export = run / "voices" / name, run / "export"
     export.mkdir(parents=True, exist_ok=True)
     (export / MANIFEST).unlink(missing_ok=True)
@@ -57,7 +57,7 @@ def show(run: Path, name: str) -> None:
 
 
 def newest(run: Path) -> str | None:
-    """The name of the voice that `export/` shows; None before the first export."""
+    """Name of the voice in `export/`; None before the first export."""
     return _record(run).get("voice")
 
 
@@ -66,7 +66,7 @@ def _record(run):
 
 
 def old(run: Path) -> dict[Path, int]:
-    """The bytes of each kept voice of a run that `export/` does not show."""
+    """Size in bytes of each kept voice of a run that is not in `export/`."""
     shown = newest(run)
     return {
         folder: sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -19,18 +19,6 @@ PROMPTED = False
 REFERENCE_S = (2.0, 5.0, 10.0, 12.0)
 FEATURES_VERSION = 1
 
-# Until the training loop builds clips and treats the blocks by itself.
-
-
-def checkpoint_activations(model):
-    model.transformer.checkpoint_activations = True
-
-
-def compile_blocks(model):
-    for block in blocks(model):
-        block.compile(dynamic=True)
-
-
 __all__ = [
     "FEATURES_VERSION",
     "LOSS_VERSION",

@@ -1,4 +1,4 @@
-"""F5-TTS architectures: the released ones by name, others by their values; and the model itself."""
+"""F5-TTS architectures, the released ones by name and others by their values; and the model."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -9,8 +9,8 @@ import voicekiln.upstream  # noqa: F401  (f5_tts can be imported after it)
 from voicekiln.errors import UserError
 from voicekiln.families.f5.mel import MEL_SPEC, N_MELS
 
-# Arguments of f5_tts.model.DiT with upstream's defaults; None in `dim`: has to be given.
-# `text_num_embeds` and `mel_dim` are not here: they follow from the vocabulary and the features.
+# Arguments of f5_tts.model.DiT with upstream's defaults; `dim` (None) is required.
+# `text_num_embeds` and `mel_dim` are not here: they follow from vocabulary and features.
 DIT = {
     "dim": None,
     "depth": 8,
@@ -55,7 +55,7 @@ def architecture(model: str | Mapping | None) -> dict:
     if isinstance(model, str):
         if model not in RELEASED:
             raise UserError(
-                f"base.model: {model!r} is no released F5-TTS configuration; expected one of"
+                f"base.model: {model!r} is not a released F5-TTS configuration; expected one of"
                 f" {', '.join(RELEASED)}, or the architecture's values"
             )
         given = RELEASED[model]
@@ -81,35 +81,35 @@ def build(arch: Mapping, n_tokens: int) -> torch.nn.Module:
     """A CFM around a DiT with random weights, as f5_tts builds it.
 
     Args:
-        arch: what `architecture` returned.
+        arch: from `architecture`.
         n_tokens: number of tokens in vocab.txt; the embedding has one row more, for the filler.
     """
-    # Here and not above: seconds of imports that only those pay who need a model.
+    # Imported here: it takes seconds, and only callers that need a model pay for it.
     from f5_tts.model import CFM, DiT
 
     values = {name: value for name, value in arch.items() if name != "backbone"}
     with warnings.catch_warnings():
-        # The mask belongs to the base's architecture: there is nothing for the user to switch.
+        # The mask belongs to the base's architecture; the user cannot change it.
         warnings.filterwarnings("ignore", r"attn_mask_enabled=True with attn_backend='torch'")
         transformer = DiT(**values, text_num_embeds=n_tokens, mel_dim=N_MELS)
     return CFM(transformer=transformer, mel_spec_kwargs=MEL_SPEC)
 
 
 def shapes(arch: dict, vocab_size: int) -> dict[str, tuple[int, ...]]:
-    """Shape of every tensor of such a model, by name, without the memory for them."""
+    """Shape of every tensor of the model, by name; allocates no memory."""
     with torch.device("meta"):
         model = build(arch, vocab_size)
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
 def count_parameters(arch: dict, vocab_size: int) -> int:
-    """Parameters of such a model, its buffers (of the rotary embedding) left out."""
+    """Number of parameters of the model, without buffers (of the rotary embedding)."""
     with torch.device("meta"):
         return sum(parameter.numel() for parameter in build(arch, vocab_size).parameters())
 
 
 def dimensions(shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
-    """The values of an architecture that the shapes of its tensors tell, as far as they do."""
+    """Values of an architecture, as far as the shapes of its tensors determine them."""
     values = {}
 
     def numbered(prefix: str) -> int:
@@ -139,7 +139,7 @@ def dimensions(shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
 
 
 def freeze_presets(model: torch.nn.Module) -> dict[str, list[str]]:
-    """Patterns of parameters by the names that `train.freeze` knows them by."""
+    """Patterns of parameter names, by their names in `train.freeze`."""
     blocks = "transformer.transformer_blocks"
     half = len(model.get_submodule(blocks)) // 2
     return {

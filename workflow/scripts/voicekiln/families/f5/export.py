@@ -4,9 +4,9 @@ model_<update>.pt        {"ema_model_state_dict": {initted, step, ema_model.*}},
                          dictionary as model_<update>.safetensors
 vocab.txt                tokens in the order of their ids
 config.yaml              architecture and mel in the layout of upstream's configs/
-reference.wav, .txt      the clip whose voice it speaks in, and its text
-references/<name>.*      the same for every speaker and language
-checkpoints/vocos-mel-24khz/   the vocoder, if one was given, where upstream's program looks for it
+reference.wav, .txt      the main reference clip and its text
+references/<name>.*      one for every speaker and language
+checkpoints/vocos-mel-24khz/   the vocoder, if configured, where upstream's program looks for it
 HOW_TO_SPEAK.md          upstream's commands for these files
 
 The caller adds MANIFEST.json, see `voicekiln.voice.manifest`.
@@ -52,8 +52,8 @@ def export(
 ) -> dict[str, Any]:
     """Write the folder, apart from its manifest. The same bytes for the same arguments.
 
-    The EMA's counters are written as a new EMA has them, not as this one had them: whoever trains
-    on from the voice starts at update 0, with an average that follows the weights from the start.
+    The EMA's counters are written as a new EMA has them, not as this one had them: a
+    training that starts from the voice begins at update 0, with EMA weights that follow its own.
     The number of updates is in the file's name and in the manifest.
 
     Args:
@@ -113,7 +113,7 @@ def export(
 
 
 def config_yaml(name: str, arch: Mapping) -> str:
-    """The voice's configuration, as f5_tts's programs take one with `--model_cfg`."""
+    """The voice's configuration, as f5_tts's programs read it with `--model_cfg`."""
     values = {key: value for key, value in arch.items() if key != "backbone"}
     model = {
         "name": name,
@@ -128,14 +128,14 @@ def config_yaml(name: str, arch: Mapping) -> str:
 
 
 def write_reference(path: Path, samples: np.ndarray, text: str) -> None:
-    """Writes a clip and its text as `path` with the suffixes .wav and .txt."""
+    """Write a clip and its text as `path` with the suffixes .wav and .txt."""
     write_text(path.with_name(path.name + ".txt"), text.strip() + "\n")
     with atomic(path.with_name(path.name + ".wav"), sync=True) as temporary:
         soundfile.write(temporary, samples, RATE_HZ, subtype="PCM_16", format="WAV")
 
 
 def copy_vocoder(source: Path, target: Path) -> None:
-    """Copies a Vocos folder with its licence files."""
+    """Copy a Vocos folder with its licence files."""
     target.mkdir(parents=True)
     for path in sorted(source.iterdir()):
         licence = path.name.upper().startswith(("LICENSE", "LICENCE", "README", "NOTICE"))
@@ -144,6 +144,6 @@ def copy_vocoder(source: Path, target: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 in one step."""
+    """Write UTF-8 atomically."""
     with atomic(path, sync=True) as temporary:
         temporary.write_bytes(text.encode("utf-8"))

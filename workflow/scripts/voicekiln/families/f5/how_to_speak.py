@@ -63,7 +63,7 @@ def command(checkpoint: str, stem: str, with_vocoder: bool) -> str:
         "--vocab_file ../vocab.txt",
         f"--ref_audio {stem}.wav",
         f'--ref_text "$(cat {stem}.txt)"',
-        '--gen_text "What the voice is to say."',
+        '--gen_text "Text to synthesise."',
         "--output_dir ..",
         "--output_file spoken.wav",
         *(["--load_vocoder_from_local"] if with_vocoder else []),
@@ -93,7 +93,7 @@ def python(checkpoint: str, stem: str, with_vocoder: bool) -> str:
             "references/{stem}.wav", open("references/{stem}.txt", encoding="utf-8").read().strip()
         )
         samples, rate_hz, _ = infer_process(
-            audio, text, "What the voice is to say.", model, vocoder, device=device
+            audio, text, "Text to synthesise.", model, vocoder, device=device
         )
         soundfile.write("spoken.wav", samples, rate_hz)""")
 

@@ -1,4 +1,4 @@
-"""An exported folder loaded and spoken with by f5_tts's own code, on the CPU."""
+"""Proof of an exported voice: f5_tts's own code loads it and speaks with it, on the CPU."""
 
 import contextlib
 import logging
@@ -16,7 +16,7 @@ from voicekiln.families.f5.vocoder import griffin_lim
 from voicekiln.weights import files as checkpoints
 
 log = logging.getLogger("export")
-STEPS = 2  # of the sampler: it is looked at, not listened to
+STEPS = 2  # of the sampler; enough to see that it works
 N_WORDS = 3  # of the reference's text, spoken again
 
 
@@ -24,19 +24,19 @@ def prove(folder: Path, manifest: Mapping) -> float:
     """Seconds that f5_tts's own code speaks from the files of a voice.
 
     Args:
-        folder: what `export` wrote.
-        manifest: what it returned.
+        folder: written by `export`.
+        manifest: content of its MANIFEST.json.
 
     Raises:
-        UserError: upstream cannot load the files, finds other weights in them, or speaks nothing
-            that is a sound.
+        UserError: upstream cannot load the files, finds other weights in them, or generates no
+            valid audio.
     """
     try:
         with contextlib.redirect_stdout(sys.stderr):
             model = _load(folder, manifest)
             found = checkpoints.state_sha256(model.state_dict())
             audio = _speak(folder, manifest, model)
-    except Exception as error:  # whatever upstream raises, it means the same
+    except Exception as error:  # upstream may raise anything
         raise UserError(
             f"{folder}: f5-tts cannot load the exported voice ({type(error).__name__}: "
             f"{' '.join(str(error).split())[:500]}); "

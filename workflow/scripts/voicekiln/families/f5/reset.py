@@ -1,4 +1,4 @@
-"""Checkpoint -> base for fine-tuning: the weights and nothing else, with rows for new tokens.
+"""Checkpoint -> base for fine-tuning: weights without training state, rows for new tokens.
 
 Written as upstream's Trainer takes a `pretrained_*.safetensors`: the entries of its EMA, flat, with
 `initted` and `step` as a new EMA has them. Its training, and ours, starts from it at update 0.
@@ -32,7 +32,7 @@ from voicekiln.weights import files as checkpoints
 
 log = logging.getLogger(__name__)
 
-# New rows differ from what they start from by this share of the spread of the base's rows.
+# Standard deviation of the noise on new rows, as a fraction of that of the base's rows.
 NOISE = 0.1
 FILE = "pretrained_base.safetensors"  # upstream's Trainer starts from it under this name
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
@@ -192,7 +192,7 @@ def reset(
 
 
 def strip(checkpoint: Path, out: Path) -> dict:
-    """Writes a checkpoint's weights without its training state; the vocabulary stays as it is.
+    """Write a checkpoint's weights without its training state; the vocabulary stays.
 
     Args:
         checkpoint: as `base` of `reset`.
@@ -218,7 +218,7 @@ def strip(checkpoint: Path, out: Path) -> dict:
 
 
 def write(out: Path, weights: dict[str, torch.Tensor]) -> None:
-    """Writes weights as upstream's Trainer starts from them, in one step.
+    """Write weights as upstream's Trainer starts from them, atomically.
 
     The entries of a new EMA: flat in `.safetensors`, under `ema_model_state_dict` in `.pt`.
     """
@@ -228,7 +228,7 @@ def write(out: Path, weights: dict[str, torch.Tensor]) -> None:
 
 
 def require_numbers(base: Path, weights: dict[str, torch.Tensor]) -> None:
-    """Stops at tensors that cannot be trained on: quantised, sparse, without data, not finite."""
+    """Raise for tensors that cannot be trained: quantised, sparse, without data, not finite."""
     for name, tensor in weights.items():
         plain = tensor.layout == torch.strided and tensor.device.type == "cpu"
         if not plain or tensor.dtype not in FLOATS:
@@ -245,18 +245,18 @@ def require_numbers(base: Path, weights: dict[str, torch.Tensor]) -> None:
 
 
 def require_extension(vocab_base: Sequence[str], vocab_new: Sequence[str]) -> None:
-    """Stops where a vocabulary does not begin with the base's tokens in their order."""
+    """Raise unless a vocabulary starts with the base's tokens in their order."""
     for i, token in enumerate(vocab_base):
         if i >= len(vocab_new) or vocab_new[i] != token:
             there = repr(vocab_new[i]) if i < len(vocab_new) else "nothing"
             raise UserError(
                 f"vocabulary: token {i} is {there}, but {token!r} in base.vocab; a vocabulary for"
-                " this base must begin with all its tokens in their order"
+                " this base must start with all its tokens in their order"
             )
 
 
 def verify(out: Path, before: dict[str, torch.Tensor]) -> dict:
-    """Reads the written file back and compares it with the base's weights, bit for bit.
+    """Read the written file back and compare it with the base's weights, bit for bit.
 
     Raises:
         RuntimeError: a tensor or an old row changed, or a training state is still there.

@@ -21,7 +21,7 @@ def split(texts: Iterable[str]) -> list[list[str]]:
     This is upstream's `convert_char_to_pinyin`, quirks included (a space may appear inside a word
     with accents), because the released models were trained on its output.
     """
-    # Here and not above: seconds of imports that only those pay who need tokens.
+    # Imported here: it takes seconds, and only callers that need tokens pay for it.
     from f5_tts.model.utils import convert_char_to_pinyin
 
     return convert_char_to_pinyin(list(texts))

@@ -18,7 +18,7 @@ Vocoder = Callable[[torch.Tensor], np.ndarray]
 
 GRIFFIN_LIM_STEPS = 60
 MEL_INVERSION_STEPS = 100
-TINY = 1e-10  # keeps a division by zero away where no band holds a frequency
+TINY = 1e-10  # avoids a division by zero for frequencies outside all bands
 # Vocos' own configuration names the classes to make; these and no others are made.
 VOCOS_FEATURES = "vocos.feature_extractors.MelSpectrogramFeatures"
 VOCOS_PARTS = {"backbone": "vocos.models.", "head": "vocos.heads."}
@@ -64,7 +64,7 @@ def linear_magnitudes(mel: np.ndarray) -> np.ndarray:
 
 
 def load_vocos(folder: Path, device: str) -> Vocoder:
-    """Vocos with the weights of a folder; nothing is fetched."""
+    """Vocos with the weights of a folder; nothing is downloaded."""
     config_path, weights_path = folder / "config.yaml", folder / "pytorch_model.bin"
     for path in (config_path, weights_path):
         if not path.is_file():

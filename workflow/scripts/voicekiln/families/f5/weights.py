@@ -1,4 +1,4 @@
-"""F5-TTS weights: read from any checkpoint, and loaded strictly.
+"""F5-TTS weights, read from any checkpoint.
 
 A released checkpoint is often the last state of a training: counters, optimiser, scheduler and two
 copies of the weights. f5_tts continues from such counters (at update 380000 of 380000 it ends at
@@ -27,12 +27,12 @@ OLD_CONSTANTS = ("mel_spec.mel_stft.mel_scale.fb", "mel_spec.mel_stft.spectrogra
 
 @dataclass(frozen=True)
 class Base:
-    """What a checkpoint file holds.
+    """Content of a checkpoint file.
 
     Attributes:
-        weights: tensors by CFM's names (`transformer.…`); the EMA's where the file has one.
+        weights: tensors by CFM's names (`transformer.…`); the EMA's if the file has one.
         source: `ema`, `model` or `weights` (a file of tensors alone).
-        training_state: what else there is, a description for each entry; empty for pure weights.
+        training_state: a description of each other entry; empty for pure weights.
     """
 
     weights: dict[str, torch.Tensor]
@@ -84,14 +84,14 @@ def read_base(checkpoint: Path) -> Base:
 
 
 def is_zero(value) -> bool:
-    """Whether a counter of an average says that it has seen no update."""
+    """Whether the counter of an EMA is at its initial value."""
     if isinstance(value, torch.Tensor):
         return value.numel() == 1 and not value.is_meta and not value.item()
     return isinstance(value, bool | int | float) and value == 0
 
 
 def describe_others(entries: dict) -> list[str]:
-    """What is beside the weights; more than `FEW` tensors of one part of it in one line."""
+    """Descriptions of other entries; parts with more than `FEW` tensors get one line."""
     parts: dict[str, list[str]] = {}
     for name in entries:
         parts.setdefault(name.split(".")[0], []).append(name)
@@ -105,7 +105,7 @@ def describe_others(entries: dict) -> list[str]:
 
 
 def describe_entry(name: str, value, prefix: str = "") -> str:
-    """One entry of a checkpoint in words: name and value, or name and number of entries."""
+    """Description of an entry of a checkpoint: name and value, or name and number of entries."""
     if isinstance(value, torch.Tensor) and value.numel() == 1:
         value = value.item()
     if isinstance(value, bool | int | float | str):
@@ -121,9 +121,9 @@ def read_weights(file: Path) -> dict[str, torch.Tensor]:
 
 
 def require_shapes(weights: dict, expected: dict[str, tuple[int, ...]], name: str) -> None:
-    """Raises a UserError that says how weights and an architecture differ.
+    """Raise a UserError that names the differences between weights and an architecture.
 
-    By the architecture's values where the shapes tell them, otherwise by the first tensors.
+    Values of the architecture are named if the shapes determine them, otherwise the first tensors.
     """
     found = {k: tuple(v.shape) for k, v in weights.items()}
     names = [t for t in sorted(set(found) | set(expected)) if found.get(t) != expected.get(t)]
@@ -156,10 +156,10 @@ def require_shapes(weights: dict, expected: dict[str, tuple[int, ...]], name: st
 
 
 def vocabulary_tensors(weights: dict[str, torch.Tensor]) -> list[str]:
-    """Names of the tensors with a row for each token."""
+    """Names of the tensors with one row per token."""
     return [EMBEDDING] if EMBEDDING in weights else []
 
 
 def n_tokens(weights: dict[str, torch.Tensor]) -> int:
-    """Number of tokens that the embedding has rows for."""
+    """Number of tokens with a row in the embedding."""
     return weights[EMBEDDING].shape[0] - 1
