@@ -124,9 +124,12 @@ def prefabricated(folder: Path, n: int) -> None:
     here = os.getcwd()
     os.chdir(folder)
     whole = resolve({"corpora": {"voice": settings}})["corpora"]["voice"]
-    began = time.process_time()
-    listing_of(whole, "voice", settings["shards"], needs_texts=True)
-    print(f"{n} files: listed in {time.process_time() - began:.1f} s of CPU")
+    for transcripts in ("ignore", "sidecar"):
+        sources = whole | {"transcripts": transcripts}
+        began = time.process_time()
+        listing_of(sources, "voice", settings["shards"], needs_texts=False)
+        used_s = time.process_time() - began
+        print(f"{n} files: listed in {used_s:.1f} s of CPU (transcripts: {transcripts})")
     assigned = assign(list_recordings(whole, "voice"), settings["shards"])
     os.chdir(here)
     draw = np.random.default_rng(0)

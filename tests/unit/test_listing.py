@@ -89,6 +89,12 @@ def test_rows_that_are_missing_or_changed_are_written_again(tmp_path):
     assert listing.stored(tmp_path) is None
 
 
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "corpus").write_text("a file")
+    with pytest.raises(UserError, match="corpus.*: cannot be written: "):
+        listing.write(listed(recordings(tmp_path / "in")), tmp_path / "corpus")
+
+
 def test_notes_are_shown_and_warnings_kept_for_the_report(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = recordings(tmp_path / "in")

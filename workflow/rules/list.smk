@@ -100,5 +100,5 @@ def audio_folders(wildcards):
 # not in a dry run; before the first job
 onstart:
     for corpus in LISTED:
-        if listings.write(LISTED[corpus], Path("results/corpora", corpus)):
+        if or_stop(listings.write)(LISTED[corpus], Path("results/corpora", corpus)):
             listings.report(LISTED[corpus], corpus, logger.info)

@@ -20,7 +20,7 @@ from typing import Any
 from voicekiln import notices
 from voicekiln.corpus.sources.shards import shard_name
 from voicekiln.errors import UserError
-from voicekiln.store.files import write_atomic
+from voicekiln.store.files import no_space, write_atomic
 
 log = logging.getLogger("list")
 DIGEST_DIGITS = 16
@@ -71,7 +71,18 @@ def write(listing: Listing, folder: Path) -> bool:
 
     Returns:
         whether it differs from the stored one.
+
+    Raises:
+        UserError: it cannot be written, for example because the disk is full.
     """
+    try:
+        return _write(listing, folder)
+    except OSError as error:
+        what = no_space(error) or f"{error.filename}: cannot be written: {error.strerror}"
+        raise UserError(what) from error
+
+
+def _write(listing, folder):
     assert listing.rows is not None
     before = stored(folder)
     old = before.digests if before else []
