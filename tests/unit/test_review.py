@@ -140,7 +140,7 @@ def test_audio_beside_the_page_costs_no_disk_and_outlives_the_store(tmp_path):
 def test_no_text_can_end_the_data(tmp_path):
     text = page.render(content(5), 5)
     assert text.count("</script>") == 2
-    assert "The 5 least certain" not in text and "least certain of 9 segments" in page.render(
+    assert "This page lists" not in text and "the 5 of 9 segments with the lowest" in page.render(
         content(5), 9
     ).replace("\n", " ")
 
@@ -150,12 +150,12 @@ def test_nothing_of_the_texts_is_executed_and_all_of_it_is_shown(chromium, tmp_p
     chromium.open(write_page(tmp_path / "o'ne & <two>", 5))
     assert chromium.evaluate("document.title") == "voice · review"
     shown = (
-        "Object.fromEntries([...rows].map(([p, r]) => [p, r.querySelector('.said').textContent]))"
+        "Object.fromEntries([...rows].map(([p, r]) => [p, r.querySelector('.text').textContent]))"
     )
     assert list(chromium.evaluate(shown).values()) == TEXTS[::-1]
     chromium.press("j")
     assert chromium.evaluate("document.querySelector('#text').value") == TEXTS[3]
-    direction = "getComputedStyle([...rows.values()][2].querySelector('.said')).direction"
+    direction = "getComputedStyle([...rows.values()][2].querySelector('.text')).direction"
     assert chromium.evaluate(direction) == "rtl"
     chromium.press("k")
     chromium.press(" ")
@@ -189,7 +189,7 @@ def test_corrections_are_made_with_the_keyboard_alone(chromium, tmp_path):
     chromium.press("Home")
     chromium.press("n")
     assert chromium.evaluate("at") == 3, "n goes to the next that nobody has decided about"
-    assert "3 of 10 reviewed · not saved yet" in chromium.evaluate("$('progress').textContent")
+    assert "3 of 10 reviewed · unsaved" in chromium.evaluate("$('progress').textContent")
     got = saved(chromium, tmp_path)
     assert [(c.content, c.start_s, c.text, c.status) for c in got] == [
         (SHA, 7, "old", "keep"),
@@ -219,7 +219,7 @@ def test_an_earlier_file_is_opened_and_merged(chromium, tmp_path):
         (SHA, 3, "opened", None),
         ("e" * 16, 3, None, "keep"),
     }
-    with pytest.raises(RuntimeError, match="line 2 is no correction"):
+    with pytest.raises(RuntimeError, match="line 2 is not a correction"):
         chromium.evaluate(f"openCorrections({json.dumps(json.dumps(mine) + chr(10) + '[]')})")
 
 
@@ -230,8 +230,8 @@ def test_unsaved_work_moves_on_to_the_page_of_the_next_data_set(chromium, tmp_pa
         chromium.press(key)
     # the next data set has the first nine only: one of the two finds its segment again
     chromium.open(write_page(tmp_path / "page", 9, digest="d2"))
-    assert "1 of 9 reviewed · not saved yet" in chromium.evaluate("$('progress').textContent")
-    assert "1 unsaved" in chromium.evaluate("$('said').textContent")
+    assert "1 of 9 reviewed · unsaved" in chromium.evaluate("$('progress').textContent")
+    assert "1 unsaved" in chromium.evaluate("$('message').textContent")
     assert [(c.start_s, c.status) for c in saved(chromium, tmp_path)] == [(8, "keep")]
     chromium.open(write_page(tmp_path / "page", 10, digest="d3"))
     assert "1 of 10 reviewed" in chromium.evaluate("$('progress').textContent")
@@ -343,7 +343,7 @@ def test_edges_are_moved_by_keys_and_by_hand(chromium, tmp_path):
     for key in "11111":
         chromium.press(key)
     assert chromium.evaluate(EDGES) == [9.0, 9.98], "no further than the segment before"
-    assert "cannot go further" in chromium.evaluate("$('said').textContent")
+    assert "cannot move further" in chromium.evaluate("$('message').textContent")
     # the end is dragged from 9.98 to about 9.5 s; what is drawn is 8.6 ... 10 s
     box = chromium.evaluate("(({x, y, width}) => [x, y, width])($('wave').getBoundingClientRect())")
     at = {s: box[0] + (s - 8.6) / 1.4 * box[2] for s in (9.98, 9.5)}
@@ -395,5 +395,5 @@ def test_a_line_that_moved_edges_is_for_the_segment_as_it_is_now():
         Correction(2, SHA, 3, 4, None, None, "", None, 3.5, 6.5),  # refused: listed as it was cut
     ]
     refused = [{"line": 2, "why": "its edges stay where they are"}]
-    found = facts.given(segments, lines, refused)
+    found = facts.correction_lines(segments, lines, refused)
     assert [(row["segment"], bool(row["why"])) for row in found] == [(7, False), (3, True)]

@@ -1,1 +1,1 @@
-"""The page on which people go through the segments of a corpus."""
+"""The page for listening to and correcting the segments of a corpus."""

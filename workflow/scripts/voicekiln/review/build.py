@@ -1,4 +1,4 @@
-"""The review page of a corpus with its audio: from tables to files."""
+"""Write the review page of a corpus with its audio."""
 
 import logging
 from collections.abc import Mapping
@@ -22,14 +22,14 @@ LISTED = {name: tables.SEGMENTS[name] for name in ("segment_id", "item", "start"
 
 @dataclass(frozen=True)
 class Reviewed:
-    """What a page shows.
+    """Input of a review page.
 
     Attributes:
         corpus: its name.
         segments, recordings: `tables.SEGMENTS` and `tables.RECORDINGS`.
         corrections: the user's file, or None.
         conflicts: the lines of `conflicts.jsonl`.
-        digest: what the browser tells this data from later data by.
+        digest: identifies this data set in the browser's storage.
     """
 
     corpus: str
@@ -41,15 +41,15 @@ class Reviewed:
 
 
 def build(target: Path, what: Reviewed, settings: Mapping[str, Any]) -> None:
-    """Write the page `target`, and beside it the audio that it plays.
+    """Write the page `target`, and the audio that it plays next to it.
 
     Args:
         settings: section `review`.
     """
     segments, context_s = what.segments, settings["context_s"]
     listed = facts.worst_first(segments).head(settings["max_segments"])
-    given = corrections.read(what.corrections)
-    content = facts.gather(what.corpus, listed, what.recordings, given, what.conflicts, context_s)
+    lines = corrections.read(what.corrections)
+    content = facts.gather(what.corpus, listed, what.recordings, lines, what.conflicts, context_s)
     content["digest"] = what.digest
     normalized = Store(STORE, "normalize")
     store = Store(STORE, "review", {"points": audio.POINTS, "version": audio.VERSION})
@@ -58,9 +58,9 @@ def build(target: Path, what: Reviewed, settings: Mapping[str, Any]) -> None:
     items = sorted(set(listed["item"]))
     copied = audio.place(target.parent / "audio", [normalized.path(i, ".flac") for i in items])
     if copied:
-        log.info("%d bytes of audio copied: this file system has no hard links", copied)
+        log.info("%d bytes of audio copied, because this file system has no hard links", copied)
     write_atomic(target, page.render(content, len(segments)))
-    job.say(f"{len(listed)} of {len(segments)} segments to review: {target}")
+    job.say(f"{target} lists {len(listed)} of {len(segments)} segments")
 
 
 def peaks(listed, recordings, normalized, store, context_s):
@@ -85,5 +85,5 @@ def peaks(listed, recordings, normalized, store, context_s):
         except (soundfile.LibsndfileError, EOFError) as error:
             normalized.report(item, f"cannot be read ({error})")
         progress(len(rows))
-    log.info("%d segments, %d items computed", len(listed), computed)
+    log.info("%d segments, %d waveforms computed", len(listed), computed)
     return [found[i] for i in listed.index]

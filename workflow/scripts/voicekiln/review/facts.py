@@ -1,4 +1,4 @@
-"""What the review page holds: the segments, worst first, as columns of builtin types."""
+"""Data of the review page: the segments, lowest confidence first, as columns of builtin types."""
 
 import math
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from voicekiln.audio import dnsmos
 from voicekiln.corpus.corrections import Correction, match
 from voicekiln.store.files import read_jsonl
 
-# columns that are shown as they are, with the digits that matter
+# numeric columns, with the decimals shown
 NUMBERS = {
     "confidence": 3, "value": 3, "limit": 3, "avg_logprob": 2, "cer": 3, "agreement": 2,
     "snr_db": 1, "acoustic_score": 2,
@@ -22,7 +22,7 @@ NAMES = ("speaker", "language", "text_source")  # few distinct values
 
 
 def worst_first(segments: pd.DataFrame) -> pd.DataFrame:
-    """The segments by rising confidence, unknown last; of equals the dropped ones first."""
+    """The segments by increasing confidence, unknown last; among equals, dropped ones first."""
     keys = pd.DataFrame(
         {
             "confidence": segments["confidence"].astype(float),
@@ -44,11 +44,11 @@ def gather(
     conflicts: list[Mapping[str, Any]],
     context_s: float,
 ) -> dict[str, Any]:
-    """Everything that `model.js` reads, without the audio and its waveforms.
+    """Data that `model.js` reads, without the waveforms.
 
     Args:
         corpus: its name.
-        segments: those that the page lists, in its order.
+        segments: the listed segments, in the order of the page.
         recordings: of the corpus.
         corrections: all lines of the user's file.
         conflicts: the lines of `tables/correct/conflicts.jsonl`.
@@ -57,7 +57,7 @@ def gather(
     Returns:
         `recordings` (sha, path, item, seconds), `reasons` ([step, reason]) and `names` (distinct
         values of `NAMES`), to which the columns `segments` refer by position (-1: none), and
-        `corrections` with the position of the segment that each is for (-1: not on the page).
+        `corrections`, each with the position of its segment (-1: not on the page).
     """
     used = recordings[recordings["status"] == "ok"].set_index("recording_id")
     shown = list(dict.fromkeys(segments["recording_id"]))
@@ -72,7 +72,7 @@ def gather(
         "dropped": dropped.astype(int).tolist(),
         "text": segments["text"].fillna("").tolist(),
     }
-    for name in ("raw_text", "hypothesis"):  # if different
+    for name in ("raw_text", "hypothesis"):  # only if it differs from the text
         other = segments[name].fillna("")
         columns[name] = other.mask(other == segments["text"].fillna(""), "").tolist()
     optional = {name: n for name, n in OPTIONAL.items() if segments[name].notna().any()}
@@ -95,7 +95,7 @@ def gather(
         "reasons": distinct,
         "names": names,
         "segments": columns,
-        "corrections": given(segments, corrections, conflicts),
+        "corrections": correction_lines(segments, corrections, conflicts),
     }
 
 
@@ -109,12 +109,12 @@ def _recording(row: Mapping) -> dict[str, Any]:
     }
 
 
-def given(
+def correction_lines(
     segments: pd.DataFrame, corrections: list[Correction], conflicts: list[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """The user's lines, each with the segment of the page that it is for, or why it is for none.
+    """The lines of the user's file, each with its segment on the page or the reason why not.
 
-    A segment whose edges a line has moved is there with its new span.
+    A segment whose edges were moved by a line is listed with its new span.
     """
     moved = [
         c if c.new_start_s is None else replace(c, start_s=c.new_start_s, end_s=c.new_end_s)

@@ -1,12 +1,12 @@
-// Drawing: the rows that can be seen, waveforms, and the segment that is looked at.
+// Drawing: the visible rows, waveforms, and the selected segment.
 
 const $ = (id) => document.getElementById(id);
 const OVERSCAN = 6; // rows beyond both edges of the window
 const row_px = () => parseInt(getComputedStyle(document.documentElement).getPropertyValue("--row"), 10);
 let rowHeight = row_px();
-let shown = []; // segments that pass the filters, in order
-let at = -1; // position in `shown` of the segment that is looked at
-const rows = new Map(); // position -> element, of those in the document
+let shown = []; // segments that match the filters, in order
+let at = -1; // position in `shown` of the selected segment
+const rows = new Map(); // position -> element, of the rows in the document
 
 const current = () => (at >= 0 ? shown[at] : -1);
 const fullScale = (i) => Uint8Array.from(atob(S.peaks[i]), (c) => c.charCodeAt(0));
@@ -15,8 +15,8 @@ const seconds = (s) => {
   const rest = (s % 60).toFixed(1).padStart(4, "0");
   return h ? `${h}:${String(m).padStart(2, "0")}:${rest}` : `${m}:${rest}`;
 };
-const heardFrom = (i) => Math.max(0, S.start_s[i] - DATA.context_s);
-const heardTo = (i) =>
+const playedFrom = (i) => Math.max(0, S.start_s[i] - DATA.context_s);
+const playedTo = (i) =>
   Math.min(DATA.recordings[S.recording[i]].seconds, S.end_s[i] + DATA.context_s);
 
 function drawWave(canvas, i, played_s = null) {
@@ -30,7 +30,7 @@ function drawWave(canvas, i, played_s = null) {
   pen.scale(scale, scale);
   const peaks = fullScale(i);
   const top = Math.max(8, ...peaks);
-  const [from, to] = [heardFrom(i), heardTo(i)];
+  const [from, to] = [playedFrom(i), playedTo(i)];
   const x = (s) => ((s - from) / (to - from)) * width;
   const [start, end] = spanOf(i);
   const bars = Math.min(peaks.length, Math.floor(width / 3));
@@ -74,10 +74,10 @@ function fillRow(row, position) {
   row.setAttribute("aria-setsize", shown.length);
   row.setAttribute("aria-selected", position === at);
   row.classList.toggle("dropped", statusOf(i) === "drop");
-  const said = row.querySelector(".said");
-  said.textContent = textOf(i) || "no text";
-  said.classList.toggle("absent", !textOf(i));
-  said.lang = DATA.names.language[S.language[i]] ?? "";
+  const text = row.querySelector(".text");
+  text.textContent = textOf(i) || "no text";
+  text.classList.toggle("absent", !textOf(i));
+  text.lang = DATA.names.language[S.language[i]] ?? "";
   const mark = row.querySelector(".mark");
   const marks = [];
   if (own?.text != null) marks.push("edited");
@@ -93,7 +93,7 @@ function fillRow(row, position) {
   drawWave(row.querySelector("canvas"), i);
 }
 
-// Bring the rows that can be seen into the document, and no others.
+// Keep only the visible rows in the document.
 function drawList() {
   const list = $("list");
   const first = Math.max(0, Math.floor(list.scrollTop / rowHeight) - OVERSCAN);
@@ -126,19 +126,19 @@ function drawRow(position) {
   if (row) fillRow(row, position);
 }
 
-function say(text) {
-  $("said").textContent = text;
-  clearTimeout(say.timer);
-  say.timer = setTimeout(() => ($("said").textContent = ""), 6000);
+function show(text) {
+  $("message").textContent = text;
+  clearTimeout(show.timer);
+  show.timer = setTimeout(() => ($("message").textContent = ""), 6000);
 }
 
 function addFact(name, value) {
   if (value === null || value === "") return;
   const term = document.createElement("dt");
-  const what = document.createElement("dd");
+  const definition = document.createElement("dd");
   term.textContent = name;
-  what.textContent = value;
-  $("facts").append(term, what);
+  definition.textContent = value;
+  $("facts").append(term, definition);
 }
 
 function drawEditor() {
@@ -157,21 +157,21 @@ function drawEditor() {
   $("undo").disabled = !own;
   $("others").replaceChildren();
   const before = own?.text != null && own.text !== S.text[i] ? S.text[i] : "";
-  for (const [name, text] of [["before", before], ["raw", S.raw_text[i]], ["hypothesis", S.hypothesis[i]]]) {
+  for (const [name, text] of [["before the edit", before], ["raw text", S.raw_text[i]], ["hypothesis", S.hypothesis[i]]]) {
     if (!text) continue;
     const line = document.createElement("p");
     const label = document.createElement("span");
-    const said = document.createElement("bdi");
+    const quoted = document.createElement("bdi");
     label.textContent = name;
-    said.textContent = text;
-    said.lang = lang;
-    line.append(label, " ", said);
+    quoted.textContent = text;
+    quoted.lang = lang;
+    line.append(label, " ", quoted);
     $("others").append(line);
   }
   $("facts").replaceChildren();
   const split = { train: "kept, training", val: "kept, validation" };
-  addFact("in the data set", S.dropped[i] ? "dropped" : (split[S.split[i]] ?? "kept"));
-  if (S.dropped[i]) addFact("reason", `${reasonOf(i)}, at ${DATA.reasons[S.reason[i]][0]}`);
+  addFact("status", S.dropped[i] ? "dropped" : (split[S.split[i]] ?? "kept"));
+  if (S.dropped[i]) addFact("reason", `${reasonOf(i)}, by ${DATA.reasons[S.reason[i]][0]}`);
   addFact("confidence", S.confidence[i]);
   addFact("length", `${length_s(i).toFixed(2)} s`);
   if (own?.span) {
@@ -179,12 +179,12 @@ function drawEditor() {
     addFact("edges moved", by.map((ms) => `${ms > 0 ? "+" : ""}${ms} ms`).join(", "));
   }
   addFact("speaker", DATA.names.speaker[S.speaker[i]] ?? "");
-  addFact("text from", DATA.names.text_source[S.text_source[i]] ?? "");
+  addFact("source of the text", DATA.names.text_source[S.text_source[i]] ?? "");
   addFact("CER of the hypothesis", S.cer[i]);
   addFact("agreement of two decodes", S.agreement[i]);
   addFact("mean log-probability", S.avg_logprob[i]);
   addFact("acoustic score", S.acoustic_score[i]);
-  addFact("signal to noise", S.snr_db[i] === null ? null : `${S.snr_db[i]} dB`);
+  addFact("signal-to-noise ratio", S.snr_db[i] === null ? null : `${S.snr_db[i]} dB`);
   if (S.mos_overall && S.mos_overall[i] !== null) {
     const parts = `speech ${S.mos_signal[i]}, background ${S.mos_background[i]}`;
     addFact("predicted MOS", `${S.mos_overall[i]} (${parts})`);
@@ -197,7 +197,7 @@ function drawProgress() {
   for (let i = 0; i < N; i++) done += decided(i) !== null;
   $("bar").max = N;
   $("bar").value = done;
-  const lost = stored ? "" : " · this browser keeps no progress: save often";
+  const volatile = stored ? "" : " · this browser does not store progress: save often";
   $("progress").textContent =
-    `${done.toLocaleString("en")} of ${N.toLocaleString("en")} reviewed${unsaved ? " · not saved yet" : ""}${lost}`;
+    `${done.toLocaleString("en")} of ${N.toLocaleString("en")} reviewed${unsaved ? " · unsaved" : ""}${volatile}`;
 }

@@ -2,10 +2,10 @@
 
 const audio = new Audio();
 audio.preload = "auto";
-let playing = -1; // the segment whose stretch is played
-let until = Infinity; // where playing stops
+let playing = -1; // the segment that is played
+let until = Infinity; // time at which playback stops
 
-// Play the current segment with its surroundings, from a time on, or exactly the segment.
+// Play the current segment with its surroundings, from a given time, or exactly the segment.
 function play(from_s = null, exactly = false) {
   const i = current();
   if (i < 0) return;
@@ -13,11 +13,11 @@ function play(from_s = null, exactly = false) {
   const url = `audio/${recording.item.slice(0, 2)}/${recording.item}.flac`;
   if (audio.getAttribute("src") !== url) audio.src = url;
   playing = i;
-  until = exactly ? spanOf(i)[1] : heardTo(i);
-  audio.currentTime = from_s ?? (exactly ? spanOf(i)[0] : heardFrom(i));
+  until = exactly ? spanOf(i)[1] : playedTo(i);
+  audio.currentTime = from_s ?? (exactly ? spanOf(i)[0] : playedFrom(i));
   audio.playbackRate = Number($("speed").value);
   audio.play().catch((error) => {
-    if (error.name !== "AbortError") say(`${recording.path}: cannot be played (${error.message})`);
+    if (error.name !== "AbortError") show(`${recording.path}: cannot be played (${error.message})`);
   });
   requestAnimationFrame(follow);
 }
@@ -33,7 +33,7 @@ audio.addEventListener("timeupdate", () => {
   if (!audio.paused && playing >= 0 && audio.currentTime >= until) audio.pause();
 });
 audio.addEventListener("error", () => {
-  if (audio.error) say(`${audio.getAttribute("src")}: cannot be played; is the folder audio beside this page?`);
+  if (audio.error) show(`${audio.getAttribute("src")}: cannot be played; is the folder audio next to this page?`);
 });
 for (const event of ["play", "pause", "ended"]) {
   audio.addEventListener(event, () => ($("play").textContent = audio.paused ? "Play" : "Pause"));
@@ -42,7 +42,7 @@ for (const event of ["play", "pause", "ended"]) {
 function togglePlay() {
   const i = current();
   if (!audio.paused && playing === i) return audio.pause();
-  const within = playing === i && audio.currentTime > heardFrom(i) && audio.currentTime < heardTo(i) - 0.1;
+  const within = playing === i && audio.currentTime > playedFrom(i) && audio.currentTime < playedTo(i) - 0.1;
   play(within ? audio.currentTime : null);
 }
 
@@ -85,10 +85,10 @@ function filter() {
   select(Math.max(0, shown.indexOf(i)));
 }
 
-function change(what) {
+function change(changes) {
   const i = current();
   if (i < 0) return;
-  decide(i, what);
+  decide(i, changes);
   drawRow(at);
   drawEditor();
   drawProgress();
@@ -97,14 +97,14 @@ const mark = (status) => change({ status: decided(current())?.status === status 
 function undo() {
   if (current() >= 0 && decided(current())) change({ text: null, status: null, span: null });
 }
-// Put the edges of the current segment where they are possible.
+// Move the edges of the current segment, within the possible range.
 function moveEdges(start, end) {
   const i = current();
   if (i < 0) return;
   const span = possibleSpan(i, [start, end]);
   const wanted = [start, end].some((s, side) => Math.abs(s - span[side]) > 0.0015);
   change({ span });
-  if (wanted) say("The edge cannot go further: another segment, or the end of what is shown, is there.");
+  if (wanted) show("The edge cannot move further: the next segment or the end of the waveform is there.");
 }
 function nudge(side, by_s) {
   const span = [...spanOf(current())];
@@ -123,7 +123,7 @@ function nextOpen() {
   for (let position = at + 1; position < shown.length; position++) {
     if (!decided(shown[position])) return select(position);
   }
-  say("No segment below that is not reviewed yet.");
+  show("All segments below are reviewed.");
 }
 
 function save() {
@@ -135,15 +135,15 @@ function save() {
   unsaved = false;
   keepProgress();
   drawProgress();
-  say("Saved as corrections.jsonl among your downloads.");
+  show("Saved as corrections.jsonl in your downloads folder.");
 }
 
 async function open(file) {
   try {
     const [fitting, rest] = openCorrections(await file.text());
-    say(`${fitting} corrections taken over` + (rest ? `; ${rest} fit no segment of this page` : ""));
+    show(`${fitting} corrections imported` + (rest ? `; ${rest} match no segment on this page` : ""));
   } catch (error) {
-    say(`${file.name}: ${error.message}`);
+    show(`${file.name}: ${error.message}`);
   }
   redrawList();
   drawEditor();
@@ -211,15 +211,15 @@ $("space").addEventListener("click", (event) => {
   if (event.target.tagName === "CANVAS") play();
 });
 
-// On the large waveform an edge is dragged; a click elsewhere plays from there.
+// In the large waveform, an edge can be dragged; a click elsewhere plays from there.
 const GRIP_PX = 9;
 let dragged = null; // side of the edge that is being dragged
 const timeAt = (event) => {
-  const [from, to] = [heardFrom(current()), heardTo(current())];
+  const [from, to] = [playedFrom(current()), playedTo(current())];
   return from + (event.offsetX / $("wave").clientWidth) * (to - from);
 };
 function edgeAt(event) {
-  const [from, to] = [heardFrom(current()), heardTo(current())];
+  const [from, to] = [playedFrom(current()), playedTo(current())];
   const x = (s) => ((s - from) / (to - from)) * $("wave").clientWidth;
   const away = spanOf(current()).map((s) => Math.abs(x(s) - event.offsetX));
   const side = away[0] <= away[1] ? 0 : 1;
@@ -284,10 +284,10 @@ for (const { line, raw, why } of conflicts.slice(0, 200)) {
   entry.append(`line ${line}: ${why} `, code);
   $("conflicts").lastElementChild.append(entry);
 }
-if (conflicts.length > 200) $("conflicts").lastElementChild.append("… all are in tables/correct/conflicts.jsonl");
+if (conflicts.length > 200) $("conflicts").lastElementChild.append("… tables/correct/conflicts.jsonl has all of them.");
 $("more").open = innerWidth > 820;
-const taken = takeUpProgress();
+const restored = restoreProgress();
 filter();
 drawProgress();
 $("list").focus({ preventScroll: true });
-if (taken) say(`${taken} unsaved decisions of an earlier page were taken over.`);
+if (restored) show(`${restored} unsaved decisions of an earlier page were restored.`);

@@ -1,5 +1,5 @@
 "use strict";
-// The data of the page, what was decided about it, and the corrections file that comes of it.
+// The page's data, the decisions about it, and the corrections file made from them.
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const S = DATA.segments;
@@ -14,7 +14,7 @@ const nameOf = (i) => {
   return `${id}:${S.start_s[i]}:${S.end_s[i]}`;
 };
 
-// What a line of the corrections file decides: {text, status, span}, null where it decides nothing.
+// Decision in a line of the corrections file: {text, status, span}, each null if not decided.
 const decisionOf = (row) => ({
   text: row.text ?? null,
   status: row.status ?? null,
@@ -22,37 +22,37 @@ const decisionOf = (row) => ({
 });
 const decidesNothing = ({ text, status, span }) => text === null && status === null && span === null;
 
-// Corrections that the user's file holds, by segment; a decision made here replaces them.
-const given = new Map();
+// Corrections in the user's file, by segment; a decision made here replaces them.
+const inFile = new Map();
 for (const line of DATA.corrections) {
   if (line.segment < 0) continue;
   const row = JSON.parse(line.raw);
-  given.set(line.segment, { ...decisionOf(row), row });
+  inFile.set(line.segment, { ...decisionOf(row), row });
 }
 
-// Decisions made here, by segment; one that decides nothing undoes the file's.
+// Decisions made here, by segment; an empty decision undoes the file's.
 const decisions = new Map();
-let others = []; // lines of an opened file that are for no segment of this page
-let stored = true; // whether the browser keeps our progress
+let others = []; // lines of an opened file that match no segment on this page
+let stored = true; // whether the browser stores our progress
 let unsaved = false;
 
 function decided(i) {
-  const own = decisions.get(i) ?? given.get(i);
+  const own = decisions.get(i) ?? inFile.get(i);
   return own && !decidesNothing(own) ? own : null;
 }
 const textOf = (i) => decided(i)?.text ?? S.text[i];
 const statusOf = (i) => decided(i)?.status ?? (S.dropped[i] ? "drop" : "keep");
 
-// The span that the segment was cut with; the page of a data set with moved edges lists the new one.
+// The original span of a segment; if its edges were moved, the page lists the new one.
 function cutSpan(i) {
-  const line = given.get(i);
+  const line = inFile.get(i);
   return line?.span ? [line.row.start_s, line.row.end_s] : [S.start_s[i], S.end_s[i]];
 }
 const spanOf = (i) => decided(i)?.span ?? cutSpan(i);
 
-// The nearest span to `span` that lies in what the waveform shows and overlaps no segment listed.
+// The span nearest to `span` that is inside the waveform and overlaps no listed segment.
 function possibleSpan(i, [start, end]) {
-  let [from, to] = [heardFrom(i), heardTo(i)];
+  let [from, to] = [playedFrom(i), playedTo(i)];
   const middle = (spanOf(i)[0] + spanOf(i)[1]) / 2;
   for (const k of neighbours(i)) {
     const [first, last] = spanOf(k);
@@ -82,10 +82,10 @@ function neighbours(i) {
 function decide(i, change) {
   const before = decided(i) ?? { text: null, status: null, span: null };
   const now = { text: before.text, status: before.status, span: before.span, ...change };
-  if (now.text === S.text[i] && given.get(i)?.text == null) now.text = null;
+  if (now.text === S.text[i] && inFile.get(i)?.text == null) now.text = null;
   const cut = cutSpan(i);
   if (now.span && now.span.every((s, side) => Math.abs(s - cut[side]) < 0.0005)) now.span = null;
-  if (decidesNothing(now) && !given.has(i)) decisions.delete(i);
+  if (decidesNothing(now) && !inFile.has(i)) decisions.delete(i);
   else decisions.set(i, now);
   unsaved = true;
   keepProgress();
@@ -102,8 +102,8 @@ function keepProgress() {
   }
 }
 
-// Progress on this data, and what was not saved on earlier pages of the corpus: how much of that.
-function takeUpProgress() {
+// Restore progress on this data and unsaved decisions of earlier pages; returns how many of the latter.
+function restoreProgress() {
   const numbers = new Map();
   for (let i = 0; i < N; i++) numbers.set(nameOf(i), i);
   const own = PLACE + DATA.digest;
@@ -139,7 +139,7 @@ function takeUpProgress() {
 function correctionOf(i) {
   const { text, status, span } = decisions.get(i);
   if (decidesNothing(decisions.get(i))) return null;
-  const line = { ...given.get(i)?.row };
+  const line = { ...inFile.get(i)?.row };
   const { sha, channel } = DATA.recordings[S.recording[i]];
   line.content_sha256 = sha;
   [line.start_s, line.end_s] = cutSpan(i);
@@ -151,7 +151,7 @@ function correctionOf(i) {
   return JSON.stringify(line);
 }
 
-// The whole corrections file: the lines that were there in their places, then the new ones.
+// The complete corrections file: its earlier lines in their order, then the new ones.
 function correctionsFile() {
   const lines = [];
   const done = new Set();
@@ -169,12 +169,12 @@ function correctionsFile() {
   return lines.filter((line) => line !== null).map((line) => line + "\n").join("");
 }
 
-// One channel of a file is a recording of its own.
+// Each channel of a file is a separate recording.
 function recordingId(sha, channel) {
   return sha.slice(0, 16) + (channel == null ? "" : `-ch${channel}`);
 }
 
-// Take the corrections of a file over; those that fit no segment here are kept for saving.
+// Import the corrections of a file; those that match no segment here are kept for saving.
 function openCorrections(content) {
   const byId = new Map();
   for (let i = 0; i < N; i++) {
@@ -197,7 +197,7 @@ function openCorrections(content) {
       [null, "keep", "drop"].includes(row.status ?? null) &&
       (row.new_start_s ?? null) === null === ((row.new_end_s ?? null) === null) &&
       (row.new_start_s == null || row.new_start_s < row.new_end_s);
-    if (!valid) throw new Error(`line ${n + 1} is no correction`);
+    if (!valid) throw new Error(`line ${n + 1} is not a correction`);
     rows.push([line.trim(), row]);
   });
   const known = new Set(DATA.corrections.map((line) => line.raw));
@@ -208,8 +208,8 @@ function openCorrections(content) {
     for (const i of byId.get(recordingId(row.content_sha256, row.channel)) ?? []) {
       const [start_s, end_s] = cutSpan(i);
       const common = Math.min(end_s, row.end_s) - Math.max(start_s, row.start_s);
-      const share = common / Math.max(end_s - start_s, row.end_s - row.start_s);
-      if (share > most) [best, most] = [i, share];
+      const overlap = common / Math.max(end_s - start_s, row.end_s - row.start_s);
+      if (overlap > most) [best, most] = [i, overlap];
     }
     if (best >= 0 && most >= MIN_OVERLAP - 1e-6) {
       fitting++;
@@ -224,7 +224,7 @@ function openCorrections(content) {
 // Positions of the segments in each order.
 const inOrder = (compare) => Array.from({ length: N }, (_, i) => i).sort(compare);
 const length_s = (i) => spanOf(i)[1] - spanOf(i)[0];
-const mosOf = (i) => S.mos_overall?.[i] ?? 9; // those without a score last
+const mosOf = (i) => S.mos_overall?.[i] ?? 9; // segments without a score last
 const pathOf = (i) => DATA.recordings[S.recording[i]].path;
 const ORDERS = {
   worst: inOrder(() => 0),

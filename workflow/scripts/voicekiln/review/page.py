@@ -1,4 +1,4 @@
-"""The review page: one HTML file that holds its data, its script and its style."""
+"""The review page: one HTML file with its data, script and style."""
 
 import base64
 import hashlib
@@ -11,15 +11,15 @@ from markupsafe import Markup
 
 HERE = Path(__file__).parent
 SCRIPTS = ("model.js", "list.js", "main.js")
-PARTS = ("review.html.j2", "review.css", *SCRIPTS)  # what a page is made of beside its data
+PARTS = ("review.html.j2", "review.css", *SCRIPTS)  # all files of a page except its data
 
 
 def render(facts: dict[str, Any], total: int) -> str:
-    """The page; the browser runs nothing but our script, whatever the data holds.
+    """Render the page; its policy lets the browser run only our script, whatever the data contains.
 
     Args:
         facts: `facts.gather`, with `digest` and `segments.peaks`.
-        total: segments of the corpus, of which the page may list a part.
+        total: number of segments of the corpus; the page may list fewer.
     """
     template = jinja2.Template(_text("review.html.j2"), autoescape=True, trim_blocks=True)
     script = "\n".join(_text(name) for name in SCRIPTS)
@@ -38,7 +38,7 @@ def render(facts: dict[str, Any], total: int) -> str:
 
 
 def in_page(value: Any) -> Markup:
-    """`value` as JSON that no text in it can end: `<` and `&` are written as escapes."""
+    """`value` as JSON with `<` and `&` escaped, so that no text in it can close the element."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c"))
 

@@ -1,4 +1,4 @@
-"""The newest segments of a corpus that is not finished, because a limit stopped it."""
+"""The newest segments of an unfinished corpus, for example one that a limit stopped."""
 
 from pathlib import Path
 
@@ -14,14 +14,14 @@ OF_SHARDS = ("segment.parquet", "measure.parquet")
 
 
 def find(folder: Path, corrections: Path | None) -> Reviewed | None:
-    """What there is to review of a corpus; None before it has segments.
+    """The newest segments of a corpus; None if it has none yet.
 
-    A step writes its tables before it checks the limits, so the newest are those of the step that
-    stopped.
+    A step writes its tables before it checks the limits, so the newest tables are those of the step
+    that stopped.
 
     Args:
         folder: `results/corpora/<corpus>`.
-        corrections: the user's file, if there is one.
+        corrections: the user's file, or None.
     """
     facts_of = folder / "tables" / "correct"
     sets = [[facts_of / "segments.parquet"], [folder / "segments.parquet"]]
@@ -32,10 +32,10 @@ def find(folder: Path, corrections: Path | None) -> Reviewed | None:
     listed = listing.stored(folder)
     shards = listed.shards if listed else []
     sets += [[folder / "shards" / shard / name for shard in shards] for name in OF_SHARDS]
-    there = [files for files in sets if files and all(map(Path.exists, files))]
-    if not there:
+    complete = [files for files in sets if files and all(map(Path.exists, files))]
+    if not complete:
         return None
-    newest = max(there, key=lambda files: max(path.stat().st_mtime_ns for path in files))
+    newest = max(complete, key=lambda files: max(path.stat().st_mtime_ns for path in files))
     merged = facts_of / "recordings.parquet"
     if newest[0].name == "decisions.parquet":
         recordings = tables.read(merged)
