@@ -79,21 +79,21 @@ def _apply(row: dict, lines: list[Entry]) -> None:
     """Set the texts, speaker and language of a row from its lines of a list."""
     channels = any(entry.channel is not None for entry in lines)
     utterances = [entry for entry in lines if channels or entry.text or entry.start_s is not None]
-    known = [{"start_s": e.start_s, "end_s": e.end_s, "text": e.text} for e in utterances]
+    texts = [{"start_s": e.start_s, "end_s": e.end_s, "text": e.text} for e in utterances]
     for key in ("speaker", "language"):
         value = getattr(lines[0], key)
         if len(lines) > 1:
             values = [getattr(entry, key) for entry in lines]
             value = next(filter(None, values), None)
             if len(set(values)) > 1:  # within one recording
-                for utterance, entry in zip(known, utterances, strict=True):
+                for utterance, entry in zip(texts, utterances, strict=True):
                     name = getattr(entry, key)
                     utterance[key] = name and names.speaker(name)
         row[key] = row[key] or value
     if channels:
-        for utterance, entry in zip(known, utterances, strict=True):
+        for utterance, entry in zip(texts, utterances, strict=True):
             utterance["channel"] = entry.channel
-    row["reference_texts"] = known or row["reference_texts"]
+    row["reference_texts"] = texts or row["reference_texts"]
 
 
 def attach(rows: list[dict], path: Path, choice: lists.Choice, note) -> str:

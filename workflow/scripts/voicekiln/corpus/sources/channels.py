@@ -50,19 +50,19 @@ def split(found: dict[str, Any], listed: Mapping[str, Any], mode: str) -> list[d
     """
     if found["status"] != "ok":
         return [found]
-    known = json.loads(found["reference_texts"]) if found.get("reference_texts") else []
-    by_list = any(entry.get("channel") is not None for entry in known)
+    texts = json.loads(found["reference_texts"]) if found.get("reference_texts") else []
+    by_list = any(entry.get("channel") is not None for entry in texts)
     if mode == "mix" and not by_list:
         return [found]
-    channels = _wanted(mode, by_list, known, found["channels"])
+    channels = _wanted(mode, by_list, texts, found["channels"])
     if found["channels"] == 1 and channels in ([0], [1]) and (not by_list or channels == [0]):
-        own = [entry for entry in known if entry.get("channel") in (None, 0)]
+        own = [entry for entry in texts if entry.get("channel") in (None, 0)]
         return [found | {"reference_texts": _json(own)}]  # of one channel it is the whole
-    if mode not in SIDES and (orphans := [e for e in known if e.get("channel") is None]):
+    if mode not in SIDES and (orphans := [e for e in texts if e.get("channel") is None]):
         return [_refused(found, _without_channel(orphans))]
     rows = []
     for channel in channels:
-        own = [e for e in known if e.get("channel") in (None, channel)]
+        own = [e for e in texts if e.get("channel") in (None, channel)]
         row = found | {
             "path": f"{found['path']}#{channel}",
             "channel": channel,
@@ -73,7 +73,7 @@ def split(found: dict[str, Any], listed: Mapping[str, Any], mode: str) -> list[d
         if channel >= found["channels"]:
             row = _refused(row, _not_there(channel, found["channels"]))
         rows.append(row)
-    if unused := sum(e.get("channel") not in (None, *channels) for e in known):
+    if unused := sum(e.get("channel") not in (None, *channels) for e in texts):
         log.warning(
             "%s: %d texts of other channels are not used, because channels is %s; set it to "
             "separate to use them",
@@ -82,12 +82,12 @@ def split(found: dict[str, Any], listed: Mapping[str, Any], mode: str) -> list[d
     return rows
 
 
-def _wanted(mode, by_list, known, n_channels):
+def _wanted(mode, by_list, texts, n_channels):
     if mode in SIDES:
         return [SIDES[mode]]
     if by_list and mode == "mix":
-        return sorted({e["channel"] for e in known if e.get("channel") is not None})
-    named = [entry["channel"] + 1 for entry in known if entry.get("channel") is not None]
+        return sorted({e["channel"] for e in texts if e.get("channel") is not None})
+    named = [entry["channel"] + 1 for entry in texts if entry.get("channel") is not None]
     return list(range(max([n_channels, *named])))
 
 

@@ -106,12 +106,12 @@ def examine(
             raise UserError("no such file, or a broken link")
         found |= look(path)
         found["recording_id"] = found["content_sha256"][:RECORDING_DIGITS]
-        known, removed = row["reference_texts"], {}
+        texts, removed = row["reference_texts"], {}
         if row["sidecar"]:
-            known = _in_channel(
+            texts = _in_channel(
                 sidecars.read(Path(row["sidecar"][0]), tier, keep, removed), row["reference_texts"]
             )
-        found["reference_texts"] = None if known is None else json.dumps(known, ensure_ascii=False)
+        found["reference_texts"] = None if texts is None else json.dumps(texts, ensure_ascii=False)
         found["unspoken"] = to_json(removed) if removed else None
     # other system errors (a full or lost disk) are not the recording's fault: the job fails
     except (UserError, FileNotFoundError, IsADirectoryError, PermissionError) as error:
