@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from voicekiln import families
 from voicekiln.errors import UserError
-from voicekiln.training.data.plan import Batches, Position, in_order, plan
+from voicekiln.training.data.plan import Batches, Position, in_order, plan, to_seconds, to_steps
 
 LENGTHS = st.lists(st.integers(2, 400), min_size=1, max_size=60)
 
@@ -103,6 +103,14 @@ def test_padding_of_a_usual_corpus_is_small(seed):
         for batch in batches.epoch(epoch)
     ]
     assert 1 - 2 * sum(frames) / sum(padded) <= 0.05
+
+
+@given(st.integers(1, 100_000), st.sampled_from([93.75, 21.53, 50.0]))
+def test_any_number_of_steps_can_be_configured_in_seconds(steps, steps_per_s):
+    """To hundredths of a second, so that a run of `batch_frames` continues with `batch_s`."""
+    assert to_steps(round(steps / steps_per_s, 2), steps_per_s) == steps
+    lowest = to_seconds(steps, steps_per_s)
+    assert to_steps(lowest, steps_per_s) >= steps > to_steps(lowest - 0.011, steps_per_s)
 
 
 @given(LENGTHS)

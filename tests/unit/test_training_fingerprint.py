@@ -7,6 +7,7 @@ import pytest
 from conftest import ROOT
 from training_setup import TRAIN
 from voicekiln.errors import UserError
+from voicekiln.provenance import sha256_json
 from voicekiln.training.data.clips import Row
 from voicekiln.training.data.plan import to_steps
 from voicekiln.training.settings import train_settings
@@ -221,3 +222,12 @@ def test_the_keys_that_may_change_are_those_of_the_documentation():
         start = text.index(first)
         found = re.findall(r"`(\w+)`", text[start : text.index(last, start)])
         assert set(found) - {"plateau"} == documented, page
+
+
+def test_a_state_of_an_earlier_version_is_the_same_run():
+    """The identity that version 0.1 before `batch_s` wrote for these settings, with 120 frames."""
+    vocabulary = sha256_json([" ", "a"])
+    assert made(vocabulary_sha256=vocabulary)["sha256"] == (
+        "5cba8e8bc53d69b66fe5b4e693d6a0f05d812387b7614ec6b67226ceddbebc8b"
+    )
+    assert made(vocabulary_sha256=vocabulary)["identity"]["batch_frames"] == 120
