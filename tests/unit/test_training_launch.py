@@ -190,8 +190,8 @@ def test_events_are_whole_and_come_once(tmp_path, monkeypatch):
             {"event": "log", "text": "loss 0.5"},
             {"event": "log", "text": "warning: ə\nof two lines"},
         ]
-        file.write('"text": "torn"}\n')
-    assert reader.new() == [{"event": "progress", "text": "torn"}]
+        file.write('"text": "torn"}\n{"event": "lo\n')
+    assert reader.new() == [{"event": "progress", "text": "torn"}], "the last one was cut short"
     assert reader.new() == []
 
 

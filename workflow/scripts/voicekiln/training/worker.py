@@ -122,7 +122,7 @@ def report_end(outcome: dict) -> dict:
     if folder is None:
         return outcome
     EventWriter().write("end", **outcome)
-    return first_end(folder)
+    return first_end(folder) or outcome
 
 
 def record_end(directory: Path, lease: Lease, outcome: dict) -> None:

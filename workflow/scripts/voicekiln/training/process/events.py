@@ -8,6 +8,7 @@ Each event is one write with O_APPEND, so events of several processes have one o
 `end` events the first one in the file counts, because the process that fails first knows why.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -41,7 +42,8 @@ class EventWriter:
         """Append one event."""
         if self._file is not None:
             line = json.dumps({"event": event} | values, ensure_ascii=False) + "\n"
-            os.write(self._file, line.encode(errors="replace"))
+            with contextlib.suppress(OSError):  # a full disk must not end the training
+                os.write(self._file, line.encode(errors="replace"))
 
 
 class EventHandler(logging.Handler):
@@ -77,7 +79,11 @@ class EventReader:
         except FileNotFoundError:
             return []
         self._offset += len(whole) + len(newline)
-        return [json.loads(line) for line in whole.splitlines()]
+        events = []
+        for line in whole.splitlines():
+            with contextlib.suppress(ValueError):  # cut short by a full disk
+                events.append(json.loads(line))
+        return events
 
 
 def first_end(folder: Path) -> dict | None:
