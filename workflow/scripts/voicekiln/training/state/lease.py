@@ -167,7 +167,9 @@ def gone(holder: dict) -> bool:
     """Whether the holder ran among the processes visible from here and no longer does."""
     if holder["where"] != here():
         return False
-    return holder.get("started") != started(holder["pid"])
+    now = started(holder["pid"])
+    # a lease of an earlier version has no `started`; then the process id has to do
+    return now is None or holder.get("started", now) != now
 
 
 def _name(holder: dict) -> str:
