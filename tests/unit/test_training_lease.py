@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -116,3 +118,20 @@ def test_it_is_renewed(tmp_path):
     time.sleep(0.3)
     assert json.loads((tmp_path / "lease.json").read_text())["beat"] > 1
     lease.release()
+
+
+def test_a_holder_of_an_earlier_version_that_is_gone_is_replaced_at_once(tmp_path):
+    """Its lease has `began`, in another unit, instead of `started`."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    write(tmp_path, pid=ended.pid, began="529953")
+    record = json.loads((tmp_path / "lease.json").read_text())
+    del record["started"]
+    (tmp_path / "lease.json").write_text(json.dumps(record))
+    lease = Lease(tmp_path, FAST)
+    lease.acquire()
+    lease.release()
+    alive = record | {"pid": os.getpid()}
+    (tmp_path / "lease.json").write_text(json.dumps(alive))
+    with pytest.raises(UserError, match="is training here"):
+        Lease(tmp_path, FAST).acquire()
