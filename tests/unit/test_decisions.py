@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from conftest import ROOT
 from corpus_rows import segment, table
 from voicekiln.config.resolve import resolve
 from voicekiln.corpus import decisions
@@ -118,3 +119,12 @@ def test_the_steps_left_their_records_and_are_read_together(tmp_path):
 def test_every_step_that_drops_has_a_limit_and_no_other_has():
     corpora = resolve({"corpora": {"a": {"audio": "in", "language": "en"}}})["corpora"]
     assert set(corpora["a"]["max_loss"]) == {*STEPS, "total"}
+
+
+def test_reasons_that_keep_cannot_override_are_those_that_steps_give():
+    """A reworded reason would silently become one that `keep` overrides."""
+    library = ROOT / "workflow/scripts/voicekiln"
+    sources = [path for path in library.rglob("*.py") if path.name != "decisions.py"]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
+    for reason in decisions.FINAL:
+        assert reason in text, reason

@@ -1,4 +1,4 @@
-"""Choose the speech detector for a recording: webrtcvad if it is clean, silero if is_noisy.
+"""Choose the speech detector for a recording: webrtcvad if it is clean, silero if it is noisy.
 
 In clean recordings webrtcvad with the level check locates edges more precisely than the network, at
 a third of its cost. It mistakes steady noise, hum and music for speech, and misses quiet speech on
@@ -39,7 +39,7 @@ class AutoVad:
         """
         Args:
             webrtcvad: creates the detector for clean recordings.
-            network: loads the network for is_noisy ones.
+            network: loads the network for noisy ones.
             energy_share: see `vad.threshold_db`.
         """
         self._webrtcvad, self._network = webrtcvad, network

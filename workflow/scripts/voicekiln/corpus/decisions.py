@@ -1,8 +1,9 @@
-"""Which segments are kept: the decisions of each step, and the one function that applies them.
+"""Which segments are kept: the decisions of each step, and `apply`, which joins them.
 
-The steps of a shard drop segments in its table. `correct` writes the facts of all segments once;
-the steps behind it write decisions, one row for each segment they drop. A decision never changes an
-earlier one, so the tables stay small and a segment's reason is that of the first step to drop it.
+Steps that process one shard drop segments in their own table (`drop`). `correct` writes the facts
+of all segments once. `deduplicate` and `validate` write decisions, one row for each segment they
+drop; `split` makes its own in memory and writes the joined table. A decision never changes an
+earlier one, so the reason of a segment is that of the first step to drop it.
 """
 
 from collections.abc import Iterable
@@ -17,7 +18,7 @@ from voicekiln.store import tables
 OF_RECORDINGS = ("inventory", "normalize")
 STEPS = ("segment", "transcribe", "align", "correct", "deduplicate", "validate", "split")
 DECIDED = ("step", "reason", "value", "limit")
-# drops that a `keep` by hand does not override, because they are no matter of taste
+# drops that a `keep` by hand does not override, because they are not a matter of judgement
 FINAL = (
     "no text",
     "nothing is spoken",
@@ -53,7 +54,7 @@ class Decider:
 
     Attributes:
         kept: mask of the segments that neither an earlier step nor this one has dropped. A segment
-            that is kept by hand counts as dropped here, so that it is no example to others.
+            that is kept by hand counts as dropped here, so that it is not compared with others.
     """
 
     def __init__(self, table: pd.DataFrame, step: str):

@@ -37,7 +37,7 @@ from voicekiln.training.step.out_of_memory import (
 
 log = logging.getLogger("train")
 
-COMPLETE, TOO_LARGE, STOPPED = 0, 1, 2  # outcomes of a process; the highest of all counts
+COMPLETE, TOO_LARGE, STOPPED = 0, 1, 2  # outcomes of a process; the highest over all wins
 
 
 class Training:
@@ -125,8 +125,8 @@ class Training:
         """Leave the gradients of an update in the parameters, summed over all processes.
 
         Gradients are all-reduced once every process has finished its micro-batches. So when one
-        runs out of memory or has to stop, none waits for it in vain: all drop the update, or repeat
-        it with smaller micro-batches on that process.
+        runs out of memory or has to stop, no other blocks on it: all drop the update, or repeat it
+        with smaller micro-batches on that process.
 
         Returns:
             this process's part of the loss by name, or None if a process was asked to stop.

@@ -53,7 +53,7 @@ class Session:
 
     @contextmanager
     def open(self) -> Iterator[None]:
-        """The session inside the `with`: at its end everything is written."""
+        """Open the logs; on exit, finish every pending write."""
         state, s = self.state, self.run.settings
         self.logger.open(state.update)
         self.progress = Progress(
@@ -118,7 +118,7 @@ class Session:
             self.report("running", "training")
 
     def validation_due(self) -> bool:
-        """Whether this state has to be validated and was not."""
+        """Whether validation of this state is due and has not run yet."""
         state = self.state
         due = state.finished or state.update % self.run.settings.validate_every == 0
         return due and state.history.last != state.update
@@ -173,7 +173,7 @@ class Session:
         return improved
 
     def save_due(self, every: int | None) -> bool:
-        """Whether this state has to be saved and was not.
+        """Whether saving this state is due and has not happened yet.
 
         Args:
             every: interval in updates; None: only the last state is saved.

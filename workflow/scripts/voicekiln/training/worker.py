@@ -56,7 +56,8 @@ from voicekiln.weights import files as weight_files
 
 log = logging.getLogger("train")
 
-# torch.distributed.run sets these for one process too; accelerate would wrap the model for them.
+# torch.distributed.run sets these for one process too; because of them accelerate
+# would wrap the model.
 DISTRIBUTED = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK")
 
 

@@ -57,7 +57,8 @@ class BatchSplitter:
         n_steps: length of each clip.
 
     Attributes:
-        max_steps: steps of a batch, padding included, that are known to fit; None while all did.
+        max_steps: limit of the steps of a batch, padding included; half of what did not fit, and
+            lowered again if that does not fit either. None while everything fits.
     """
 
     def __init__(self, n_steps: Sequence[int]):

@@ -42,10 +42,11 @@ class Schedule:
         self.period = s.period or default
 
     def learning_rate(self, update: int, losses: Sequence[float] = ()) -> float:
-        """Learning rate of the update that follows `update` finished ones.
+        """Learning rate of an update.
 
         Args:
-            losses: of the validations until then; only `plateau` depends on them.
+            update: number of updates done before it: 0 for the first one.
+            losses: validation losses so far; only `plateau` depends on them.
         """
         s = self._settings
         if update < s.warmup_updates:
@@ -95,10 +96,10 @@ class Schedule:
             return None
         if not n:
             return None
-        left = s.learning_rate * s.rate_factor**n
+        left = max(s.learning_rate * s.rate_factor**n, s.min_learning_rate or 0)
         return (
             f"{what} fall into the first epoch ({per_epoch} updates): the learning rate is down to "
-            f"{left:.3g} before every clip was seen once. They are counted in updates"
+            f"{left:.3g} before every clip was seen once. Milestones and periods count updates"
         )
 
 

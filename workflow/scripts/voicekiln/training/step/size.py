@@ -45,7 +45,8 @@ log = logging.getLogger("train")
 # Where the search starts: clips in a batch by usable memory in GB (the largest entry not above it),
 # as trainers of models of this size recommend.
 CLIPS_BY_GB = ((75, 64), (40, 16), (24, 8), (16, 6), (12, 4), (8, 2), (0, 1))
-# Shorter batches leave a GPU idle; down to here they shrink until less than this is padding.
+# Batches are made smaller until at most MAX_PADDING of them is padding, but not smaller than
+# MIN_BATCH_S, which would leave a GPU idle.
 MIN_BATCH_S, MAX_PADDING = 34.13, 0.05
 MAX_USED = 0.9  # fraction of the usable memory: batches differ, and memory fragments
 
@@ -79,7 +80,7 @@ class Cuts:
 
     @property
     def most(self) -> int:
-        """Batches of a process from which on more of them are not smaller."""
+        """Number of batches per process beyond which batches do not get smaller."""
         return self.update_steps // self.processes // self.longest + 1
 
     def size(self, n: int) -> BatchSize:
@@ -118,7 +119,7 @@ def search(cuts: Cuts, first_steps: int, fits: Callable[[int], bool]) -> int:
 
 
 def with_less_padding(cuts: Cuts, n: int, padding: Callable[[int], float], min_steps: int) -> int:
-    """More batches than `n` if so few have too much padding, as those of few clips do.
+    """More, smaller batches than `n` if that leaves less padding; few batches have much of it.
 
     Args:
         padding: fraction of padding in batches of a number of steps.
