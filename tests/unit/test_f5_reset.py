@@ -243,7 +243,7 @@ def test_what_does_not_fit_is_refused(tmp_path, finished):
     message = error_of(tmp_path, finished, tokens_base=TOKENS[:-1])
     assert f"{len(TOKENS)} tokens" in message and f"holds {len(TOKENS) - 1}" in message
     swapped = [*TOKENS[:-2], TOKENS[-1], TOKENS[-2]]
-    assert "must begin with all its tokens" in error_of(tmp_path, finished, tokens=swapped)
+    assert "must start with all its tokens" in error_of(tmp_path, finished, tokens=swapped)
     less = tiny_model().state_dict()
     del less["transformer.proj_out.bias"]
     torch.save(less, tmp_path / "less.pt")
