@@ -343,9 +343,9 @@ NO_CHECKPOINTS = {
     "error in JSON": (lambda p: p.write_text('{"error": "not found"}'), "not found"),
     "error": (lambda p: p.write_text("Access to model é is restricted. " * 9), "is restricted"),
     "empty": (lambda p: p.touch(), "is empty (0 bytes)"),
-    "folder": (lambda p: (p / "model_1.pt").mkdir(parents=True), "folder; it holds model_1.pt"),
-    "folder of nothing": (lambda p: p.mkdir(), "folder; there is none in it"),
-    "zeros": (lambda p: p.write_bytes(bytes(9000)), "begins with zeros"),
+    "folder": (lambda p: (p / "model_1.pt").mkdir(parents=True), "folder; it contains model_1.pt"),
+    "folder of nothing": (lambda p: p.mkdir(), "folder; it contains none"),
+    "zeros": (lambda p: p.write_bytes(bytes(9000)), "starts with zeros"),
     "gzip": (lambda p: p.write_bytes(gzip.compress(b"x")), "a gzip archive; unpack it"),
     "sound": (lambda p: p.write_bytes(b"RIFF\x24\0\0\0WAVEfmt "), "a sound file"),
 }
@@ -393,10 +393,10 @@ def test_a_file_under_the_other_formats_name_is_told_its_own(tmp_path, trained):
 def test_a_whole_model_is_refused_by_its_classes(tmp_path, legacy):
     torch.save(tiny_model(), tmp_path / "a.pt", _use_new_zipfile_serialization=not legacy)
     message = refused(tmp_path / "a.pt")
-    assert "wants to load f5_tts.model.backbones.dit.DiT" in message and "more;" in message
+    assert "the file loads f5_tts.model.backbones.dit.DiT" in message and "more;" in message
     layers = torch.nn.Sequential(torch.nn.Linear(1, 1))
     torch.save(layers, tmp_path / "b.pt", _use_new_zipfile_serialization=not legacy)
-    assert "wants to load torch.nn.modules.container.Sequential" in refused(tmp_path / "b.pt")
+    assert "the file loads torch.nn.modules.container.Sequential" in refused(tmp_path / "b.pt")
 
 
 @pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
@@ -408,7 +408,7 @@ def test_code_beside_real_weights_is_named_and_not_run(tmp_path, trained, protoc
 
     path = tmp_path / "base.pt"
     path.write_bytes(pickle.dumps({"step": Mark(), "update": 7}, protocol))
-    assert "refused, the file wants to load" in refused(path)
+    assert "rejected, because the file loads" in refused(path)
     torch.save(trained | {"step": Mark()}, path)
     assert "pathlib.Path" in refused(path) or "getattr" in refused(path)
     assert not (tmp_path / "executed").exists()

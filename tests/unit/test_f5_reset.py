@@ -200,10 +200,10 @@ def test_the_command_overwrites_nothing_unasked(tmp_path, finished):
     out = tmp_path / "out.pt"
     out.write_text("mine")
     refused = command(finished, out)
-    assert refused.returncode == 1 and "is there already" in refused.stderr
+    assert refused.returncode == 1 and "already exists" in refused.stderr
     assert out.read_text() == "mine"
     for target, message in [
-        (finished, "is the file that is read"),
+        (finished, "is the input file"),
         (tmp_path / "out.txt", "expected the name of a checkpoint file"),
         (tmp_path, "expected the name of a checkpoint"),
     ]:

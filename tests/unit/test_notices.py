@@ -56,7 +56,7 @@ def test_of_one_kind_the_terminal_shows_some_and_says_where_the_others_are():
         "0.wav: 0.0 s are missing",
         "1.wav: 0.1 s are missing",
         "2.wav: 0.2 s are missing",
-        "more like this are listed in results/warnings/correct/voice.jsonl and in the report",
+        "results/warnings/correct/voice.jsonl and the report list more warnings of this kind",
         "another kind",
     ]
     many, one = notices.of_corpus("voice")

@@ -1,11 +1,11 @@
-"""Packages that only some settings need, and that the environments do not bring."""
+"""Optional packages: needed by some settings and not part of the environments."""
 
 import importlib.util
 from collections.abc import Iterable, Mapping
 from importlib import metadata
 from typing import Any
 
-# for each of the settings: what has to be importable, and how to get it
+# for each setting: the packages that must be importable, and the command that installs them
 NEEDS = {
     "denoise": (
         ("noisereduce",),
@@ -27,7 +27,7 @@ OF_NORMALIZE = ("denoise", "separate")
 
 
 def missing(setting: str) -> str | None:
-    """How to install what this setting needs; None where it is there."""
+    """Command that installs the packages of a setting; None if they are installed."""
     packages, command = NEEDS[setting]
     if all(importlib.util.find_spec(package) for package in packages):
         return None
@@ -35,12 +35,12 @@ def missing(setting: str) -> str | None:
 
 
 def version(setting: str) -> str | None:
-    """Version of the package that this setting needs; None if it is not installed."""
+    """Version of the package of a setting; None if it is not installed."""
     return None if missing(setting) else metadata.version(NEEDS[setting][0][0])
 
 
 def versions(settings: Iterable[str]) -> dict[str, str]:
-    """Versions of the packages that these settings need; part of the results' keys."""
+    """Versions of the packages of these settings; part of the results' keys."""
     names = sorted({package for setting in settings for package in NEEDS[setting][0]})
     return {name: metadata.version(name) for name in names}
 

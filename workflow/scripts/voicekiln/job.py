@@ -1,6 +1,6 @@
-"""The seam between a rule and the library: log file, terminal, errors.
+"""Interface between a rule and the library: log file, terminal, errors.
 
-The only module that sees Snakemake's `snakemake` object.
+The only module that uses Snakemake's `snakemake` object.
 """
 
 import logging
@@ -20,7 +20,7 @@ from voicekiln.store.files import no_space
 log = logging.getLogger("voicekiln")
 Item = TypeVar("Item")
 
-SHELLS = {"bash", "dash", "sh"}  # Snakemake puts one in between to activate an environment
+SHELLS = {"bash", "dash", "sh"}  # Snakemake starts one to activate an environment
 
 _terminal = None  # the terminal's descriptor, kept when 1 and 2 go to the log
 _label = ""
@@ -28,7 +28,7 @@ _starters: list[int] = []
 
 
 def start(smk) -> None:
-    """Send everything this job prints, also from C code, to the rule's log file."""
+    """Redirect all output of this job, including that of C code, to the rule's log file."""
     global _terminal, _label, _starters
     _starters = starters()
     _label = " ".join([smk.rule, *(str(value) for value in smk.wildcards)])
@@ -44,7 +44,7 @@ def start(smk) -> None:
     )
     logging.captureWarnings(True)
     sys.excepthook = _explain
-    if smk.rule != "train_run":  # its worker has a terminal and records of its own
+    if smk.rule != "train_run":  # its worker has its own terminal and records
         notices.start(smk.rule, [str(value) for value in smk.wildcards], say)
 
 
@@ -58,7 +58,7 @@ def _explain(kind, error, trace) -> None:
 
 
 def starters() -> list[int]:
-    """Process ids of the parent and, if that is a shell, of the next ones above it."""
+    """Process id of the parent and, if it is a shell, of its parent, and so on."""
     found = [os.getppid()]
     try:
         while psutil.Process(found[-1]).name() in SHELLS:
@@ -69,56 +69,56 @@ def starters() -> list[int]:
 
 
 def abandoned() -> bool:
-    """Whether the Snakemake that runs this job is gone."""
+    """Whether the Snakemake that runs this job has ended."""
     return starters() != _starters
 
 
 def say(text: str) -> None:
-    """One line to the terminal (or to standard error outside a job)."""
+    """Print a line on the terminal (or on standard error outside a job)."""
     out = _terminal or sys.stderr
     try:
         out.write(f"[{_label}] {text}\n" if _label else text + "\n")
         out.flush()
-    except OSError:  # the terminal was closed; that is no reason to lose work
+    except OSError:  # the terminal was closed; the job continues
         pass
 
 
 class Progress:
-    """Reports at most every `every_s` seconds how far the work is.
+    """Prints progress at most every `every_s` seconds.
 
-    The time left is measured from the first thing that is done: what comes before it, imports and
-    models that are loaded, is done once.
+    The time left is estimated from the first finished item on: imports and the loading of models,
+    which come before it, happen once.
 
     Args:
-        total: number of things to do.
-        what: what they are, as in "12/40 recordings normalised".
+        total: number of items.
+        what: their description, as in "12/40 recordings normalised".
     """
 
     def __init__(self, total: int, what: str, every_s: float = 10.0):
         self.total, self.what, self.every_s = total, what, every_s
         self.done = 0
-        self._first = 0  # how many the first call reported
-        self._began = self._last = time.monotonic()
+        self._first = 0  # items reported by the first call
+        self._started = self._last = time.monotonic()
 
     def __call__(self, n: int = 1) -> None:
-        """Note that `n` more are done."""
+        """Count `n` more finished items."""
         now = time.monotonic()
         self.done += n
         if not self._first:
-            self._first, self._began = self.done, now
+            self._first, self._started = self.done, now
         if now - self._last < self.every_s:
             return
         self._last = now
         measured = self.done - self._first
         left = ""
         if measured:
-            left_s = (now - self._began) / measured * (self.total - self.done)
+            left_s = (now - self._started) / measured * (self.total - self.done)
             left = f", {left_s:.0f} s left"
         say(f"{self.done}/{self.total} {self.what}{left}")
 
 
 def track(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
-    """Pass `items` on and say now and then how far it is."""
+    """Yield `items` and print progress."""
     progress = Progress(total, what)
     for item in items:
         yield item

@@ -19,15 +19,15 @@ from pathlib import Path
 from voicekiln.store.files import read_jsonl
 
 RESULTS = Path("results")
-# what warns about a whole corpus, in its order: the listing, and rules behind the shards
+# sources of warnings about a whole corpus, in order: the listing, and rules after the shards
 MERGING = ("list", "check_corpus", "correct", "deduplicate", "validate_segments", "split_corpus")
-# the rules whose warnings each of the first two repeats
+# shard rules whose warnings check_corpus and correct repeat
 BEFORE_TEXTS, AFTER_TEXTS = (
     ("inventory", "normalize", "segment"),
     ("transcribe", "align", "measure"),
 )
 OF_RUNS = ("check_base", "extend_vocabulary", "reset_base", "evaluate_run", "export_run")
-# the steps of rules that have another name
+# step names of rules that are named differently
 RULES_STEPS = {
     "check_corpus": "check",
     "validate_segments": "validate",
@@ -38,9 +38,9 @@ RULES_STEPS = {
     "evaluate_run": "evaluate",
     "export_run": "export",
 }
-SHOWN = 3  # of each kind on the terminal
-KEPT = 10_000  # of one job in the file
-LISTED = 10  # of each kind in the report
+SHOWN = 3  # per kind on the terminal
+KEPT = 10_000  # per job in the file
+LISTED = 10  # per kind in the report
 SOURCE = "\N{OBJECT REPLACEMENT CHARACTER}"  # stands for a recording's path in stored warnings
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -74,71 +74,71 @@ def kind_of(record: logging.LogRecord) -> str:
 
 
 class Notices(logging.Handler):
-    """Writes each distinct warning to a file as soon as it is logged, and shows some of each kind.
+    """Write each distinct warning to a file as it is logged, and show a few of each kind.
 
     Args:
-        path: the file; what an earlier run of the job left in it is removed.
-        step: the step that warns, unless the record names another (see `repeat`).
-        say: shows a line on the terminal, or None.
-        known: texts that an earlier step has shown.
+        path: the file; warnings of an earlier run of the job are removed.
+        step: the step of the warnings, unless the record names another (see `repeat`).
+        show: prints a line on the terminal, or None.
+        known: texts that an earlier step showed.
     """
 
     def __init__(
         self,
         path: Path,
         step: str,
-        say: Callable[[str], None] | None = None,
+        show: Callable[[str], None] | None = None,
         known: Iterable[str] = (),
     ):
         super().__init__(logging.WARNING)
         self.addFilter(ours)
-        self._path, self._step, self._say = path, step, say
-        self._told = set(known)
+        self._path, self._step, self._show = path, step, show
+        self._known = set(known)
         self._n: Counter[str] = Counter()
         path.unlink(missing_ok=True)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Note a warning that is new."""
-        # a file's name may hold what UTF-8 cannot
+        """Record a new warning."""
+        # a file name may contain bytes that are not UTF-8
         text = record.getMessage().encode("utf-8", "backslashreplace").decode()
         kind = kind_of(record)
-        if text in self._told or self._n.total() >= KEPT:
+        if text in self._known or self._n.total() >= KEPT:
             return
-        self._told.add(text)
+        self._known.add(text)
         self._n[kind] += 1
         self._path.parent.mkdir(parents=True, exist_ok=True)
         line = {"step": getattr(record, "step", self._step), "kind": kind, "text": text}
         with open(self._path, "a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
-        if self._say is None:
+        if self._show is None:
             return
         if self._n[kind] <= SHOWN:
-            self._say(f"warning: {text}")
+            self._show(f"warning: {text}")
         elif self._n[kind] == SHOWN + 1:
-            self._say(f"warning: more like this are listed in {self._path} and in the report")
+            self._show(f"warning: {self._path} and the report list more warnings of this kind")
 
 
-def start(rule: str, wildcards: Sequence[str], say: Callable[[str], None]) -> None:
-    """Keep and show the warnings of a job from now on."""
-    shown = rule not in (*BEFORE_TEXTS, *AFTER_TEXTS)
+def start(rule: str, wildcards: Sequence[str], show: Callable[[str], None]) -> None:
+    """Record and show the warnings of a job from now on."""
+    merging = rule not in (*BEFORE_TEXTS, *AFTER_TEXTS)
     earlier = MERGING[: MERGING.index(rule)] if rule in MERGING else ()
     known = [one["text"] for before in earlier for one in read(path_of(before, *wildcards))]
-    handler = Notices(path_of(rule, *wildcards), rule, say if shown else None, known)
+    handler = Notices(path_of(rule, *wildcards), rule, show if merging else None, known)
     logging.getLogger().addHandler(handler)
 
 
 class _Collector(logging.Handler):
-    """Notes the warnings that one thread logs."""
+    """Collects the warnings that one thread logs."""
 
     def __init__(self):
         super().__init__(logging.WARNING)
-        self.said: list[dict[str, str]] = []
+        self.found: list[dict[str, str]] = []
         self._thread = threading.get_ident()
         self.addFilter(lambda record: record.thread == self._thread and ours(record))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Note a warning."""
-        self.said.append({"kind": kind_of(record), "text": record.getMessage()})
+        """Record a warning."""
+        self.found.append({"kind": kind_of(record), "text": record.getMessage()})
 
 
 @contextmanager
@@ -146,23 +146,25 @@ def collecting(source: Path) -> Iterator[list[dict[str, str]]]:
     """Collect the warnings of this thread, to be stored with an item and replayed.
 
     Args:
-        source: the file that the item is made from. Its path is left out of the texts, because
+        source: file that the item is computed from. Its path is left out of the texts, because
             byte-equal files share an item.
     """
     collector = _Collector()
     root = logging.getLogger()
     root.addHandler(collector)
-    said: list[dict[str, str]] = []
+    found: list[dict[str, str]] = []
     try:
-        yield said
+        yield found
     finally:
         root.removeHandler(collector)
-        said += [one | {"text": one["text"].replace(str(source), SOURCE)} for one in collector.said]
+        found += [
+            one | {"text": one["text"].replace(str(source), SOURCE)} for one in collector.found
+        ]
 
 
-def replay(said: Iterable[Mapping[str, str]], source: Path, log: logging.Logger) -> None:
-    """Log again what was stored with an item that is used for the file `source`."""
-    for one in said:
+def replay(warnings: Iterable[Mapping[str, str]], source: Path, log: logging.Logger) -> None:
+    """Log the warnings stored with an item again, for the file `source`."""
+    for one in warnings:
         text = one["text"].replace(SOURCE, str(source))
         log.warning("%s", text, extra={"kind": one["kind"]})
 
@@ -176,8 +178,8 @@ def repeat(rules: Iterable[str], corpus: str, shards: Iterable[str], log: loggin
     """Log the warnings of these rules in all shards of a corpus, each once, sorted by rule."""
     shards = list(shards)
     for rule in rules:
-        said = (one for shard in shards for one in read(path_of(rule, corpus, shard)))
-        for kind, text in sorted({(one["kind"], one["text"]) for one in said}):
+        found = (one for shard in shards for one in read(path_of(rule, corpus, shard)))
+        for kind, text in sorted({(one["kind"], one["text"]) for one in found}):
             log.warning("%s", text, extra={"kind": kind, "step": rule})
 
 
@@ -187,7 +189,7 @@ def of_corpus(corpus: str, results: Path = RESULTS) -> list[dict]:
 
 
 def of_run(run: str, results: Path = RESULTS) -> list[dict]:
-    """The warnings of a run's steps but training, as `_by_kind` returns them."""
+    """The warnings of all steps of a run except training, as `_by_kind` returns them."""
     return _by_kind(path_of(rule, run, results=results) for rule in OF_RUNS)
 
 
@@ -195,7 +197,7 @@ def _by_kind(paths):
     """The warnings of these files by step and kind.
 
     Returns:
-        `step`; `n`, how many; `texts`, at most `LISTED`; `file`, which has all of them.
+        `step`; `n`, their number; `texts`, at most `LISTED`; `file`, which has all of them.
     """
     kinds: dict[tuple[str, str, str], list[str]] = {}
     for path in paths:

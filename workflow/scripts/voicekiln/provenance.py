@@ -1,4 +1,4 @@
-"""What a result depends on, as digests: configuration, code, files."""
+"""Digests of the inputs of a result: configuration, code, files."""
 
 import ast
 import hashlib
@@ -29,7 +29,7 @@ def canonical(value: Any) -> Any:
 
 
 def to_json(value: Any) -> str:
-    """The one JSON text of `value`: sorted keys, no spaces, no NaN."""
+    """Canonical JSON text of `value`: sorted keys, no spaces, no NaN."""
     return json.dumps(
         canonical(value),
         sort_keys=True,
@@ -54,24 +54,27 @@ def sha256_file(path: Path) -> str:
 
 
 def require_sha256(path: Path, expected: str | None, key: str) -> None:
-    """Stops unless a file is the one that the configuration names by its hash.
+    """Check a file against the hash in the configuration.
 
     Args:
-        expected: SHA-256 (hex); None takes any file.
-        key: of the configuration, for the message.
+        expected: SHA-256 (hex); None accepts any file.
+        key: key of the configuration, for the message.
+
+    Raises:
+        UserError: the hashes differ.
     """
     if expected is None:
         return
     found = sha256_file(path)
     if found != expected:
         raise UserError(
-            f"{path}: its SHA-256 is {found}, and {key} expects {expected}; download the "
+            f"{path}: its SHA-256 is {found}, but {key} expects {expected}; download the "
             "file again, or correct the key"
         )
 
 
 def _imported(tree: ast.Module, root: Path) -> Iterable[Path]:
-    """Library files that a module imports, wherever in it the import stands."""
+    """Library files that a module imports, at any place in it."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -99,10 +102,10 @@ def _without_descriptions(content: Any) -> Any:
 
 @cache
 def _module(path: Path, root: Path) -> tuple[str, tuple[Path, ...]]:
-    """Digest of a module and the library files that it imports.
+    """Digest of a module, and the library files that it imports.
 
-    Comments, docstrings and layout do not count. Tables (.tsv) that the module names do, and for a
-    package the YAML files beside its `__init__`, apart from their comments and descriptions.
+    Comments, docstrings and layout do not count. Tables (.tsv) that the module names count, and for
+    a package the YAML files next to its `__init__`, without comments and descriptions.
     """
     tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
     imported = tuple(sorted(set(_imported(tree, root))))
@@ -119,7 +122,7 @@ def _module(path: Path, root: Path) -> tuple[str, tuple[Path, ...]]:
                 digest.update(table.read_bytes())
     if path.name == "__init__.py":
         for file in sorted(path.parent.glob("*.yaml")):
-            # Here and not above: most environments have no yaml, and no need of it.
+            # imported here, because most environments have no yaml and do not need it
             import yaml
 
             content = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -128,14 +131,14 @@ def _module(path: Path, root: Path) -> tuple[str, tuple[Path, ...]]:
 
 
 def code_digest(script: Path, *modules: str) -> str:
-    """Digest of a script and of every library module it reaches by imports.
+    """Digest of a script and all library modules that it imports, directly or not.
+
+    Snakemake compares scripts by modification time and ignores imports. As a param, this digest
+    reruns a rule if the meaning of its code changes, and only then.
 
     Args:
-        script: the rule's script; the library lies beside it in `voicekiln/`.
-        modules: library modules that the script finds at run time, by dotted name.
-
-    Snakemake compares scripts by modification time and does not look at imports; as a param
-    this digest reruns a rule when its code changes in meaning, and only then.
+        script: script of the rule, next to the library `voicekiln/`.
+        modules: dotted names of library modules that the script imports by name at run time.
     """
     script = Path(script).resolve()
     root = script.parent

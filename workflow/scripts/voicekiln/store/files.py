@@ -147,16 +147,16 @@ def read_jsonl(path: Path) -> list[Any]:
 
 
 def no_space(error: BaseException | None) -> str | None:
-    """What to do about a full disk or an exhausted quota; None for all other errors."""
+    """Error message with remedy for a full disk or an exhausted quota; None for other errors."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in NO_SPACE:
             where = Path(error.filename).parent if error.filename else Path.cwd()
             free_mb = shutil.disk_usage(where).free / 1e6 if where.is_dir() else 0.0
             what = f"{error.filename}: " if error.filename else ""
             return (
-                f"{what}{os.strerror(error.errno)}; {free_mb:.0f} MB are free for {where}. Free "
-                "some, or run `snakemake gc`, which lists what the store no longer needs; then run "
-                "snakemake again, everything that was finished is kept"
+                f"{what}{os.strerror(error.errno)}; {free_mb:.0f} MB are free for {where}. "
+                "Free some space, or run `snakemake gc`, which lists unused items of the store; "
+                "then run snakemake again: finished work is kept"
             )
         error = error.__cause__ or error.__context__
     return None

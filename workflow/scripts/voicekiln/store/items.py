@@ -1,9 +1,9 @@
 """Content-addressed items: the expensive result of one step for one input.
 
 An item is a record (see `records`) and, for some steps, payload files `KEY.<suffix>`. Its key holds
-the input's content, the settings that matter and the step's VERSION; no path, id or speaker, so
-equal inputs share one item. The record is written last and names the payload's size, so an item is
-either whole or not there.
+the input's content, the relevant settings and the step's VERSION; no path, id or speaker, so equal
+inputs share one item. The record is written last and has the size of the payload, so an item is
+either complete or missing.
 """
 
 import json
@@ -25,16 +25,16 @@ STORE = Path("results", "store")  # folder of all stores
 
 
 class Store:
-    """The items of one step under `root/<step>/`; `with` it, or `close` it, after writing.
+    """The items of one step under `root/<step>/`; use it in a `with` block, or `close` it.
 
     Attributes:
-        used: keys of the items that were found or made; they go into the step's table, so that
-            `gc` knows what is still in use.
+        used: keys of the items that were found or computed; the step's table records them, so that
+            `gc` knows which items are in use.
 
     Args:
         root: folder of all stores, usually `STORE`.
         step: name of the step.
-        basis: what every key of this store holds beside its input: settings and VERSION.
+        basis: part of every key of this store: settings and VERSION.
     """
 
     def __init__(self, root: Path, step: str, basis: Mapping[str, Any] | None = None):
@@ -51,20 +51,20 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Finish what was written; a process that is killed before loses no item by that."""
+        """Write the index; a process that is killed earlier loses no item."""
         self._records.close()
 
     def key(self, **inputs: Any) -> str:
-        """The key of the item made from `inputs` (digests and builtin values)."""
+        """Key of the item computed from `inputs` (digests and builtin values)."""
         whole = {"step": self.step, "basis": self.basis, "inputs": inputs}
         return sha256_json(whole)[:KEY_DIGITS]
 
     def path(self, key: str, suffix: str) -> Path:
-        """Where the item's payload with that suffix (`.flac`) lies."""
+        """Path of the item's payload with a suffix (`.flac`)."""
         return self.folder / key[:2] / f"{key}{suffix}"
 
     def get(self, key: str) -> dict | None:
-        """The item's record, or None where it is missing or not whole."""
+        """Record of the item; None if it is missing or incomplete."""
         text = self._records.get(key)
         if text is None:
             return None
@@ -76,7 +76,7 @@ class Store:
                 return None
             if found != size:
                 path = self.path(key, suffix)
-                log.info("%s: %d bytes instead of %d; it is computed again", path, found, size)
+                log.info("%s: has %d bytes instead of %d and is computed again", path, found, size)
                 return None
         self.used.add(key)
         return whole["record"]
@@ -99,11 +99,11 @@ class Store:
         return temporary(target)
 
     def require(self, key: str) -> dict:
-        """The record of an item that an earlier step has made.
+        """Record of an item that an earlier step computed.
 
         Raises:
-            UserError: it is missing or damaged; the item is reported, so that the next run of
-                Snakemake makes exactly this one again.
+            UserError: it is missing or damaged. The item is reported, so that the next run of
+                Snakemake recomputes exactly this item.
         """
         record = self.get(key)
         if record is None:
@@ -111,10 +111,10 @@ class Store:
         return record
 
     def report(self, key: str, why: str) -> None:
-        """Take a bad item out of the store, note its key, and stop.
+        """Remove a bad item from the store, record its key, and raise UserError.
 
-        The list of bad keys is a param of the rule that makes the items, so the next run enters
-        that rule, finds the item gone and makes it again.
+        The list of bad keys is a param of the rule that computes the items, so the next run enters
+        that rule, misses the item and recomputes it.
         """
         for path in self.folder.glob(f"{key[:2]}/{key}.*"):
             path.unlink(missing_ok=True)
@@ -122,15 +122,14 @@ class Store:
         with open(self.folder / "BAD", "a", encoding="utf-8") as file:
             file.write(f"{key} {secrets.token_hex(4)}\n")
         raise UserError(
-            f"{self.folder}: item {key}: {why}. It will be made again: run snakemake again "
-            f"(nothing else of the store is touched)."
+            f"{self.folder}: item {key}: {why}; run snakemake again to recompute this item alone"
         )
 
 
 def identity(root: Path, step: str) -> dict[str, str]:
-    """What of a store enters its rule's params: which store it is, and its bad keys.
+    """Params of a store's rule: the identity of the store, and its bad keys.
 
-    A store that was deleted gets another identity, and so its rules run again.
+    A store that was deleted gets a new identity, so its rules run again.
     """
     folder = Path(root) / step
     mark = folder / "IDENTITY"

@@ -1,9 +1,9 @@
-"""Small records in few files: each writer appends to a pack of its own, an index finds them all.
+"""Small records in few files: each writer appends to its own pack, and an index finds the records.
 
-A pack is a text file with one record a line, `CRC32 KEY JSON`. It is only ever appended to, by one
-process. A writer that ends well leaves an index beside its pack; of one that was killed the pack is
-read line by line, and a torn last line does not count. So nothing is lost but the record that was
-being written, and writers on any number of hosts never meet.
+A pack is a text file with one record per line, `CRC32 KEY JSON`. One process appends to it. A
+writer that ends normally leaves an index next to its pack; the pack of a killed writer is read line
+by line, without an incomplete last line. Only the record being written can be lost, and writers on
+different hosts never share a file.
 """
 
 import logging
@@ -19,32 +19,32 @@ from voicekiln.store.files import unique_name, write_atomic
 
 log = logging.getLogger("store")
 PACK, INDEX = ".pack", ".index"
-KEY_DIGITS = 32  # 128 bits of SHA-256: no collision among any number of clips people have
-# the two halves of the key, where its line begins in the pack, and how long it is
+KEY_DIGITS = 32  # 128 bits of SHA-256: collisions are not to be expected
+# the two halves of the key, the offset of its line in the pack, and the length of the line
 ENTRY = np.dtype([("high", "<u8"), ("low", "<u8"), ("offset", "<u8"), ("length", "<u4")])
-N_MAPPED = 32  # packs mapped at a time
+N_MAPPED = 32  # packs mapped at once
 
 
 class Records:
     """The records in one folder of packs, by key.
 
     Args:
-        folder: where the packs are; made when the first record is written.
+        folder: of the packs; created with the first record.
     """
 
     def __init__(self, folder: Path):
         self.folder = Path(folder)
         self._packs: list[Path] = []
         self._entries: np.ndarray | None = None  # of all packs, sorted by the key's first half
-        self._high: np.ndarray | None = None  # those first halves
-        self._pack_of: np.ndarray | None = None  # which of `_packs` each entry is in
+        self._high: np.ndarray | None = None  # the first halves of the keys
+        self._pack_of: np.ndarray | None = None  # index in `_packs` of each entry
         self._own: dict[str, tuple[int, int]] = {}  # offset and length in our own pack
         self._own_path: Path | None = None
         self._handle = None
         self._mapped = lru_cache(N_MAPPED)(_map)
 
     def get(self, key: str) -> str | None:
-        """The record's JSON text; None where there is none, or none that is whole."""
+        """JSON text of the record; None if it is missing or damaged."""
         if key in self._own:
             offset, length = self._own[key]
             with open(self._own_path, "rb") as file:
@@ -62,11 +62,11 @@ class Records:
                 text = _checked(self._mapped(path)[offset : offset + length], key)
                 if text is not None:
                     return text
-                log.info("%s: the record %s is damaged and is computed again", path, key)
+                log.info("%s: record %s is damaged and is computed again", path, key)
         return None
 
     def put(self, key: str, text: str) -> None:
-        """Append a record; from here on a killed process does not lose it."""
+        """Append a record; if the process is killed afterwards, the record is kept."""
         if self._handle is None:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._own_path = self.folder / (unique_name() + PACK)
@@ -79,7 +79,7 @@ class Records:
         self._own[key] = (offset, len(line))
 
     def close(self) -> None:
-        """Leave an index beside what was written, so that nobody has to read the pack for it."""
+        """Write the index of the pack, so that readers need not scan the pack."""
         if self._handle is None:
             return
         self._handle.close()
@@ -89,7 +89,7 @@ class Records:
         self._own, self._own_path, self._entries = {}, None, None
 
     def keys(self) -> list[str]:
-        """Keys of all records, sorted; damaged ones among them."""
+        """Keys of all records, sorted, including damaged ones."""
         self.close()
         self._load()
         return sorted({f"{int(e['high']):016x}{int(e['low']):016x}" for e in self._entries})
@@ -108,18 +108,18 @@ def _map(pack: Path) -> mmap.mmap | bytes:
     try:
         with open(pack, "rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except (FileNotFoundError, ValueError):  # tidied up since the index was read; or empty
+    except (FileNotFoundError, ValueError):  # removed since the index was read, or empty
         return b""
 
 
 def write_index(pack: Path, entries: np.ndarray) -> None:
-    """Write the index of a finished pack: its size, then `ENTRY` by `ENTRY`."""
+    """Write the index of a finished pack: its size, then one `ENTRY` per record."""
     size = np.array([pack.stat().st_size], "<u8")
     write_atomic(pack.with_suffix(INDEX), size.tobytes() + np.sort(entries).tobytes())
 
 
 def read_index(pack: Path) -> np.ndarray:
-    """`ENTRY` of each record of a pack, from its index or, where that does not fit, from itself."""
+    """`ENTRY` of each record of a pack, from its index, or from the pack if the index is stale."""
     try:
         content = pack.with_suffix(INDEX).read_bytes()
         if len(content) >= 8 and (len(content) - 8) % ENTRY.itemsize == 0:
@@ -132,7 +132,7 @@ def read_index(pack: Path) -> np.ndarray:
 
 
 def scan(pack: Path) -> Iterator[tuple[str, int, int]]:
-    """Key, offset and length of each whole record of a pack, read line by line."""
+    """Key, offset and length of each complete record of a pack, read line by line."""
     try:
         with open(pack, "rb") as file:
             offset = 0
@@ -151,7 +151,7 @@ def _line(key: str, text: str) -> bytes:
 
 
 def _checked(line: bytes, key: str) -> str | None:
-    """The JSON text of a record's line; None where it is torn, changed, or another's."""
+    """JSON text of a record's line; None if it is incomplete, changed, or has another key."""
     body = line[9:]
     if not line.endswith(b"\n") or line[:9] != b"%08x " % zlib.crc32(body):
         return None

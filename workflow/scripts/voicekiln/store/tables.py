@@ -1,7 +1,7 @@
-"""The tables of a corpus: schemas, and Parquet files with a digest beside them.
+"""The tables of a corpus: schemas, and Parquet files with a digest.
 
-A table's declared output is its small DIGEST.json, written last; the Parquet file beside it is
-replaced by rename, so a failed job never loses the table that was there.
+The declared output of a table is its small DIGEST.json, written last. The Parquet file next to it
+is replaced by rename, so a failed job keeps the earlier table.
 """
 
 import json
@@ -24,27 +24,27 @@ S, N, F = pa.string(), pa.int64(), pa.float64()  # text, whole number, number
 # one row per input file, good or bad
 RECORDINGS = {
     "recording_id": S,  # first digits of content_sha256, -ch<channel>; "" if the file is unreadable
-    "root": S,  # which of the corpus's `audio` it is from: its position, counted from 0
-    "path": S,  # from that folder, or from the list's
+    "root": S,  # position in the corpus's `audio`, counted from 0
+    "path": S,  # relative to that folder, or to the list's folder
     "content_sha256": S,
     "bytes": N,
     "container": S,
     "codec": S,
     "source_rate_hz": N,
     "channels": N,
-    "channel": N,  # the one that is the recording, from 0; null: all of them, mixed
-    "duration_s": F,  # as the container says
+    "channel": N,  # channel of this recording, from 0; null: all channels, mixed
+    "duration_s": F,  # from the container
     "speaker": S,
     "language": S,
-    "reference_texts": S,  # JSON list of {start_s, end_s, text}; null: to be transcribed
-    "unspoken": S,  # JSON {kind: [how many, example]}: what was removed from a sidecar's texts
+    "reference_texts": S,  # JSON list of {start_s, end_s, text}; null: transcribe
+    "unspoken": S,  # JSON {kind: [count, example]} of annotations removed from a sidecar's texts
     "status": S,  # ok | bad | copy
-    "step": S,  # step that refused it
+    "step": S,  # step that rejected it
     "reason": S,
     "item": S,  # key of the normalised audio
     "rate_hz": N,
     "n_samples": N,  # of the normalised audio
-    "dc_offset": F,  # share of full scale
+    "dc_offset": F,  # fraction of full scale
     "loudness_lufs": F,  # before the gain
     "gain_db": F,
     "true_peak_dbtp": F,  # after the gain
@@ -53,7 +53,7 @@ RECORDINGS = {
     "bandwidth_hz": F,  # estimated; far below half of source_rate_hz in up-sampled audio
     "noise_floor_dbfs": F,  # before the gain
     "snr_db": F,
-    "hum_db": F,  # of the mains' lines above what surrounds them
+    "hum_db": F,  # mains lines above their surroundings
     "reverb_s": F,  # estimated decay
 }
 
@@ -78,16 +78,16 @@ SEGMENTS = {
     "avg_logprob": F,
     "no_speech_prob": F,
     "compression_ratio": F,
-    "language_prob": F,  # of the language that was detected; null where it was given
-    "repetition": F,  # share of the words that repeat the n-gram before them
+    "language_prob": F,  # of the detected language; null if the language was configured
+    "repetition": F,  # fraction of words that repeat the preceding n-gram
     "hallucination": F,  # 1 if the text is a known ASR hallucination
     "agreement": F,  # 1 - CER between two decodes or two models; of three, with the two others
     "acoustic_score": F,  # of the text's alignment by an acoustic model: ctc/aligner.py
     "unaligned": S,  # characters of the text without a token; all of it if it was not aligned
-    "chars_per_s": F,  # letters and digits of `text` a second
-    "confidence": F,  # 0 ... 1, all of the above together: corpus/confidence.py
-    "vad": S,  # webrtcvad | silero: what found the speech of its recording
-    "forced_cut": S,  # start | end | both: cut inside speech, there was no pause
+    "chars_per_s": F,  # letters and digits of `text` per second
+    "confidence": F,  # 0 ... 1, combines the above: corpus/confidence.py
+    "vad": S,  # webrtcvad | silero: detector used for its recording
+    "forced_cut": S,  # start | end | both: edges cut inside speech for lack of a pause
     "level_db": F,  # RMS, dB re full scale
     "silence_share": F,
     "clipped_share": F,
@@ -96,7 +96,7 @@ SEGMENTS = {
     "pitch_hz": F,  # median of the voiced frames
     "music": F,  # fraction of the segment in which tones hold their pitch: audio/music.py
     "mos_signal": F,  # DNSMOS P.835, 1 (bad) ... 5: the speech; null unless measure.mos
-    "mos_background": F,  # its background, 5: no noise can be heard
+    "mos_background": F,  # the background, 5: no audible noise
     "mos_overall": F,  # audio/dnsmos.py
     "speaker_distance": F,  # from the speaker's other segments
     "audio_sha256": S,  # of the segment's PCM
@@ -104,36 +104,36 @@ SEGMENTS = {
     "status": S,  # keep | drop
     "step": S,  # step that dropped it
     "reason": S,  # rule
-    "value": F,  # what the rule measured
-    "limit": F,  # and its limit
+    "value": F,  # measured value
+    "limit": F,  # limit of the rule
     "split": S,  # train | val, null when dropped
 }
 
-# what a step behind `correct` drops
+# segments that a step after `correct` drops
 DECISIONS = {
     "segment_id": S,
     "step": S,
     "reason": S,  # rule
-    "value": F,  # what the rule measured
-    "limit": F,  # and its limit
+    "value": F,  # measured value
+    "limit": F,  # limit of the rule
 }
 
 # the column that validate adds
 VALIDATED = {name: SEGMENTS[name] for name in ("segment_id", "speaker_distance")}
 
-# what passes from transcribe to align beside the segments
+# segments with word times, from transcribe to align
 TRANSCRIBED = SEGMENTS | {
     "words": S,  # JSON list of [word, start_s, end_s, probability], seconds in the segment
 }
 
-# what passes from measure to the merged corpus beside the segments
+# acoustic features of segments, from measure to the merged corpus
 ACOUSTICS = {
     "segment_id": S,
     "fingerprint": pa.binary(),  # see audio/fingerprint.py
     "speaker_features": pa.list_(pa.float32()),  # see audio/speaker.py
 }
 
-# where the features of each segment of a run are
+# location of the features of each segment of a run
 FEATURES = {
     "segment_id": S,
     "feature": S,  # key in the pack
@@ -165,8 +165,8 @@ def write(table: pd.DataFrame, path: Path, schema: dict[str, pa.DataType], *made
     """Write `table` as Parquet with `schema`; equal rows give equal bytes.
 
     Args:
-        made: the stores whose items the rows were made from, to be closed now. Their keys go into
-            the file's metadata, so that `gc` knows what is in use.
+        made: stores of the items that the rows come from; they are closed. The keys go into the
+            file's metadata, so that `gc` knows which items are in use.
     """
     used = {}
     for store in made:
@@ -180,13 +180,13 @@ def write(table: pd.DataFrame, path: Path, schema: dict[str, pa.DataType], *made
 
 
 def used_items(path: Path) -> dict[str, list[str]]:
-    """Keys of the store's items, by step, that a table's rows were made from."""
+    """Keys of the store's items, by step, that a table's rows come from."""
     metadata = pq.read_schema(path).metadata or {}
     return json.loads(metadata.get(USED, b"{}"))
 
 
 def read(path: Path, rows: pc.Expression | None = None) -> pd.DataFrame:
-    """The table of a Parquet file, or those of its rows that a filter selects."""
+    """The table of a Parquet file, or the rows that a filter selects."""
     return pq.read_table(path, filters=rows).to_pandas(types_mapper=_pandas_type)
 
 
@@ -197,7 +197,7 @@ def concat(paths: list[Path], schema: dict[str, pa.DataType], order: list[str]) 
 
 
 def write_digest(digest: Path, files: list[Path]) -> None:
-    """Write the record that stands for `files`: names, sizes, SHA-256."""
+    """Write the names, sizes and SHA-256 of `files`."""
     rows = [
         {
             "path": os.path.relpath(file, digest.parent),
@@ -210,29 +210,29 @@ def write_digest(digest: Path, files: list[Path]) -> None:
 
 
 def check_digest(digest: Path) -> None:
-    """Stop unless the files that `digest` stands for are there in their recorded size.
+    """Check that the files listed in `digest` exist with their recorded sizes.
 
     Raises:
-        UserError: one is missing or has another size. The record is removed, so that the next run
-            makes the table again.
+        UserError: a file is missing or has another size. `digest` is removed, so that the next run
+            writes the table again.
     """
     for row in json.loads(digest.read_text())["files"]:
         path = digest.parent / row["path"]
         if not path.is_file() or path.stat().st_size != row["bytes"]:
             digest.unlink()
             raise UserError(
-                f"{path}: missing or changed since it was made. It will be made again: "
-                "run snakemake again."
+                f"{path}: missing, or changed since it was written; run snakemake again to "
+                "rebuild it"
             )
 
 
 def read_checked(digest: Path, name: str, rows: pc.Expression | None = None) -> pd.DataFrame:
-    """The table `name` beside `digest`, or some of its rows, after `check_digest`."""
+    """The table `name` next to `digest`, or some of its rows, after `check_digest`."""
     check_digest(digest)
     return read(digest.parent / name, rows)
 
 
 def read_columns(digest: Path, name: str, columns: list[str]) -> pa.Table:
-    """Some columns of the table `name` beside `digest`, after `check_digest`, as they are held."""
+    """Some columns of the table `name` next to `digest`, as Arrow data, after `check_digest`."""
     check_digest(digest)
     return pq.read_table(digest.parent / name, columns=columns)

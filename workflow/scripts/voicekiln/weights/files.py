@@ -1,8 +1,7 @@
-"""Checkpoint files: read tensors-only, written atomically, compared by hashes of their tensors.
+"""Checkpoint files: reading of tensors only, atomic writing, hashes of tensors.
 
-Nothing in a file that came from elsewhere is executed: pickles are read with `weights_only=True`,
-and one that asks for more than tensors and plain containers is refused with the names of what it
-asked for.
+No code in a file is executed: pickles are read with `weights_only=True`, and a pickle that needs
+anything but tensors and plain containers is rejected with the names of what it needs.
 """
 
 import hashlib
@@ -26,10 +25,10 @@ from voicekiln.weights.kinds import PICKLE_SUFFIXES
 
 log = logging.getLogger(__name__)
 
-# What DataParallel, DistributedDataParallel and ema_pytorch put before a tensor's name.
+# Prefixes that DataParallel, DistributedDataParallel and ema_pytorch add to tensor names.
 LEGACY_PREFIXES = ("module.", "ema_model.")
-COMPILED = r"(?<![^.])_orig_mod\."  # put by torch.compile before the names of what it compiled
-# What torch reads without asking; `torch.` beside it, of which torch's own error names the others.
+COMPILED = r"(?<![^.])_orig_mod\."  # added by torch.compile to the names of compiled modules
+# Globals that torch always reads, besides its own; its error message names those it rejects.
 PLAIN = ("collections.OrderedDict", "__builtin__.set", "builtins.set", "_codecs.encode")
 LISTED_GLOBALS = 8
 READ_BYTES = 1 << 20
@@ -38,10 +37,10 @@ READ_BYTES = 1 << 20
 def read(path: Path) -> dict:
     """Content of a checkpoint file: tensors (on the CPU), numbers, strings, containers of these.
 
-    `.pt` files are memory-mapped, so an optimiser's state that nobody looks at costs no memory.
+    `.pt` files are memory-mapped, so unused optimizer states cost no memory.
 
     Raises:
-        UserError: no such file, unknown suffix, damaged file, or a pickle that wants to run code.
+        UserError: no such file, unknown suffix, damaged file, or a pickle that would run code.
     """
     path = Path(path)
     problem = filekinds.problem(path)
@@ -56,10 +55,10 @@ def read(path: Path) -> dict:
 
 
 def can_be_mapped(path: Path) -> bool:
-    """Whether the tensors in a file of `torch.save` lie there as they are in memory.
+    """Whether the tensors in a file of `torch.save` are stored uncompressed.
 
-    Files of torch < 1.6 are no zip archives. One that was zipped again may hold deflated entries;
-    torch would map those without a word and give their compressed bytes as numbers.
+    Files of torch < 1.6 are not zip archives. An archive that was zipped again may have deflated
+    entries; torch would map those without an error and return compressed bytes as numbers.
     """
     if not zipfile.is_zipfile(path):
         return False
@@ -78,23 +77,23 @@ def read_pickle(path: Path) -> dict:
             names = ", ".join(unsafe[:LISTED_GLOBALS])
             more = f" and {len(unsafe) - LISTED_GLOBALS} more" * (len(unsafe) > LISTED_GLOBALS)
             raise UserError(
-                f"{path}: refused, the file wants to load {names}{more}; only tensors and"
-                " plain containers are read. Ask its author for the weights as .safetensors, or,"
-                " if you trust it, save its tensors to a new file"
+                f"{path}: rejected, because the file loads {names}{more}; only tensors and"
+                " plain containers are allowed. Ask its author for the weights as .safetensors, or,"
+                " if you trust the file, save its tensors to a new one"
             ) from error
         raise damaged(path, error) from error
     if not isinstance(content, Mapping):
         raise UserError(f"{path}: expected a dictionary of tensors, got {type(content).__name__}")
     for name in blown_up(content):
         raise UserError(
-            f"{path}: tensor {name!r} is larger than the data that the file holds for it; save a"
+            f"{path}: tensor {name!r} is larger than its data in the file; save a"
             " contiguous copy of it"
         )
     return dict(content)
 
 
 def blown_up(content: Mapping) -> Iterator[str]:
-    """Names of tensors that repeat their storage (strides of 0), a few bytes shown as terabytes."""
+    """Names of tensors larger than their storage (strides of 0): few bytes expand to terabytes."""
     for name, value in content.items():
         if isinstance(value, Mapping):
             yield from blown_up(value)
@@ -105,13 +104,13 @@ def blown_up(content: Mapping) -> Iterator[str]:
 
 
 def require_whole(path: Path) -> None:
-    """Stops where the bytes in a file of `torch.save` are not those that were written.
+    """Verify the checksums in a file of `torch.save`.
 
-    torch itself does not look: a download with a hole in it loads, and its tensors are noise.
-    Other formats hold no checksums; entries that were written without one hold a 0.
+    torch does not verify them: a damaged download loads, and its tensors are noise. Other formats
+    have no checksums; entries that were written without one have 0.
 
     Raises:
-        UserError: with the entry whose checksum is another.
+        UserError: the checksum of an entry differs.
     """
     if not zipfile.is_zipfile(path):
         return
@@ -127,13 +126,13 @@ def require_whole(path: Path) -> None:
 
 
 def damaged(path: Path, error: Exception) -> UserError:
-    """The error for a file that cannot be read to its end."""
-    # Of torch's many lines, some of which advise to run what is in the file, the one that tells.
+    """The error for a file that cannot be read completely."""
+    # torch's message has many lines, some of which advise to run the file's code: pick the reason
     text = str(error).strip()
-    told = re.search(r"WeightsUnpickler error:\s*(.+)", text)
+    cause = re.search(r"WeightsUnpickler error:\s*(.+)", text)
     advice = text.startswith(("Weights only", "Cannot use ``weights_only"))
-    first = "no file of torch.save" if advice else (text.splitlines() or [""])[0]
-    reason = (told[1] if told else first.split(". ")[0]) or type(error).__name__
+    first = "not a file of torch.save" if advice else (text.splitlines() or [""])[0]
+    reason = (cause[1] if cause else first.split(". ")[0]) or type(error).__name__
     n_bytes = path.stat().st_size
     return UserError(
         f"{path}: not a readable checkpoint, truncated or damaged ({n_bytes} bytes; {reason});"
@@ -142,12 +141,12 @@ def damaged(path: Path, error: Exception) -> UserError:
 
 
 def unsafe_globals(path: Path, refusal: str = "") -> list[str]:
-    """Names of the functions and classes that a file asks for beyond what is allowed.
+    """Names of the functions and classes that a file needs and that are not allowed.
 
-    Its pickles are scanned, not loaded. Empty for files that are no pickles.
+    Its pickles are scanned, not loaded. Empty for files without pickles.
 
     Args:
-        refusal: torch's words on the file; they name the first one that it refused.
+        refusal: torch's error message, which names the first global that it rejected.
 
     Returns:
         the names, sorted, torch's own last.
@@ -165,7 +164,7 @@ def unsafe_globals(path: Path, refusal: str = "") -> list[str]:
 
 
 def scan_pickles(path: Path) -> set[str]:
-    """All globals of a file of torch before 1.6: a row of pickles with the tensors after them."""
+    """All globals of a file of torch before 1.6: a series of pickles, followed by the tensors."""
     names = set()
     with open(path, "rb") as file:
         try:
@@ -177,7 +176,7 @@ def scan_pickles(path: Path) -> set[str]:
 
 
 def pickled_globals(file: BinaryIO) -> Iterator[str]:
-    """Names of the globals in one pickle, by its opcodes; leaves the file behind the pickle."""
+    """Names of the globals in one pickle, by its opcodes; reads to the end of the pickle."""
     memo, strings = {}, []
     for opcode, argument, _ in pickletools.genops(file):
         if opcode.name in ("GLOBAL", "INST"):
@@ -195,10 +194,10 @@ def pickled_globals(file: BinaryIO) -> Iterator[str]:
 def without_prefixes(state: Mapping, prefixes: tuple[str, ...] = LEGACY_PREFIXES) -> dict:
     """The same values under names without wrapper prefixes, in any order and number.
 
-    What torch.compile adds goes wherever it stands: it marks the part that was compiled.
+    The marks of torch.compile are removed at any place in a name: they mark compiled submodules.
 
     Raises:
-        UserError: two names become one.
+        UserError: two names become equal.
     """
     stripped = {}
     for name, value in state.items():
@@ -207,8 +206,8 @@ def without_prefixes(state: Mapping, prefixes: tuple[str, ...] = LEGACY_PREFIXES
             short = short[len(next(p for p in prefixes if short.startswith(p))) :]
         if short in stripped:
             raise UserError(
-                f"tensor {short!r} is in the checkpoint twice, once as {name!r}; leave one of the"
-                " copies in it, the average (ema_model) where there is one"
+                f"tensor {short!r} is in the checkpoint twice, once as {name!r}; keep one of the"
+                " copies, preferably the EMA weights (ema_model)"
             )
         stripped[short] = value
     return stripped
@@ -229,10 +228,10 @@ def state_sha256(state: Mapping[str, torch.Tensor]) -> str:
 
 
 def writable_problem(path: Path, source: Path, force: bool) -> str | None:
-    """What keeps a checkpoint from being written to a path, or None.
+    """The reason why a checkpoint cannot be written to a path, or None.
 
     Args:
-        source: the file it is made from, which stays as it is.
+        source: the file that the checkpoint is made from; it must not change.
         force: whether a file at the path may be replaced.
     """
     if path.suffix.lower() not in filekinds.SUFFIXES:
@@ -240,23 +239,23 @@ def writable_problem(path: Path, source: Path, force: bool) -> str | None:
     if path.is_dir():
         return "expected a file, this is a folder"
     if path.exists() and source.exists() and path.samefile(source):
-        return f"is the file that is read, {source}; give another name"
+        return f"is the input file, {source}; give another name"
     if path.exists() and not force:
-        return "is there already; give another name, or --force to overwrite it"
+        return "already exists; give another name, or --force to overwrite it"
     return None
 
 
 def write_atomic(path: Path, content: Mapping) -> None:
-    """Writes `.safetensors` (a flat dictionary of tensors) or `.pt` (nested) in one step.
+    """Write `.safetensors` (a flat dictionary of tensors) or `.pt` (nested) atomically.
 
-    The bytes depend on the content alone, not on the path, the time or the order of the names.
+    The bytes depend only on the content, not on the path, the time or the order of the names.
     """
     path = Path(path)
     with atomic(path, sync=True) as temporary:
         if path.suffix.lower() == ".safetensors":
             save_file({name: content[name].contiguous() for name in sorted(content)}, temporary)
         elif path.suffix.lower() in PICKLE_SUFFIXES:
-            # Through a file object: given a path, torch.save writes the file's name into the file.
+            # use a file object: with a path, torch.save writes the file's name into the file
             with open(temporary, "wb") as file:
                 torch.save(own_storage(content), file)
         else:
@@ -264,10 +263,10 @@ def write_atomic(path: Path, content: Mapping) -> None:
 
 
 def own_storage(value):
-    """The same content, names sorted, each tensor with a storage of its own size."""
+    """The same content with sorted names, each tensor with a storage of its own size."""
     if isinstance(value, Mapping):
         return {name: own_storage(value[name]) for name in sorted(value, key=str)}
     if isinstance(value, torch.Tensor):
-        # A view would take its whole storage along into the file.
+        # for a view, torch.save would write the whole storage
         return value.detach().clone(memory_format=torch.contiguous_format)
     return value

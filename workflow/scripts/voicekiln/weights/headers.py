@@ -1,7 +1,7 @@
-"""What the header of a foreign checkpoint promises, checked before anything it describes is read.
+"""Headers of foreign checkpoints, checked before any of the data is read.
 
-A zip directory or a safetensors header of a few kilobytes can describe gigabytes. Everything here
-reads the header alone, so time and memory depend on its own length, which is limited too.
+A zip directory or a safetensors header of a few kilobytes can describe gigabytes. These functions
+read only the header, so time and memory depend on its length, which is limited.
 """
 
 import json
@@ -10,19 +10,17 @@ import zlib
 from collections import Counter
 from pathlib import Path
 
-# Weights hardly shrink (by a tenth) and a pickle of names shrinks to a tenth; zip bombs to a
-# thousandth. Small archives may unpack to more.
+# Weights compress by about 10 %, pickled names to 10 %, zip bombs to 0.1 %. The ratio of small
+# archives is not checked.
 MAX_RATIO, SMALL_BYTES = 20, 64 << 20
-MAX_PICKLE_BYTES = (
-    32 << 20
-)  # the structure without its tensors; the state of a long training has 0.3 MB
+MAX_PICKLE_BYTES = 32 << 20  # structure without tensors; a long training has 0.3 MB
 MAX_DIRECTORY_BYTES = 8 << 20  # room for 80 000 entries
-END_BYTES = (1 << 16) + 256  # the end records of a zip archive and the longest comment
+END_BYTES = (1 << 16) + 256  # end records of a zip archive and the longest comment
 MAX_HEADER_BYTES = 4 << 20  # room for 40 000 tensors; a base has about 400
-HEADER_AT = 8  # bytes that hold the length of a safetensors header
+HEADER_AT = 8  # size of the length field of a safetensors header
 PICKLE = "/data.pkl"
 
-# What zipfile raises for damaged archives; an unknown version or a password are RuntimeErrors.
+# Exceptions of zipfile for damaged archives; RuntimeError for an unknown version or a password.
 BROKEN = (
     *(zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError),
     *(OverflowError, NotImplementedError),
@@ -33,7 +31,7 @@ def entries(path: Path) -> list[zipfile.ZipInfo]:
     """The directory of a zip archive.
 
     Raises:
-        ValueError: it promises more than an archive of this size can hold.
+        ValueError: it describes more data than an archive of this size can contain.
         other errors of `BROKEN`: it is damaged.
     """
     n_bytes = path.stat().st_size
@@ -41,30 +39,32 @@ def entries(path: Path) -> list[zipfile.ZipInfo]:
         file.seek(max(0, n_bytes - END_BYTES))
         if (listed := _directory_bytes(file.read())) > MAX_DIRECTORY_BYTES:
             raise ValueError(
-                f"a directory of {listed} bytes, at most {MAX_DIRECTORY_BYTES} are read"
+                f"its directory has {listed} bytes, more than the limit of {MAX_DIRECTORY_BYTES}"
             )
     with zipfile.ZipFile(path) as archive:
         found = archive.infolist()
     unpacked = sum(entry.file_size for entry in found)
     if unpacked > max(MAX_RATIO * n_bytes, SMALL_BYTES):
-        raise ValueError(f"its {n_bytes} bytes unpack to {unpacked}, which no checkpoint does")
+        raise ValueError(
+            f"its {n_bytes} bytes unpack to {unpacked}, which is impossible for a checkpoint"
+        )
     for entry in found:
         if entry.filename.endswith(PICKLE) and entry.file_size > MAX_PICKLE_BYTES:
             raise ValueError(
-                f"{entry.filename} unpacks to {entry.file_size} bytes, at most {MAX_PICKLE_BYTES}"
-                " are read"
+                f"{entry.filename} unpacks to {entry.file_size} bytes, more than the limit of"
+                f" {MAX_PICKLE_BYTES}"
             )
     return found
 
 
 def _directory_bytes(tail: bytes) -> int:
-    """Length of a zip archive's directory, by the records at its end."""
+    """Length of a zip archive's directory, from the records at its end."""
     places = [(b"PK\5\6", 12, 4), (b"PK\6\6", 40, 8)]
     lengths = [0]
     for mark, offset, width in places:
         at = tail.rfind(mark)
         value = int.from_bytes(tail[at + offset : at + offset + width], "little")
-        if at >= 0 and value != 0xFFFFFFFF:  # which stands for the other record
+        if at >= 0 and value != 0xFFFFFFFF:  # refers to the other record
             lengths.append(value)
     return max(lengths)
 
@@ -73,16 +73,18 @@ def safetensors(path: Path) -> dict[str, dict]:
     """The header of a safetensors file, name by name, without `__metadata__`.
 
     Raises:
-        ValueError: it is no such header, or describes tensors that the file does not hold.
+        ValueError: it is not a valid header, or describes tensors that the file does not contain.
     """
     n_bytes = path.stat().st_size
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(HEADER_AT), "little")
         if length > MAX_HEADER_BYTES:
-            raise ValueError(f"a header of {length} bytes, at most {MAX_HEADER_BYTES} are read")
+            raise ValueError(
+                f"its header has {length} bytes, more than the limit of {MAX_HEADER_BYTES}"
+            )
         text = file.read(length)
     if len(text) < length:
-        raise ValueError(f"the file has {n_bytes} bytes and its header alone {HEADER_AT + length}")
+        raise ValueError(f"the file has {n_bytes} bytes, its header alone {HEADER_AT + length}")
     try:
         content = json.loads(text, object_pairs_hook=_unique)
     except RecursionError:
@@ -94,12 +96,12 @@ def safetensors(path: Path) -> dict[str, dict]:
     end = 0
     for first, after, name in spans:
         if first != end:
-            what = "overlaps the one before" if first < end else f"leaves {first - end} bytes out"
+            what = "overlaps the previous one" if first < end else f"skips {first - end} bytes"
             raise ValueError(f"tensor {name[:80]!r} {what}")
         end = after
     if HEADER_AT + length + end > n_bytes:
         raise ValueError(
-            f"holds {n_bytes} bytes of the {HEADER_AT + length + end} that its header promises"
+            f"has {n_bytes} bytes of the {HEADER_AT + length + end} that its header describes"
         )
     return content
 
@@ -108,12 +110,12 @@ def _unique(pairs: list[tuple[str, object]]) -> dict:
     content = dict(pairs)
     if len(content) < len(pairs):
         (twice, _), *_ = Counter(name for name, _ in pairs).most_common(1)
-        raise ValueError(f"its header holds {twice[:80]!r} twice")
+        raise ValueError(f"its header has {twice[:80]!r} twice")
     return content
 
 
 def _span(name: str, entry: object) -> tuple[int, int, str]:
-    """First byte, the one after the last, and name of a tensor."""
+    """First byte, end (exclusive) and name of a tensor."""
     try:
         shape, (first, after) = entry["shape"], entry["data_offsets"]
         whole = [n for n in (*shape, first, after) if type(n) is int and 0 <= n < 1 << 63]

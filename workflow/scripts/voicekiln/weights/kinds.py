@@ -1,7 +1,7 @@
-"""Whether a file can be a checkpoint, by its name, size and first bytes; torch is not needed.
+"""Checks whether a file can be a checkpoint, by name, size and first bytes, without torch.
 
-So a pointer, a web page or half a download is found when the configuration is read, before any
-step has run.
+A git-lfs pointer, a web page or an incomplete download is detected when the configuration is read,
+before any step runs.
 """
 
 import itertools
@@ -19,10 +19,10 @@ HEAD_BYTES = 512
 SHOWN_CHARACTERS = 60
 AGAIN = "copy or download it again"
 CUT = f"it is truncated or damaged; {AGAIN}"
-PACKED = "unpack it and give the checkpoint that is in it"
+PACKED = "unpack it and name the checkpoint in it"
 NAME = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)*")
 
-# First bytes -> what it is and what to do.
+# First bytes -> error and remedy.
 MARKS = (
     (
         b"version https://git-lfs.github.com",
@@ -38,7 +38,7 @@ MARKS = (
 
 
 def problem(path: Path) -> str | None:
-    """What keeps a file from being a checkpoint, in words; None where nothing is to be seen."""
+    """The reason why a file cannot be a checkpoint; None if none is apparent."""
     path = Path(path)
     if path.is_dir():
         return _folder(path)
@@ -54,28 +54,28 @@ def problem(path: Path) -> str | None:
         with open(path, "rb") as file:
             head = file.read(HEAD_BYTES)
     except OSError as error:
-        return f"cannot be read ({error.strerror}); look at its permissions and its disk"
+        return f"cannot be read ({error.strerror}); check its permissions and its disk"
     for mark, words in MARKS:
         if head.startswith(mark):
             return words
     if head.lstrip()[:1] == b"<":
         return (
             f"expected a checkpoint, this is a web page or XML ({_shown(head)}); open its address"
-            " in a browser to see why, log in where that is asked, and download the file itself"
+            " in a browser to see why, log in if required, and download the file itself"
         )
     if _is_text(head) and not _is_pickle(head):
         return f"expected a checkpoint, this is text ({_shown(head)}); download the file itself"
     if not head.strip(b"\0"):
-        return f"expected a checkpoint, the file begins with zeros ({size} bytes); {AGAIN}"
+        return f"expected a checkpoint, the file starts with zeros ({size} bytes); {AGAIN}"
     if suffix == ".safetensors":
         return _safetensors(path, head, size)
     return _torch_save(path, head, size)
 
 
 def names(path: Path) -> list[str] | None:
-    """Names of tensors (and other words) in a checkpoint that has no `problem`, without loading it.
+    """Names of tensors (and other words) in a checkpoint without `problem`, without loading it.
 
-    None for files of torch before 1.6, which would have to be read to their end, and for archives
+    None for files of torch before 1.6, which would have to be read completely, and for archives
     whose list of names is damaged.
     """
     path = Path(path)
@@ -90,14 +90,14 @@ def names(path: Path) -> list[str] | None:
         with zipfile.ZipFile(path) as archive:
             pickled = archive.read(found[0])
     except headers.BROKEN:
-        return None  # the step that reads it says what is wrong
-    # Strings in a pickle are printable bytes between opcodes: enough to look for words.
+        return None  # the step that reads the file raises the error
+    # strings in a pickle are printable bytes between opcodes, so a search for words suffices
     return [found.decode() for found in NAME.findall(pickled)]
 
 
 def _folder(path: Path) -> str:
     inside = sorted(f.name for f in path.iterdir() if f.suffix.lower() in SUFFIXES)
-    there = f"it holds {', '.join(inside[:5])}" if inside else "there is none in it"
+    there = f"it contains {', '.join(inside[:5])}" if inside else "it contains none"
     return f"expected a checkpoint file ({', '.join(SUFFIXES)}), this is a folder; {there}"
 
 
@@ -120,13 +120,13 @@ def _torch_save(path: Path, head: bytes, size: int) -> str | None:
             f" {path.stem}.safetensors"
         )
     if not head.startswith(b"PK\3\4"):
-        return None  # a pickle of torch before 1.6, or something that torch will refuse
+        return None  # a pickle of torch before 1.6, or something that torch will reject
     try:
         names = [entry.filename for entry in headers.entries(path)]
     except ValueError as error:
-        return f"refused: {error}; if it is yours, save its tensors again with torch.save"
+        return f"rejected: {error}; if the file is yours, save its tensors again with torch.save"
     except headers.BROKEN as error:
-        return f"has {size} bytes and no end ({error}); {CUT}"
+        return f"has {size} bytes and is incomplete ({error}); {CUT}"
     if any(name.endswith("/constants.pkl") for name in names):
         return "expected a checkpoint, this is a TorchScript program; give the weights it was from"
     if not any(name.endswith(headers.PICKLE) for name in names):
@@ -137,11 +137,13 @@ def _torch_save(path: Path, head: bytes, size: int) -> str | None:
 def _is_text(head: bytes) -> bool:
     characters = head.decode("utf-8", errors="ignore")
     printable = all(c.isprintable() or c in string.whitespace for c in characters)
-    return printable and len(characters.encode()) > len(head) - 4  # a character may be cut
+    return (
+        printable and len(characters.encode()) > len(head) - 4
+    )  # the last character may be incomplete
 
 
 def _is_pickle(head: bytes) -> bool:
-    """Whether text begins with the opcodes of a pickle; protocol 0 is made of letters."""
+    """Whether text starts with the opcodes of a pickle; protocol 0 consists of letters."""
     try:
         return len(list(itertools.islice(pickletools.genops(head), 3))) == 3
     except ValueError:
