@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 
 from voicekiln.families.facts import Signature, all_facts
 
-# Beginnings of names that all have to be there, of models that belong to no family; those of
-# families and their relatives are in each family.yaml. The first that fits counts.
+# Prefixes of tensor names, all of which must be present, of models outside the families; each
+# family.yaml has those of its family. The first match counts.
 OTHERS = (
     Signature("a Whisper model", ("encoder.blocks.", "decoder.token_embedding.")),
     Signature(
@@ -17,8 +17,8 @@ OTHERS = (
     ),
     Signature("a Vocos vocoder", ("backbone.", "head.out.")),
     Signature("a vocoder (BigVGAN or HiFi-GAN)", ("conv_pre.", "ups.")),
-    Signature("an optimiser's state without a model", ("param_groups", "state")),
-    Signature("an optimiser's state without a model", ("optimizer_state_dict",)),
+    Signature("an optimizer state without a model", ("param_groups", "state")),
+    Signature("an optimizer state without a model", ("optimizer_state_dict",)),
 )
 WRAPPERS = re.compile(r"^((module|ema_model|_orig_mod)\.)+")
 LORA = (".lora_A.", ".lora_B.", ".lora_down.", ".lora_up.")
@@ -26,7 +26,7 @@ LISTED_ENTRIES = 8
 
 
 def looks_like(content: Mapping) -> str | None:
-    """The model that the content of a checkpoint is of; see `model_of`."""
+    """The kind of model in a checkpoint's content; see `model_of`."""
     names = []
     for key, value in content.items():
         nested = isinstance(value, Mapping) and key not in ("state", "optimizer_state_dict")
@@ -35,19 +35,19 @@ def looks_like(content: Mapping) -> str | None:
 
 
 def model_of(names: Iterable[str]) -> str | None:
-    """The model that has tensors of these names, where it is known and cannot be used."""
+    """The kind of model with tensors of these names, if it is known and cannot be used."""
     names = {WRAPPERS.sub("", name) for name in names}
     families = (one for facts in all_facts().values() for one in facts.signatures)
     for signature in (*families, *OTHERS):
         if all(any(name.startswith(tensor) for name in names) for tensor in signature.tensors):
             return signature.what
     if any(part in name for name in names for part in LORA):
-        return "a LoRA adapter, which has to be merged into its model first"
+        return "a LoRA adapter, which must be merged into its model first"
     return None
 
 
 def entries(content: Mapping) -> str:
-    """The first entries of a checkpoint and their number, for a message."""
+    """The first entries of a checkpoint, for an error message."""
     listed = [
         f"{name} ({len(value)} entries)" if isinstance(value, Mapping) else str(name)
         for name, value in content.items()
