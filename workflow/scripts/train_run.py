@@ -11,13 +11,13 @@ from voicekiln import families, job
 from voicekiln.corpus.dataset import load
 from voicekiln.features.store import check_packs
 from voicekiln.store import tables
-from voicekiln.store.files import write_atomic
+from voicekiln.store.files import write_json, write_jsonl
+from voicekiln.store.items import STORE
 from voicekiln.training.log.records import EXIT_ERROR
 from voicekiln.training.process.launch import finished_record, launch
-from voicekiln.training.settings import AUTO, AUTO_WORKERS, loader_processes
+from voicekiln.training.settings import job_threads, loader_processes
 
 log = logging.getLogger("train")
-STORE = Path("results", "store")
 
 
 def main(smk):
@@ -31,7 +31,7 @@ def main(smk):
     rows = write_rows(smk, directory)
     workers = settings["train"]["workers"]
     # the loader processes take the others
-    threads = max(1, smk.threads - (AUTO_WORKERS if workers == AUTO else workers))
+    threads = max(1, smk.threads - (job_threads(workers) - 1))
     workers = loader_processes(workers, smk.threads, torch.cuda.is_available())
     content = {
         "family": settings["family"],
@@ -52,7 +52,7 @@ def main(smk):
         "fingerprint_parts": {"code": smk.params.code},
     }
     path = directory / "settings.json"
-    write_atomic(path, json.dumps(content, indent=1) + "\n")
+    write_json(path, content)
     processes = max(1, min(smk.resources.gpu, torch.cuda.device_count()))
     outcome = launch(path, directory, processes, threads, job.say, job.abandoned)
     summary_line = outcome.summary_line(directory)
@@ -61,7 +61,7 @@ def main(smk):
         log.error("%s", summary_line)
     if outcome.exit_code:
         sys.exit(outcome.exit_code)
-    write_atomic(finished, json.dumps(finished_record(directory), indent=1) + "\n")
+    write_json(finished, finished_record(directory))
 
 
 def earlier(runs, names):
@@ -97,25 +97,22 @@ def write_rows(smk, directory):
         raise RuntimeError(f"no features for {len(lost)} segments, such as {min(lost)}")
     files = {}
     for side in ("train", "val"):
-        lines = [
-            json.dumps(
-                {
-                    "id": row.segment_id,
-                    "text": row.text,
-                    "speaker": row.speaker,
-                    "language": row.language,
-                    "n_steps": int(row.n_steps),
-                    "duration_s": (row.end - row.start) / row.rate_hz,
-                    "feature": row.feature,
-                    "pack": row.pack,
-                    "audio_sha256": row.audio_sha256,
-                },
-                ensure_ascii=False,
-            )
+        rows = [
+            {
+                "id": row.segment_id,
+                "text": row.text,
+                "speaker": row.speaker,
+                "language": row.language,
+                "n_steps": int(row.n_steps),
+                "duration_s": (row.end - row.start) / row.rate_hz,
+                "feature": row.feature,
+                "pack": row.pack,
+                "audio_sha256": row.audio_sha256,
+            }
             for row in table[table["split"] == side].itertuples()
         ]
         files[side] = directory / f"{side}_rows.jsonl"
-        write_atomic(files[side], "\n".join(lines) + "\n")
+        write_jsonl(files[side], rows)
     return files
 
 

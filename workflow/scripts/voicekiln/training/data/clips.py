@@ -52,7 +52,10 @@ def read_rows(path: Path) -> list[Row]:
     """
     names = [field.name for field in fields(Row)]
     rows = {}
-    for n, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
+    # split at line feeds only: texts may contain other characters that `splitlines` splits at
+    for n, line in enumerate(Path(path).read_text(encoding="utf-8").split("\n"), start=1):
+        if not line:
+            continue
         values = json.loads(line)
         if missing := [name for name in names if name not in values]:
             raise UserError(

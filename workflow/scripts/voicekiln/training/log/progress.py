@@ -1,11 +1,11 @@
 """The progress line, for the terminal and for programs that look in."""
 
 import json
-import os
 import time
 from collections import deque
 from pathlib import Path
 
+from voicekiln.store.files import write_atomic
 from voicekiln.training.process.events import EventWriter
 
 FILE = "progress.json"
@@ -103,6 +103,4 @@ class Progress:
         }
         # not synced to disk: it is only read while training runs
         self._events.write("progress", text=record["line"])
-        part = self.path.with_suffix(".part")
-        part.write_text(json.dumps(record) + "\n", encoding="utf-8")
-        os.replace(part, self.path)
+        write_atomic(self.path, json.dumps(record) + "\n")

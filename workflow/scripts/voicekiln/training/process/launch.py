@@ -1,7 +1,6 @@
 """Starts the worker, forwards signals and progress, and returns its outcome."""
 
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from voicekiln.store.files import read_json
+from voicekiln.store.files import read_json, write_atomic
 from voicekiln.training.log.records import EXIT_ERROR, EXIT_USER_ERROR, write_status
 from voicekiln.training.process.events import EXCHANGE, LAUNCHER, EventReader
 from voicekiln.training.process.stop import SIGNALS, STOP_FILE, handled_signals
@@ -151,9 +150,7 @@ def _stop_file(path: Path) -> Iterator[Callable[[str], None]]:
         if path.exists():
             return
         # A unique name: another signal may arrive between these lines.
-        part = path.with_name(secrets.token_hex(4))
-        part.write_text(reason, encoding="utf-8")
-        os.replace(part, path)
+        write_atomic(path, reason)
 
     def signalled(number: int, frame) -> None:
         ask(f"signal {signal.Signals(number).name}")

@@ -14,9 +14,7 @@ every file system has links.
 import contextlib
 import logging
 import os
-import secrets
 import shutil
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +25,7 @@ from safetensors.torch import load_file, save_file
 
 from voicekiln.errors import UserError
 from voicekiln.provenance import sha256_file
-from voicekiln.store.files import read_json
+from voicekiln.store.files import read_json, unique_name
 from voicekiln.training.log.records import write_json
 
 log = logging.getLogger("train")
@@ -46,7 +44,7 @@ def save(folder: Path, ema: dict[str, torch.Tensor], state: dict, meta: dict[str
     """
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{PREFIX}{meta['update']}"
-    mark = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    mark = unique_name()
     part = folder / f".{target.name}.{mark}.part"
     try:
         part.mkdir()

@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 
 from voicekiln.errors import UserError
+from voicekiln.store.files import write_atomic
 
 log = logging.getLogger("train")
 
@@ -134,9 +135,7 @@ class Lease:
             "job": os.environ.get("SLURM_JOB_ID", ""),
             "beat": beat,
         }
-        temporary = self.path.with_name(f".{FILE}.{self.token}.part")
-        temporary.write_text(json.dumps(record), encoding="utf-8")
-        os.replace(temporary, self.path)
+        write_atomic(self.path, json.dumps(record))
 
 
 def here() -> str:
