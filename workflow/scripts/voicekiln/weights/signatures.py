@@ -17,8 +17,8 @@ OTHERS = (
     ),
     Signature("a Vocos vocoder", ("backbone.", "head.out.")),
     Signature("a vocoder (BigVGAN or HiFi-GAN)", ("conv_pre.", "ups.")),
-    Signature("an optimizer state without a model", ("param_groups", "state")),
-    Signature("an optimizer state without a model", ("optimizer_state_dict",)),
+    Signature("an optimiser's state without a model", ("param_groups", "state")),
+    Signature("an optimiser's state without a model", ("optimizer_state_dict",)),
 )
 WRAPPERS = re.compile(r"^((module|ema_model|_orig_mod)\.)+")
 LORA = (".lora_A.", ".lora_B.", ".lora_down.", ".lora_up.")
