@@ -2,7 +2,9 @@
 
 import itertools
 import json
+from types import SimpleNamespace
 
+import align as script
 import numpy as np
 import pytest
 import soundfile
@@ -25,6 +27,7 @@ from voicekiln.ctc.aligner import score as lowest
 from voicekiln.ctc.model import AcousticModel
 from voicekiln.errors import UserError
 from voicekiln.store import tables
+from voicekiln.store.files import no_space
 from voicekiln.store.items import Store
 
 BLANK = 0
@@ -230,6 +233,20 @@ def test_memory_that_runs_out_halves_the_batch(model, monkeypatch):
         model(clips)
 
 
+@pytest.mark.parametrize("batched", [False, True])
+def test_an_error_of_the_device_stays_what_it_is(model, monkeypatch, batched):
+    def broken(_):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(model, "batched", batched)
+    monkeypatch.setattr(model, "_padded", broken)
+    monkeypatch.setattr(model, "_outputs", broken)
+    with pytest.raises(RuntimeError, match="illegal memory access") as error:
+        model(clips_of(9000, 8000))
+    assert error.value.__cause__ is None
+    assert no_space(error.value) is None
+
+
 def fail():
     raise torch.OutOfMemoryError("out of memory")
 
@@ -316,8 +333,20 @@ def test_an_adapter_is_chosen_by_language(tmp_path):
     torch.testing.assert_close(amharic.model.state_dict()[name], adapter[name])
     with pytest.raises(UserError, match="expected one vocabulary for the language fra, found none"):
         files.files(folder, "fr")
+    with pytest.raises(UserError, match="expected one vocabulary for texts of no known language"):
+        files.files(folder, None)
     with pytest.raises(UserError, match=r"adapter\.eng\.safetensors: missing"):
         AcousticModel(folder, files.codes("en"), "cpu")
+
+
+def test_an_adapter_outside_the_folder_is_refused(folder):
+    (folder / "vocab.json").write_text(json.dumps({"amh-/../../x": tones.VOCAB}))
+    for read in (
+        lambda: files.files(folder, "am"),
+        lambda: AcousticModel(folder, ("amh",), "cpu"),
+    ):
+        with pytest.raises(UserError, match="expected an adapter in the same folder"):
+            read()
 
 
 def changed(folder, name, **values):
@@ -371,6 +400,7 @@ BAD = {
         lambda f: changed(f, "config.json", hidden_size="many"),
         "not a configuration of Wav2Vec2ForCTC",
     ),
+    "no blank": (lambda f: changed(f, "config.json", pad_token_id=None), "pad_token_id is None"),
     "a foreign vocabulary": (lambda f: changed(f, "vocab.json", z=99), "expected distinct numbers"),
     "pieces of words": (
         lambda f: (f / "vocab.json").write_text('{"<pad>": 0, "the": 1, "ing": 2, "a": 3}'),
@@ -527,3 +557,33 @@ def test_uroman_is_part_of_the_key(shared, monkeypatch):
     monkeypatch.setattr(extras, "version", lambda name: "9.9")
     assert acoustic.basis(shared, ["am"])["uroman"] == "9.9"
     assert not gpu.is_out_of_memory(ValueError("other"))
+
+
+def test_a_shard_without_segments_needs_no_language(folder, tmp_path, monkeypatch):
+    """A model with an adapter for each language is not asked for one."""
+    (folder / "vocab.json").write_text(json.dumps({"amh": tones.VOCAB}))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(script.job, "start", lambda smk: None)
+    tables.write(tables.frame([], tables.TRANSCRIBED), tmp_path / "in.parquet", tables.TRANSCRIBED)
+    empty = tables.frame([], tables.RECORDINGS)
+    tables.write(empty, tmp_path / "recordings.parquet", tables.RECORDINGS)
+    corpus = {"audio": "a", "language": "am", "transcripts": "sidecar"}
+    whole = config.resolve({"corpora": {"c": corpus}})["corpora"]["c"]
+    script.main(
+        SimpleNamespace(
+            input=SimpleNamespace(
+                table="in.parquet",
+                recordings="recordings.parquet",
+                model=[str(path) for path in files.files(folder, "am")],
+            ),
+            output=SimpleNamespace(table="out.parquet", unsaid="unsaid.jsonl"),
+            params=SimpleNamespace(
+                settings={"align": whole["align"], "segment": whole["segment"]},
+                model=str(folder),
+                decodes=True,
+            ),
+            wildcards=SimpleNamespace(corpus="c"),
+            threads=1,
+        )
+    )
+    assert len(tables.read(tmp_path / "out.parquet")) == 0

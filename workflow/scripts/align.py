@@ -24,7 +24,7 @@ def main(smk):
     recordings = tables.read(Path(smk.input.recordings))
     audio = Store(STORE, "normalize")
     made = []
-    align = aligner(smk, table, audio, made) if smk.params.model else None
+    align = aligner(smk, table, audio, made) if smk.params.model and len(table) else None
     if smk.params.decodes:
         acoustic.drop_without_text(table, recordings)
     if align:

@@ -49,6 +49,21 @@ def weights(folder: Path) -> list[Path]:
     return [path for path in tensor_files(known)[1:] if path.suffix == ".safetensors"]
 
 
+def adapter_file(folder: Path, part: str) -> Path:
+    """The adapter of a language, by its name in `vocab.json`.
+
+    Raises:
+        UserError: the name leads out of the folder.
+    """
+    name = ADAPTER.format(part)
+    if Path(name).name != name:
+        raise UserError(
+            f"{folder / VOCAB}: names the language {part!r}, expected an adapter in the same "
+            "folder; take the vocab.json of the same model"
+        )
+    return folder / name
+
+
 def codes(language: str | None) -> tuple[str, ...]:
     """The codes by which an adapter of a language may be named."""
     long = languages.column("iso639_3").get(language or "")
@@ -71,7 +86,7 @@ def _files(folder: Path, named: tuple[str, ...]) -> Iterator[Path]:
     yield from [] if known is None else tensor_files(known)[1:]
     part = of_language(folder, named)
     if part is not None:
-        yield folder / ADAPTER.format(part)
+        yield adapter_file(folder, part)
 
 
 def digest(folder: Path, language: str | None) -> str:

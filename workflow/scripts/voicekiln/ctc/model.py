@@ -15,7 +15,7 @@ import torch
 
 from voicekiln import gpu, upstream
 from voicekiln.asr.hugging_face import read_json
-from voicekiln.ctc.files import ADAPTER, CONFIG, PREPROCESSOR, WEIGHTS, weights
+from voicekiln.ctc.files import CONFIG, PREPROCESSOR, WEIGHTS, adapter_file, weights
 from voicekiln.ctc.vocabulary import of_language
 from voicekiln.ctc.vocabulary import read as read_vocabulary
 from voicekiln.errors import UserError
@@ -32,7 +32,8 @@ MAX_LAYERS, MAX_NUMBER = 200, 1_000_000  # far above those of any model
 NAMES = {"weight_g": "parametrizations.weight.original0"}  # of checkpoints before torch 2
 NAMES |= {"weight_v": "parametrizations.weight.original1"}
 UNUSED = "masked_spec_embed"  # of training alone
-WINDOW_S, CONTEXT_S = 20.0, 5.0  # of a clip that is longer than both contexts and a window
+# longer clips are split into windows of WINDOW_S with CONTEXT_S on each side
+WINDOW_S, CONTEXT_S = 20.0, 5.0
 BATCH_S = 240.0  # audio that a GPU takes at once, padding included
 LEAST_BANDS_SAMPLES = 720  # that two frames of filter bank energies take, with a reserve
 
@@ -120,8 +121,10 @@ class AcousticModel:
         try:
             return dict(zip(which, self._padded([clips[i] for i in which]), strict=True))
         except (RuntimeError, MemoryError) as error:
-            if not gpu.is_out_of_memory(error) or len(which) == 1:
-                raise self._too_large(error) from error
+            if not gpu.is_out_of_memory(error):
+                raise
+            if len(which) == 1:
+                raise self._too_large() from error
         gpu.free()  # outside of the handler, which holds what the failed try had made
         half = len(which) // 2
         return self._batch(which[:half], clips) | self._batch(which[half:], clips)
@@ -143,11 +146,11 @@ class AcousticModel:
                 parts.append(rows[skip:][:take])
             return np.concatenate(parts)
         except (RuntimeError, MemoryError) as error:
-            raise self._too_large(error) from error
+            if not gpu.is_out_of_memory(error):
+                raise
+            raise self._too_large() from error
 
-    def _too_large(self, error: BaseException) -> BaseException:
-        if not gpu.is_out_of_memory(error):
-            return error
+    def _too_large(self) -> UserError:
         return UserError(
             f"{self.folder}: a single segment does not fit into {gpu.in_use()}; take a smaller "
             "align.acoustic_model, or stop what else uses the memory"
@@ -237,7 +240,7 @@ def _tensors(folder: Path, part: str | None) -> dict[str, torch.Tensor]:
     for path in weights(folder):
         tensors |= read_weights(path)
     if part is not None:
-        adapter = folder / ADAPTER.format(part)
+        adapter = adapter_file(folder, part)
         if not adapter.is_file():
             raise UserError(f"{adapter}: missing; the model has one adapter for each language")
         tensors = {k: v for k, v in tensors.items() if not k.startswith("lm_head.")}

@@ -138,8 +138,11 @@ def read(folder: Path, blank: int, size: int, language: str | None = None) -> Vo
             f"{path}: expected distinct numbers from 0 to {size - 1}, the outputs of the model; "
             "take the vocab.json of the same model"
         )
-    if not 0 <= blank < size:
-        raise UserError(f"{folder}: pad_token_id is {blank}, expected 0 to {size - 1} (the blank)")
+    if type(blank) is not int or not 0 <= blank < size:
+        raise UserError(
+            f"{folder}: pad_token_id is {blank!r}, expected 0 to {size - 1} (the blank); take the "
+            "config.json of the same model"
+        )
     delimiter = _delimiter(Path(folder) / TOKENIZER)
     ordinary = {t: i for t, i in tokens.items() if i != blank and not _special(t)}
     ids = {t: i for t, i in ordinary.items() if len(t) == 1 and t != delimiter}
@@ -171,9 +174,10 @@ def of_language(folder: Path, codes: tuple[str, ...]) -> str | None:
     if len(names) == 1 and isinstance(tokens[names[0]], dict):
         return names[0]
     found = f"several: {', '.join(names)}" if names else "none"
+    language = f"the language {codes[0]}" if codes else "texts of no known language"
     raise UserError(
-        f"{path}: expected one vocabulary for the language {codes[0]}, found {found}; take a model "
-        "of that language alone"
+        f"{path}: expected one vocabulary for {language}, found {found}; take a model of that "
+        "language alone"
     )
 
 
