@@ -1,8 +1,11 @@
 """Files that are replaced as a whole, and JSON in them."""
 
 import os
+import subprocess
+import sys
 
 import pytest
+from conftest import ROOT
 from voicekiln.store import files
 
 
@@ -77,3 +80,40 @@ def test_a_link_is_a_copy_where_there_are_no_links(tmp_path, monkeypatch):
     (tmp_path / "a").write_text("one")
     assert files.link(tmp_path / "a", tmp_path / "b") == 3
     assert (tmp_path / "b").read_text() == "one"
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_folder_is_restored_after_a_kill_in_the_middle_of_its_replacement(tmp_path, finished):
+    code = f"""
+import os
+from pathlib import Path
+from voicekiln.store import files
+folder, rename, calls = Path({str(tmp_path / "samples")!r}), os.rename, []
+with files.atomic_folder(folder) as part:
+    (part / "old.wav").touch()
+def killed(source, target):
+    calls.append(target)
+    if len(calls) == 2 and {finished}:
+        rename(source, target)
+    if len(calls) == 2:
+        os._exit(9)
+    rename(source, target)
+os.rename = killed
+with files.atomic_folder(folder) as part:
+    (part / "new.wav").touch()
+"""
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow" / "scripts")}
+    assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 9
+    folder = tmp_path / "samples"
+    assert folder.exists() == finished
+    with pytest.raises(RuntimeError), files.atomic_folder(folder):
+        raise RuntimeError
+    assert os.listdir(folder) == ["new.wav" if finished else "old.wav"]
+
+
+def test_a_circle_of_causes_ends():
+    one, other = ValueError("a"), ValueError("b")
+    one.__cause__, other.__cause__ = other, one
+    assert files.no_space(one) is None
+    one.__cause__ = one
+    assert files.no_space(one) is None

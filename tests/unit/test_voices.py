@@ -5,6 +5,7 @@ import os
 import shutil
 
 import pytest
+from voicekiln.store import files
 from voicekiln.voice import versions as voices
 
 
@@ -107,3 +108,15 @@ def test_a_copy_of_the_results_works_on_and_so_does_a_removed_voice(tmp_path):
 def test_other_weights_are_another_voice():
     assert voices.name_of(10, "ab" * 32) != voices.name_of(10, "ba" * 32)
     assert voices.name_of(1200, "0123456789abcdef") == "1200-0123456789ab"
+
+
+def test_a_voice_is_restored_after_a_kill_in_the_middle_of_its_replacement(tmp_path):
+    """Also by the export of another voice, and before the remains of a killed export go."""
+    with voices.writing(tmp_path, "5-aa") as part:
+        (part / "old").touch()
+    folder = tmp_path / "voices"
+    os.rename(folder / "5-aa", files.replaced(folder / "5-aa"))  # the first of both renames
+    (folder / ".5-aa.part").mkdir()
+    with pytest.raises(RuntimeError), voices.writing(tmp_path, "9-bb"):
+        raise RuntimeError
+    assert os.listdir(folder) == ["5-aa"] and os.listdir(folder / "5-aa") == ["old"]

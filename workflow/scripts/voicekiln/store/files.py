@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+REPLACED = ".replaced"  # suffix of a folder's old content during its replacement
 
 
 def unique_name() -> str:
@@ -55,10 +56,12 @@ def atomic(path: Path, sync: bool = False) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """An empty temporary folder that replaces the folder `path` when the block ends.
 
-    After an error, `path` is unchanged. After a kill in the middle of the replacement, the old
-    content is in a hidden folder next to it.
+    After an error, `path` is unchanged. A kill between the two renames of the replacement leaves
+    the old content in a hidden folder, from which the next `atomic_folder` or `restore_folder`
+    restores it.
     """
-    part, old = temporary(path), temporary(path)
+    restore_folder(path)
+    part, old = temporary(path), replaced(path)
     part.mkdir(parents=True)
     try:
         yield part
@@ -67,8 +70,25 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         os.rename(part, path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-        if old.exists():
-            shutil.rmtree(old) if path.exists() else os.rename(old, path)
+        restore_folder(path)
+
+
+def restore_folder(path: Path) -> None:
+    """Finish, or undo, a replacement of the folder `path` that `atomic_folder` did not finish."""
+    old = replaced(path)
+    if old.exists():
+        shutil.rmtree(old) if path.exists() else os.rename(old, path)
+
+
+def restore_folders(parent: Path) -> None:
+    """`restore_folder` for each folder in `parent`."""
+    for old in sorted(parent.glob(f".*{REPLACED}")):
+        restore_folder(parent / old.name[1 : -len(REPLACED)])
+
+
+def replaced(path: Path) -> Path:
+    """The hidden folder that holds the old content while `path` is replaced."""
+    return path.with_name(f".{path.name}{REPLACED}")
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
@@ -148,7 +168,9 @@ def read_jsonl(path: Path) -> list[Any]:
 
 def no_space(error: BaseException | None) -> str | None:
     """Error message with remedy for a full disk or an exhausted quota; None for other errors."""
-    while error is not None:
+    seen: set[int] = set()  # a chain of causes may be a circle
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         if isinstance(error, OSError) and error.errno in NO_SPACE:
             where = Path(error.filename).parent if error.filename else Path.cwd()
             free_mb = shutil.disk_usage(where).free / 1e6 if where.is_dir() else 0.0

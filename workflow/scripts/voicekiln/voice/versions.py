@@ -14,7 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from voicekiln.store.files import atomic_folder, link, read_json, write_atomic, write_json
+from voicekiln.store.files import (
+    atomic_folder,
+    link,
+    read_json,
+    restore_folders,
+    write_atomic,
+    write_json,
+)
 from voicekiln.voice.manifest import NAME as MANIFEST
 
 NEWEST = "newest.json"
@@ -29,9 +36,11 @@ def name_of(update: int, weights_sha256: str) -> str:
 def writing(run: Path, name: str) -> Iterator[Path]:
     """An empty folder that becomes `voices/<name>` when the block ends.
 
-    After an error, or a kill, the voice of that name is as it was before.
+    After an error, the voice of that name is as it was before. After a kill it may lie in a hidden
+    folder, from which the next call restores it; the files in `export/` are not affected.
     """
     target = run / "voices" / name
+    restore_folders(target.parent)
     for left in target.parent.glob(".*"):  # by an export that was killed
         shutil.rmtree(left) if left.is_dir() else left.unlink()
     with atomic_folder(target) as part:
