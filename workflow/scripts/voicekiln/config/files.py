@@ -24,7 +24,7 @@ CORPUS_FILES = (
 
 
 def problems(config: Mapping[str, Any], basedir: Path) -> Iterator[str]:
-    """Each file that is missing, and each that cannot be what its key expects.
+    """Each file that is missing, and each that cannot be what its keys expect.
 
     Checks that need the tensors, such as their shapes, belong to the step that reads them.
     Corrections may be missing.
@@ -38,6 +38,7 @@ def problems(config: Mapping[str, Any], basedir: Path) -> Iterator[str]:
             folder = Path(locate(model, basedir))
             if os.path.exists(folder) and (problem := ctc_files.problem(folder)):
                 yield f"corpora.{name}.align.acoustic_model: {model}: {problem}"
+    yield from whisper_models.conflicts(config["corpora"], basedir)
     for name, run in config["runs"].items():
         yield from _base_problems(f"runs.{name}.base", run, basedir)
 

@@ -1,6 +1,6 @@
 """The Whisper models that a section `transcribe` names, classified in one place."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -40,7 +40,7 @@ class Model:
     def file(self) -> Path:
         """The file that stands for the model as a rule's input: of a folder, its weights."""
         if self.form is Form.HUGGING_FACE:
-            return hugging_face.weights_file(self.path) or self.path / CTRANSLATE2_WEIGHTS
+            return hugging_face.weights_file(self.path) or self.path / hugging_face.WEIGHTS[0]
         return self.path / CTRANSLATE2_WEIGHTS if self.form is Form.CTRANSLATE2 else self.path
 
     @property
@@ -109,15 +109,37 @@ def input_parts(section: Mapping[str, Any], basedir: Path) -> list[str]:
 
 
 def conversions(corpora: Mapping[str, Any], basedir: Path) -> dict[str, dict[str, Any]]:
-    """`file`, `parts` and expected `sha256` of each model to convert, by `converted_name`."""
-    found = {}
+    """`file`, `parts` and expected `sha256` of each model to convert, by `converted_name`.
+
+    Corpora that share a model share its conversion, which checks the hash that any of them expects;
+    `conflicts` finds different ones.
+    """
+    found: dict[str, dict[str, Any]] = {}
     for corpus in corpora.values():
         section = corpus["transcribe"]
         if name := converted_name(section, basedir):
             model = find(section, "model", basedir)
             values = {"file": str(model.file), "parts": model.parts, "sha256": section["sha256"]}
-            found.setdefault(name, values)
+            if found.setdefault(name, values)["sha256"] is None:
+                found[name]["sha256"] = values["sha256"]
     return found
+
+
+def conflicts(corpora: Mapping[str, Any], basedir: Path) -> Iterator[str]:
+    """Corpora that expect different SHA-256 of a model that they share."""
+    first: dict[str, tuple[str, str]] = {}  # corpus and hash, by converted model
+    for corpus, settings in corpora.items():
+        section = settings["transcribe"]
+        name, sha256 = converted_name(section, basedir), section["sha256"]
+        if name is None or sha256 is None:
+            continue
+        other, expected = first.setdefault(name, (corpus, sha256))
+        if expected != sha256:
+            yield (
+                f"corpora.{corpus}.transcribe.sha256: {sha256} differs from {expected} of "
+                f"corpora.{other}, which uses the same model, {section['model']}; correct one of "
+                "them, or remove it"
+            )
 
 
 def expected_sha256(section: Mapping[str, Any], basedir: Path) -> list[str | None]:
