@@ -1,12 +1,15 @@
 """Noise and music are removed block by block, if configured (S4-10, S4-14)."""
 
 import importlib.util
+from types import SimpleNamespace
 
+import normalize as script
 import numpy as np
 import pytest
 import soundfile
 import torch
 from conftest import ROOT
+from corpus_rows import recording
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_measure import decoded, levels
@@ -17,6 +20,7 @@ from voicekiln.audio.normalize import NormalizeSettings, normalize
 from voicekiln.config.resolve import resolve
 from voicekiln.errors import UserError
 from voicekiln.extras import NEEDS
+from voicekiln.store import tables
 
 upstream.prepare()
 from torchaudio.models import HDemucs  # noqa: E402
@@ -158,3 +162,27 @@ def test_the_commands_name_the_versions_that_are_tested():
     for _, command in NEEDS.values():
         for word in command.split():
             assert "==" not in word or f"\n{word}\n" in pins
+
+
+def test_a_bad_separator_stops_the_step_and_spoils_no_recording(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(script.job, "start", lambda smk: None)
+    torch.save({"a": torch.zeros(3)}, "other.pt")
+    rows = [recording(f"r{i}") | {"root": "0"} for i in range(2)]
+    tables.write(tables.frame(rows, tables.RECORDINGS), tmp_path / "in.parquet", tables.RECORDINGS)
+    smk = SimpleNamespace(
+        input=SimpleNamespace(table="in.parquet", separator="other.pt"),
+        output=SimpleNamespace(table="out.parquet"),
+        params=SimpleNamespace(
+            settings={
+                "normalize": {
+                    **{"rate_hz": RATE_HZ, "loudness_lufs": -23.0, "true_peak_dbtp": -1.0},
+                    **{"max_gain_db": 30.0, "denoise": None, "separate": "other.pt"},
+                }
+            },
+            folders=[str(tmp_path)],
+        ),
+    )
+    with pytest.raises(UserError, match="other.pt: expected weights of torchaudio's HDemucs"):
+        script.main(smk)
+    assert not (tmp_path / "out.parquet").exists()

@@ -46,10 +46,11 @@ def main(smk):
             which = {} if channel is None else {"channel": channel}
             key = store.key(content=content, **which)
             record = store.get(key)
+            needed = steps() if record is None else []  # a bad separator stops the job
             try:
                 if record is None:
                     computed += 1
-                    record = make(store, key, source, content, settings, steps(), channel)
+                    record = make(store, key, source, content, settings, needed, channel)
                 else:
                     notices.replay(record.get("warnings", ()), source, log)
                 row |= {
