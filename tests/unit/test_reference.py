@@ -107,6 +107,15 @@ def test_a_pinned_clip_is_taken_for_its_speaker_and_is_the_main_one():
         chosen(*rows, pinned=ids[:2])
 
 
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_pinned_clip_is_compared_with_the_speakers_others(split):
+    rows = [clip(str(i), 6.0, 10 * i, chars_per_s=14.0 + i / 10) for i in range(5)]
+    rows.append(clip("hasty", 6.0, 90, chars_per_s=40.0, split=split))
+    [found] = references(table(*rows), GOOD_S, rows[-1]["segment_id"])
+    assert found.row["text"] == "hasty" and found.score < 0.2
+    assert "pace" in poor([found])[0]
+
+
 MEASURES = {
     name: st.floats(*sorted((part.bad, part.good))).map(lambda x: round(x, 3))
     for name, part in PARTS.items()

@@ -121,12 +121,14 @@ def references(
         speaker=segments["speaker"].fillna(""), language=segments["language"].fillna("")
     )
     wanted = _pinned(rows, [pinned] if isinstance(pinned, str) else list(pinned or ()))
-    graded = grade(rows[rows["split"] == "train"], good_s)
+    # a pinned clip is compared with the speaker's training clips, even if it is held out itself
+    everything = grade(rows, good_s, typical=rows["split"] == "train")
+    graded = everything[everything["split"] == "train"]
     found = []
     for key, group in graded.groupby(["speaker", "language"], sort=True):
         train_s = round(float(group["length_s"].sum()), 3)
         if key in wanted:
-            row = grade(rows[rows["segment_id"] == wanted[key]], good_s).iloc[0]
+            row = everything[everything["segment_id"] == wanted[key]].iloc[0]
             why = "evaluate.reference names it"
         else:
             row = best(group, good_s)
@@ -171,11 +173,18 @@ def _pinned(rows: pd.DataFrame, ids: Sequence[str]) -> dict[tuple[str, str], str
     return wanted
 
 
-def grade(rows: pd.DataFrame, good_s: Range) -> pd.DataFrame:
-    """`rows` with `length_s`, `pace`, `score`, and `part_<name>` for each of `PARTS`."""
+def grade(rows: pd.DataFrame, good_s: Range, typical: pd.Series | None = None) -> pd.DataFrame:
+    """`rows` with `length_s`, `pace`, `score`, and `part_<name>` for each of `PARTS`.
+
+    Args:
+        rows: clips of the data set.
+        good_s: lengths that suit the family.
+        typical: which rows the pace of a speaker is taken from, as booleans; None: all.
+    """
     rows = rows.assign(length_s=_lengths(rows))
     rate = np.log2(rows["chars_per_s"].astype(float).where(rows["chars_per_s"] > 0))
-    rows["pace"] = (rate - rate.groupby(rows["speaker"]).transform("median")).abs()
+    usual = rate if typical is None else rate.where(typical)
+    rows["pace"] = (rate - usual.groupby(rows["speaker"]).transform("median")).abs()
     values = {name: rows[name] for name in PARTS if name not in ("length_s", "forced_cut")}
     values["forced_cut"] = rows["forced_cut"].map(EDGES_CUT).fillna(0)
     values["length_s"] = pd.Series(
