@@ -153,6 +153,9 @@ def test_vocos_takes_nothing_but_vocos(tmp_path, vocos_folder):
         (("feature_extractor", "init_args", "n_mels"), 80, "n_mels is 80"),
         (("head",), 3, "not a configuration of Vocos"),
         (("backbone", "init_args", "dim"), 8, "does not fit config.yaml"),
+        (("backbone", "init_args", "dims"), 8, "no Vocos can be made from it"),
+        (("feature_extractor", "init_args"), None, "feature_extractor: expected the name"),
+        (("backbone", "class_path"), 3, "backbone: expected the name of a class"),
     ]
     for path, value, message in changes:
         changed = yaml.safe_load(yaml.safe_dump(config))

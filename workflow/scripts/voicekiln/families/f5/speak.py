@@ -26,7 +26,6 @@ def speak(
     seed: int,
     steps: int = 32,
     cfg_strength: float = 2.0,
-    speed: float = 1.0,
 ) -> np.ndarray:
     """`text` in the voice of the prompt, `[n]` float32 samples at 24 kHz.
 
@@ -37,14 +36,13 @@ def speak(
         model: from `build`, with weights.
         tokenizer: the run's.
         decoder: from `decoder`.
-        prompt: the reference clip, best 3 to 12 s; without samples its mel is used as it is, with
-            them a quiet one is raised as upstream does it.
+        prompt: the reference clip, of a length in `REFERENCE_S`; without samples its mel is used
+            as it is, with them a quiet one is raised as upstream does it.
         text: one or a few sentences, not a page.
         language: makes no difference.
         seed: of the noise.
         steps: evaluations of the flow; 32 is usual.
         cfg_strength: strength of classifier-free guidance; 2 is usual, 0 is none.
-        speed: above 1 for faster speech.
 
     Raises:
         UserError: an empty text, silent reference, or a character outside the vocabulary.
@@ -65,8 +63,7 @@ def speak(
     ids = torch.tensor([tokenizer.encode(reference_text + text, language)])
 
     text_bytes = len(text.encode())
-    if text_bytes < SHORT_TEXT_BYTES:
-        speed = SHORT_TEXT_SPEED
+    speed = SHORT_TEXT_SPEED if text_bytes < SHORT_TEXT_BYTES else 1.0
     frames_per_byte = n_reference / len(reference_text.encode())
     n_frames = n_reference + int(frames_per_byte * text_bytes / speed)
 

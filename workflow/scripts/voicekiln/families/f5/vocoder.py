@@ -75,7 +75,12 @@ def load_vocos(folder: Path, device: str) -> Vocoder:
 
     from vocos import Vocos
 
-    model = Vocos.from_hparams(str(config_path))
+    try:
+        model = Vocos.from_hparams(str(config_path))
+    except Exception as error:  # of the classes' constructors, whose arguments the file has
+        raise UserError(
+            f"{config_path}: no Vocos can be made from it ({error!r}); download the folder again"
+        ) from error
     try:
         model.load_state_dict(checkpoints.read(weights_path))
     except RuntimeError as error:
@@ -93,10 +98,18 @@ def check_vocos(path: Path) -> None:
     """Raise if the configuration names foreign classes or features that F5-TTS does not make."""
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
-        names = {part: config[part]["class_path"] for part in ("feature_extractor", *VOCOS_PARTS)}
-        features = config["feature_extractor"].get("init_args", {})
+        parts = {part: config[part] for part in ("feature_extractor", *VOCOS_PARTS)}
+        names = {part: content["class_path"] for part, content in parts.items()}
+        arguments = {part: content.get("init_args", {}) for part, content in parts.items()}
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise UserError(f"{path}: not a configuration of Vocos ({error!r})") from error
+    for part in parts:
+        if not isinstance(names[part], str) or not isinstance(arguments[part], dict):
+            raise UserError(
+                f"{path}: {part}: expected the name of a class (class_path) and a map of its "
+                f"arguments (init_args), got {names[part]!r} and {arguments[part]!r}"
+            )
+    features = arguments["feature_extractor"]
     if names["feature_extractor"] != VOCOS_FEATURES:
         raise UserError(
             f"{path}: expected the feature extractor {VOCOS_FEATURES}, got"
