@@ -4,13 +4,20 @@ import subprocess
 import sys
 import types
 
+import numpy as np
 import pytest
+import reset_checkpoint
+import soundfile
+import torch
 from conftest import ROOT
+from safetensors.torch import save_file
 from toy_setup import toy_family
 from voicekiln import families, provenance
+from voicekiln.audio.span import load_span, resampled_length
 from voicekiln.errors import UserError
 from voicekiln.families import facts
 from voicekiln.provenance import code_digest
+from voicekiln.store.items import Store
 
 SCRIPTS = ROOT / "workflow" / "scripts"
 CONSTANTS = {"int": int, "float": float, "bool": bool, "tuple[float, float, float, float]": tuple}
@@ -159,3 +166,41 @@ def test_a_description_in_family_yaml_reruns_nothing(two_families):
     assert digests(two_families, "f5") == before
     file.write_text(file.read_text().replace("default: 32", "default: 16"))
     assert digests(two_families, "f5") != before
+
+
+@pytest.mark.parametrize("name", ["f5", "toy"])
+@pytest.mark.parametrize("source_hz", [16000, 22050, 44100, 48000])
+def test_the_steps_of_a_clip_are_known_before_its_features(tmp_path, name, source_hz):
+    """Lengths around those at which a step more begins, some halves of a sample among them."""
+    with toy_family():
+        family = families.get(name)
+        base = tmp_path / "base.safetensors"
+        save_file({"extractor.gain": torch.tensor(8.0)}, base)
+        extract = family.extractor({"checkpoint": base}, {}, "cpu")
+    store = Store(tmp_path, "normalize")
+    path = store.path("item", ".flac")
+    path.parent.mkdir(parents=True)
+    soundfile.write(path, np.zeros(source_hz), source_hz)
+    for n in range(source_hz // 2, source_hz // 2 + 900, 3):
+        samples = load_span(store, "item", 0, n, family.RATE_HZ)
+        assert len(samples) == resampled_length(n, source_hz, family.RATE_HZ)
+        steps = family.n_steps(extract(torch.from_numpy(samples)))
+        assert steps == family.steps_of(len(samples))
+
+
+def test_one_family_is_the_example_of_the_documentation():
+    assert facts.example() == "f5"
+    with toy_family():
+        assert facts.example() == "f5"
+
+
+def test_the_family_of_a_checkpoint_is_recognised(tmp_path):
+    checkpoint = tmp_path / "model.safetensors"
+    for name, tensor in (("toy", "toy_text.weight"), ("f5", "transformer.text_embed.weight")):
+        save_file({tensor: torch.zeros(1)}, checkpoint)
+        with toy_family():
+            assert facts.names()[0] == "f5" and reset_checkpoint.recognised(checkpoint) == name
+    save_file({"gpt.h.0": torch.zeros(1), "mel_embedding.w": torch.zeros(1)}, checkpoint)
+    message = "expected a checkpoint of F5-TTS or Toy, found the GPT of an XTTS"
+    with toy_family(), pytest.raises(UserError, match=message):
+        reset_checkpoint.recognised(checkpoint)

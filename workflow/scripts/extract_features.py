@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 from voicekiln import families, job
-from voicekiln.audio.span import load_span
+from voicekiln.audio.span import load_span, resampled_length
 from voicekiln.corpus.dataset import of_recordings
 from voicekiln.corpus.sources.shards import shard_of
 from voicekiln.families import base as bases
@@ -65,8 +65,12 @@ def require_batches(segments, family, batch_s):
     if batch_s == AUTO:
         return
     train = segments[segments["split"] == "train"]
-    durations_s = (train["end"] - train["start"]) / train["rate_hz"]
-    steps = [int(duration_s * family.STEPS_PER_S) + 1 for duration_s in durations_s]
+    steps = [
+        family.steps_of(
+            resampled_length(int(row.end - row.start), int(row.rate_hz), family.RATE_HZ)
+        )
+        for row in train.itertuples()
+    ]
     batch_steps = to_steps(batch_s, family.STEPS_PER_S)
     require_fit(steps, train["segment_id"].tolist(), batch_steps, family.STEPS_PER_S)
 

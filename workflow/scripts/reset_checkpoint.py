@@ -14,6 +14,7 @@ from pathlib import Path
 from voicekiln import families
 from voicekiln.errors import UserError
 from voicekiln.families import facts
+from voicekiln.weights import kinds, signatures
 from voicekiln.weights.files import writable_problem
 
 
@@ -35,11 +36,14 @@ def main(arguments: list[str]) -> str:
         "output", metavar="OUT", type=Path, help="likewise; .pt for upstream's trainer"
     )
     parser.add_argument("--force", action="store_true", help="overwrite OUT if it exists")
-    parser.add_argument("--family", choices=facts.names(), default=facts.names()[0])
+    parser.add_argument(
+        "--family", choices=facts.names(), help="default: recognised by the names of IN's tensors"
+    )
     given = parser.parse_args(arguments)
     if problem := writable_problem(given.output, given.input, given.force):
         raise UserError(f"{given.output}: {problem}")
-    record = families.get(given.family).strip(given.input, given.output)
+    family = given.family or recognised(given.input)
+    record = families.get(family).strip(given.input, given.output)
     sizes = [f"{path.stat().st_size / 1e6:.1f} MB" for path in (given.input, given.output)]
     tensors, parameters = record["tensors"]["bit_equal"], f"{record['parameters']:,}"
     removed = record["stripped"] or ["nothing: IN holds weights only"]
@@ -51,6 +55,27 @@ def main(arguments: list[str]) -> str:
             f"written  {given.output} ({sizes[1]}), weights sha256 {record['weights_sha256']}",
             "Checkpoint reset successfully! Training starts from it at update 0.",
         ]
+    )
+
+
+def recognised(checkpoint: Path) -> str:
+    """The family of a checkpoint.
+
+    Raises:
+        UserError: its tensor names are those of no family, or cannot be listed without reading it.
+    """
+    if len(facts.names()) == 1:
+        return facts.names()[0]  # which names what is wrong with the checkpoint
+    if problem := kinds.problem(checkpoint):
+        raise UserError(f"{checkpoint}: {problem}")
+    names = kinds.names(checkpoint) or ()
+    if family := signatures.family_of(names):
+        return family
+    titles = " or ".join(facts.of(name).title for name in facts.names())
+    found = signatures.model_of(names) or "no tensor that is typical of one"
+    raise UserError(
+        f"{checkpoint}: expected a checkpoint of {titles}, found {found}; give another file, or "
+        f"name its family with --family ({', '.join(facts.names())})"
     )
 
 

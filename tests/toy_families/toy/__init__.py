@@ -85,6 +85,10 @@ def n_steps(arrays):
     return len(arrays["codes"])
 
 
+def steps_of(n_samples):
+    return n_samples // 320
+
+
 def draw(clip, rng, train):
     """Noise on the prompt's condition, and whether the prompt is dropped."""
     drop, noise = torch.rand(1, generator=rng), torch.randn(COND, generator=rng)

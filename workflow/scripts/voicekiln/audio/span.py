@@ -31,3 +31,8 @@ def load_span(
     if rate_hz is None or rate_hz == source_hz:
         return samples
     return soxr.resample(samples, source_hz, rate_hz, quality="HQ").astype(np.float32)
+
+
+def resampled_length(n_samples: int, source_hz: int, rate_hz: int) -> int:
+    """Number of samples that `load_span` returns for a span of `n_samples` at `source_hz`."""
+    return (2 * n_samples * rate_hz + source_hz) // (2 * source_hz)  # soxr rounds half up

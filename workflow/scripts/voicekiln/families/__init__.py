@@ -197,6 +197,12 @@ class Family(Protocol):
     def n_steps(self, arrays: Arrays) -> int:
         """Sequence steps of a clip, which batches are measured in."""
 
+    def steps_of(self, n_samples: int) -> int:
+        """`n_steps` of the features of a clip of so many samples at `RATE_HZ`.
+
+        Known before the features are computed: a clip that is longer than a batch stops the step.
+        """
+
     # Model and loss
 
     def build(self, arch: Mapping[str, Any], n_tokens: int) -> torch.nn.Module:

@@ -1,7 +1,7 @@
 """What family.yaml declares of a family, for the configuration, the report and the engine.
 
     title        name for people
-    planned      true: not available yet; only title and signatures are read
+    planned      true: not available yet; only title and foreign_models are read
     base         files: name -> see `BaseFile`; model: schema of `base.model`, if there is a choice
     vocoder      description, files, weights; left out if the family brings its own
     tokenizer, features, speak, export    sections of a run: description, and the JSON Schema of
@@ -12,7 +12,8 @@
     packages     Python packages of the upstream project, for the report
     losses       weight of each part of the loss
     signature    part of a tensor name that each checkpoint of the family has
-    signatures   other checkpoints that can be recognised: what, tensors (beginnings of names)
+    foreign_models    other checkpoints that can be recognised: what, tensors (beginnings of names)
+    example      true: config/README.md shows the sections of this family (exactly one has it)
 
 Needs no torch.
 """
@@ -100,7 +101,8 @@ class Facts:
     packages: tuple[str, ...]
     losses: Mapping[str, float]
     signature: str | None
-    signatures: tuple[Signature, ...]
+    foreign_models: tuple[Signature, ...]
+    example: bool
 
     def files_of(self, section: str, run: Mapping[str, Any]) -> dict[str, str]:
         """The user's files that a section of a run names, by key."""
@@ -128,10 +130,11 @@ def read(path: Path) -> Facts:
         packages=tuple(content.pop("packages", ())),
         losses=content.pop("losses", {}),
         signature=content.pop("signature", None),
-        signatures=tuple(
+        foreign_models=tuple(
             Signature(entry["what"], tuple(entry["tensors"]))
-            for entry in content.pop("signatures", ())
+            for entry in content.pop("foreign_models", ())
         ),
+        example=content.pop("example", False),
     )
     assert not content and not base, f"{path}: unknown {', '.join([*content, *base])}"
     return facts
@@ -150,6 +153,12 @@ def all_facts() -> dict[str, Facts]:
 def names() -> tuple[str, ...]:
     """Names of the families that are available."""
     return tuple(name for name, facts in all_facts().items() if not facts.planned)
+
+
+def example() -> str:
+    """Name of the family whose sections stand for those of any."""
+    (found,) = (name for name, facts in all_facts().items() if facts.example)
+    return found
 
 
 def planned() -> tuple[str, ...]:

@@ -6,7 +6,8 @@ Needs no torch, so that it works when the configuration is read.
 import re
 from collections.abc import Iterable, Mapping
 
-from voicekiln.families.facts import Signature, all_facts
+from voicekiln.families import facts
+from voicekiln.families.facts import Signature
 
 # Prefixes of tensor names, all of which must be present, of models outside the families; each
 # family.yaml has those of its family. The first match counts.
@@ -34,10 +35,22 @@ def looks_like(content: Mapping) -> str | None:
     return model_of(names)
 
 
+def family_of(names: Iterable[str]) -> str | None:
+    """The available family whose checkpoints have tensors of these names, if there is one."""
+    found = list(names)
+    declared = {family: facts.of(family).signature for family in facts.names()}
+    fitting = [
+        family
+        for family, signature in declared.items()
+        if signature is not None and any(signature in name for name in found)
+    ]
+    return fitting[0] if len(fitting) == 1 else None
+
+
 def model_of(names: Iterable[str]) -> str | None:
     """The kind of model with tensors of these names, if it is known and cannot be used."""
     names = {WRAPPERS.sub("", name) for name in names}
-    families = (one for facts in all_facts().values() for one in facts.signatures)
+    families = (one for family in facts.all_facts().values() for one in family.foreign_models)
     for signature in (*families, *OTHERS):
         if all(any(name.startswith(tensor) for name in names) for tensor in signature.tensors):
             return signature.what

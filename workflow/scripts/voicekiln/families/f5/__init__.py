@@ -3,7 +3,7 @@
 from voicekiln.families.f5.architecture import architecture, blocks, build, freeze_presets
 from voicekiln.families.f5.export import export
 from voicekiln.families.f5.loss import LOSS_VERSION, collate, draw, loss
-from voicekiln.families.f5.mel import HOP, RATE_HZ, extractor, feature_basis, n_steps
+from voicekiln.families.f5.mel import HOP, RATE_HZ, extractor, feature_basis, n_steps, steps_of
 from voicekiln.families.f5.proof import prove
 from voicekiln.families.f5.reset import check, reset, strip
 from voicekiln.families.f5.speak import speak
@@ -45,6 +45,7 @@ __all__ = [
     "read_weights",
     "reset",
     "speak",
+    "steps_of",
     "strip",
     "tokenizer",
     "vocabulary_tensors",

@@ -95,3 +95,8 @@ def extractor(base: Files, settings: Mapping, device: str) -> Callable[[torch.Te
 def n_steps(arrays: Arrays) -> int:
     """Frames of the mel spectrogram."""
     return len(arrays["mel"])
+
+
+def steps_of(n_samples: int) -> int:
+    """Frames of the mel spectrogram of so many samples."""
+    return n_samples // HOP + 1

@@ -62,8 +62,8 @@ def new_rows(
     A new token starts at the row of a known form of it (`É` at `E`), otherwise at the mean of the
     base's tokens, plus a little noise, so that no two new tokens are the same to the network.
     Upstream draws them from a normal distribution of variance 1: directions that the trained
-    text blocks have never seen, at a scale that is not the trained rows'. The mean is a token that
-    the network already takes for "some character".
+    text blocks have never seen, at a scale that is not the trained rows'. The mean of the trained
+    rows is within the range of inputs that the network has seen.
 
     The sums are exact and the noise is uniform, so the rows are the same bits on every machine.
 
