@@ -66,6 +66,11 @@ def test_a_module_found_by_name_counts_when_it_is_named(tmp_path):
     assert code_digest(script) != code_digest(script, "voicekiln.unused")
 
 
+def test_a_misspelt_module_is_named(tmp_path):
+    with pytest.raises(ModuleNotFoundError, match=r"no library module voicekiln\.unusd"):
+        code_digest(library(tmp_path, HELPER), "voicekiln.unusd")
+
+
 def test_order_of_keys_does_not_count():
     a, b = {"x": 1, "y": {"b": (1, 2), "a": Path("p")}}, {"y": {"a": "p", "b": [1, 2]}, "x": 1}
     assert repr(canonical(a)) == repr(canonical(b))

@@ -139,13 +139,19 @@ def code_digest(script: Path, *modules: str) -> str:
     Args:
         script: script of the rule, next to the library `voicekiln/`.
         modules: dotted names of library modules that the script imports by name at run time.
+
+    Raises:
+        ModuleNotFoundError: one of `modules` does not exist.
     """
     script = Path(script).resolve()
     root = script.parent
-    named = [root.joinpath(*name.split(".")) for name in modules]
     queue = [script]
-    for base in named:
-        queue += [f for f in (base.with_suffix(".py"), base / "__init__.py") if f.is_file()]
+    for name in modules:
+        base = root.joinpath(*name.split("."))
+        files = [f for f in (base.with_suffix(".py"), base / "__init__.py") if f.is_file()]
+        if not files:
+            raise ModuleNotFoundError(f"{script}: there is no library module {name}", name=name)
+        queue += files
     digests: dict[str, str] = {}
     while queue:
         path = queue.pop()
