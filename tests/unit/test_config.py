@@ -7,10 +7,10 @@ import pytest
 import yaml
 from conftest import ROOT
 from toy_setup import toy_family
-from voicekiln.config import explain, files, schema, targets
+from voicekiln.config import explain, files, hypotheses, schema, targets
 from voicekiln.config.paths import locate
 from voicekiln.config.resolve import resolve
-from voicekiln.config.whisper_models import Form, Model, conversions, find, is_path
+from voicekiln.config.whisper_models import Form, Model, conflicts, conversions, find, is_path
 from voicekiln.errors import UserError
 
 MINIMAL = {"corpora": {"c": {"audio": "a", "language": "en", "transcripts": "sidecar"}}}
@@ -216,7 +216,7 @@ def test_runs_that_start_from_each_other_are_named():
     with pytest.raises(UserError) as error:
         resolve(config)
     message = str(error.value)
-    for name, chain in (("a", "a, b"), ("b", "b, a"), ("c", "c, a, b")):
+    for name, chain in (("a", "a, b"), ("b", "b, a"), ("c", "a, b")):
         assert f"runs.{name}.base.run: these runs start from each other: {chain}" in message
     assert "runs.d." not in message
 
@@ -424,6 +424,36 @@ def test_models_to_convert_are_listed_once(tmp_path):
         "parts": [],
         "sha256": "0" * 64,
     }
+
+
+def test_every_expected_hash_of_a_shared_model_is_checked(tmp_path):
+    section = {"engine": "faster-whisper", "model": str(tmp_path / "a.pt"), "sha256": None}
+    one, other = ({"transcribe": section | {"sha256": digit * 64}} for digit in "01")
+    corpora = {"a": {"transcribe": section}, "b": one, "c": one}
+    assert [c["sha256"] for c in conversions(corpora, ROOT).values()] == ["0" * 64]
+    assert list(conflicts(corpora, ROOT)) == []
+    [problem] = conflicts(corpora | {"d": other}, ROOT)
+    assert problem.startswith(f"corpora.d.transcribe.sha256: {'1' * 64} differs from {'0' * 64} of")
+
+
+def test_a_folder_without_tensors_stands_for_no_ctranslate2_model(tmp_path):
+    section = {"model": str(tmp_path), "second_model": None}
+    assert find(section, "model", ROOT).file == tmp_path / "model.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("model", "acoustic", "by_acoustic", "exist"),
+    [
+        ("a.pt", None, False, True),
+        ("a.pt", "ctc", False, True),
+        (None, "ctc", True, True),
+        (None, None, False, False),
+    ],
+)
+def test_what_transcribes_a_corpus(model, acoustic, by_acoustic, exist):
+    corpus = {"transcribe": {"model": model}, "align": {"acoustic_model": acoustic}}
+    assert hypotheses.by_acoustic_model(corpus) == by_acoustic
+    assert hypotheses.exist(corpus) == exist
 
 
 def test_corrections_may_be_missing(tmp_path):

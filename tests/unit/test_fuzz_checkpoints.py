@@ -239,9 +239,7 @@ def test_a_vocabulary_of_gigabytes_is_not_read(tmp_path):
 def model() -> bytes:
     base = sentencepiece.model_pb2.ModelProto()
     for i, piece in enumerate(["<unk>", "<s>", "</s>", "▁a", "b", "c"]):
-        base.sentencepiece.add(
-            piece=piece, score=-float(i), type=2 if i == 0 else 3 if i < 3 else 1
-        )
+        base.pieces.add(piece=piece, score=-float(i), type=2 if i == 0 else 3 if i < 3 else 1)
     base.trainer_spec.model_type = sentencepiece.BPE
     return base.SerializeToString()
 
@@ -306,4 +304,4 @@ def test_lines_of_corrections_that_broke_the_reader(tmp_path, line, message):
 
 
 def test_a_folder_in_place_of_the_corrections_is_named(tmp_path):
-    assert "this is a folder" in outcome(corrections.read, tmp_path)
+    assert "expected a file of corrections, found a folder" in outcome(corrections.read, tmp_path)

@@ -7,7 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from voicekiln import notices
 from voicekiln.corpus.sources import listing
-from voicekiln.corpus.sources.recordings import list_recordings, listing_of
+from voicekiln.corpus.sources.recordings import (
+    list_recordings,
+    listing_of,
+    listing_or_problems,
+)
 from voicekiln.corpus.sources.shards import assign, n_shards, shard_of
 from voicekiln.errors import UserError
 
@@ -132,3 +136,23 @@ def test_every_recording_is_in_one_shard(paths, shards):
     assigned = assign([{"path": path} for path in paths], shards)
     assert len(assigned) == shards
     assert sorted(row["path"] for rows in assigned for row in rows) == sorted(paths)
+
+
+def test_all_corpora_that_cannot_be_listed_are_named():
+    def fail(corpus):
+        raise UserError(f"no {corpus}")
+
+    with pytest.raises(UserError, match="corpus a: no a\ncorpus b: no b"):
+        listing_or_problems("a", fail, ["a", "b"])
+
+
+def test_a_problem_that_is_gone_at_the_second_try_is_none():
+    tries = []
+
+    def list_corpus(corpus):
+        tries.append(corpus)
+        if len(tries) == 1:
+            raise UserError("the file server is away")
+        return f"listing of {corpus}"
+
+    assert listing_or_problems("a", list_corpus, ["a", "b"]) == "listing of a"

@@ -1,6 +1,6 @@
 """Transcripts -> checked against audio and reference texts: cut words, confidence."""
 
-from voicekiln.config import files
+from voicekiln.config import files, hypotheses
 
 
 rule align:
@@ -30,7 +30,7 @@ rule align:
         settings=settings("align", "segment"),
         network=computed(extras.of_segment, "segment.engine"),
         model=named_folder("align.acoustic_model"),
-        decodes=computed(decodes, None),
+        decodes=computed(hypotheses.by_acoustic_model, None),
         romanizer=if_set("align.acoustic_model", extras.version("uroman"), None),
         store=store("align"),
         acoustic_store=store_if_set("align.acoustic_model", "acoustic"),

@@ -12,6 +12,7 @@ sys.path.insert(0, str(SCRIPTS))
 from voicekiln.config import paths, targets, yaml_files
 from voicekiln.config.checks import corpora_of
 from voicekiln.config.resolve import load
+from voicekiln.config.schema import NAME
 from voicekiln import extras
 from voicekiln.families import base as bases
 from voicekiln.errors import UserError
@@ -53,8 +54,8 @@ RUNS = SETTINGS["runs"]
 
 
 wildcard_constraints:
-    corpus="[A-Za-z0-9][A-Za-z0-9_-]*",
-    run="[A-Za-z0-9][A-Za-z0-9_-]*",
+    corpus=NAME.strip("^$"),
+    run=NAME.strip("^$"),
     shard=r"\d{3}",
 
 
@@ -107,17 +108,6 @@ def setting(key):
 def if_set(key, value, otherwise):
     """Function of wildcards: `value` if a key is not null, or else `otherwise`."""
     return computed(lambda found: otherwise if found is None else value, key)
-
-
-def decodes(corpus):
-    """Whether the acoustic model transcribes what has no text, because no recogniser is set."""
-    without = corpus["transcribe"]["model"] is None
-    return without and corpus["align"]["acoustic_model"] is not None
-
-
-def has_hypotheses(corpus):
-    """Whether hypotheses can locate the segments of a long recording in its text."""
-    return corpus["transcribe"]["model"] is not None or decodes(corpus)
 
 
 def store_if_set(key, step):

@@ -7,7 +7,7 @@ rule evaluate_run:
     """Choose the checkpoint, and synthesize the test sentences with it."""
     input:
         datasets=run_datasets,
-        unchanged=behind_checkpoints,
+        checkpoints=behind_checkpoints,
         finished="results/runs/{run}/training/finished.json",
         coverage="results/runs/{run}/tokenizer/coverage.json",
         base=of_base(bases.original_inputs),

@@ -7,7 +7,7 @@ rule export_run:
     """Write the voice."""
     input:
         datasets=run_datasets,
-        unchanged=behind_checkpoints,
+        checkpoints=behind_checkpoints,
         choice="results/runs/{run}/choice.json",
         coverage="results/runs/{run}/tokenizer/coverage.json",
         base=of_base(bases.original_inputs),

@@ -5,7 +5,7 @@ rule extract_features:
     """Compute the features of one shard of a corpus."""
     input:
         dataset="results/corpora/{corpus}/DIGEST.json",
-        unchanged="results/corpora/{corpus}/tables/correct/DIGEST.json",
+        checkpoints="results/corpora/{corpus}/tables/correct/DIGEST.json",
         base=of_base(bases.original_inputs),
     output:
         index="results/runs/{run}/features/{corpus}/{shard}.parquet",

@@ -46,10 +46,7 @@ def listing(corpus):
     """
     if not workflow.is_main_process:
         return or_stop(listings.written)(Path("results/corpora", corpus))
-    try:
-        return list_corpus(corpus)
-    except UserError:
-        or_stop(recordings.all_problems)(list_corpus, CORPORA)
+    return or_stop(recordings.listing_or_problems)(corpus, list_corpus, CORPORA)
 
 
 def shard_files(name):

@@ -7,7 +7,7 @@ rule report_run:
     """Write the report of a run, and the hashes of all its inputs."""
     input:
         datasets=run_datasets,
-        unchanged=behind_checkpoints,
+        checkpoints=behind_checkpoints,
         coverage="results/runs/{run}/tokenizer/coverage.json",
         reset="results/runs/{run}/base/reset.json",
         finished="results/runs/{run}/training/finished.json",

@@ -30,7 +30,7 @@ rule check_base:
 checkpoint reset_base:
     """Strip the training state of the base and extend its vocabulary."""
     input:
-        unchanged=behind_checkpoints,
+        checkpoints=behind_checkpoints,
         checked=of_base(bases.checked),
         base=of_base(bases.inputs),
         coverage="results/runs/{run}/tokenizer/coverage.json",

@@ -1,5 +1,7 @@
 """Normalised recordings -> speech segments: views in samples, cut at pauses."""
 
+from voicekiln.config import hypotheses
+
 
 rule segment:
     """Cut the recordings of one shard at their pauses."""
@@ -22,7 +24,7 @@ rule segment:
         code=code("segment.py"),
         settings=settings("segment"),
         network=computed(extras.of_segment, "segment.engine"),
-        recogniser=computed(has_hypotheses, None),
+        recogniser=computed(hypotheses.exist, None),
         store=store("segment"),
     script:
         "../scripts/segment.py"

@@ -6,7 +6,7 @@ checkpoint extend_vocabulary:
     """Extend the base's vocabulary for the texts of the data set."""
     input:
         datasets=run_datasets,
-        unchanged=behind_checkpoints,
+        checkpoints=behind_checkpoints,
         base=of_base(bases.vocabulary_inputs),
         files=of_base(bases.tokenizer_inputs),
     output:

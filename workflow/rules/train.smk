@@ -1,13 +1,13 @@
 """Features + reset base -> checkpoints, metrics and the best model; resumes after a stop."""
 
-from voicekiln.training import settings as training
+from voicekiln.training.settings import job_threads
 
 
 rule train_run:
     """Fine-tune the base on the data set."""
     input:
         datasets=run_datasets,
-        unchanged=behind_checkpoints,
+        checkpoints=behind_checkpoints,
         features=run_features,
         coverage="results/runs/{run}/tokenizer/coverage.json",
         base=of_base(bases.original_inputs),
@@ -21,7 +21,7 @@ rule train_run:
         "results/benchmarks/train_run/{run}.tsv"
     conda:
         "../../envs/train.yaml"
-    threads: computed(training.job_threads, "train.workers")
+    threads: computed(job_threads, "train.workers")
     resources:
         gpu=1,
         mem_mb=24000,

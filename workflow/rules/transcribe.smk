@@ -1,6 +1,6 @@
 """Segments -> text with scores and word timestamps by Whisper; models downloaded and converted."""
 
-from voicekiln.config import whisper_models
+from voicekiln.config import hypotheses, whisper_models
 
 CONVERSIONS = whisper_models.conversions(CORPORA, ROOT)
 
@@ -23,15 +23,15 @@ rule transcribe:
         "results/benchmarks/transcribe/{corpus}/{shard}.tsv"
     conda:
         "../../envs/asr.yaml"
-    threads: 2
+    threads: if_set("transcribe.model", 2, 1)
     resources:
         gpu=if_set("transcribe.model", 1, 0),
-        mem_mb=12000,
+        mem_mb=if_set("transcribe.model", 12000, 2000),
         runtime="12h",
     params:
         code=code("transcribe.py"),
         settings=settings("transcribe"),
-        decoded_later=computed(decodes, None),
+        decoded_later=computed(hypotheses.by_acoustic_model, None),
         sha256=computed(whisper_models.expected_sha256, "transcribe", ROOT),
         store=store("transcribe"),
     script:

@@ -30,7 +30,7 @@ def main(smk):
     family = families.get(settings["family"])
     rows = write_rows(smk, directory)
     workers = settings["train"]["workers"]
-    # the loader processes take the others
+    # the loader processes take the remaining threads
     threads = max(1, smk.threads - (job_threads(workers) - 1))
     workers = loader_processes(workers, smk.threads, torch.cuda.is_available())
     content = {

@@ -1,6 +1,6 @@
 """Interface between a rule and the library: log file, terminal, errors.
 
-The only module that uses Snakemake's `snakemake` object.
+The only library module that uses Snakemake's `snakemake` object.
 """
 
 import logging

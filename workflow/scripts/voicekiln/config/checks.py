@@ -221,5 +221,6 @@ def _chain_problems(name: str, runs: Mapping[str, Any]) -> Iterator[str]:
         chain.append(base)
         base = runs[base]["base"]["run"]
         if base in chain:
-            yield f"base.run: these runs start from each other: {', '.join(chain)}"
+            circle = ", ".join(chain[chain.index(base) :])
+            yield f"base.run: these runs start from each other: {circle}"
             return

@@ -27,7 +27,7 @@ TYPES = {
     "array": "a list",
     "null": "null",
 }
-OLD_FRAMES_PER_S = 93.75  # 24000 samples per second / hop of 256
+OLD_FRAMES_PER_S = 93.75  # of earlier versions, which had F5-TTS alone: 24000 Hz / hop of 256
 # keys of earlier versions, and the line that replaces each, given its value
 REPLACED: dict[tuple[str, ...], Callable[[Any], str]] = {
     ("runs", "*", "train", "batch_frames"): lambda value: f"batch_s: {_seconds(value)}",

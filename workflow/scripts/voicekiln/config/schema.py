@@ -16,19 +16,19 @@ from voicekiln.families import base as bases
 from voicekiln.families import facts
 
 SCHEMAS = Path(__file__).resolve().parents[3] / "schemas"
-BASE = "model to fine-tune: the files of a release, or {run} for the voice of another run"
+BASE = "model to fine-tune: the files of a release, or `run: NAME` for the voice of another run"
 NAME = "^[A-Za-z0-9][A-Za-z0-9_-]*$"  # of a corpus or a run
 
 
 def whole() -> dict[str, Any]:
-    """JSON Schema (2020-12) of a configuration, with all defaults; its runs are of one family."""
+    """JSON Schema (2020-12) of a configuration, with all defaults; runs of `facts.example`."""
     return _whole(facts.names())
 
 
 @cache
 def _whole(families: tuple[str, ...]) -> dict[str, Any]:
     schema = _map(SCHEMAS / "config")
-    schema["properties"]["runs"]["patternProperties"] = {NAME: _run(families[0], families)}
+    schema["properties"]["runs"]["patternProperties"] = {NAME: _run(facts.example(), families)}
     return schema
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from voicekiln.audio import dnsmos
 
-# length classes (S4-99): below 6 s, up to 30 s, above
+# length classes: below 6 s, up to 30 s, above
 CLASSES = (("under 6 s", 0.0, 6.0), ("6 to 30 s", 6.0, 30.0), ("over 30 s", 30.0, np.inf))
 MEASURES = (
     *("length_s", "level_db", "snr_db", "bandwidth_hz", "pitch_hz", "chars_per_s"),

@@ -94,7 +94,7 @@ def _reasons(lost):
 
 
 def many_dropped(table: pd.DataFrame, step: str, remedies: Mapping[str, str]) -> list[str]:
-    """Warnings about reasons for which a step dropped many segments (S4-74).
+    """Warnings about reasons for which a step dropped many segments.
 
     Args:
         table: `tables.SEGMENTS` after this step.
@@ -129,7 +129,7 @@ def too_many_bad(recordings: pd.DataFrame, limit: float, corpus: str) -> list[st
 def too_little_audio(
     recordings: pd.DataFrame, min_total_s: float, corpus: str
 ) -> tuple[list[str], list[str]]:
-    """Warnings about little audio (S4-1); problem: too little audio (X-7)."""
+    """Warnings about little audio; problem: too little audio."""
     used = recordings[recordings["status"] == "ok"]
     seconds = (used["n_samples"] / used["rate_hz"]).astype(float)
     total_s = float(seconds.sum())
@@ -151,7 +151,7 @@ def too_little_audio(
 
 
 def small_sets(train: int, val: int) -> list[str]:
-    """Warnings about few segments (S4-76)."""
+    """Warnings about few segments."""
     warnings = []
     for name, n, at in (("training", train, 0), ("validation", val, 1)):
         for limits in SMALL:

@@ -16,7 +16,7 @@ from voicekiln.store.items import Store
 
 VERSION = 4
 BLOCK_S = 10  # a whole number, see vad.levels_db
-MAX_S = 60  # of a longer segment the beginning is measured; validate.max_s goes no higher
+MAX_S = 60  # only the first 60 s of a longer segment are measured; validate.max_s is at most 60
 SURROUNDINGS_S = 5  # on both sides, where the noise floor of a segment is looked for
 Describe = Callable[[np.ndarray, int], np.ndarray]  # samples, rate_hz -> speaker features
 Rate = Callable[[np.ndarray, int], dict[str, float | None]]  # samples, rate_hz -> opinion scores

@@ -231,7 +231,7 @@ def lengths(table: pd.DataFrame) -> dict[str, dict[str, float]]:
 
 
 def imbalances(sides: dict[str, dict[str, float]], val_share: float) -> list[str]:
-    """Warnings about imbalances between training and validation (S4-77)."""
+    """Warnings about imbalances between training and validation."""
     train, val = sides["train"], sides["val"]
     if not train["segments"] or not val["segments"]:
         return []

@@ -72,7 +72,7 @@ def check(tokens: Sequence[str], name: str) -> None:
         if token in seen:
             raise UserError(
                 f"{name}: line {line}: {shown} is already on line {seen[token]}; each token"
-                " must be there once"
+                " may appear only once"
             )
         seen[token] = line
 

@@ -5,8 +5,8 @@ same type is trained on the new text; what it found is taken over in three steps
 
 1. every character that the base lacks, most frequent first (SentencePiece itself lists single
    characters last, and a list cut short has none of them);
-2. the candidate's longer pieces in its order, those alone that hold a character the base lacks:
-   no text of the base's own characters can then come out differently;
+2. the candidate's longer pieces in its order, only those that contain a character the base
+   lacks: texts in the base's own characters are then tokenised as before;
 3. of these, the ones that the encoder can reach from characters with the pieces that are there.
 
 New scores lie below all of the base's. Text must come as the model will see it later: normalised,

@@ -149,6 +149,21 @@ def all_problems(list_corpus: Callable[[str], Any], corpora: Iterable[str]) -> N
         raise UserError("\n".join(problems))
 
 
+def listing_or_problems(
+    corpus: str, list_corpus: Callable[[str], Any], corpora: Iterable[str]
+) -> Any:
+    """The listing of a corpus.
+
+    Raises:
+        UserError: it cannot be listed; with the problems of all `corpora`.
+    """
+    try:
+        return list_corpus(corpus)
+    except UserError:
+        all_problems(list_corpus, corpora)
+        return list_corpus(corpus)  # the problem has gone in the meantime
+
+
 def _choice(corpus) -> lists.Choice:
     """The columns of lists that the configuration names."""
     columns = {key: name for key, name in corpus.get("columns", {}).items() if name != "auto"}
