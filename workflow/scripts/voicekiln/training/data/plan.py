@@ -14,7 +14,7 @@ from functools import lru_cache
 from voicekiln.errors import UserError
 from voicekiln.training.seeds import derive_seed
 
-# Clips whose lengths agree in this grid (8 mel frames of F5-TTS are 85 ms) trade places from epoch
+# Clips whose lengths agree in this grid (8 mel frames of 10.7 ms are 85 ms) trade places from epoch
 # to epoch, so a clip does not always meet the same others.
 LENGTH_GRID_STEPS = 8
 MIN_STEPS = 2
