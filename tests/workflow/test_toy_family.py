@@ -24,11 +24,13 @@ def tree(tmp_path):
     """The workflow with the toy family beside the others."""
     root = tmp_path / "tree"
     root.mkdir()
-    for name in ("config", "envs", "profiles", "resources", "workflow/rules", "workflow/schemas"):
+    for name in ("config", "envs", "profiles", "resources", "workflow/schemas"):
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).symlink_to(ROOT / name)
     (root / "workflow/report").symlink_to(ROOT / "workflow/report")
     shutil.copy(ROOT / "Snakefile", root)
+    # copied together, because a rule finds its script relative to its own file, links resolved
+    shutil.copytree(ROOT / "workflow/rules", root / "workflow/rules")
     shutil.copytree(ROOT / "workflow/scripts", root / "workflow/scripts")
     shutil.copytree(TOY_FAMILIES / "toy", root / "workflow/scripts/voicekiln/families/toy")
     return root
