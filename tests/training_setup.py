@@ -107,7 +107,7 @@ def write_run(
         "settings": TRAIN | train,
         "threads": threads,
         "earlier": earlier or {},
-        "fingerprint_parts": {"code": "abc"},
+        "code": "abc",
     }
     path = folder / "settings.json"
     path.write_text(json.dumps(content), encoding="utf-8")

@@ -69,8 +69,10 @@ def test_the_best_may_be_by_a_part_of_the_loss(tmp_path):
 
 @pytest.mark.parametrize("wanted", [30, 99])
 def test_a_damaged_or_missing_one_is_told(checkpoints, wanted):
-    with pytest.raises(UserError, match=f"no checkpoint {wanted}; .* 10, 20, 40"):
+    with pytest.raises(UserError, match=f"no checkpoint {wanted}; .* 10, 20, 40") as raised:
         evaluate.choose(evaluate.candidates(checkpoints), wanted, "loss", {})
+    # with the checkpoints there, the worker finds the last epoch done
+    assert "delete the run's training/checkpoints and" in str(raised.value)
 
 
 def test_no_checkpoint_at_all(tmp_path):

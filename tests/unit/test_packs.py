@@ -127,3 +127,34 @@ def test_keys_depend_on_the_base_only_if_features_do():
     plain = basis("f5", 1, {}, {})
     assert plain == {"family": "f5", "version": 1, "settings": {}}, "the keys of earlier versions"
     assert basis("f5", 1, {}, {"codebook": "ab"}) == plain | {"base": {"codebook": "ab"}}
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", "[1]", '[{"key": "a", "pa'])
+def test_a_damaged_record_is_ignored_and_made_again(tmp_path, content, caplog):
+    caplog.set_level("INFO")
+    arrays = {"mel": torch.ones(7, 100)}
+    store = PackStore(tmp_path, {"family": "a"})
+    store.add("k", arrays, 7)
+    store.close()
+    [record] = store.folder.glob("*.json")
+    whole = record.read_bytes()
+    record.write_text(content)
+    store = PackStore(tmp_path, {"family": "a"})
+    assert "k" not in store and record.name in caplog.text
+    store.add("k", arrays, 7)
+    store.close()
+    assert record.read_bytes() == whole
+
+
+def test_rows_that_have_a_record_are_not_read_at_each_clip(tmp_path):
+    class Rows(list):
+        def __iter__(self):
+            raise AssertionError("all rows are read again")
+
+    store = PackStore(tmp_path, {"family": "a"})
+    store.add("a", {"mel": torch.ones(7, 100)}, 7)
+    store.close()
+    store._writer.rows = Rows(store._writer.rows)
+    store.add("b", {"mel": torch.ones(7, 100)}, 7)
+    store.close()
+    assert "a" in store and "b" in store

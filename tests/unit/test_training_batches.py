@@ -79,8 +79,9 @@ def test_clips_that_fit_no_batch_are_listed_and_not_dropped():
     assert "clip-0" not in message and "train.batch_s (4.27 s)" in message
     with pytest.raises(UserError, match="no clips"):
         planned([])
-    with pytest.raises(UserError, match="shorter than 2 steps.*clip-0"):
+    with pytest.raises(UserError, match="^1 clip is shorter than 2 steps.*clip-0") as raised:
         planned([1, 30])
+    assert '"status": "drop"}' in str(raised.value) and ".corrections" in str(raised.value)
 
 
 def test_padding_share_is_the_share_of_frames_without_a_clip():

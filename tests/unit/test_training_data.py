@@ -13,7 +13,7 @@ from voicekiln.errors import UserError
 from voicekiln.features.packs import PackReader
 from voicekiln.training.data.clips import BatchRequest, Clips, load, read_rows
 from voicekiln.training.data.plan import Position, plan
-from voicekiln.training.settings import loader_processes
+from voicekiln.training.settings import divide_threads, loader_processes
 from voicekiln.training.step import loader as feeding
 from voicekiln.training.step.loader import BatchLoader
 from voicekiln.training.step.out_of_memory import BatchSplitter
@@ -118,3 +118,21 @@ def test_rows_come_by_id_and_mistakes_name_the_line(tmp_path):
 )
 def test_how_many_processes_load_batches(workers, threads, gpu, processes):
     assert loader_processes(workers, threads, gpu) == processes
+
+
+@pytest.mark.parametrize(
+    "workers, threads, processes, gpu, expected",
+    [
+        ("auto", 3, 1, True, (1, 2)),
+        ("auto", 3, 1, False, (1, 0)),
+        (4, 5, 1, True, (1, 4)),
+        ("auto", 3, 2, True, (1, 0)),
+        (4, 5, 2, True, (1, 1)),
+        ("auto", 12, 4, True, (1, 2)),
+        ("auto", 16, 4, True, (2, 2)),
+        (0, 8, 4, True, (2, 0)),
+    ],
+)
+def test_processes_share_the_threads_of_the_job(workers, threads, processes, gpu, expected):
+    each, loaders = divide_threads(workers, threads, processes, gpu)
+    assert (each, loaders) == expected and processes * (each + loaders) <= threads

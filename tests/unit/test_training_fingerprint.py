@@ -231,3 +231,9 @@ def test_a_state_of_an_earlier_version_is_the_same_run():
         "5cba8e8bc53d69b66fe5b4e693d6a0f05d812387b7614ec6b67226ceddbebc8b"
     )
     assert made(vocabulary_sha256=vocabulary)["identity"]["batch_frames"] == 120
+
+
+def test_long_values_are_not_printed_in_a_difference():
+    old, new = {"a": 1, "architecture": None}, {"a": 2, "architecture": {"dim": 1024}}
+    assert identity.differences(old, new) == ["a 1 -> 2", "architecture"]
+    assert identity.differences(new, old) == ["a 2 -> 1", "architecture"]

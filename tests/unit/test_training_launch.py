@@ -17,7 +17,8 @@ from training_setup import write_run
 from voicekiln.store.files import read_json
 from voicekiln.training import worker
 from voicekiln.training.log.records import EXIT_ERROR, EXIT_STOPPED, EXIT_USER_ERROR
-from voicekiln.training.process import events
+from voicekiln.training.process import agent, events
+from voicekiln.training.process import launch as launching
 from voicekiln.training.process.launch import finished_record, launch
 from voicekiln.training.state import checkpoints as state
 
@@ -117,9 +118,13 @@ def test_of_a_worker_that_was_killed_the_launcher_says_so(tmp_path, capfd):
 def test_what_the_user_can_mend_arrives_in_words(tmp_path, capfd):
     outcome = start(tmp_path, batch_s=0.21)
     assert outcome.exit_code == EXIT_USER_ERROR
-    assert "fit no batch" in outcome.reason and "train-0" in outcome.reason
+    assert "longer than train.batch_s" in outcome.reason and "train-0" in outcome.reason
     log = capfd.readouterr().err
-    assert log.count("fit no batch") == 1 and "Traceback" not in log and "elastic" not in log
+    assert (
+        log.count("longer than train.batch_s") == 1
+        and "Traceback" not in log
+        and "elastic" not in log
+    )
     assert outcome.summary_line(tmp_path / "training") == f"failed: {outcome.reason}"
 
 
@@ -208,5 +213,62 @@ def test_of_processes_that_end_together_all_report_the_first(tmp_path, monkeypat
             os._exit(worker.report_end(mine)["exit_code"])
         pids.append(pid)
     codes = {os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids}
-    assert codes == {events.first_end(tmp_path)["exit_code"]}
+    assert codes == {events.reported_end(tmp_path)["exit_code"]}
     assert len(events.EventReader(tmp_path).new()) == n
+
+
+def ends(*states):
+    return [{"exit_code": 0, "state": state, "reason": str(i)} for i, state in enumerate(states)]
+
+
+@pytest.mark.parametrize(
+    "states, decisive",
+    [
+        (("finished", "failed", "failed"), "1"),
+        (("stopped", "failed"), "1"),
+        (("finished", "stopped"), "1"),
+        (("finished", "finished"), "0"),
+    ],
+)
+def test_a_failure_overrides_the_end_of_another_process(states, decisive):
+    assert events.outcome_of(ends(*states))["reason"] == decisive
+    assert events.outcome_of([]) is None
+
+
+def test_a_worker_that_ends_badly_after_finished_has_failed(tmp_path, monkeypatch):
+    """Its agent returns an error although a process reported the end of the training."""
+    script = tmp_path / "worker.py"
+    script.write_text(
+        "import json, os\n"
+        f"with open(os.path.join(os.environ['{events.EXCHANGE}'], '{events.FILE}'), 'a') as file:\n"
+        "    end = {'event': 'end', 'exit_code': 0, 'state': 'finished', 'reason': 'done'}\n"
+        "    file.write(json.dumps(end) + '\\n')\n"
+        "raise SystemExit(1)\n"
+    )
+    popen = launching.subprocess.Popen
+    monkeypatch.setattr(
+        launching.subprocess,
+        "Popen",
+        lambda command, **more: popen([command[0], str(script)], **more),
+    )
+    (tmp_path / "status.json").write_text('{"state": "finished", "update": 3}')
+    outcome = launch(tmp_path / "settings.json", tmp_path, 1, 1, print)
+    assert (outcome.exit_code, outcome.state) == (EXIT_ERROR, "failed")
+    assert "exit code 1" in outcome.reason
+    assert read_json(tmp_path / "status.json")["state"] == "failed"
+
+
+def test_settings_that_cannot_be_read_are_reported(tmp_path, capfd):
+    path = write_run(tmp_path)
+    content = json.loads(path.read_text())
+    content["settings"]["lerning_rate"] = 1
+    path.write_text(json.dumps(content))
+    outcome = launch(path, tmp_path / "training", 1, 1, print)
+    assert outcome.exit_code == EXIT_USER_ERROR and "lerning_rate" in outcome.reason
+    assert "lack of memory" not in outcome.reason and "Traceback" not in capfd.readouterr().err
+
+
+def test_lack_of_memory_is_guessed_only_after_a_kill():
+    assert "SIGKILL" in agent.death(1, -9) and "lack of memory" in agent.death(1, -9)
+    assert "SIGSEGV" in agent.death(0, -11) and "memory" not in agent.death(0, -11)
+    assert "exit code 3" in agent.death(0, 3) and "memory" not in agent.death(0, 3)

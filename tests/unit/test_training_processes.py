@@ -13,6 +13,7 @@ from test_training_memory import little_memory
 from test_training_resume import at_call, final, in_child, kill_in_torch_save, metrics, same
 from test_training_resume import imported as imported  # noqa: PLC0414 (a fixture)
 from training_setup import tiny_run
+from voicekiln.errors import UserError
 from voicekiln.training import loop, worker
 from voicekiln.training.log.records import EXIT_FINISHED, EXIT_STOPPED, EXIT_USER_ERROR
 from voicekiln.training.process import events
@@ -194,3 +195,24 @@ def test_a_stop_within_an_update_drops_it_on_both(asked, two, tmp_path):
     assert in_children(whole, nothing, nothing) == [EXIT_FINISHED] * 2
     assert in_children(replace(settings), nothing, nothing) == [EXIT_FINISHED] * 2
     same(final(settings), final(whole))
+
+
+def test_if_the_last_checkpoint_cannot_be_written_no_process_reports_success(tmp_path):
+    """It is written in the background, by the first process only."""
+    settings = tiny_run(tmp_path, **RUN)
+
+    def last_write_fails():
+        original = state.save
+
+        def replaced(folder, ema, tensors, meta):
+            if meta["update"] < 12:
+                return original(folder, ema, tensors, meta)
+            time.sleep(2)
+            raise UserError("no room")
+
+        state.save = replaced
+
+    codes = in_children(settings, last_write_fails, nothing)
+    assert EXIT_FINISHED not in codes and codes[0] == EXIT_USER_ERROR
+    status = json.loads((settings.directory / "status.json").read_text())
+    assert (status["state"], status["reason"]) == ("failed", "no room")

@@ -57,7 +57,7 @@ def test_best_and_last_stay_whatever_keep_says(tmp_path, keep, left):
 def test_states_for_resuming_only_do_not_count(tmp_path, keep, left):
     """S0-17: update 2, 4 and 6 are passed by the next; 6 is the newest."""
     for update in range(1, 7):
-        save(tmp_path, update, passing=update % 2 == 0)
+        save(tmp_path, update, replaceable=update % 2 == 0)
     state.point(tmp_path, "best", tmp_path / "checkpoint_3")
     state.point(tmp_path, "last", tmp_path / "checkpoint_6")
     state.prune(tmp_path, keep)
@@ -246,3 +246,68 @@ def test_one_that_made_way_for_another_that_never_came_is_there_again(tmp_path):
     save(tmp_path, 5, loss=0.5)
     ((_, meta),) = state.good(tmp_path)
     assert meta["validation_loss"] == 0.5
+
+
+def test_a_state_that_an_earlier_version_marked_does_not_count(tmp_path):
+    """Its meta has the name `passing` for `replaceable`."""
+    for update in (1, 2, 3):
+        save(tmp_path, update, passing=update == 2)
+    state.prune(tmp_path, 9)
+    assert [state.update_of(p) for p in state.found(tmp_path)] == [3, 1]
+
+
+def test_a_folder_of_digits_is_no_checkpoint(tmp_path):
+    (tmp_path / "123").mkdir()
+    save(tmp_path, 5)
+    assert [path.name for path in state.found(tmp_path)] == ["checkpoint_5"]
+    state.prune(tmp_path, 0)
+    assert (tmp_path / "123").is_dir()
+
+
+@pytest.mark.parametrize("message", ["CUDA error: device-side assert triggered", ""])
+def test_an_error_that_is_not_of_the_disk_is_raised_as_it_is(message, tmp_path, monkeypatch):
+    """No good checkpoint is removed to make room for a retry."""
+    kept = make_writer(tmp_path, 1)
+    take(kept, 1)
+    kept.wait()
+
+    def broken(*_):
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(state.torch, "save", broken)
+    take(kept, 2)
+    with pytest.raises(RuntimeError, match=message or "^$"):
+        kept.wait()
+    assert [path.name for path in kept.folder.glob("checkpoint_*")] == ["checkpoint_1"]
+    assert not list(kept.folder.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    "text", ["PytorchStreamWriter failed writing file data/0: file write failed", ""]
+)
+def test_a_failed_write_is_reported_whatever_its_message(text, tmp_path, monkeypatch):
+    error = RuntimeError(text) if text else OSError()
+
+    def broken(*_):
+        raise error
+
+    monkeypatch.setattr(state.torch, "save", broken)
+    with pytest.raises(UserError, match="cannot be written.*Make room"):
+        save(tmp_path, 1)
+
+
+def test_a_checkpoint_is_hashed_once_per_process_unless_it_changes(tmp_path, monkeypatch):
+    checkpoint = save(tmp_path, 5)
+    read, hashed = state.sha256_file, []
+
+    def counted(path):
+        hashed.append(path.name)
+        return read(path)
+
+    monkeypatch.setattr(state, "sha256_file", counted)
+    for _ in range(3):
+        assert len(list(state.good(tmp_path))) == 1
+    assert sorted(hashed) == [state.WEIGHTS, state.STATE]
+    with open(checkpoint / state.STATE, "ab") as file:
+        file.write(b"x")
+    assert not list(state.good(tmp_path))

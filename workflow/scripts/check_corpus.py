@@ -1,6 +1,5 @@
 """Check what is known of a corpus before the recogniser runs; repeat its shards' warnings."""
 
-import json
 import logging
 from collections import Counter
 from pathlib import Path
@@ -9,7 +8,7 @@ from voicekiln import job, notices
 from voicekiln.corpus import limits
 from voicekiln.corpus.segments.statistics import by_engine
 from voicekiln.corpus.sources import survey
-from voicekiln.store.files import write_atomic
+from voicekiln.store.files import read_json, write_atomic
 
 log = logging.getLogger("check")
 
@@ -22,7 +21,7 @@ def main(smk):
     recordings, segments = survey.read(shards)
     events = Counter()
     for path in smk.input.events:
-        events.update(json.loads(Path(path).read_text()))
+        events.update(read_json(Path(path)))
     line, warnings = survey.cutting(recordings, segments, events, settings["segment"])
     log.info("%s", line)
     log.info("%s", by_engine(segments))

@@ -10,7 +10,7 @@ from voicekiln.corpus.audio_report import as_markdown, audio_report
 from voicekiln.corpus.dataset import load
 from voicekiln.families import base as bases
 from voicekiln.store import tables
-from voicekiln.store.files import write_atomic
+from voicekiln.store.files import read_json, write_atomic
 from voicekiln.store.items import STORE, Store
 from voicekiln.training.state.checkpoints import WEIGHTS
 from voicekiln.voice import manifest
@@ -24,7 +24,7 @@ def main(smk):
     run = Path(smk.output.manifest).parent.parent
     settings = smk.params.settings
     family = families.get(settings["family"])
-    choice = json.loads(Path(smk.input.choice).read_text())
+    choice = read_json(Path(smk.input.choice))
     segments = load(smk.input.datasets, settings["train_on"])
     weights = family.read_weights(run / "training/checkpoints" / choice["checkpoint"] / WEIGHTS)
     name = voices.name_of(choice["update"], checkpoints.state_sha256(weights))
@@ -82,7 +82,7 @@ def clips(choice, segments, rate_hz):
 
 def about(smk, choice, segments):
     """Facts about the voice for its manifest."""
-    reset = json.loads(Path(smk.input.reset).read_text())
+    reset = read_json(Path(smk.input.reset))
     stems = reference.stems(choice["references"])
     return {
         "name": smk.wildcards.run,

@@ -1,6 +1,5 @@
 """Fine-tune the base: gather rows and settings, start the worker, pass on its outcome."""
 
-import json
 import logging
 import sys
 from pathlib import Path
@@ -11,11 +10,11 @@ from voicekiln import families, job
 from voicekiln.corpus.dataset import load
 from voicekiln.features.store import check_packs
 from voicekiln.store import tables
-from voicekiln.store.files import write_json, write_jsonl
+from voicekiln.store.files import read_json, read_jsonl, write_json, write_jsonl
 from voicekiln.store.items import STORE
 from voicekiln.training.log.records import EXIT_ERROR
 from voicekiln.training.process.launch import finished_record, launch
-from voicekiln.training.settings import job_threads, loader_processes
+from voicekiln.training.settings import divide_threads, job_threads
 
 log = logging.getLogger("train")
 
@@ -25,14 +24,12 @@ def main(smk):
     finished = Path(smk.output.finished)
     directory = finished.parent
     reset = Path(smk.input.reset)
-    base = json.loads(reset.read_text())
+    base = read_json(reset)
     settings = smk.params.settings
     family = families.get(settings["family"])
     rows = write_rows(smk, directory)
-    workers = settings["train"]["workers"]
-    # the loader processes take the remaining threads
-    threads = max(1, smk.threads - (job_threads(workers) - 1))
-    workers = loader_processes(workers, smk.threads, torch.cuda.is_available())
+    processes = max(1, min(smk.resources.gpu, torch.cuda.device_count()))
+    threads, workers = divided(settings["train"]["workers"], smk.threads, processes)
     content = {
         "family": settings["family"],
         "base": {
@@ -49,11 +46,10 @@ def main(smk):
         "threads": threads,
         "vocoder": smk.params.vocoder,
         "earlier": earlier(directory.parents[1], smk.params.earlier),
-        "fingerprint_parts": {"code": smk.params.code},
+        "code": smk.params.code,
     }
     path = directory / "settings.json"
     write_json(path, content)
-    processes = max(1, min(smk.resources.gpu, torch.cuda.device_count()))
     outcome = launch(path, directory, processes, threads, job.say, job.abandoned)
     summary_line = outcome.summary_line(directory)
     job.say(summary_line)
@@ -64,15 +60,30 @@ def main(smk):
     write_json(finished, finished_record(directory))
 
 
+def divided(workers, threads, processes):
+    """Threads and loader processes of each training process."""
+    each, loaders = divide_threads(workers, threads, processes, torch.cuda.is_available())
+    wanted = job_threads(workers)
+    if processes > 1 and loaders < wanted - 1:
+        log.warning(
+            "%d training processes with %d loader processes each need %d threads, and the job has "
+            "%d: each has %d loader processes; use --set-threads train_run=%d",
+            processes,
+            wanted - 1,
+            processes * wanted,
+            threads,
+            loaders,
+            processes * wanted,
+        )
+    return each, loaders
+
+
 def earlier(runs, names):
     """Existing rows of validation clips of the runs that the base comes from, by run."""
     found = {}
     for name in names:
         rows = runs / name / "training" / "val_rows.jsonl"
-        try:
-            packs = {json.loads(line)["pack"] for line in rows.read_text().splitlines()}
-        except OSError:
-            packs = {str(rows)}
+        packs = {row["pack"] for row in read_jsonl(rows)} or {str(rows)}
         if missing := [pack for pack in sorted(packs) if not Path(pack).exists()]:
             log.warning(
                 "run %s: %s is missing, so what the voice forgets of this run is not measured; "

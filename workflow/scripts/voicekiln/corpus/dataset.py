@@ -1,6 +1,5 @@
 """The data set of one or several corpora, as training reads it."""
 
-import json
 import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,6 +15,7 @@ from voicekiln.corpus.split import leaks, prove
 from voicekiln.errors import UserError
 from voicekiln.search.fingerprints import Fingerprints
 from voicekiln.store import tables
+from voicekiln.store.files import read_json
 
 log = logging.getLogger("dataset")
 ACOUSTICS = Path("tables", "correct", "DIGEST.json")  # beside a corpus's own record
@@ -123,7 +123,7 @@ def _without_leaks(whole: pd.DataFrame, digests: list[Path]) -> tuple[pd.DataFra
 
 def strictest(digests: list[Path]) -> SimpleNamespace:
     """The strictest `leak_similarity` and `leak_distance` of these corpora."""
-    each = [json.loads((digest.parent / "leaks.json").read_text())["limits"] for digest in digests]
+    each = [read_json(digest.parent / "leaks.json")["limits"] for digest in digests]
     return SimpleNamespace(
         leak_similarity=min(limits["leak_similarity"] for limits in each),
         leak_distance=max(limits["leak_distance"] for limits in each),

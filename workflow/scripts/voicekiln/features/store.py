@@ -4,7 +4,6 @@ Beside each pack lies a record of its keys, written after it; a pack without a r
 size than its record says, is ignored and made again.
 """
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import fields
@@ -14,7 +13,7 @@ from typing import Any
 from voicekiln.families import Arrays
 from voicekiln.features.packs import PackedFeature, PackWriter
 from voicekiln.provenance import to_json
-from voicekiln.store.files import write_atomic
+from voicekiln.store.files import atomic, read_json
 from voicekiln.store.items import Store
 
 log = logging.getLogger("features")
@@ -49,9 +48,13 @@ class PackStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._rows: dict[str, PackedFeature] = {}
         self._writer = PackWriter(self.folder, MAX_PACK_BYTES)
+        self._n_recorded = 0  # rows of the writer that have a record
         for record in sorted(self.folder.glob("*.json")):
-            content = json.loads(record.read_bytes())
-            if set(content[0]) != FIELDS:
+            content = read_json(record)
+            if not (isinstance(content, list) and content and isinstance(content[0], dict)):
+                log.info("%s: empty or damaged, its features are computed again", record)
+                continue
+            if any(set(row) != FIELDS for row in content):
                 log.info(
                     "%s: written by an earlier version, its features are computed again", record
                 )
@@ -81,14 +84,16 @@ class PackStore:
         self._record()
 
     def _record(self) -> None:
-        new = [row for row in self._writer.rows if row.key not in self._rows]
+        new = [row for row in self._writer.rows[self._n_recorded :] if row.key not in self._rows]
+        self._n_recorded = len(self._writer.rows)
         by_pack: dict[str, list[PackedFeature]] = {}
         for row in new:
             by_pack.setdefault(row.pack, []).append(row)
             self._rows[row.key] = row
         for pack, rows in by_pack.items():
             path = (self.folder / pack).with_suffix(".json")
-            write_atomic(path, to_json([vars(row) for row in rows]))
+            with atomic(path, sync=True) as part:
+                part.write_text(to_json([vars(row) for row in rows]), encoding="utf-8")
 
     def find(self, key: str) -> dict[str, Any]:
         """Columns of the feature index (`tables.FEATURES`) for a key."""

@@ -74,9 +74,12 @@ class Training:
         """
         with self.session.open():
             self._loop()
+        # A collective on both paths: no process reports its end before the one that writes has
+        # written the last checkpoint; if that fails, the others fail here.
+        stop_reason = first_not_none(self.run.stop.reason(), self.run.accelerator)
         if (reason := self.state.end_reason) and not self.session.validation_due():
             return True, reason
-        return False, first_not_none(self.run.stop.reason(), self.run.accelerator)
+        return False, stop_reason
 
     def _loop(self) -> None:
         session = self.session

@@ -84,12 +84,12 @@ class Session:
             self.logger.skip_time()
             self.progress.pause()
         self.writer.check()
-        for every, passing in (
+        for every, replaceable in (
             (self.run.settings.save_every, False),
             (self.run.settings.save_last_every, True),
         ):
             if self.save_due(every):
-                self.save(passing)
+                self.save(replaceable)
                 self.progress.pause()
         return True
 
@@ -187,11 +187,11 @@ class Session:
         if self.state.update and self.state.saved != self.state.current:
             self.save()
 
-    def save(self, passing: bool = False) -> None:
+    def save(self, replaceable: bool = False) -> None:
         """Copy this state; it is written as a checkpoint while training continues.
 
         Args:
-            passing: whether the next checkpoint replaces this one.
+            replaceable: whether the next checkpoint replaces this one.
 
         Raises:
             UserError: a loss is not finite, another process took over the training, or the
@@ -202,7 +202,9 @@ class Session:
         state.saved = state.current
         if self.run.writes:
             began = time.monotonic()
-            self.writer.take(state.ema.state(), state.tensors(), state.meta(passing), state.history)
+            self.writer.take(
+                state.ema.state(), state.tensors(), state.meta(replaceable), state.history
+            )
             self.logger.add_save_time(time.monotonic() - began)
             if low := self.writer.low_disk():
                 self.warn(state.update, low)

@@ -116,12 +116,31 @@ def loader_processes(workers: int | str, threads: int, gpu: bool) -> int:
 
     Args:
         workers: `train.workers`.
-        threads: the job's. With auto, one trains and the others load.
+        threads: those available. With auto, one trains and the others load.
         gpu: whether there is one. On a CPU a batch takes far longer to train on than to load.
     """
     if workers != AUTO:
         return workers
     return min(AUTO_WORKERS, threads - 1) if gpu else 0
+
+
+def divide_threads(workers: int | str, threads: int, processes: int, gpu: bool) -> tuple[int, int]:
+    """Threads and loader processes of each training process.
+
+    Those of several processes together take no more than the job's threads, except that each
+    process trains with at least one. A number set for a single process is used as it is.
+
+    Args:
+        workers: `train.workers`.
+        threads: the job's.
+        processes: training processes, one per GPU.
+        gpu: whether there is one.
+    """
+    own = max(1, threads // processes)
+    loaders = loader_processes(workers, own, gpu)
+    if processes > 1:
+        loaders = min(loaders, own - 1)
+    return max(1, own - (job_threads(workers) - 1)), loaders
 
 
 def in_updates(interval: int | str | None, per_epoch: int) -> int | None:
@@ -176,7 +195,7 @@ def from_json(content: dict[str, Any]) -> RunSettings:
         train=train_settings(content["settings"], content["family"]),
         added_tokens=content["base"]["added_tokens"],
         threads=content["threads"],
-        code=content.get("fingerprint_parts", {}).get("code", ""),
+        code=content["code"],
         vocoder=Path(content["vocoder"]) if content.get("vocoder") else None,
         earlier={name: Path(rows) for name, rows in content.get("earlier", {}).items()},
     )

@@ -37,7 +37,7 @@ from voicekiln.training.process.events import (
     EventHandler,
     EventWriter,
     exchange,
-    first_end,
+    reported_end,
 )
 from voicekiln.training.process.stop import Stop
 from voicekiln.training.run import Run
@@ -69,7 +69,10 @@ def main(path: Path) -> int:
     if os.environ.get("WORLD_SIZE") == "1":
         for name in DISTRIBUTED:
             os.environ.pop(name, None)
-    settings = read(path)
+    try:
+        settings = read(path)
+    except Exception as error:
+        return report_end(failure(error))["exit_code"]
     stop = Stop(settings.train.stop_after_minutes)
     stop.on_signals()
     torch.set_num_threads(settings.threads)
@@ -81,7 +84,7 @@ def main(path: Path) -> int:
 
 def run(settings: RunSettings, stop: Stop) -> int:
     """Train to the end or until a stop; returns the exit code, status.json has the reason."""
-    code, state, reason = EXIT_ERROR, "failed", ""
+    outcome = {"exit_code": EXIT_ERROR, "state": "failed", "reason": ""}
     lease = None
     try:
         accelerator = make_accelerator(settings.train.precision)
@@ -98,32 +101,40 @@ def run(settings: RunSettings, stop: Stop) -> int:
         else:
             code, state = EXIT_STOPPED, "stopped"
             log.warning("stopped: %s; run again to continue from here", reason, extra=LOG_ONLY)
-    except UserError as error:
-        code, reason = EXIT_USER_ERROR, str(error)
-        log.error("%s", error)
+        outcome = {"exit_code": code, "state": state, "reason": reason}
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        if is_peer_failure(error):
-            reason = f"another process of this training died ({reason.splitlines()[0]})"
-        log.exception("training failed")
+        outcome = failure(error)
     finally:
-        outcome = report_end({"exit_code": code, "state": state, "reason": reason})
+        outcome = report_end(outcome)
         if lease is not None:
             record_end(settings.directory, lease, outcome)
             lease.release()
     return outcome["exit_code"]
 
 
-def report_end(outcome: dict) -> dict:
-    """Report the outcome to the launcher; returns that of the process that ended first.
+def failure(error: Exception) -> dict:
+    """Log an error; returns the outcome of a process that ends with it."""
+    if isinstance(error, UserError):
+        log.error("%s", error)
+        return {"exit_code": EXIT_USER_ERROR, "state": "failed", "reason": str(error)}
+    reason = f"{type(error).__name__}: {error}"
+    if is_peer_failure(error):
+        reason = f"another process of this training died ({reason.splitlines()[0]})"
+    log.error("training failed", exc_info=error)
+    return {"exit_code": EXIT_ERROR, "state": "failed", "reason": reason}
 
-    The first one knows the reason; the others may only notice that it is gone.
+
+def report_end(outcome: dict) -> dict:
+    """Report the outcome to the launcher; returns the one that counts for all processes.
+
+    A failure overrides the end of another process. Of several failures the first one counts: it
+    has the reason; the other processes may only notice that one is gone.
     """
     folder = exchange()
     if folder is None:
         return outcome
     EventWriter().write("end", **outcome)
-    return first_end(folder) or outcome
+    return reported_end(folder) or outcome
 
 
 def record_end(directory: Path, lease: Lease, outcome: dict) -> None:

@@ -79,7 +79,8 @@ def choose(
     there = ", ".join(str(row["update"]) for row in rows) or "none"
     raise UserError(
         f"evaluate.checkpoint: there is no checkpoint {wanted!r}; the undamaged ones are of the "
-        f"updates {there} (train.keep sets how many are kept). To train again, delete "
+        f"updates {there}. Name one of them; or train again from update 0, with a larger "
+        "train.keep or another train.save_every: delete the run's training/checkpoints and "
         "training/finished.json"
     )
 

@@ -158,9 +158,16 @@ def plan(
         )
     require_fit(n_steps, ids, batch_steps, steps_per_s)
     short = [(n, name) for n, name in zip(n_steps, ids, strict=True) if n < MIN_STEPS]
-    _refuse(short, f"are shorter than {MIN_STEPS} steps: drop them", steps_per_s)
-    # The limit holds for lengths rounded up to the grid, so that clips may trade places; a clip
-    # between the limit's own grid point and the limit counts as the limit.
+    _refuse(
+        short,
+        f"shorter than {MIN_STEPS} steps ({MIN_STEPS / steps_per_s:.2f} s); drop them by a line "
+        '{"content_sha256": ..., "start_s": ..., "end_s": ..., "status": "drop"} for each in the '
+        "file that corpora.<corpus>.corrections names (docs/review.md)",
+        steps_per_s,
+    )
+    # Clips trade places with clips of the same grid length, so a batch must also fit if every clip
+    # in it is as long as its grid length. A clip whose grid length exceeds `batch_steps` counts as
+    # `batch_steps`: it has a batch to itself.
     rounded = [min(_grid_point(n) * LENGTH_GRID_STEPS, batch_steps) for n in n_steps]
     members: list[list[int]] = []
     for i in _sorted(n_steps, ids):
@@ -184,8 +191,8 @@ def require_fit(
     needed = to_seconds(max(n_steps, default=0), steps_per_s)
     _refuse(
         [(n, name) for n, name in zip(n_steps, ids, strict=True) if n > batch_steps],
-        f"are longer than train.batch_s ({batch_steps / steps_per_s:.2f} s) and fit no batch: "
-        f"raise it to {needed:g} or more, or lower segment.max_s of the corpus",
+        f"longer than train.batch_s ({batch_steps / steps_per_s:.2f} s), the limit of a "
+        f"batch: raise it to {needed:g} or more, or lower segment.max_s of the corpus",
         steps_per_s,
     )
 
@@ -228,4 +235,5 @@ def _refuse(clips: list[tuple[int, str]], why: str, steps_per_s: float) -> None:
         clips = sorted(clips, reverse=True)
         listed = ", ".join(f"{name} ({n / steps_per_s:.2f} s)" for n, name in clips[:MAX_LISTED])
         more = f" and {len(clips) - MAX_LISTED} more" if len(clips) > MAX_LISTED else ""
-        raise UserError(f"{len(clips)} clips {why}: {listed}{more}")
+        number = "1 clip is" if len(clips) == 1 else f"{len(clips)} clips are"
+        raise UserError(f"{number} {why}: {listed}{more}")

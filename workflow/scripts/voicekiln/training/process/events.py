@@ -4,14 +4,16 @@
     {"event": "progress", "text"}                       the progress line, about once a second
     {"event": "end", "exit_code", "state", "reason"}    how a process ended
 
-Each event is one write with O_APPEND, so events of several processes have one order: of several
-`end` events the first one in the file counts, because the process that fails first knows why.
+Each event is one write with O_APPEND, so events of several processes have one order. Of several
+`end` events the first failure counts, because the process that fails first knows why; without a
+failure, the first stop; otherwise the first event.
 """
 
 import contextlib
 import json
 import logging
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +88,15 @@ class EventReader:
         return events
 
 
-def first_end(folder: Path) -> dict | None:
-    """Outcome of the process that ended first (`exit_code`, `state`, `reason`), or None."""
-    for event in EventReader(folder).new():
-        if event.pop("event") == "end":
-            return event
-    return None
+def outcome_of(ends: Iterable[dict]) -> dict | None:
+    """The decisive one of several processes' outcomes, in the order of their ends; None if none."""
+    order = {"failed": 0, "stopped": 1}
+    return min(
+        ends, key=lambda end: order.get(end["state"], 2), default=None
+    )  # the first of equals
+
+
+def reported_end(folder: Path) -> dict | None:
+    """The decisive outcome reported so far (`exit_code`, `state`, `reason`), or None."""
+    events = EventReader(folder).new()
+    return outcome_of(event for event in events if event.pop("event") == "end")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from voicekiln.store.files import read_json, write_atomic
 from voicekiln.training.log.records import EXIT_ERROR, EXIT_USER_ERROR, write_status
-from voicekiln.training.process.events import EXCHANGE, LAUNCHER, EventReader
+from voicekiln.training.process.events import EXCHANGE, LAUNCHER, EventReader, outcome_of
 from voicekiln.training.process.stop import SIGNALS, STOP_FILE, handled_signals
 from voicekiln.training.state import checkpoints, lease
 
@@ -80,23 +80,21 @@ def launch(
         }
         with _stop_file(Path(scratch, STOP_FILE)) as ask:
             process = subprocess.Popen(command, env=environment, preexec_fn=_ignore_signals)
-            outcome = None
+            ends = []
             for event in _events(process, EventReader(Path(scratch))):
                 kind = event.pop("event", None)
                 if kind == "end":
-                    outcome = outcome or event
+                    ends.append(event)
                 elif kind:
                     say(event["text"])
                 if abandoned():
                     ask("the process that started the training is gone")
-    if outcome is None:
-        code = process.returncode if process.returncode > 0 else EXIT_ERROR
-        reason = (
-            "the worker died without reporting a reason, probably killed for lack of memory; the "
-            "log may have more"
-        )
-        outcome = {"exit_code": code, "state": "failed", "reason": reason}
-    _record_death(directory, outcome)
+    outcome = outcome_of(ends)
+    if outcome is None or (outcome["exit_code"] == 0 and process.returncode):
+        when = "without reporting a reason" if outcome is None else "after training was finished"
+        reason = f"the worker {_how_ended(process.returncode)} {when}; the log may have more"
+        outcome = {"exit_code": EXIT_ERROR, "state": "failed", "reason": reason}
+    _record_death(directory, outcome, overrides=any(end["state"] == "finished" for end in ends))
     return Outcome(**outcome)
 
 
@@ -126,14 +124,27 @@ def _events(process: subprocess.Popen, reader: EventReader) -> Iterator[dict]:
     yield from reader.new()
 
 
-def _record_death(directory: Path, outcome: dict) -> None:
+def _how_ended(returncode: int) -> str:
+    if returncode < 0:
+        return f"was ended by {signal.Signals(-returncode).name}"
+    return f"ended with exit code {returncode}"
+
+
+def _record_death(directory: Path, outcome: dict, overrides: bool) -> None:
     """Write the final status for a worker that was killed, unless another training runs there.
 
     Of several processes another one may have reported the outcome, but only one writes the status.
+
+    Args:
+        directory: of the training.
+        outcome: of the worker.
+        overrides: whether a process of this worker may have written that training is finished.
     """
     status = read_json(directory / "status.json") or {"state": "running"}
     holder = read_json(directory / lease.FILE)
-    if status["state"] == "running" and (holder is None or lease.gone(holder)):
+    outdated = status["state"] == "running"
+    outdated |= overrides and status["state"] == "finished" and outcome["state"] == "failed"
+    if outdated and (holder is None or lease.gone(holder)):
         kept = {k: status[k] for k in ("update", "last", "best", "warnings") if k in status}
         write_status(directory, **outcome, **kept)
 

@@ -13,9 +13,9 @@ every file system has links.
 
 import contextlib
 import logging
-import os
 import shutil
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from safetensors.torch import load_file, save_file
 
 from voicekiln.errors import UserError
 from voicekiln.provenance import sha256_file
-from voicekiln.store.files import read_json, unique_name
+from voicekiln.store.files import fsync, read_json, temporary
 from voicekiln.training.log.records import write_json
 
 log = logging.getLogger("train")
@@ -34,6 +34,8 @@ WEIGHTS, STATE, META = "ema.safetensors", "state.pt", "meta.json"
 PREFIX = "checkpoint_"
 # hidden names: replaced by another one of its number; being removed
 OLD, GONE = ".old", ".gone"
+PART = ".part"  # being written
+WRITER_ERRORS = ("PytorchStreamWriter", "inline_container", "file write failed")  # of torch.save
 
 
 def save(folder: Path, ema: dict[str, torch.Tensor], state: dict, meta: dict[str, Any]) -> Path:
@@ -44,19 +46,18 @@ def save(folder: Path, ema: dict[str, torch.Tensor], state: dict, meta: dict[str
     """
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{PREFIX}{meta['update']}"
-    mark = unique_name()
-    part = folder / f".{target.name}.{mark}.part"
+    part = temporary(target.with_suffix(PART))
     try:
         part.mkdir()
         save_file({k: v.detach().cpu().contiguous() for k, v in ema.items()}, part / WEIGHTS)
         with open(part / STATE, "wb") as file:
             torch.save(state, file)
-        sync(part / WEIGHTS)
-        sync(part / STATE)
+        fsync(part / WEIGHTS)
+        fsync(part / STATE)
         files = {name: sha256_file(part / name) for name in (WEIGHTS, STATE)}
         write_json(part / META, meta | {"sha256": files})
-        sync(part)
-        old = folder / f".{target.name}.{mark}{OLD}"
+        fsync(part)
+        old = temporary(target.with_suffix(OLD))
         if target.exists():
             # a damaged one, or the same state before its validation
             target.rename(old)
@@ -66,31 +67,43 @@ def save(folder: Path, ema: dict[str, torch.Tensor], state: dict, meta: dict[str
             if old.exists():
                 old.rename(target)
             raise
-        sync(folder)
+        fsync(folder)
     except (OSError, RuntimeError, SafetensorError) as error:
-        # a full disk: the type depends on the writer
-        shutil.rmtree(part, ignore_errors=True)
+        if (reason := write_error(error)) is None:
+            raise
         raise UserError(
-            f"{target}: cannot be written ({str(error).splitlines()[0]}); earlier checkpoints are "
-            "intact. Make room or lower train.keep, then run again"
+            f"{target}: cannot be written ({reason}); earlier checkpoints are intact. Make room or "
+            "lower train.keep, then run again"
         ) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
     return target
 
 
-def sync(path: Path) -> None:
-    """Wait until a file or folder is on disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def write_error(error: Exception) -> str | None:
+    """Reason of an error if a file could not be written, such as on a full disk; otherwise None.
+
+    After a failed write torch.save raises a RuntimeError of its own, whose context is the OSError.
+    """
+    if isinstance(error, RuntimeError):
+        if isinstance(error.__context__, OSError):
+            error = error.__context__
+        elif not any(text in str(error) for text in WRITER_ERRORS):
+            return None
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def found(folder: Path) -> list[Path]:
     """Checkpoint folders, newest first; unchecked."""
     if not folder.is_dir():
         return []
-    named = [p for p in folder.iterdir() if p.name.removeprefix(PREFIX).isdecimal() and p.is_dir()]
+    named = [
+        path
+        for path in folder.iterdir()
+        if path.name.startswith(PREFIX)
+        and path.name.removeprefix(PREFIX).isdecimal()
+        and path.is_dir()
+    ]
     return sorted(named, key=update_of, reverse=True)
 
 
@@ -100,7 +113,7 @@ def update_of(checkpoint: Path) -> int:
 
 
 def good(folder: Path) -> Iterator[tuple[Path, dict]]:
-    """Undamaged checkpoints, newest first, each with its meta."""
+    """Undamaged checkpoints, newest first, each with its meta; verified once per process."""
     for old in folder.glob(f".{PREFIX}*{OLD}"):
         # killed before the one that replaces it had its name
         target = folder / old.name[1:].split(".")[0]
@@ -111,13 +124,24 @@ def good(folder: Path) -> Iterator[tuple[Path, dict]]:
         meta = read_json(checkpoint / META)
         try:
             files = meta["sha256"] if meta else {}
-            wrong = [n for n in (WEIGHTS, STATE) if files.get(n) != sha256_file(checkpoint / n)]
+            wrong = [n for n in (WEIGHTS, STATE) if files.get(n) != _sha256(checkpoint / n)]
         except OSError as error:
             wrong = [str(error)]
         if wrong:
             log.warning("%s: damaged (%s), skipped", checkpoint, ", ".join(wrong))
         else:
             yield checkpoint, meta
+
+
+def _sha256(path: Path) -> str:
+    found = path.stat()
+    return _sha256_of(path, found.st_ino, found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=1000)
+def _sha256_of(path: Path, *unchanged: int) -> str:
+    """SHA-256 of a file, read once per process while its stat values are unchanged."""
+    return sha256_file(path)
 
 
 def load(checkpoint: Path) -> tuple[dict[str, torch.Tensor], dict]:
@@ -148,7 +172,7 @@ def pointed(folder: Path, name: str) -> dict | None:
 def prune(folder: Path, keep: int) -> int:
     """Remove all but the newest `keep` checkpoints (-1: none removed), the best and the last.
 
-    Those marked as `passing` do not count, and are removed unless they are the last. So are
+    Those marked as `replaceable` do not count, and are removed unless they are the last. So are
     leftovers of writers that were killed; there is one writer at a time.
 
     Returns:
@@ -156,15 +180,19 @@ def prune(folder: Path, keep: int) -> int:
     """
     removed = 0
     names = {record["checkpoint"] for n in ("best", "last") if (record := pointed(folder, n))}
-    passing = [c for c in found(folder) if (read_json(c / META) or {}).get("passing")]
-    lasting = [c for c in found(folder) if c not in passing]
-    for checkpoint in passing + (lasting[keep:] if keep >= 0 else []):
+    replaceable = [c for c in found(folder) if _is_replaceable(read_json(c / META) or {})]
+    lasting = [c for c in found(folder) if c not in replaceable]
+    for checkpoint in replaceable + (lasting[keep:] if keep >= 0 else []):
         if checkpoint.name not in names:
             remove(checkpoint)
             removed += 1
-    for leftover in (path for end in (".part", OLD, GONE) for path in folder.glob(f".*{end}")):
+    for leftover in (path for end in (PART, OLD, GONE) for path in folder.glob(f".*{end}")):
         shutil.rmtree(leftover, ignore_errors=True)
     return removed
+
+
+def _is_replaceable(meta: dict[str, Any]) -> bool:
+    return bool(meta.get("replaceable", meta.get("passing")))  # its name in earlier versions
 
 
 def remove(checkpoint: Path) -> None:

@@ -222,7 +222,7 @@ def differences(old: dict, new: dict) -> list[str]:
     for name in sorted(set(old) | set(new)):
         a, b = old.get(name), new.get(name)
         if a != b:
-            long = isinstance(a, dict) or len(str(a)) > 20
+            long = any(isinstance(v, dict | list) or len(str(v)) > 20 for v in (a, b))
             label = LABELS.get(name, name)
             changed.append(label if long else f"{label} {a} -> {b}")
     return changed

@@ -83,11 +83,11 @@ class TrainingState:
             "ema_updates": self.ema.updates,
         }
 
-    def meta(self, passing: bool) -> dict[str, Any]:
+    def meta(self, replaceable: bool) -> dict[str, Any]:
         """Content of a checkpoint's meta.json, without hashes.
 
         Args:
-            passing: whether the next checkpoint replaces this one.
+            replaceable: whether the next checkpoint replaces this one.
         """
         return {
             "update": self.update,
@@ -97,7 +97,7 @@ class TrainingState:
             "validations": list(self.history.rows),
             "fits": [self.splitter.max_steps, self.val_splitter.max_steps],
             "fingerprint": self.run.identity,
-            "passing": passing,
+            "replaceable": replaceable,
             "torch": torch.__version__,
         }
 

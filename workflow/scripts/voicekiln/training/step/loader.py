@@ -50,26 +50,25 @@ class BatchLoader:
 
     def updates_from(self, position: Position) -> Iterator[list[MicroBatch]]:
         """This process's batches of each update from `position` to the end of the run."""
-        asked: deque[tuple[BatchRequest | None, int]] = deque()  # requested and not yet made
+        pending: deque[list[tuple[BatchRequest, int]]] = deque()  # updates not yet complete
 
         def requests():
-            for group in self._requests(position):
-                asked.append((None, len(group)))
-                for request, weight in group:
-                    asked.append((request, weight))
+            for update in self._requests(position):
+                pending.append(update)
+                for request, _ in update:
                     yield request
 
         s = self._run.settings
         self._check_shared_memory()
         pin = s.pin_memory and self._run.device.type == "cuda"
+        group: list[MicroBatch] = []
         for batch in load(self._clips, requests(), s.workers, s.prefetch, pin):
-            if asked[0][0] is None:
-                _, n = asked.popleft()
-                group = []
-            request, weight = asked.popleft()
+            request, weight = pending[0][len(group)]
             group.append(MicroBatch(request, batch, weight))
-            if len(group) == n:
+            if len(group) == len(pending[0]):
+                pending.popleft()
                 yield group
+                group = []
 
     def split(self, group: list[MicroBatch]) -> list[MicroBatch]:
         """The same batches, but those that are now known not to fit are split and made again."""
