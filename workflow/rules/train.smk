@@ -21,6 +21,7 @@ rule train_run:
         "results/benchmarks/train_run/{run}.tsv"
     conda:
         "../../envs/train.yaml"
+    # of one process; the processes of several GPUs share them
     threads: computed(job_threads, "train.workers")
     resources:
         gpu=1,

@@ -1,7 +1,7 @@
 """Packs of one kind of features in the store, and their content.
 
-Beside each pack lies a record of its keys, written after it; a pack without a record, or of another
-size than its record says, is ignored and made again.
+Beside each pack lies a record of its keys, written after it. A pack without a record, with a
+damaged one, or of another size than its record has, is ignored and made again.
 """
 
 import logging
