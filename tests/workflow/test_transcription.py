@@ -104,6 +104,6 @@ def test_a_model_that_would_have_to_be_fetched_is_an_error_before_any_job(workfl
     workflow.config["corpora"]["voice"] = corpus
     said = workflow.run("dataset", ok=False)
     assert "transcribe.model: tiny is the name of a released model, and downloads are off" in said
-    assert "corpora.voice.transcribe.download: true" in said and not workflow.jobs
+    assert "set transcribe.download: true" in said and not workflow.jobs
     corpus["transcribe"]["download"] = True
     assert "fetch_model" in workflow.run("--dry-run", "dataset")
