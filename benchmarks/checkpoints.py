@@ -1,11 +1,11 @@
-"""How long training stands still for a checkpoint: ours beside a plain `torch.save`.
+"""How long a checkpoint pauses training: ours compared with a plain `torch.save`.
 
     python benchmarks/checkpoints.py [--parameters 30] [--rounds 5]
 
-One state (model, average, two moments of AdamW: 16 bytes a parameter) is saved by turns. Ours
-stands still while a copy is taken; file, checksum, sync to disk and rename come beside the
-training. The plain one is `torch.save` of the same state, with and without the sync that makes it
-safe. Seconds on the clock, the median; they depend on the disk.
+One state (model, average, two moments of AdamW: 16 bytes a parameter) is saved alternately. Ours
+pauses while a copy is taken; file, checksum, sync to disk and rename run in the background. The
+plain way is `torch.save` of the same state, with and without the sync that makes it safe. Median
+wall-clock times; they depend on the disk.
 """
 
 import argparse
@@ -78,12 +78,12 @@ def main() -> None:
                 "torch.save": plain(Path(folder), ema, tensors, synced=False),
                 "torch.save, synced": plain(Path(folder), ema, tensors, synced=True),
             }
-            times["ours stands still"], times["ours is on disk"] = ours(writer, ema, tensors, n + 2)
+            times["ours: pause"], times["ours: on disk"] = ours(writer, ema, tensors, n + 2)
             for name, seconds in times.items():
                 rows.setdefault(name, []).append(seconds)
     print(f"{args.parameters:g} million parameters, {16 * args.parameters:g} MB")
     print(f"the first of ours, which takes the memory for the copy: {1000 * first:.0f} ms")
-    least = statistics.median(rows["ours stands still"])
+    least = statistics.median(rows["ours: pause"])
     for name, seconds in rows.items():
         middle = statistics.median(seconds)
         print(f"{name:20s} {1000 * middle:8.0f} ms   {middle / least:5.2f}x")

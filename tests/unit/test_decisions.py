@@ -1,4 +1,4 @@
-"""Decisions of the steps: the first drop wins, and a `keep` by hand overrides what is no fact."""
+"""Decisions of the steps: the first drop wins, and a manual `keep` overrides all but final ones."""
 
 import pandas as pd
 import pytest

@@ -151,8 +151,8 @@ def test_a_missing_package_stops_before_any_job_with_the_command(monkeypatch):
 
 
 def test_a_job_without_the_package_names_the_environment(monkeypatch):
-    monkeypatch.setattr(dnsmos, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match="envs/audio.yaml.*measure.mos: false"):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="envs/audio.yaml.*measure.mos to false"):
         dnsmos.weights_path()
 
 

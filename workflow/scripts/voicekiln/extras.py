@@ -3,7 +3,10 @@
 import importlib.util
 from collections.abc import Iterable, Mapping
 from importlib import metadata
+from pathlib import Path
 from typing import Any
+
+from voicekiln.errors import UserError
 
 # for each setting: the packages that must be importable, and the command that installs them
 NEEDS = {
@@ -43,6 +46,27 @@ def versions(settings: Iterable[str]) -> dict[str, str]:
     """Versions of the packages of these settings; part of the results' keys."""
     names = sorted({package for setting in settings for package in NEEDS[setting][0]})
     return {name: metadata.version(name) for name in names}
+
+
+def package_file(package: str, name: str, key: str, otherwise: str) -> Path:
+    """A file of an installed package, which is not imported.
+
+    Args:
+        package: its import name.
+        name: path of the file in the package.
+        key: setting that needs it, for the error.
+        otherwise: value of `key` that does not need it.
+
+    Raises:
+        UserError: the package is not installed.
+    """
+    spec = importlib.util.find_spec(package)
+    if spec is None:
+        raise UserError(
+            f"{key} needs the package {package}, which is missing in the job's environment "
+            f"(Snakemake's own has it); add it to envs/audio.yaml, or set {key} to {otherwise}"
+        )
+    return Path(spec.submodule_search_locations[0]) / name
 
 
 def of_normalize(section: Mapping[str, Any]) -> dict[str, str]:

@@ -12,13 +12,12 @@ Only the weights of the package are used. The package is not imported: it needs 
 fourth score for every window, and by a rounding error omits the windows that start at 7 to 23 s.
 """
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import soxr
 
-from voicekiln.errors import UserError
+from voicekiln import extras
 
 VERSION = 1  # of the pre- and postprocessing; raise it if a score changes
 SCORES = ("mos_signal", "mos_background", "mos_overall")
@@ -37,18 +36,10 @@ CALIBRATION = np.array(
 
 
 def weights_path() -> Path:
-    """The network's file in the installed package.
-
-    Raises:
-        UserError: the package is not installed.
-    """
-    spec = find_spec("speechmos")
-    if spec is None:
-        raise UserError(
-            "measure.mos is true and speechmos is installed where Snakemake runs, but not in the "
-            "job's environment; add speechmos to envs/audio.yaml, or set measure.mos: false"
-        )
-    return Path(spec.submodule_search_locations[0]) / "dnsmos_models" / "sig_bak_ovr.onnx"
+    """The network's file in the installed package; see `extras.package_file`."""
+    return extras.package_file(
+        "speechmos", "dnsmos_models/sig_bak_ovr.onnx", "measure.mos", "false"
+    )
 
 
 class Rater:

@@ -7,14 +7,13 @@ Wan, Wang, Papir, Moreno, "Generalized End-to-End Loss for Speaker Verification"
 """
 
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import soxr
 from scipy import fft
 
-from voicekiln.errors import UserError
+from voicekiln import extras
 
 RATE_HZ, WINDOW, HOP, N_MELS = 16_000, 400, 160, 40
 WINDOW_FRAMES = 160  # frames of 10 ms
@@ -25,18 +24,8 @@ N_FEATURES = 256
 
 
 def weights_path() -> Path:
-    """The network's file in the installed package.
-
-    Raises:
-        UserError: the package is not installed.
-    """
-    spec = find_spec("resemblyzer")
-    if spec is None:
-        raise UserError(
-            "measure.speaker_model is auto and Resemblyzer is installed where Snakemake runs, but "
-            "not in the job's environment; add it to envs/audio.yaml, or set speaker_model: null"
-        )
-    return Path(spec.submodule_search_locations[0]) / "pretrained.pt"
+    """The network's file in the installed package; see `extras.package_file`."""
+    return extras.package_file("resemblyzer", "pretrained.pt", "measure.speaker_model", "null")
 
 
 class Embedder:

@@ -5,10 +5,11 @@ torch. The network processes 32 ms frames, each preceded by the last 4 ms of the
 (silero_vad/sequence_vad.py); its state is kept between calls, so blocks may have any size.
 """
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+
+from voicekiln import extras
 
 FRAME, CONTEXT = 512, 64  # samples at 16 kHz
 STATE = (1, 1, 128)
@@ -16,9 +17,9 @@ RATE_HZ, FRAMES_PER_S = 16_000, 100
 
 
 def model_path() -> Path:
-    """The network's file in the installed package."""
-    package = Path(find_spec("silero_vad").submodule_search_locations[0])
-    return package / "data" / "silero_vad_16k_sequence.onnx"
+    """The network's file in the installed package; see `extras.package_file`."""
+    name = "data/silero_vad_16k_sequence.onnx"
+    return extras.package_file("silero_vad", name, "segment.engine", "webrtcvad")
 
 
 class SileroVad:

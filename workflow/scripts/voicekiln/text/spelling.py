@@ -18,8 +18,15 @@ from voicekiln.text.clean import clean, letters
 
 FORMS = Path(__file__).with_name("number_forms.tsv")
 CODES = {"kk": "kz", "nb": "no", "nn": "no"}  # num2words uses other codes for these
-NUM2WORDS_ERRORS = (NotImplementedError, ArithmeticError, ValueError, LookupError)
-NUM2WORDS_ERRORS += (TypeError, AttributeError, AssertionError)
+NUM2WORDS_ERRORS = (
+    NotImplementedError,
+    ArithmeticError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+)
 AMHARIC_POWERS = ((10**9, "ቢሊዮን"), (10**6, "ሚሊዮን"), (1000, "ሺህ"))  # num2words is wrong from 1000 on
 TURKISH = "bir iki üç dört beş altı yedi sekiz dokuz".split()
 TURKISH_TENS = "on yirmi otuz kırk elli altmış yetmiş seksen doksan".split()
