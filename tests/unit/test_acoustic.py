@@ -472,7 +472,7 @@ def aligned(rows, audio, folder, computed):
         yield from ((block.key, one(block, audio)) for block in blocks)
 
     with store:
-        return acoustic.align(table, table["status"] == "keep", audio, store, make)
+        return acoustic.align(table, table["status"] == "keep", store, make)
 
 
 def test_segments_get_words_and_a_score_once(shared, tmp_path):

@@ -57,11 +57,9 @@ def test_stopped_by_a_signal_then_finished_then_nothing_to_do(tmp_path, capfd):
                 os.kill(os.getpid(), number)
         lines.append(line)
 
-    began = time.monotonic()
     outcome = start(tmp_path, say=stop_at_once, epochs=400, warmup_updates=1600)
     assert (outcome.exit_code, outcome.state) == (EXIT_STOPPED, "stopped")
     assert outcome.reason == "signal SIGUSR1"
-    assert time.monotonic() - began < 60
     assert re.fullmatch(PROGRESS, next(filter(is_progress, lines)))
     said = [line for line in lines if not is_progress(line)]
     assert said[0].startswith("warning: train.warmup_updates (1600) is not below the 1600 updates")

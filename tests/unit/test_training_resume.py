@@ -226,7 +226,6 @@ def test_killed_at_random_instants_ends_bit_equal(uninterrupted, tmp_path):
     while ends[-signal.SIGKILL] < KILLS:
         settings = tiny_run(tmp_path / f"run-{ends[EXIT_FINISHED]}", **RUN, keep=2)
         ends[in_child(settings, kill_after_s=rng.uniform(0.05, 0.6) * whole_s)] += 1
-    print(ends)
     assert set(ends) <= {-signal.SIGKILL, EXIT_FINISHED}
     assert in_child(settings) == EXIT_FINISHED
     for folder in tmp_path.glob("run-*"):

@@ -94,6 +94,7 @@ def test_weights_of_the_configuration_replace_those_of_the_family(tmp_path):
     loss, text, codes = (
         metrics(settings, "train", name) for name in ("loss", "loss_text", "loss_codes")
     )
+    assert loss
     assert all(loss[u] == pytest.approx(2 * text[u] + codes[u]) for u in loss)
     with pytest.raises(UserError, match="loss_weights: mel: not a part.*text, codes"):
         toy_run(tmp_path, loss_weights={"mel": 1.0})

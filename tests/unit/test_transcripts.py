@@ -40,7 +40,7 @@ def run(tmp_path, monkeypatch):
         settings = config.resolve(
             {"corpora": {"a": {"audio": "x", "language": language, "transcribe": changed}}},
         )["corpora"]["a"]["transcribe"]
-        models = Models([DEMO / "whisper.pt"], [None, None], settings, threads=1)
+        models = Models([DEMO / "whisper.pt"], [None, None], settings, threads=1, gpus=0)
         for store in complete(table, models, Store(STORE, "normalize"), STORE):
             store.close()
         return table

@@ -121,7 +121,7 @@ def wait_for_update(workflow: Workflow, process: subprocess.Popen, n: int) -> No
 
 def wait_for_end(workflow: Workflow, process: subprocess.Popen) -> None:
     """Wait until Snakemake has failed and nothing that it started works on."""
-    assert process.wait(60) != 0
+    assert process.wait() != 0
     for _ in range(600):
         if not workflow.processes():
             return
@@ -224,17 +224,11 @@ def test_told_to_stop_or_left_alone_it_saves_and_the_same_command_goes_on(voice,
         before = len(updates(voice)) if voice.path(TRAINING).exists() else 0
         process = start(voice)
         wait_for_update(voice, process, before + 1)
-        began = time.time()
         for _ in range(times):
             send(process.pid, number)
         wait_for_end(voice, process)
-        ended = time.time()
         voice.unlock()
         status = json.loads(voice.path(f"{TRAINING}/status.json").read_text())
-        print(
-            f"{send.__name__} {number.name}: saved after {status['time'] - began:.1f} s,"
-            f" all processes gone after {ended - began:.1f} s"
-        )
         assert (status["state"], status["reason"]) == ("stopped", reason)
         assert status["exit_code"] == 75 and status["update"] > before
         assert not voice.path(f"{TRAINING}/lease.json").exists()

@@ -58,9 +58,10 @@ def aligner(smk, table, audio, made):
     @cache
     def load():
         import torch  # takes seconds; a job that has nothing to align does without
+        from voicekiln import gpu
 
         torch.set_num_threads(smk.threads)
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = gpu.device(smk.resources.gpu)
         log.info("loading acoustic model %s on %s", folder, device)
         return acoustic.Aligner(folder, device)
 
@@ -72,7 +73,7 @@ def aligner(smk, table, audio, made):
 
         gpu.log_peak()
 
-    return lambda table, rows: acoustic.align(table, rows, audio, store, make)
+    return lambda table, rows: acoustic.align(table, rows, store, make)
 
 
 if "snakemake" in globals():

@@ -75,7 +75,7 @@ def main(smk):
 
 
 def embedder(model, package, threads):
-    """What makes the speaker features; None takes statistics."""
+    """The embedder of speaker features; None for statistics of the voice."""
     if model:
         return Embedder(model)
     return resemblyzer.Embedder(threads=threads) if package else None

@@ -80,7 +80,7 @@ def main(smk):
 
 
 def loaded(settings, separator):
-    """What takes music and noise away, where the settings ask for it."""
+    """Enhancement steps that the settings ask for."""
     steps = [enhance.Separator(separator)] if separator else []
     return steps + ([enhance.denoise] if settings.denoise else [])
 

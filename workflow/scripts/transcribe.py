@@ -16,7 +16,7 @@ def main(smk):
     models = None
     if settings["model"] is not None:
         files = [Path(path) for path in (smk.input.model, smk.input.second_model) if path]
-        models = Models(files, smk.params.sha256, settings, smk.threads)
+        models = Models(files, smk.params.sha256, settings, smk.threads, smk.resources.gpu)
     made = complete(table, models, Store(STORE, "normalize"), STORE, smk.params.decoded_later)
     tables.write(table, Path(smk.output.table), tables.TRANSCRIBED, *made)
 

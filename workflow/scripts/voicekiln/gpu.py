@@ -1,4 +1,4 @@
-"""Memory of the GPU: whether it ran out, what gives it back, how much was used."""
+"""The GPU: which device to use, whether its memory ran out, freeing it, how much was used."""
 
 import gc
 import logging
@@ -8,7 +8,7 @@ import torch
 log = logging.getLogger("gpu")
 
 # beside torch's own error: cuBLAS, CTranslate2 and the allocator of the CPU raise plain ones
-SAID = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+MESSAGES = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 def device(gpus: int) -> str:
@@ -20,14 +20,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory, of the device or of the host, ran out."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in SAID)
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in MESSAGES)
 
 
 def free() -> None:
-    """Give back what a try that failed has left.
+    """Free the memory of a failed attempt.
 
-    An error and its traceback hold each other, and with them all that the try had made, until
-    Python's collector comes by; on a GPU the memory would be missing at once.
+    The error and its traceback refer to each other and keep the tensors of the attempt alive until
+    a garbage collection, while the next attempt needs the memory at once.
     """
     gc.collect()
     if torch.cuda.is_available():
@@ -44,7 +44,7 @@ def in_use() -> str:
 
 
 def log_peak() -> None:
-    """Log the most GPU memory that this job has had; nothing without a GPU."""
+    """Log the peak GPU memory of this job, if there is a GPU."""
     if torch.cuda.is_available():
         unused, total = torch.cuda.mem_get_info()
         log.info(

@@ -1,4 +1,4 @@
-"""What transcribes the segments of a corpus: the recogniser, the acoustic model, or nothing."""
+"""The model that transcribes a corpus: the recogniser, the acoustic model, or none."""
 
 from collections.abc import Mapping
 from typing import Any

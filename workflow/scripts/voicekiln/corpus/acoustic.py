@@ -51,7 +51,7 @@ class Block:
 
 
 def basis(model: Path, languages: Iterable[str | None]) -> dict:
-    """What the keys of the store hold beside audio and texts.
+    """The part of the store's keys besides audio and texts.
 
     Args:
         model: folder of the acoustic model.
@@ -171,7 +171,6 @@ def speller(folder: Path) -> Callable[[str, str | None], str]:
 def align(
     table: pd.DataFrame,
     rows: pd.Series,
-    audio: Store,
     store: Store,
     make: Callable[[list[Block]], Iterator[tuple[str, dict]]],
 ) -> pd.DataFrame:
@@ -180,7 +179,6 @@ def align(
 
     Args:
         rows: which of them, as booleans.
-        audio: the store of normalised audio.
         store: takes the blocks.
         make: computes blocks, and yields their keys and records.
     """
@@ -222,7 +220,7 @@ def drop_without_text(table: pd.DataFrame, recordings: pd.DataFrame) -> None:
 
 
 def concerns(table: pd.DataFrame) -> Iterator[str]:
-    """What could not be aligned of the kept texts of `table` (`tables.SEGMENTS`), a line each."""
+    """Warnings about kept texts of `table` (`tables.SEGMENTS`) that could not be aligned."""
     rows = table[(table["status"] == "keep") & table["unaligned"].notna()]
     failed = rows[rows["acoustic_score"].isna()]
     partly = rows[rows["acoustic_score"].notna()]

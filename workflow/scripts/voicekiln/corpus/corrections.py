@@ -18,6 +18,7 @@ import pandas as pd
 from voicekiln.corpus import decisions
 from voicekiln.corpus.sources import channels
 from voicekiln.errors import UserError
+from voicekiln.search.ragged import ranges
 
 NO_COPIES: Mapping[str, str] = MappingProxyType({})
 MIN_OVERLAP = 0.9  # of the longer of span and segment
@@ -166,8 +167,7 @@ def match(table: pd.DataFrame, corrections: list[Correction]) -> tuple[np.ndarra
         last = np.searchsorted((offset + starts)[order], code * apart + end)
         counts = np.where(code >= 0, np.maximum(last - first, 0), 0)
         which = np.repeat(np.arange(n), counts)
-        place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        rows = order[np.repeat(first, counts) + place]
+        rows = order[ranges(first, counts)]
         common = np.minimum(ends[rows], end[which]) - np.maximum(starts[rows], begin[which])
         longer = np.maximum(ends[rows] - starts[rows], end[which] - begin[which])
         shares = np.clip(common / longer, 0, 1)

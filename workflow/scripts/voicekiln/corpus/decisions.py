@@ -155,7 +155,7 @@ def read(facts: Path, decided: Iterable[Path] = ()) -> pd.DataFrame:
 
 
 def read_unchecked(facts: Path, decided: Iterable[Path] = ()) -> pd.DataFrame:
-    """What `read` returns, from folders whose steps may have been stopped by a limit."""
+    """The same as `read`, from folders whose steps may have been stopped by a limit."""
     table = tables.read(facts / "segments.parquet")
     for folder in decided:
         table = apply(table, tables.read(folder / "decisions.parquet"))

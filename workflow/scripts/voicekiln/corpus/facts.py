@@ -43,7 +43,7 @@ REMEDIES = {
 
 @dataclass(frozen=True)
 class Facts:
-    """What the step `correct` writes.
+    """Output of the step `correct`.
 
     Attributes:
         recordings: `tables.RECORDINGS`.

@@ -1,4 +1,4 @@
-"""What of the store no table on disk refers to any more, and taking it away.
+"""Find and delete items of the store that no table on disk uses.
 
 A killed or failed job's work is in the store while no table refers to it. So what was written in
 the last days is left alone.
@@ -18,7 +18,7 @@ from voicekiln.corpus.sources import listing
 from voicekiln.errors import UserError
 from voicekiln.store import tables
 from voicekiln.store.files import unique_name
-from voicekiln.store.records import ENTRY, INDEX, PACK, scan, write_index
+from voicekiln.store.records import ENTRY, INDEX, PACK, halves, scan, write_index
 
 log = logging.getLogger("gc")
 MAX_PACK_BYTES = 256 << 20
@@ -26,7 +26,7 @@ MAX_PACK_BYTES = 256 << 20
 
 @dataclass
 class Survey:
-    """What one step's store holds.
+    """The store of one step.
 
     Attributes:
         live: items and packs of features that some table refers to.
@@ -87,7 +87,7 @@ def _of_no_shard(path: Path, shards: Mapping[str, Sequence[str]]) -> bool:
 
 
 def survey(folder: Path, used: set[str], keep_days: float) -> Survey:
-    """What the store of one step holds, and what of it may go.
+    """Survey the store of one step: its items, and those that may be deleted.
 
     Args:
         folder: of the step, `results/store/<step>`.
@@ -146,7 +146,7 @@ def _write_packs(folder: Path, lines: Mapping[str, bytes]) -> None:
         pack = folder / (unique_name() + PACK)
         offsets = np.cumsum([0, *(len(line) for _, line in part)])
         entries = [
-            (int(key[:16], 16), int(key[16:], 16), offset, len(line))
+            (*halves(key), offset, len(line))
             for (key, line), offset in zip(part, offsets, strict=False)
         ]
         pack.write_bytes(b"".join(line for _, line in part))

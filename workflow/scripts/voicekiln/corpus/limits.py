@@ -63,8 +63,7 @@ def too_much_dropped(
 
 
 def _limit(what, corpus, key, limits, fraction, lost, nothing_left):
-    key = f"corpora.{corpus}.max_loss.{key}"
-    limit = limits[key.rpartition(".")[2]]
+    limit, key = limits[key], f"corpora.{corpus}.max_loss.{key}"
     remedy = "fix the data or the settings" + (
         " (nothing is left)" if nothing_left else f", or set {key}: {passing(fraction):g}"
     )

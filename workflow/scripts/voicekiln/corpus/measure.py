@@ -68,7 +68,7 @@ def measure(
 def sound_of(
     samples: np.ndarray, rate_hz: int, embed: Describe | None, rate: Rate | None = None
 ) -> dict:
-    """What is measured of one segment by itself; every new measure of a segment goes here.
+    """Measures of one segment by itself; add new measures here.
 
     Args:
         samples: `[n]` int16.

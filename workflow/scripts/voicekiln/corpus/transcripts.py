@@ -32,12 +32,14 @@ class Models:
         sha256: that these files must have; None for any.
         settings: section `transcribe`.
         threads: of the CPU.
+        gpus: that the job may use.
     """
 
     files: Sequence[Path]
     sha256: Sequence[str | None]
     settings: Mapping[str, Any]
     threads: int
+    gpus: int
 
     def limits(self) -> Limits:
         return Limits(**{name: self.settings[name] for name in Limits.__dataclass_fields__})
@@ -50,7 +52,7 @@ class Models:
         )
 
     def basis(self) -> dict[str, Any]:
-        """What the transcripts depend on besides the audio."""
+        """Settings that the transcripts depend on besides the audio."""
         digests = [engines.digest(*pair) for pair in zip(self.files, self.sha256, strict=False)]
         settings, way, limits = self.settings, self.way(), self.limits()
         basis = {
@@ -136,7 +138,7 @@ def _transcribe(missing, chosen, audio, store, models):
 
     torch.set_num_threads(models.threads)
     settings = models.settings
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = gpu.device(models.gpus)
     total = sum(len(block.spans) for block in missing)
     log.info("using device %s, precision %s", device, settings["precision"])
     for model in models.files:

@@ -16,7 +16,7 @@ PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 
 
 def problem(folder: Path) -> str | None:
-    """What keeps a folder from being an acoustic model, or None."""
+    """The reason why a folder is not an acoustic model, or None."""
     folder = Path(folder)
     if not folder.is_dir():
         return "expected a folder of Hugging Face with a CTC model"

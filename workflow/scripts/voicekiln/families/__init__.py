@@ -239,7 +239,7 @@ class Family(Protocol):
     # Speech
 
     def decoder(self, base: Files, vocoder: Path | None, device: str) -> Any:
-        """What `speak` needs beside the model to make a waveform.
+        """The object that `speak` needs besides the model to generate a waveform.
 
         Args:
             base: the run's base files.

@@ -1,4 +1,4 @@
-"""What family.yaml declares of a family, for the configuration, the report and the engine.
+"""Facts about a family from its family.yaml, for the configuration, the report and the engine.
 
     title        name for people
     planned      true: not available yet; only title and foreign_models are read

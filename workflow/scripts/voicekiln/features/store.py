@@ -22,7 +22,7 @@ MAX_PACK_BYTES = 64 << 20  # what a killed job may lose; about 30 minutes of spe
 
 
 def basis(family: str, version: int, settings: Mapping[str, Any], base: Mapping[str, str]) -> dict:
-    """What every key holds beside its clip.
+    """The part of a key that all clips share.
 
     Args:
         family: its name.

@@ -69,8 +69,7 @@ def _sketch(texts, threshold):
     n_windows = lengths - SHINGLE + 1
     owner = np.repeat(np.arange(len(texts)), n_windows)
     begins = np.cumsum(lengths) - lengths
-    firsts = np.cumsum(n_windows) - n_windows
-    at = np.arange(n_windows.sum()) - np.repeat(firsts - begins, n_windows)
+    at = ranges(begins, n_windows)
     mixed = np.zeros(len(at), np.uint64)
     for column in range(SHINGLE):  # FNV-1a over the characters, then a finaliser
         mixed = (mixed ^ codes[at + column]) * np.uint64(0x100000001B3)

@@ -91,12 +91,10 @@ def replaced(path: Path) -> Path:
     return path.with_name(f".{path.name}{REPLACED}")
 
 
-def write_atomic(path: Path, data: bytes | str) -> None:
+def write_atomic(path: Path, data: bytes | str, sync: bool = False) -> None:
     """Write a small file so that a reader finds the old or the new content, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = temporary(path)
-    part.write_bytes(data.encode() if isinstance(data, str) else data)
-    os.replace(part, path)
+    with atomic(path, sync) as part:
+        part.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
 def link(source: Path, target: Path) -> int:

@@ -52,7 +52,7 @@ class Records:
                 return _checked(file.read(length), key)
         if self._entries is None:
             self._load()
-        high, low = _halves(key)
+        high, low = halves(key)
         for i in range(int(self._high.searchsorted(np.uint64(high))), len(self._high)):
             found_high, found_low, offset, length = self._entries[i].item()
             if found_high != high:
@@ -84,7 +84,7 @@ class Records:
             return
         self._handle.close()
         self._handle = None
-        entries = [(*_halves(key), *place) for key, place in self._own.items()]
+        entries = [(*halves(key), *place) for key, place in self._own.items()]
         write_index(self._own_path, np.array(entries, ENTRY))
         self._own, self._own_path, self._entries = {}, None, None
 
@@ -127,7 +127,7 @@ def read_index(pack: Path) -> np.ndarray:
                 return np.frombuffer(content, ENTRY, offset=8)
     except FileNotFoundError:
         pass
-    entries = [(*_halves(key), *place) for key, *place in scan(pack)]
+    entries = [(*halves(key), *place) for key, *place in scan(pack)]
     return np.array(entries, ENTRY)
 
 
@@ -159,5 +159,6 @@ def _checked(line: bytes, key: str) -> str | None:
     return text[:-1] if found == key else None
 
 
-def _halves(key: str) -> tuple[int, int]:
+def halves(key: str) -> tuple[int, int]:
+    """A key as the two numbers of an index entry (`ENTRY`)."""
     return int(key[:16], 16), int(key[16:], 16)

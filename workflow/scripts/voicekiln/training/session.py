@@ -1,4 +1,4 @@
-"""What happens between updates: validation, audio samples, checkpoints, status, log lines."""
+"""Work between updates: validation, audio samples, checkpoints, status, log lines."""
 
 import logging
 import math

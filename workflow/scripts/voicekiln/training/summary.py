@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from accelerate import Accelerator
@@ -14,13 +13,11 @@ from accelerate import Accelerator
 from voicekiln.training.data.clips import Row
 from voicekiln.training.data.plan import BatchSize
 from voicekiln.training.run import Run
+from voicekiln.training.session import Session
 from voicekiln.training.settings import TrainSettings
 from voicekiln.training.state import checkpoints
 from voicekiln.training.state.training_state import TrainingState
 from voicekiln.training.step import optimizers
-
-if TYPE_CHECKING:
-    from voicekiln.training.session import Session
 
 log = logging.getLogger("train")
 
@@ -50,7 +47,7 @@ OPTIMIZER_PARAMETERS = {
 def log_summary(
     run: Run,
     state: TrainingState,
-    session: "Session",
+    session: Session,
     size: BatchSize,
     train: Sequence[Row],
     val: Sequence[Row],

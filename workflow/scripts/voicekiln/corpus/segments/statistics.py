@@ -1,4 +1,4 @@
-"""What a corpus's segments are like, and warnings about how they were cut."""
+"""Statistics of the segments of a corpus, and warnings about how they were cut."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple

@@ -85,7 +85,7 @@ NEUTRAL = {
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do with an existing state.
+    """Decision about an existing state.
 
     Attributes:
         action: `fresh` (there is none), `resume`, or `restart` (move it aside first).
@@ -172,7 +172,7 @@ def stored_size(
 
 
 def decide(old: dict | None, new: dict, has_state: bool, settings: TrainSettings) -> Decision:
-    """What to do, given the difference of two identities.
+    """Decide about an existing state by the difference of two identities.
 
     Args:
         old: identity of the existing state, or None.

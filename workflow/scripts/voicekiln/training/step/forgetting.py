@@ -1,4 +1,4 @@
-"""What a voice forgets in further training: validation losses of the runs that it comes from."""
+"""Forgetting in further training: validation losses of the runs that a voice comes from."""
 
 import logging
 from collections.abc import Mapping, Sequence

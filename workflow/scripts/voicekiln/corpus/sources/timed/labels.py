@@ -47,7 +47,7 @@ def read(text: str, lab: bool) -> Found:
     headed = bool(lines and HEADER.match(lines[0][1]))
     matches = [(line, row, pattern.fullmatch(row)) for line, row in lines]
     fields = [match.groups() for _, _, match in matches if match]
-    unit = _unit(fields, pattern, lab, headed) if pattern in (TABBED, SPACED, WHOLE) else 1.0
+    unit = _unit(fields, lab, headed) if pattern in (TABBED, SPACED, WHOLE) else 1.0
     before_s = 0.0
     scored = len(fields) > 1 and all(SCORE.fullmatch(row[-1].strip()) for row in fields[:50])
     for line, row, match in matches:
@@ -175,7 +175,7 @@ def _are_ticks(rows):
     return max(ends) >= LEAST_TICKS
 
 
-def _unit(fields, pattern, lab, headed):
+def _unit(fields, lab, headed):
     """Seconds per unit: HTK's if all times in a .lab are whole; 1 ms in Whisper's table."""
     whole = all(re.fullmatch(r"-?\d+", time) for row in fields for time in row[:2])
     if not whole:
