@@ -18,7 +18,7 @@ setup: .venv/.installed  ## create .venv with every pinned package
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r envs/requirements.lock -r envs/requirements-dev.lock
 	@touch $@
 
-demo: setup  ## run the whole pipeline on the shipped demo (about three minutes on 2 cores)
+demo: setup  ## run the whole pipeline on the shipped demo (about three minutes on 2 cores, without the installation)
 	$(BIN)/snakemake
 	@$(BIN)/python workflow/scripts/show_results.py
 

@@ -110,6 +110,18 @@ def test_the_shipped_configuration_and_the_examples_hold():
             2,
             r"transcript_column: this key was replaced; write `columns: \{text: 2\}` instead",
         ),
+        ("runs.demo_f5.train.batch_frames", 3200.0, r"write `batch_s: 34.13` instead"),
+        ("runs.demo_f5.train.batch_frames", "auto", r"write `batch_s: auto` instead"),
+        ("runs.demo_f5.train.batch_frames", None, r"this key was replaced; remove it"),
+        (
+            "runs.demo_f5.evaluate.steps",
+            16,
+            r"this key was replaced; write `speak: \{steps: 16\}` in the run instead",
+        ),
+        ("corpora.demo.transcribe.check_known", True, r"write `check_reference: true` instead"),
+        ("corpora.demo.align.min_acoustic_score", -2, r"it belongs in corpora\.<name>\.validate"),
+        ("runs.demo_f5.train.batch_s", 3200, r"3200 frames are 34\.13"),
+        ("runs.demo_f5.train.update_s", 38400, r"38400 frames are 409\.6"),
         ("corpora.demo.xyzzy", 1, r"unknown key \(its keys are .* section corpora.<corpus>"),
         ("corpora.demo.min_chars_per_s", 1, r"it belongs in corpora\.<name>\.validate"),
         ("runs.demo_f5.train.learning_rate", "1e-4", r"write 1\.0e-4"),
@@ -223,7 +235,9 @@ def test_runs_that_start_from_each_other_are_named():
 
 def test_keys_of_a_section_are_those_of_the_runs_family():
     """The sampling of F5-TTS has moved from evaluate to its own section."""
-    with pytest.raises(UserError, match=r"evaluate.steps: .*it belongs in runs.<name>.speak"):
+    with pytest.raises(
+        UserError, match=r"evaluate.steps: .*write `speak: \{steps: 4\}` in the run"
+    ):
         resolve(changed("runs.demo_f5.evaluate", {"steps": 4}))
     with pytest.raises(UserError, match=r"speak.temperature: unknown key"):
         resolve(changed("runs.demo_f5.speak", {"temperature": 1}))

@@ -146,7 +146,7 @@ def test_a_missing_package_stops_before_any_job_with_the_command(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     resolve(plain)
     command = "pip install --no-deps speechmos==0.0.1.1"
-    with pytest.raises(UserError, match=f"corpora.c.measure.mos is True.*{command}"):
+    with pytest.raises(UserError, match=f"corpora.c.measure.mos is true.*{command}"):
         resolve(wanted)
 
 

@@ -8,19 +8,20 @@ from typing import Any
 
 from voicekiln.errors import UserError
 
+PIP = ".venv/bin/python -m pip install"
 # for each setting: the packages that must be importable, and the command that installs them
 NEEDS = {
     "denoise": (
         ("noisereduce",),
-        "pip install --no-deps noisereduce==3.0.3 joblib tqdm matplotlib",
+        f"{PIP} --no-deps noisereduce==3.0.3 joblib tqdm matplotlib",
     ),
-    "separate": (("torch", "torchaudio"), "pip install torch==2.13.0 torchaudio==2.11.0"),
-    "voices": (("resemblyzer", "torch"), "pip install --no-deps resemblyzer==0.1.4"),
-    "mos": (("speechmos", "onnxruntime"), "pip install --no-deps speechmos==0.0.1.1"),
-    "uroman": (("uroman",), "pip install --no-deps uroman==1.3.1.1"),
+    "separate": (("torch", "torchaudio"), f"{PIP} torch==2.13.0 torchaudio==2.11.0"),
+    "voices": (("resemblyzer", "torch"), f"{PIP} --no-deps resemblyzer==0.1.4"),
+    "mos": (("speechmos", "onnxruntime"), f"{PIP} --no-deps speechmos==0.0.1.1"),
+    "uroman": (("uroman",), f"{PIP} --no-deps uroman==1.3.1.1"),
     "epitran": (
         ("epitran", "panphon", "marisa_trie", "jamo", "unicodecsv"),
-        "pip install --no-deps epitran==1.35.3 panphon==0.22.2 marisa-trie==1.4.1 jamo==0.4.1 "
+        f"{PIP} --no-deps epitran==1.35.3 panphon==0.22.2 marisa-trie==1.4.1 jamo==0.4.1 "
         "unicodecsv==0.14.1",
     ),
 }

@@ -84,7 +84,21 @@ CORPUS: Sequence[Check] = (
         "to uroman or null",
     ),
 )
+# far above what any GPU holds, and below the number of mel frames that earlier versions counted
+MAX_BATCH_S, MAX_UPDATE_S = 1000, 10_000
 RUN: Sequence[Check] = (
+    (
+        lambda r: r["train"]["batch_s"] != "auto" and r["train"]["batch_s"] > MAX_BATCH_S,
+        "train.batch_s: {train[batch_s]} seconds of audio in one micro-batch are more than any GPU "
+        f"holds; expected at most {MAX_BATCH_S}. If the number counts mel frames, as in earlier "
+        "versions, divide it by 93.75: 3200 frames are 34.13",
+    ),
+    (
+        lambda r: r["train"]["update_s"] > MAX_UPDATE_S,
+        "train.update_s: {train[update_s]} seconds of audio are too many for one update; expected "
+        f"at most {MAX_UPDATE_S}. If the number counts mel frames, as in earlier versions, divide "
+        "it by 93.75: 38400 frames are 409.6",
+    ),
     (
         lambda r: (r["train"]["min_learning_rate"] or 0.0) > r["train"]["learning_rate"],
         "train.min_learning_rate ({train[min_learning_rate]}) must not be above "
@@ -149,7 +163,8 @@ def _corpus_problems(corpus: Section) -> Iterator[str]:
     needed |= {"text.romanize": (tool, tool), "measure.mos": ("mos", corpus["measure"]["mos"])}
     for key, (extra, value) in needed.items():
         if value and (command := extras.missing(extra)):
-            yield f"{key} is {value}, which needs a package that is not installed: {command}"
+            shown = "true" if value is True else value
+            yield f"{key} is {shown}, which needs a package that is not installed: {command}"
 
 
 def _pattern_problems(pattern: str | None) -> Iterator[str]:

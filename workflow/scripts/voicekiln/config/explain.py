@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import yaml
+
 from voicekiln.families import facts
 from voicekiln.text.language_names import code_named
 
@@ -28,13 +30,19 @@ TYPES = {
     "null": "null",
 }
 OLD_FRAMES_PER_S = 93.75  # of earlier versions, which had F5-TTS alone: 24000 Hz / hop of 256
-# keys of earlier versions, and the line that replaces each, given its value
-REPLACED: dict[tuple[str, ...], Callable[[Any], str]] = {
-    ("runs", "*", "train", "batch_frames"): lambda value: f"batch_s: {_seconds(value)}",
-    ("runs", "*", "train", "update_frames"): lambda value: f"update_s: {_seconds(value)}",
-    ("corpora", "*", "transcribe", "check_known"): lambda value: f"check_reference: {value}",
-    ("corpora", "*", "validate", "min_trust"): lambda value: f"min_confidence: {value}",
-    ("corpora", "*", "transcript_column"): lambda value: f"columns: {{text: {value or 'auto'}}}",
+# keys of earlier versions, and what to write instead, given the value and the section
+REPLACED: dict[tuple[str, ...], Callable[[Any, Mapping], str]] = {
+    ("runs", "*", "train", "batch_frames"): lambda value, _: f"`batch_s: {_seconds(value)}`",
+    ("runs", "*", "train", "update_frames"): lambda value, _: f"`update_s: {_seconds(value)}`",
+    ("runs", "*", "evaluate", "steps"): lambda value, _: _moved("speak", "steps", value),
+    ("runs", "*", "evaluate", "cfg_strength"): (
+        lambda value, _: _moved("speak", "cfg_strength", value)
+    ),
+    ("corpora", "*", "transcribe", "check_known"): (
+        lambda value, _: f"`check_reference: {_yaml(value)}`"
+    ),
+    ("corpora", "*", "validate", "min_trust"): lambda value, _: f"`min_confidence: {_yaml(value)}`",
+    ("corpora", "*", "transcript_column"): lambda value, corpus: _text_column(value, corpus),
 }
 BOUNDS = {
     "minimum": "at least",
@@ -176,16 +184,18 @@ def mistakes(error, schema: Mapping[str, Any]) -> Iterator[tuple[tuple, str]]:
 
 def _unknown(key, path, value, here, schema):
     if (name := (path[:1] + ("*",) + path[2:] + (key,))) in REPLACED and key in value:
-        return f"this key was replaced; write `{REPLACED[name](value[key])}` instead"
+        if value[key] is None:
+            return "this key was replaced; remove it, because null was its default"
+        return f"this key was replaced; write {REPLACED[name](value[key], value)} instead"
     if "patternProperties" in here:
         return "a name may have letters, digits, _ and -, and must start with a letter or a digit"
     known = list(here.get("properties", ()))
-    close = difflib.get_close_matches(key, known, CLOSE)
-    if close:
-        return f"unknown key; did you mean {' or '.join(close)}? ({_documented(path)})"
     places = _sections(schema).get(key, ()) if path else ()
     if elsewhere := [place for place in places if place.split(".")[0] == path[0]]:
         return f"unknown key; it belongs in {' or '.join(elsewhere)}"
+    close = difflib.get_close_matches(key, known, CLOSE)
+    if close:
+        return f"unknown key; did you mean {' or '.join(close)}? ({_documented(path)})"
     return f"unknown key ({_documented(path)})"
 
 
@@ -308,4 +318,22 @@ def _language(value):
 
 def _seconds(frames):
     """The same size in seconds; earlier versions counted mel frames."""
-    return round(frames / OLD_FRAMES_PER_S, 2) if isinstance(frames, int) else frames
+    try:
+        return round(float(frames) / OLD_FRAMES_PER_S, 2)
+    except (TypeError, ValueError):
+        return _yaml(frames)
+
+
+def _moved(section, key, value):
+    return f"`{section}: {{{key}: {_yaml(value)}}}` in the run"
+
+
+def _text_column(value, corpus):
+    if isinstance(corpus.get("columns"), dict):
+        return f"`text: {_yaml(value)}` in columns"
+    return f"`columns: {{text: {_yaml(value)}}}`"
+
+
+def _yaml(value):
+    """A value as a configuration file has it, on one line."""
+    return yaml.safe_dump(value, default_flow_style=True, width=math.inf).split("\n")[0]
