@@ -244,7 +244,8 @@ def test_a_long_text_without_a_recogniser_is_dropped_with_the_reason():
     assert len(spans_of(parts, rate_hz, 100 * rate_hz).spans) == 3  # nobody could align them
     spans = spans_of(known, rate_hz, 100 * rate_hz)
     inherited = dict.fromkeys(INHERITED) | {"recording_id": "r", "rate_hz": rate_hz}
-    for seconds, reason in ((50, None), (90, "long text, and no transcribe.model to cut it by")):
+    too_long = "long text, and no transcribe.model or align.acoustic_model to cut it by"
+    for seconds, reason in ((50, None), (90, too_long)):
         cut_ = [{"start": 0, "end": seconds * rate_hz}]
         [row] = segment_rows(inherited, known, spans, cut_)
         assert row.get("reason") == reason and row["status"] == ("drop" if reason else "keep")

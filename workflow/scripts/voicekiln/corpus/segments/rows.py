@@ -24,7 +24,7 @@ log = logging.getLogger("segment")
 WHOLE_S = 60.0  # the highest validate.max_s that the configuration allows
 INHERITED = ("recording_id", "root", "path", "item", "rate_hz", "speaker", "language")
 TOO_LITTLE = "too little speech"
-TOO_LONG = "long text, and no transcribe.model to cut it by"
+TOO_LONG = "long text, and no transcribe.model or align.acoustic_model to cut it by"
 Row = dict[str, Any]
 
 
