@@ -304,7 +304,7 @@ def test_the_other_classes_are_read(tmp_path):
     SeamlessM4TFeatureExtractor().save_pretrained(bands)
     [clip] = clips_of(16000)
     for made in (hubert, bands):
-        assert files.problem(made) is None
+        assert files.problem(made, "de") is None
         one = AcousticModel(made, (), "cpu")
         [log_probs] = one([clip])
         assert log_probs.shape[1] == 10 and one.frame_s == 0.02
@@ -331,11 +331,13 @@ def test_an_adapter_is_chosen_by_language(tmp_path):
     assert amharic(clips_of(9000))[0].shape[1] == 3
     name = "wav2vec2.encoder.layers.0.adapter_layer.linear_1.weight"
     torch.testing.assert_close(amharic.model.state_dict()[name], adapter[name])
-    with pytest.raises(UserError, match="expected one vocabulary for the language fra, found none"):
+    with pytest.raises(UserError, match="has vocabularies for amh, eng, none for fra"):
         files.files(folder, "fr")
-    with pytest.raises(UserError, match="expected one vocabulary for texts of no known language"):
+    with pytest.raises(UserError, match="none for texts without a language"):
         files.files(folder, None)
-    with pytest.raises(UserError, match=r"adapter\.eng\.safetensors: missing"):
+    with pytest.raises(
+        UserError, match=r"has no adapter\.eng\.safetensors, which the language eng"
+    ):
         AcousticModel(folder, files.codes("en"), "cpu")
 
 
@@ -427,8 +429,144 @@ def test_a_folder_that_does_not_fit_is_refused_in_one_line(folder, case):
     assert "\n" not in str(error.value) and str(folder) in str(error.value)
 
 
+def several_languages(folder, *adapters):
+    """Make the folder one of a model with an adapter for each language, as MMS has."""
+    codes = ("amh", "eng", "fra", "deu", "spa", "ita")
+    (folder / "vocab.json").write_text(json.dumps({code: tones.VOCAB for code in codes}))
+    for code in adapters:
+        (folder / f"adapter.{code}.safetensors").touch()
+
+
+def ethiopic(folder):
+    letters = {c: i for c, i in zip("ሀለሐመ", range(2, 6), strict=True)}
+    (folder / "vocab.json").write_text(json.dumps({"<pad>": 0, "|": 1} | letters))
+
+
+# for each: what is wrong, the language, and the message after the folder
+BEFORE_JOBS = {
+    "no adapter": (
+        lambda f: several_languages(f, "eng"), "de",
+        " has no adapter.deu.safetensors, which the language deu needs; download it from the same "
+        "repository into this folder",
+    ),
+    "no vocabulary of the language": (
+        several_languages, "sw",
+        "/vocab.json has vocabularies for amh, eng, fra, deu, spa, ..., none for swa; take "
+        "vocab.json of the original repository, or another model",
+    ),
+    "several vocabularies": (
+        lambda f: changed(f, "vocab.json", **{"uzb-a": tones.VOCAB, "uzb-b": tones.VOCAB}), "uz",
+        "/vocab.json has several vocabularies for uzb (uzb-a, uzb-b)",
+    ),
+    "an encoder alone": (
+        lambda f: (
+            without(f, "vocab.json"),
+            changed(f, "config.json", architectures=["Wav2Vec2ForPreTraining"]),
+        ), "de",
+        "/config.json: architectures is ['Wav2Vec2ForPreTraining'], expected one of",
+    ),
+    "another type": (
+        lambda f: changed(f, "config.json", model_type="hubert"), "de",
+        "/config.json: model_type is 'hubert', expected wav2vec2 for Wav2Vec2ForCTC",
+    ),
+    "code": (
+        lambda f: changed(f, "preprocessor_config.json", auto_map={"a": "b.C"}), "de",
+        "/preprocessor_config.json: names code of its own",
+    ),
+    "no rate": (
+        lambda f: changed(f, "preprocessor_config.json", sampling_rate=16), "de",
+        "/preprocessor_config.json: sampling_rate is 16, expected Hz",
+    ),
+    "no tensors": (
+        lambda f: without(f, "model.safetensors"), "de", " has no model.safetensors; download",
+    ),
+    "no preprocessor": (
+        lambda f: without(f, "preprocessor_config.json"), "de", " has no preprocessor_config.json;",
+    ),
+    "another script": (
+        lambda f: None, "am",
+        "/vocab.json has only Latin letters, and am is written in Ethiopic script; install uroman, "
+        "which romanises the texts (pip install uroman)",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BEFORE_JOBS)
+def test_a_folder_that_no_job_could_use_stops_the_configuration(folder, monkeypatch, case):
+    spoil, language, message = BEFORE_JOBS[case]
+    monkeypatch.setattr(extras, "missing", lambda name: f"pip install {name}")
+    spoil(folder)
+    monkeypatch.chdir(folder.parent)
+    with pytest.raises(UserError) as error:
+        config.load(of_corpus("ctc", language), ROOT, {("corpora", "c"): "c.yaml:1"})
+    [line] = str(error.value).splitlines()[1:]
+    assert line.strip().startswith(f"corpora.c.align.acoustic_model: ctc{message}")
+    assert line.endswith("[c.yaml:1]") and line.count("ctc") == 1
+
+
+def of_corpus(model, language="de"):
+    corpus = {"audio": ".", "language": language, "align": {"acoustic_model": model}}
+    return {"corpora": {"c": corpus | {"transcribe": {"model": None}}}, "runs": {}}
+
+
+def test_a_model_of_many_languages_needs_only_the_adapter_of_the_corpus(folder):
+    several_languages(folder, "deu")
+    assert files.problem(folder, "de") is None
+
+
+def test_scripts_that_the_model_can_read_need_no_uroman(folder, monkeypatch):
+    monkeypatch.setattr(extras, "missing", lambda name: f"pip install {name}")
+    assert files.problem(folder, "de") is None and files.problem(folder, "sr") is None
+    assert files.problem(folder, "xx") is None, "a language whose script is unknown"
+    assert files.problem(folder, "am") is not None
+    monkeypatch.setattr(extras, "missing", lambda name: None)
+    assert files.problem(folder, "am") is None
+    monkeypatch.undo()
+    ethiopic(folder)
+    assert files.problem(folder, "am") is None
+
+
+def test_what_is_no_folder_has_its_own_message(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    where = "corpora.c.align.acoustic_model: "
+    for model, message in (
+        ("facebook/mms-1b-all", "facebook/mms-1b-all does not exist; names of models are not down"),
+        ("ctc/model.safetensors", "ctc/model.safetensors is a file; give its folder, ctc"),
+        ("ctc/typo", "ctc/typo does not exist (relative"),
+        ("models/mms/typo", "models/mms/typo does not exist (relative"),
+    ):
+        with pytest.raises(UserError) as error:
+            config.load(of_corpus(model), ROOT)
+        [line] = str(error.value).splitlines()[1:]
+        assert line.strip().startswith(f"{where}{message}")
+
+
+def test_names_of_other_models_are_not_downloaded_either(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    whole = of_corpus("ctc")
+    section = {"model": "openai/whisper-large-v3.5", "second": "all", "second_model": "own/b.pt"}
+    whole["corpora"]["c"] |= {"audio": "recordings/de", "transcribe": section}
+    with pytest.raises(UserError) as error:
+        config.load(whole, ROOT)
+    audio, model, second = str(error.value).splitlines()[1:]
+    assert "whisper-large-v3.5 does not exist; names of models are not downloaded" in model
+    assert all("does not exist (relative" in line for line in (audio, second))
+
+
+def test_a_whisper_folder_is_named_once(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    whole = of_corpus("ctc")
+    whole["corpora"]["c"] |= {"transcribe": {"model": "./ctc"}, "align": {}}
+    with pytest.raises(UserError, match="model_type is 'wav2vec2'") as error:
+        config.load(whole, ROOT)
+    assert str(error.value).count("ctc") == 1
+    without(folder, "config.json")
+    with pytest.raises(UserError, match="transcribe.model: ctc: it has no config.json"):
+        config.load(whole, ROOT)
+
+
 def test_a_wrong_folder_is_found_before_any_job(folder):
-    corpus = {"audio": str(folder), "language": "am", "align": {"acoustic_model": str(folder)}}
+    corpus = {"audio": str(folder), "language": "de", "align": {"acoustic_model": str(folder)}}
     corpus["transcribe"] = {"model": None}
     whole = {"corpora": {"c": corpus}, "runs": {}}
     config.load(whole, ROOT)
@@ -494,10 +632,48 @@ def test_segments_get_words_and_a_score_once(shared, tmp_path):
     rows[0]["text"] = "abc deaf"
     aligned(rows, audio, shared, computed)
     assert len(computed) == 2
-    lines = list(acoustic.concerns(table))
+    lines = list(acoustic.concerns(table, "am"))
     assert len(lines) == 2
-    assert lines[0].startswith("1 kept segments could not be aligned") and "r0.wav" in lines[0]
+    assert lines[0].startswith("corpus am: 1 kept segment could not be aligned")
+    assert "its text has more letters" in lines[0] and "check its text" in lines[0]
+    assert lines[1].startswith("corpus am: 1 kept segment has characters")
     assert "no token" in lines[1] and "7 (1)" in lines[1]
+    for line in lines:
+        assert "first: r0.wav, " in line
+        assert "column `unaligned` in results/corpora/am/segments.parquet" in line
+
+
+def unaligned(text, characters, **more):
+    return segment(text, unaligned=characters, acoustic_score=-0.5, **more)
+
+
+def warnings(*rows):
+    return list(acoustic.concerns(tables.frame(list(rows), tables.SEGMENTS), "c"))
+
+
+def test_numbers_that_were_spelled_later_are_not_reported():
+    spelled = unaligned("twelve percent", "12%")
+    number_alone = segment("twelve", unaligned="12")
+    assert not warnings(spelled, number_alone)
+    [line] = warnings(spelled, unaligned("room 12", "12"), unaligned("x² 3", "٣"))
+    assert line.startswith("corpus c: 2 kept segments have characters")
+    assert "1 (1), 2 (1), ٣ (1)" in line and "first: r0.wav, 0.00 s, 'room 12'" in line
+    [line] = warnings(unaligned("straße 7", "ß7"), unaligned("sieben ß", "7ß"))
+    assert "ß (2), 7 (1)" in line
+
+
+def test_warnings_about_another_script_name_uroman(monkeypatch):
+    rows = segment("ሰላም", unaligned="ሰላም"), unaligned("abc ሰ", "ሰ")
+    for line in warnings(*rows, rows[0]):
+        assert line.endswith(extras.NEEDS["uroman"][1]) == bool(extras.missing("uroman"))
+    monkeypatch.setattr(extras, "missing", lambda name: f"pip install {name}")
+    lines = warnings(*rows, rows[0])
+    assert len(lines) == 2 and "2 kept segments could" in lines[0] and "their texts" in lines[0]
+    assert all(line.endswith("romanises the texts: pip install uroman") for line in lines)
+    [line] = warnings(unaligned("abcß", "ß"))
+    assert "uroman" not in line
+    monkeypatch.setattr(extras, "missing", lambda name: None)
+    assert not any("uroman" in line for line in warnings(*rows))
 
 
 def test_a_segment_is_independent_of_those_beside_it(shared, tmp_path):
@@ -562,6 +738,7 @@ def test_uroman_is_part_of_the_key(shared, monkeypatch):
 def test_a_shard_without_segments_needs_no_language(folder, tmp_path, monkeypatch):
     """A model with an adapter for each language is not asked for one."""
     (folder / "vocab.json").write_text(json.dumps({"amh": tones.VOCAB}))
+    (folder / "adapter.amh.safetensors").touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(script.job, "start", lambda smk: None)
     tables.write(tables.frame([], tables.TRANSCRIBED), tmp_path / "in.parquet", tables.TRANSCRIBED)

@@ -24,7 +24,7 @@ def test_a_chapter_is_split_and_aligned_without_a_recogniser(workflow):
     (workflow.dir / "in" / "a.txt").write_text("\n".join(sentences))
     workflow.config["corpora"]["tones"] = {
         "audio": "in",
-        "language": "am",
+        "language": "de",
         "transcripts": "sidecar",
         "shards": 1,
         "segment": {"max_s": 6.0},

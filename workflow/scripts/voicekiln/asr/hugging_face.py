@@ -6,15 +6,17 @@ names are mapped to those of openai-whisper; no code in the folder is executed.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from voicekiln.errors import UserError
 
 # in order of preference; an index lists the files with the tensors
-INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
-WEIGHTS = ("model.safetensors", INDEXES[0], "pytorch_model.bin", INDEXES[1])
+SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
+PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+WEIGHTS = SAFETENSORS + PICKLES
+INDEXES = (SAFETENSORS[1], PICKLES[1])
 CONFIG = "config.json"
 MAX_JSON_BYTES = 64 << 20
 MAX_DIMENSION = 100_000  # far above the largest model, far below memory limits
@@ -54,11 +56,16 @@ NAMES = (
 TIED = "proj_out.weight"  # duplicate of the token embedding
 
 
-def weights_file(folder: Path) -> Path | None:
-    """File that identifies the model in a folder; None if the folder has another layout."""
+def weights_file(folder: Path, names: Sequence[str] = WEIGHTS) -> Path | None:
+    """File that identifies the model in a folder; None if the folder has another layout.
+
+    Args:
+        folder: with `config.json`.
+        names: of the files that may, in order of preference.
+    """
     if not (Path(folder) / CONFIG).is_file():
         return None
-    return next((path for name in WEIGHTS if (path := Path(folder) / name).is_file()), None)
+    return next((path for name in names if (path := Path(folder) / name).is_file()), None)
 
 
 def is_model_file(model: Path) -> bool:

@@ -21,6 +21,7 @@ CORPUS_FILES = (
     ("align", "acoustic_model"),
     ("measure", "speaker_model"),
 )
+SOURCES = (".audio", ".transcripts")  # keys that never name a model
 
 
 def problems(config: Mapping[str, Any], basedir: Path) -> Iterator[str]:
@@ -31,16 +32,30 @@ def problems(config: Mapping[str, Any], basedir: Path) -> Iterator[str]:
     """
     for key, path in _named(config):
         if not os.path.exists(locate(path, basedir)):
-            yield f"{key}: {path} does not exist (relative paths start at the working directory)"
+            yield f"{key}: {path} does not exist{_remedy(key, path)}"
     for name, corpus in config["corpora"].items():
         yield from _model_problems(f"corpora.{name}.transcribe", corpus["transcribe"], basedir)
         if (model := corpus["align"]["acoustic_model"]) is not None:
             folder = Path(locate(model, basedir))
-            if os.path.exists(folder) and (problem := ctc_files.problem(folder)):
-                yield f"corpora.{name}.align.acoustic_model: {model}: {problem}"
+            language = corpus["language"]
+            if os.path.exists(folder) and (problem := ctc_files.problem(folder, language)):
+                yield f"corpora.{name}.align.acoustic_model: {problem}"
     yield from whisper_models.conflicts(config["corpora"], basedir)
     for name, run in config["runs"].items():
         yield from _base_problems(f"runs.{name}.base", run, basedir)
+
+
+def _remedy(key: str, path: str) -> str:
+    """What to do about a missing path."""
+    parts = Path(path).parts
+    is_name = len(parts) == 2 and path == "/".join(parts) and not os.path.isdir(parts[0])
+    is_name &= not Path(path).suffix[1:2].isalpha()  # a file has an ending; a name, a version
+    if is_name and not path.startswith((".", "~")) and not key.endswith(SOURCES):
+        return (
+            "; names of models are not downloaded: download the model, and set its folder "
+            "(relative paths start at the working directory)"
+        )
+    return " (relative paths start at the working directory)"
 
 
 def corrections(path: str | None, basedir: Path) -> list[str]:
@@ -99,15 +114,20 @@ def _model_problems(section_key: str, section: Mapping[str, Any], basedir: Path)
                 yield f"{where}: {section[key]}: {problem}"
         elif model.problem:
             yield (
-                f"{where}: {model.path}: {model.problem}; expected a checkpoint of openai-whisper "
-                "(.pt), a Hugging Face folder (config.json and model.safetensors) or a CTranslate2 "
-                "folder (model.bin)"
+                f"{where}: {_with_path(model.path, model.problem)}; expected a checkpoint of "
+                "openai-whisper (.pt), a Hugging Face folder (config.json and model.safetensors) "
+                "or a CTranslate2 folder (model.bin)"
             )
         elif model.form is Form.CTRANSLATE2 and key == "model" and section["engine"] == "whisper":
             yield (
                 f"{where}: {model.path} is a CTranslate2 folder; set {section_key}.engine: "
                 "faster-whisper"
             )
+
+
+def _with_path(path: Path, problem: str) -> str:
+    """A problem that names the path, once."""
+    return problem if problem.startswith(str(path)) else f"{path}: {problem}"
 
 
 def _base_problems(section_key: str, run: Mapping[str, Any], basedir: Path) -> Iterator[str]:

@@ -23,6 +23,7 @@ from voicekiln.ctc import files, vocabulary
 from voicekiln.store import tables
 from voicekiln.store.items import Store
 from voicekiln.text.clean import letters, script_share
+from voicekiln.text.numbers import n_digits
 
 log = logging.getLogger("align")
 
@@ -219,25 +220,67 @@ def drop_without_text(table: pd.DataFrame, recordings: pd.DataFrame) -> None:
     decisions.drop(table, without, "align", NO_TEXT)
 
 
-def concerns(table: pd.DataFrame) -> Iterator[str]:
-    """Warnings about kept texts of `table` (`tables.SEGMENTS`) that could not be aligned."""
+def concerns(table: pd.DataFrame, corpus: str) -> Iterator[str]:
+    """Warnings about kept texts that could not be aligned.
+
+    Digits and symbols that were spelled out after the alignment are not reported.
+
+    Args:
+        table: `tables.SEGMENTS`, with texts as they are spoken.
+        corpus: its name.
+    """
     rows = table[(table["status"] == "keep") & table["unaligned"].notna()]
+    left = [
+        _still_in(*pair) for pair in zip(rows["unaligned"], rows["text"].fillna(""), strict=True)
+    ]
+    rows = rows.assign(unaligned=left)
+    rows = rows[rows["unaligned"] != ""]
     failed = rows[rows["acoustic_score"].isna()]
     partly = rows[rows["acoustic_score"].notna()]
     if len(failed):
-        first = failed.iloc[0]
+        texts, have, audio = ("its text", "has", "its audio has")
+        if len(failed) > 1:
+            texts, have, audio = ("their texts", "have", "their audio has")
         yield (
-            f"{len(failed)} kept segments could not be aligned by the acoustic model, because "
-            "their texts have more letters than their audio has frames, or no letter that the "
-            f"model knows (first: {first['path']}, {first['start'] / first['rate_hz']:.2f} s, "
-            f"{first['text'][:60]!r}); check these texts, or take an align.acoustic_model of their "
-            "language"
+            f"{_count(failed, corpus)} could not be aligned by the acoustic model, because {texts} "
+            f"{have} more letters than {audio} frames, or no letter that the model knows "
+            f"({_where(failed, corpus)}); check {texts}, or take an align.acoustic_model of the "
+            f"language{_uroman_remedy(failed)}"
         )
     if len(partly):
         counts = Counter(c for text in partly["unaligned"] for c in text)
         shown = ", ".join(f"{c} ({n})" for c, n in counts.most_common(SHOWN))
         yield (
-            f"{len(partly)} kept segments hold characters for which the acoustic model has no "
-            f"token; they were left out of the alignment: {shown}; write numbers and symbols as "
-            "words, or take an align.acoustic_model that has these characters in its vocab.json"
+            f"{_count(partly, corpus)} {'has' if len(partly) == 1 else 'have'} characters for "
+            f"which the acoustic model has no token, so that the alignment left them out: {shown} "
+            f"({_where(partly, corpus)}); write numbers and symbols as words, or take an "
+            "align.acoustic_model that has these characters in its vocab.json"
+            f"{_uroman_remedy(partly)}"
         )
+
+
+def _still_in(unaligned: str, text: str) -> str:
+    """The letters of `unaligned`, and its other characters that the text still has."""
+    digits = n_digits(text) > 0  # the text has those of ASCII for other ones
+    return "".join(c for c in unaligned if c.isalpha() or c in text or (digits and n_digits(c) > 0))
+
+
+def _count(rows: pd.DataFrame, corpus: str) -> str:
+    return f"corpus {corpus}: {len(rows)} kept segment{'s' if len(rows) > 1 else ''}"
+
+
+def _where(rows: pd.DataFrame, corpus: str) -> str:
+    """The first of these segments, and where all are listed."""
+    first = rows.iloc[0]
+    return (
+        f"first: {first['path']}, {first['start'] / first['rate_hz']:.2f} s, "
+        f"{first['text'][:60]!r}; column `unaligned` in results/corpora/{corpus}/segments.parquet"
+    )
+
+
+def _uroman_remedy(rows: pd.DataFrame) -> str:
+    """Another remedy for letters that a Latin model knows once they are romanised."""
+    command = extras.missing("uroman")
+    if command is None or script_share("".join(rows["unaligned"]), "LATIN") == 1:
+        return ""
+    return f"; if its letters are Latin, install uroman, which romanises the texts: {command}"

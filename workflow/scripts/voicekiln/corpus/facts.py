@@ -103,7 +103,7 @@ def warn(facts: Facts, corpus: str, corrected_by: Path | None) -> None:
     texts.warn_of_unspoken(facts.removed, corpus)
     if musical := music(facts.segments):
         log.warning("%s", musical)
-    for line in acoustic.concerns(facts.segments):
+    for line in acoustic.concerns(facts.segments, corpus):
         log.warning("%s", line)
     for row in facts.conflicts:
         log.warning(

@@ -1,10 +1,10 @@
 """Acoustic models in the layout of Hugging Face: a folder with a CTC model and its vocabulary.
 
-The classes are transformers' own, from the list below. Files of the folder are data: JSON and
-safetensors; code that they name is refused, and nothing is looked up on a network. B clips.
+The classes are transformers' own, from the list in settings.py. Files of the folder are data: JSON
+and safetensors; code that they name is refused, and nothing is looked up on a network. B clips.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -14,21 +14,15 @@ import numpy as np
 import torch
 
 from voicekiln import gpu, upstream
-from voicekiln.asr.hugging_face import read_json
-from voicekiln.ctc.files import CONFIG, PREPROCESSOR, WEIGHTS, adapter_file, weights
+from voicekiln.asr.hugging_face import CONFIG, SAFETENSORS
+from voicekiln.ctc import settings
+from voicekiln.ctc.files import adapter_file, weights
 from voicekiln.ctc.vocabulary import of_language
 from voicekiln.ctc.vocabulary import read as read_vocabulary
 from voicekiln.errors import UserError
 from voicekiln.weights.files import read as read_weights
 
 VERSION = 1
-# by the name in config.json: model_type, module and configuration below transformers.models
-CLASSES = {
-    "Wav2Vec2ForCTC": ("wav2vec2", "Wav2Vec2Config"),
-    "HubertForCTC": ("hubert", "HubertConfig"),
-    "Wav2Vec2BertForCTC": ("wav2vec2_bert", "Wav2Vec2BertConfig"),
-}
-MAX_LAYERS, MAX_NUMBER = 200, 1_000_000  # far above those of any model
 NAMES = {"weight_g": "parametrizations.weight.original0"}  # of checkpoints before torch 2
 NAMES |= {"weight_v": "parametrizations.weight.original1"}
 UNUSED = "masked_spec_embed"  # of training alone
@@ -197,41 +191,15 @@ class AcousticModel:
 
 def _config(folder: Path) -> tuple[Any, str]:
     """The configuration of the model and the name of its class."""
-    path = folder / CONFIG
-    found = read_json(path)
-    for file in (CONFIG, PREPROCESSOR, "tokenizer_config.json"):
-        if (folder / file).is_file() and "auto_map" in read_json(folder / file):
-            raise UserError(
-                f"{folder / file}: names code of its own (auto_map), which is never run; take a "
-                f"model of the classes {', '.join(CLASSES)}"
-            )
-    named = found.get("architectures")
-    name = named[0] if isinstance(named, list) and len(named) == 1 else None
-    if name not in CLASSES:
-        raise UserError(
-            f"{path}: architectures is {named!r}, expected one of {', '.join(CLASSES)}; take a "
-            "model that was fine-tuned with CTC, not a pretrained encoder alone"
-        )
-    module, config_class = CLASSES[name]
-    if str(found.get("model_type")).replace("-", "_") != module:
-        raise UserError(f"{path}: model_type is {found.get('model_type')!r}, {name} has another")
-    _check_numbers(path, found)
+    found, name = settings.model(folder)
+    module, config_class = settings.CLASSES[name]
     config = import_module(f"transformers.models.{module}.configuration_{module}")
     try:
         return getattr(config, config_class).from_dict(found), name
     except Exception as error:  # transformers checks values in many ways
-        raise UserError(f"{path}: not a configuration of {name} ({_line(error)})") from error
-
-
-def _check_numbers(path: Path, config: Mapping[str, Any]) -> None:
-    """Stop at sizes that would fill memory before a tensor is read."""
-    for key, value in config.items():
-        numbers = value if isinstance(value, list) else [value]
-        most = MAX_LAYERS if "layers" in key else MAX_NUMBER
-        if len(numbers) > MAX_LAYERS or any(
-            isinstance(n, int | float) and not -MAX_NUMBER <= n <= most for n in numbers
-        ):
-            raise UserError(f"{path}: {key} is {str(value)[:80]}, which no acoustic model has")
+        raise UserError(
+            f"{folder / CONFIG}: not a configuration of {name} ({_line(error)})"
+        ) from error
 
 
 def _tensors(folder: Path, part: str | None) -> dict[str, torch.Tensor]:
@@ -241,8 +209,6 @@ def _tensors(folder: Path, part: str | None) -> dict[str, torch.Tensor]:
         tensors |= read_weights(path)
     if part is not None:
         adapter = adapter_file(folder, part)
-        if not adapter.is_file():
-            raise UserError(f"{adapter}: missing; the model has one adapter for each language")
         tensors = {k: v for k, v in tensors.items() if not k.startswith("lm_head.")}
         tensors |= read_weights(adapter)
     renamed = {}
@@ -253,15 +219,15 @@ def _tensors(folder: Path, part: str | None) -> dict[str, torch.Tensor]:
         renamed[name] = tensor.float() if tensor.is_floating_point() else tensor
     if renamed.get("lm_head.weight") is None or renamed["lm_head.weight"].ndim != 2:
         raise UserError(
-            f"{folder / WEIGHTS[0]}: has no output layer (lm_head.weight); take a model that was "
-            "fine-tuned with CTC, not a pretrained encoder alone"
+            f"{folder / SAFETENSORS[0]}: has no output layer (lm_head.weight); take a model that "
+            "was fine-tuned with CTC, not a pretrained encoder alone"
         )
     return renamed
 
 
 def _filled(folder: Path, name: str, config, state: dict[str, torch.Tensor]):
     """The model with its tensors, each where it belongs."""
-    module = CLASSES[name][0]
+    module = settings.CLASSES[name][0]
     kind = getattr(import_module(f"transformers.models.{module}.modeling_{module}"), name)
     try:
         with torch.device("meta"):  # no memory before the shapes are known to be those of the file
@@ -286,23 +252,18 @@ def _filled(folder: Path, name: str, config, state: dict[str, torch.Tensor]):
 
 
 def _sound(folder: Path, name: str) -> Sound:
-    path = folder / PREPROCESSOR
-    found = read_json(path)
-    rate_hz = found.get("sampling_rate")
-    if type(rate_hz) is not int or not 8000 <= rate_hz <= 48000:
-        raise UserError(f"{path}: sampling_rate is {rate_hz!r}, expected Hz, such as 16000")
-    kind = found.get("feature_extractor_type", "Wav2Vec2FeatureExtractor")
-    bands = name == "Wav2Vec2BertForCTC"
-    expected = "SeamlessM4TFeatureExtractor" if bands else "Wav2Vec2FeatureExtractor"
-    if kind != expected:
-        raise UserError(f"{path}: feature_extractor_type is {kind!r}, {name} needs {expected}")
-    if not bands:
+    found = settings.audio(folder, name)
+    rate_hz = found["sampling_rate"]
+    if settings.extractor(name) == settings.SAMPLES:
         return Sound(rate_hz, bool(found.get("do_normalize", True)))
     module = import_module("transformers.models.seamless_m4t.feature_extraction_seamless_m4t")
     try:
         return Sound(rate_hz, False, module.SeamlessM4TFeatureExtractor.from_dict(found))
     except Exception as error:
-        raise UserError(f"{path}: not settings of {expected} ({_line(error)})") from error
+        path = folder / settings.PREPROCESSOR
+        raise UserError(
+            f"{path}: not settings of {settings.extractor(name)} ({_line(error)})"
+        ) from error
 
 
 def _frame_samples(config) -> int:

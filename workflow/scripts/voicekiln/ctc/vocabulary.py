@@ -10,6 +10,7 @@ from voicekiln.errors import UserError
 
 VOCAB, TOKENIZER = "vocab.json", "tokenizer_config.json"
 DELIMITER = "|"  # of words, unless the tokenizer's configuration names another
+SHOWN = 5  # languages of a vocab.json, in messages
 MAX_SUBWORDS = 0.5  # fraction of the tokens that may be longer than a character
 Romanizer = Callable[[str], str | None]
 
@@ -173,11 +174,16 @@ def of_language(folder: Path, codes: tuple[str, ...]) -> str | None:
     )
     if len(names) == 1 and isinstance(tokens[names[0]], dict):
         return names[0]
-    found = f"several: {', '.join(names)}" if names else "none"
-    language = f"the language {codes[0]}" if codes else "texts of no known language"
+    if len(names) > 1:
+        raise UserError(
+            f"{path} has several vocabularies for {codes[0]} ({', '.join(names)}); remove all but "
+            "one of them from the file, or take a model of that language alone"
+        )
+    shown = ", ".join(list(tokens)[:SHOWN]) + ", ..." * (len(tokens) > SHOWN)
+    language = codes[0] if codes else "texts without a language"
     raise UserError(
-        f"{path}: expected one vocabulary for {language}, found {found}; take a model of that "
-        "language alone"
+        f"{path} has vocabularies for {shown}, none for {language}; take {VOCAB} of the original "
+        "repository, or another model"
     )
 
 
