@@ -55,6 +55,7 @@ def toy_run(
         "directory": str(folder / "training"),
         "settings": TRAIN | {"epochs": 3, "batch_s": BATCH_S} | train,
         "threads": 1,
+        "code": "abc",
     }
     path = folder / "settings.json"
     path.write_text(json.dumps(content))

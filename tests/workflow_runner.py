@@ -84,7 +84,7 @@ class Workflow:
         """Items that the last run computed, by step; steps without any are left out."""
         counts = Counter()
         for log in (self.dir / "logs").rglob("*.log"):
-            for step, n in re.findall(r"INFO (\w+): .*?(\d+)(?: items)? computed", log.read_text()):
+            for step, n in re.findall(r"INFO (\w+): .*?(\d+)(?: \w+)? computed", log.read_text()):
                 counts[step] += int(n)
         return {step: n for step, n in counts.items() if n}
 

@@ -300,7 +300,7 @@ def test_several_audio_tracks_are_logged(tmp_path, caplog):
     look_into(film(tmp_path / "one.mkv", [beep(0)]))
     assert not caplog.records
     look_into(film(tmp_path / "two.mkv", [beep(0), beep(0)], default=1))
-    assert "two.mkv: it has 2 sound tracks; number 2, the one that players play" in caplog.text
+    assert "two.mkv: it has 2 sound tracks; number 2, the default track, is used" in caplog.text
 
 
 def sound_file(name):

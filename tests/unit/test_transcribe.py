@@ -355,7 +355,7 @@ class Evil:
 def test_a_checkpoint_with_code_is_rejected_with_the_name_of_the_code(tmp_path, capsys):
     path = tmp_path / "model.pt"
     torch.save({"dims": {}, "model_state_dict": Evil()}, path)
-    with pytest.raises(UserError, match=r"model\.pt: refused, .*builtins\.print"):
+    with pytest.raises(UserError, match=r"model\.pt: rejected, .*builtins\.print"):
         WhisperRecogniser(path, batch=1, device="cpu")
     assert "executed" not in capsys.readouterr().out
 
