@@ -16,7 +16,7 @@ def main(smk):
         named = f"runs.{smk.wildcards.run}.base.{name}_sha256"
         require_sha256(path, smk.params.sha256[name], named)
     family = families.get(smk.params.settings["family"])
-    weights = family.check(files, family.architecture(smk.params.architecture))
+    weights = family.check(files, family.architecture(smk.params.architecture, files))
     record = {"weights_sha256": checkpoints.state_sha256(weights)}
     write_json(Path(smk.output[0]), record)
 

@@ -127,7 +127,7 @@ def load_voice(smk, family, checkpoint):
     """Load the model with the EMA weights of a checkpoint."""
     on, base = device(smk.resources.gpu), bases.files(smk.params.base)
     tokenizer = family.tokenizer(Path(smk.input.coverage).parent)
-    model = family.build(family.architecture(smk.params.architecture), tokenizer.n_tokens)
+    model = family.build(family.architecture(smk.params.architecture, base), tokenizer.n_tokens)
     model.load_state_dict(family.read_weights(checkpoint / WEIGHTS), strict=True)
     return Voice(
         model.to(on).eval(),

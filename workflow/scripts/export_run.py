@@ -31,12 +31,13 @@ def main(smk):
     tokenizer = family.tokenizer(Path(smk.input.coverage).parent)
     audio, texts = clips(choice, segments, family.SPEECH_HZ)
     facts = about(smk, choice, segments)
+    base = bases.files(smk.params.base)
     with voices.writing(run, name) as folder:
         written = family.export(
             folder,
             weights,
-            bases.files(smk.params.base),
-            family.architecture(smk.params.architecture),
+            base,
+            family.architecture(smk.params.architecture, base),
             tokenizer,
             audio,
             texts,

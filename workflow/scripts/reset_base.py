@@ -11,10 +11,11 @@ def main(smk):
     job.start(smk)
     settings = smk.params.settings
     family = families.get(settings["family"])
+    base = bases.files(smk.params.base)
     record = Path(smk.output.record)
     done = family.reset(
-        bases.files(smk.params.base),
-        family.architecture(smk.params.architecture),
+        base,
+        family.architecture(smk.params.architecture, base),
         family.tokenizer(Path(smk.input.coverage).parent),
         settings["reset"]["seed"],
         record.parent,

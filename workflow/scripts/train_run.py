@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from voicekiln import families, job
 from voicekiln.corpus.dataset import load
+from voicekiln.families import base as bases
 from voicekiln.features.store import check_packs
 from voicekiln.store import tables
 from voicekiln.store.files import read_json, read_jsonl, write_json, write_jsonl
@@ -35,7 +36,9 @@ def main(smk):
         "base": {
             "checkpoint": str(reset.parent / base["file"]["name"]),
             "added_tokens": len(base["vocabulary"]["added"]),
-            "architecture": family.architecture(smk.params.architecture),
+            "architecture": family.architecture(
+                smk.params.architecture, bases.files(smk.params.base)
+            ),
         },
         "base_files": smk.params.base,
         "tokenizer": str(Path(smk.input.coverage).parent),

@@ -65,7 +65,7 @@ class Model(nn.Module):
         return self.head(x), (voice[:, None] + words.cumsum(1) - words) @ self.toy_text.weight.T
 
 
-def architecture(model):
+def architecture(model, base=None):
     return {"width": 12, "depth": 2, "dropout": 0.1} | (model or {})
 
 

@@ -132,11 +132,15 @@ class Family(Protocol):
 
     # Base
 
-    def architecture(self, model: str | Mapping[str, Any] | None) -> dict[str, Any]:
-        """All constructor values of the model, for the value of `base.model`.
+    def architecture(self, model: str | Mapping[str, Any] | None, base: Files) -> dict[str, Any]:
+        """All constructor values of the model, apart from the size of the vocabulary.
+
+        Args:
+            model: the value of `base.model`; None if the family has no such key.
+            base: of the release or of a voice, which yield the same values.
 
         Raises:
-            UserError: unknown name or values.
+            UserError: unknown name or values, or files that contradict each other.
         """
 
     def check(self, base: Files, arch: Mapping[str, Any]) -> Weights:

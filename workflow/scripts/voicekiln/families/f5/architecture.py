@@ -7,6 +7,7 @@ import torch
 
 import voicekiln.upstream  # noqa: F401  (f5_tts can be imported after it)
 from voicekiln.errors import UserError
+from voicekiln.families import Files
 from voicekiln.families.f5.mel import MEL_SPEC, N_MELS
 
 # Arguments of f5_tts.model.DiT with upstream's defaults; `dim` (None) is required.
@@ -45,8 +46,10 @@ RELEASED = {
 }
 
 
-def architecture(model: str | Mapping | None) -> dict:
+def architecture(model: str | Mapping | None, base: Files | None = None) -> dict:
     """All values of the transformer, with `backbone`, for a released name or explicit values.
+
+    The base files are not read: released models of the same shapes differ in values.
 
     Raises:
         UserError: unknown name, backbone or value name; `dim` missing; values that exclude each
