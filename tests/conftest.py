@@ -40,3 +40,11 @@ def workflow(tmp_path):
     from workflow_runner import Workflow
 
     return Workflow(tmp_path / "a voice")
+
+
+@pytest.fixture(scope="session")
+def xtts_release(tmp_path_factory) -> Path:
+    """Folder of a tiny XTTS v2 release with random weights; not to be written to."""
+    from xtts_small import make
+
+    return make(tmp_path_factory.mktemp("xtts"))
