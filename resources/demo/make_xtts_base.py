@@ -16,9 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "workflow/scripts"))
 
-from voicekiln import upstream  # noqa: E402, F401  before coqui-tts
-
 import torch  # noqa: E402
+import voicekiln.upstream  # noqa: E402, F401 - before coqui-tts
 from tokenizers import Tokenizer, models, pre_tokenizers  # noqa: E402
 from TTS.tts.configs.xtts_config import XttsArgs, XttsConfig  # noqa: E402
 from TTS.tts.layers.xtts.dvae import DiscreteVAE  # noqa: E402
