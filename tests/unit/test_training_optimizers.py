@@ -41,7 +41,7 @@ def test_base_rows_are_bit_equal_after_500_updates(name, decay, tmp_path):
     model = Tied()
     before = model.embed.weight.detach().clone()
     frozen = optimizers.FrozenRows(model, {"embed.weight": 9, "head.weight": 9})
-    optimizer = optimizers.build(model, settings, "cpu")
+    optimizer = optimizers.build(model, settings, [], "cpu")
     ema = Ema(model, settings)
     for _ in range(500):
         ids = torch.randint(12, (5,))
@@ -62,7 +62,7 @@ def test_gradients_of_zero_would_not_do(tmp_path):
     settings = tiny_run(tmp_path, weight_decay=0.3).train
     model = Tied()
     before = model.embed.weight.detach().clone()
-    optimizer = optimizers.build(model, settings, "cpu")
+    optimizer = optimizers.build(model, settings, [], "cpu")
     model(torch.tensor([1])).sum().backward()
     model.embed.weight.grad[:] = 0
     optimizer.step()
@@ -71,8 +71,22 @@ def test_gradients_of_zero_would_not_do(tmp_path):
 
 def test_norms_and_biases_may_be_left_out_of_the_decay(tmp_path):
     settings = tiny_run(tmp_path, decay="matrices", weight_decay=0.3).train
-    groups = optimizers.build(Tied(tied=False), settings, "cpu").param_groups
+    groups = optimizers.build(Tied(tied=False), settings, [], "cpu").param_groups
     assert [(len(g["params"]), g["weight_decay"]) for g in groups] == [(2, 0.3), (2, 0.0)]
+
+
+def test_a_family_names_the_parameters_that_its_upstream_does_not_decay(tmp_path):
+    settings = tiny_run(tmp_path, decay="upstream", weight_decay=0.3).train
+    model = Tied(tied=False)
+    model.head.requires_grad_(False)
+    decayed, others = optimizers.build(model, settings, ["embed.weight"], "cpu").param_groups
+    assert others["params"] == [model.embed.weight] and others["weight_decay"] == 0.0
+    assert decayed["params"] == [model.norm.weight, model.norm.bias]
+    assert decayed["weight_decay"] == 0.3
+    one_group = optimizers.build(Tied(tied=False), settings, [], "cpu").param_groups
+    assert [len(group["params"]) for group in one_group] == [4]
+    with pytest.raises(RuntimeError, match="no parameter: embed.bias"):
+        optimizers.build(model, settings, ["embed.bias"], "cpu")
 
 
 def test_what_cannot_be_frozen_is_named():
@@ -94,7 +108,7 @@ def test_what_cannot_be_frozen_is_named():
 def test_8_bits_need_a_package_and_a_gpu(tmp_path):
     settings = tiny_run(tmp_path, optimizer="adamw_8bit").train
     with pytest.raises(UserError, match="adamw_8bit needs"):
-        optimizers.build(Tied(), settings, "cpu")
+        optimizers.build(Tied(), settings, [], "cpu")
 
 
 @pytest.mark.parametrize("name", ADAPTIVE)

@@ -81,6 +81,10 @@ def freeze_presets(model):
     return {"blocks": ["blocks.*"]}
 
 
+def no_decay(model):
+    return ["toy_text.weight", "codes.weight"]
+
+
 def n_steps(arrays):
     return len(arrays["codes"])
 

@@ -218,6 +218,12 @@ class Family(Protocol):
     def freeze_presets(self, model: torch.nn.Module) -> dict[str, list[str]]:
         """Patterns of parameter names, by the names that `train.freeze` knows them by."""
 
+    def no_decay(self, model: torch.nn.Module) -> list[str]:
+        """Names of the parameters that `train.decay: upstream` excludes from weight decay.
+
+        Those that the upstream project's own optimiser excludes; [] if it decays all.
+        """
+
     def draw(self, clip: Clip, rng: torch.Generator, train: bool) -> Any:
         """The random choices for a clip in one update; without `train` no conditions are dropped.
 

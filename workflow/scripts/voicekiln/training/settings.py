@@ -32,7 +32,7 @@ class TrainSettings:
     plateau_patience: int  # validations
     optimizer: str  # adamw | adam | sgd | rmsprop | adamw_8bit
     weight_decay: float
-    decay: str  # all | matrices
+    decay: str  # all | matrices | upstream
     betas: tuple[float, float]  # for Adam and its variants
     momentum: float  # for sgd and rmsprop
     freeze: tuple[str, ...]  # patterns of parameter names, or presets of the family

@@ -1,6 +1,12 @@
 """F5-TTS: f5-tts's CFM around a DiT. The names of `voicekiln.families.Family`, and no others."""
 
-from voicekiln.families.f5.architecture import architecture, blocks, build, freeze_presets
+from voicekiln.families.f5.architecture import (
+    architecture,
+    blocks,
+    build,
+    freeze_presets,
+    no_decay,
+)
 from voicekiln.families.f5.export import export
 from voicekiln.families.f5.loss import LOSS_VERSION, collate, draw, loss
 from voicekiln.families.f5.mel import HOP, RATE_HZ, extractor, feature_basis, n_steps, steps_of
@@ -41,6 +47,7 @@ __all__ = [
     "freeze_presets",
     "loss",
     "n_steps",
+    "no_decay",
     "prove",
     "read_weights",
     "reset",

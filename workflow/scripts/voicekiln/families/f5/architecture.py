@@ -141,6 +141,11 @@ def dimensions(shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
     return values
 
 
+def no_decay(model: torch.nn.Module) -> list[str]:
+    """None: f5_tts's Trainer decays every parameter."""
+    return []
+
+
 def freeze_presets(model: torch.nn.Module) -> dict[str, list[str]]:
     """Patterns of parameter names, by their names in `train.freeze`."""
     blocks = "transformer.transformer_blocks"

@@ -31,7 +31,7 @@ class TrainingState:
     def __init__(self, run: Run, batches: Batches, train_steps: list[int], val_steps: list[int]):
         s = run.settings
         self.run, self.batches = run, batches
-        optimizer = optimizers.build(run.model, s, run.device.type)
+        optimizer = optimizers.build(run.model, s, run.family.no_decay(run.model), run.device.type)
         self.optimizer = run.accelerator.prepare(optimizer)
         self.ema = Ema(run.model, s)
         self.schedule = Schedule(s, self.updates, batches.updates_per_epoch)

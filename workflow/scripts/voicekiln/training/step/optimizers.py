@@ -1,7 +1,8 @@
 """The optimiser of a run, frozen parameters and frozen rows."""
 
 import fnmatch
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -9,25 +10,23 @@ from voicekiln.errors import UserError
 from voicekiln.training.settings import TrainSettings
 
 
-def build(model: torch.nn.Module, settings: TrainSettings, device: str) -> torch.optim.Optimizer:
+def build(
+    model: torch.nn.Module, settings: TrainSettings, no_decay: Collection[str], device: str
+) -> torch.optim.Optimizer:
     """The optimiser over the trained parameters.
 
     `adamw` decays weights separately from the gradient (Loshchilov and Hutter 2019); with the
-    others `weight_decay` is the gradient of an L2 penalty. `decay: matrices` excludes biases, norms
-    and all else that has at most one dimension longer than 1.
+    others `weight_decay` is the gradient of an L2 penalty.
+
+    Args:
+        no_decay: names of the parameters that `decay: upstream` excludes (`Family.no_decay`).
+        device: type of the device.
 
     Raises:
         UserError: the optimiser is not available on this device.
     """
     s = settings
-    trained = [p for p in model.parameters() if p.requires_grad]
-    groups = [{"params": trained, "weight_decay": s.weight_decay}]
-    if s.decay == "matrices":
-        groups = [
-            {"params": [p for p in trained if _is_matrix(p)], "weight_decay": s.weight_decay},
-            {"params": [p for p in trained if not _is_matrix(p)], "weight_decay": 0.0},
-        ]
-    groups = [group for group in groups if group["params"]]
+    groups = decay_groups(model, s.decay, s.weight_decay, no_decay)
     adam = {"lr": s.learning_rate, "betas": s.betas}
     moving = {"lr": s.learning_rate, "momentum": s.momentum}
     if s.optimizer == "adamw":
@@ -39,6 +38,36 @@ def build(model: torch.nn.Module, settings: TrainSettings, device: str) -> torch
     if s.optimizer == "rmsprop":
         return torch.optim.RMSprop(groups, **moving)
     return _adamw_8bit(groups, adam, device)
+
+
+def decay_groups(
+    model: torch.nn.Module, decay: str, weight_decay: float, no_decay: Collection[str]
+) -> list[dict[str, Any]]:
+    """The trained parameters in one group with weight decay and one without; none is empty.
+
+    Args:
+        decay: `all`; `matrices`, which excludes biases, norms and all else that has at most one
+            dimension longer than 1; or `upstream`, which excludes `no_decay`.
+        weight_decay: of the first group.
+        no_decay: names of parameters.
+    """
+    parameters = dict(model.named_parameters())
+    if unknown := set(no_decay) - set(parameters):
+        raise RuntimeError(f"no_decay has names of no parameter: {', '.join(sorted(unknown))}")
+    decays = {
+        "all": lambda name: True,
+        "matrices": lambda name: _is_matrix(parameters[name]),
+        "upstream": lambda name: name not in no_decay,
+    }[decay]
+    trained = {name: p for name, p in parameters.items() if p.requires_grad}
+    groups = [
+        {
+            "params": [p for name, p in trained.items() if decays(name) == decayed],
+            "weight_decay": weight_decay if decayed else 0.0,
+        }
+        for decayed in (True, False)
+    ]
+    return [group for group in groups if group["params"]]
 
 
 def _is_matrix(parameter):

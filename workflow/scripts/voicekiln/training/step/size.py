@@ -246,7 +246,9 @@ class Trial:
     def _update(self, groups):
         run = self._run
         ema = Ema(run.model, run.settings)
-        optimizer = optimizers.build(run.model, run.settings, run.device.type)
+        optimizer = optimizers.build(
+            run.model, run.settings, run.family.no_decay(run.model), run.device.type
+        )
         for parameter in run.model.parameters():
             parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
         optimizer.step()  # creates its state
