@@ -1,7 +1,8 @@
 """Checkpoint files: reading of tensors only, atomic writing, hashes of tensors.
 
 No code in a file is executed: pickles are read with `weights_only=True`, and a pickle that needs
-anything but tensors and plain containers is rejected with the names of what it needs.
+anything but tensors and plain containers is rejected with the names of what it needs. Objects of
+classes that a family names are skipped: their classes are neither imported nor called.
 """
 
 import hashlib
@@ -34,24 +35,54 @@ LISTED_GLOBALS = 8
 READ_BYTES = 1 << 20
 
 
-def read(path: Path) -> dict:
+class Skipped:
+    """Stands where a file has an object that was not made; holds nothing."""
+
+    def __new__(cls, *args):
+        return super().__new__(cls)
+
+    def __setstate__(self, state):
+        pass
+
+
+def read(path: Path, skip: tuple[str, ...] = ()) -> dict:
     """Content of a checkpoint file: tensors (on the CPU), numbers, strings, containers of these.
 
     `.pt` files are memory-mapped, so unused optimizer states cost no memory.
+
+    Args:
+        skip: beginnings of the full names of classes whose objects are replaced by `Skipped`.
 
     Raises:
         UserError: no such file, unknown suffix, damaged file, or a pickle that would run code.
     """
     path = Path(path)
-    problem = filekinds.problem(path)
-    if problem:
-        raise UserError(f"{path}: {problem}")
+    require_kind(path)
     if path.suffix.lower() != ".safetensors":
-        return read_pickle(path)
+        return read_pickle(path, skip)
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
         raise damaged(path, error) from error
+
+
+def read_tensor(path: Path) -> torch.Tensor:
+    """The tensor in a file of `torch.save` that holds nothing else; raises as `read`."""
+    path = Path(path)
+    require_kind(path)
+    content = _load(path)
+    if not isinstance(content, torch.Tensor):
+        raise UserError(f"{path}: expected one tensor, got {type(content).__name__}")
+    for _ in blown_up({path.name: content}):
+        raise UserError(f"{path}: the tensor is larger than its data in the file")
+    return content
+
+
+def require_kind(path: Path) -> None:
+    """Raise unless name, size and first bytes are those of a checkpoint file."""
+    problem = filekinds.problem(path)
+    if problem:
+        raise UserError(f"{path}: {problem}")
 
 
 def can_be_mapped(path: Path) -> bool:
@@ -66,13 +97,29 @@ def can_be_mapped(path: Path) -> bool:
         return all(entry.compress_type == zipfile.ZIP_STORED for entry in archive.infolist())
 
 
-def read_pickle(path: Path) -> dict:
+def read_pickle(path: Path, skip: tuple[str, ...] = ()) -> dict:
     """Content of a file written by `torch.save`; see `read`."""
+    content = _load(path, skip)
+    if not isinstance(content, Mapping):
+        raise UserError(f"{path}: expected a dictionary of tensors, got {type(content).__name__}")
+    for name in blown_up(content):
+        raise UserError(
+            f"{path}: tensor {name!r} is larger than its data in the file; save a"
+            " contiguous copy of it"
+        )
+    return dict(content)
+
+
+def _load(path: Path, skip: tuple[str, ...] = ()):
+    """What `torch.load` returns, without executing anything in the file."""
+    skipped = [name for name in unsafe_globals(path) if name.startswith(skip)] if skip else []
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=can_be_mapped(path))
+        with torch.serialization.safe_globals([(Skipped, name) for name in skipped]):
+            mapped = can_be_mapped(path)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:
         # torch raises UnpicklingError, RuntimeError, EOFError, ValueError, ... for a bad file.
-        unsafe = unsafe_globals(path, str(error))
+        unsafe = [name for name in unsafe_globals(path, str(error)) if name not in skipped]
         if unsafe:
             names = ", ".join(unsafe[:LISTED_GLOBALS])
             more = f" and {len(unsafe) - LISTED_GLOBALS} more" * (len(unsafe) > LISTED_GLOBALS)
@@ -82,14 +129,6 @@ def read_pickle(path: Path) -> dict:
                 " if you trust the file, save its tensors to a new one"
             ) from error
         raise damaged(path, error) from error
-    if not isinstance(content, Mapping):
-        raise UserError(f"{path}: expected a dictionary of tensors, got {type(content).__name__}")
-    for name in blown_up(content):
-        raise UserError(
-            f"{path}: tensor {name!r} is larger than its data in the file; save a"
-            " contiguous copy of it"
-        )
-    return dict(content)
 
 
 def blown_up(content: Mapping) -> Iterator[str]:

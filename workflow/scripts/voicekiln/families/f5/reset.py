@@ -29,13 +29,13 @@ from voicekiln.families.f5.weights import (
 from voicekiln.provenance import sha256_file
 from voicekiln.tokenizers.characters import describe, read_vocab
 from voicekiln.weights import files as checkpoints
+from voicekiln.weights.entries import require_numbers
 
 log = logging.getLogger(__name__)
 
 # Standard deviation of the noise on new rows, as a fraction of that of the base's rows.
 NOISE = 0.1
 FILE = "pretrained_base.safetensors"  # upstream's Trainer starts from it under this name
-FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
 def fresh_counters() -> dict[str, torch.Tensor]:
@@ -225,23 +225,6 @@ def write(out: Path, weights: dict[str, torch.Tensor]) -> None:
     entries = {EMA_PREFIX + key: tensor for key, tensor in weights.items()} | fresh_counters()
     flat = Path(out).suffix.lower() == ".safetensors"
     checkpoints.write_atomic(out, entries if flat else {"ema_model_state_dict": entries})
-
-
-def require_numbers(base: Path, weights: dict[str, torch.Tensor]) -> None:
-    """Raise for tensors that cannot be trained: quantised, sparse, without data, not finite."""
-    for name, tensor in weights.items():
-        plain = tensor.layout == torch.strided and tensor.device.type == "cpu"
-        if not plain or tensor.dtype not in FLOATS:
-            kind = tensor.dtype if plain else f"{tensor.layout} on {tensor.device}"
-            raise UserError(
-                f"{base}: tensor {name}: expected {', '.join(map(str, FLOATS))}, got {kind}; a"
-                " quantised or emptied checkpoint cannot be trained, give the one it was made from"
-            )
-        if not torch.isfinite(tensor).all():
-            raise UserError(
-                f"{base}: tensor {name} holds NaN or infinite values; its training had broken"
-                " down, take an earlier checkpoint of it"
-            )
 
 
 def require_extension(vocab_base: Sequence[str], vocab_new: Sequence[str]) -> None:

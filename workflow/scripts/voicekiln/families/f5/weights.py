@@ -15,12 +15,12 @@ from voicekiln.errors import UserError
 from voicekiln.families.f5.architecture import RELEASED, dimensions
 from voicekiln.weights import files as checkpoints
 from voicekiln.weights import signatures
+from voicekiln.weights.entries import describe_entry, describe_others
 
 EMBEDDING = "transformer.text_embed.text_embed.weight"  # row 0: filler; row i + 1: token i
 EMA_PREFIX = "ema_model."
 EMA_COUNTERS = ("initted", "step", "update")
 UNETT = "transformer.layers."  # E2-TTS: the same embedding, another transformer
-FEW = 3  # entries of a part of a checkpoint that are listed one by one
 # Constants that old checkpoints hold as tensors; upstream deletes them when it loads.
 OLD_CONSTANTS = ("mel_spec.mel_stft.mel_scale.fb", "mel_spec.mel_stft.spectrogram.window")
 
@@ -88,31 +88,6 @@ def is_zero(value) -> bool:
     if isinstance(value, torch.Tensor):
         return value.numel() == 1 and not value.is_meta and not value.item()
     return isinstance(value, bool | int | float) and value == 0
-
-
-def describe_others(entries: dict) -> list[str]:
-    """Descriptions of other entries; parts with more than `FEW` tensors get one line."""
-    parts: dict[str, list[str]] = {}
-    for name in entries:
-        parts.setdefault(name.split(".")[0], []).append(name)
-    described = []
-    for part, names in parts.items():
-        if len(names) > FEW:
-            described.append(f"{part}.* ({len(names)} entries)")
-        else:
-            described += [describe_entry(name, entries[name]) for name in names]
-    return described
-
-
-def describe_entry(name: str, value, prefix: str = "") -> str:
-    """Description of an entry of a checkpoint: name and value, or name and number of entries."""
-    if isinstance(value, torch.Tensor) and value.numel() == 1:
-        value = value.item()
-    if isinstance(value, bool | int | float | str):
-        return f"{prefix}{name} = {value}"
-    if isinstance(value, dict | list | tuple):
-        return f"{prefix}{name} ({len(value)} entries)"
-    return f"{prefix}{name}"
 
 
 def read_weights(file: Path) -> dict[str, torch.Tensor]:
