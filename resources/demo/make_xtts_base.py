@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "workflow/scripts"))
 
 import torch  # noqa: E402
+import torch.nn.functional as F  # noqa: E402
 import voicekiln.upstream  # noqa: E402, F401 - before coqui-tts
 from tokenizers import Tokenizer, models, pre_tokenizers  # noqa: E402
 from TTS.tts.configs.xtts_config import XttsArgs, XttsConfig  # noqa: E402
@@ -87,6 +88,9 @@ def make(
         num_layers=2,
         use_transposed_convs=False,
     )
+    # random code words are far from what the encoder makes of speech: always the same would win
+    words = dvae.encoder(spectra(n_codes) / mel_stats[:, None])[:, :, 1]
+    dvae.codebook.embed.copy_(words.detach().T)
     (folder / "config.json").write_text(config.to_json())
     torch.save({"config": config.to_dict(), "model": model.state_dict()}, folder / "model.pth")
     torch.save(mel_stats, folder / "mel_stats.pth")
@@ -95,6 +99,14 @@ def make(
     speaker = {"gpt_cond_latent": latents, "speaker_embedding": torch.randn(1, 512, 1)}
     torch.save({"Demo Speaker": speaker}, folder / "speakers_xtts.pth")
     return folder
+
+
+def spectra(n: int) -> torch.Tensor:
+    """Made-up log-mel spectra `[n, 80, 8]`, each constant: a level, a slope and some bumps."""
+    level_and_slope = torch.randn(n, 1, 2) * torch.tensor([4.0, 5.0]) + torch.tensor([-3.0, 0.0])
+    bumps = F.interpolate(3 * torch.randn(n, 1, 8), 80, mode="linear")
+    bands = torch.stack([torch.ones(80), torch.linspace(-1, 1, 80)])
+    return (level_and_slope @ bands + bumps).clamp(-11.5, 5).transpose(1, 2).expand(n, 80, 8)
 
 
 def write_vocab(path: Path, letters: str) -> int:

@@ -4,14 +4,13 @@
 """
 
 import functools
-import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
 
 from voicekiln.errors import UserError
-from voicekiln.families import Arrays, Files
+from voicekiln.families import Arrays, Files, mel
 
 RATE_HZ = 24000
 HOP = 256  # 10.7 ms a frame, 93.75 frames a second
@@ -29,17 +28,9 @@ MEL_SPEC = {
 }
 
 
-@functools.cache
 def filterbank() -> torch.Tensor:
     """Triangles of height 1 on the HTK mel scale, 0 to 12 kHz. `[F, M]` float32."""
-    frequencies_hz = torch.linspace(0, RATE_HZ // 2, N_FFT // 2 + 1)
-    top_mel = 2595.0 * math.log10(1.0 + RATE_HZ / 2 / 700.0)
-    corners_hz = 700.0 * (10.0 ** (torch.linspace(0.0, top_mel, N_MELS + 2) / 2595.0) - 1.0)
-    distances_hz = corners_hz[None, :] - frequencies_hz[:, None]  # [F, M + 2]
-    widths_hz = corners_hz.diff()
-    rising = -distances_hz[:, :-2] / widths_hz[:-1]
-    falling = distances_hz[:, 2:] / widths_hz[1:]
-    return torch.minimum(rising, falling).clamp(min=0.0)
+    return mel.filterbank(RATE_HZ, N_FFT, N_MELS, RATE_HZ / 2)
 
 
 @functools.cache
@@ -70,8 +61,8 @@ def log_mel(samples: np.ndarray | torch.Tensor) -> torch.Tensor:
     spectrum = torch.stft(
         samples, N_FFT, hop_length=HOP, window=window(), pad_mode="reflect", return_complex=True
     )  # [F, T]
-    mel = spectrum.abs().T @ filterbank()  # [T, M]
-    return mel.clamp(min=FLOOR).log()
+    bands = spectrum.abs().T @ filterbank()  # [T, M]
+    return bands.clamp(min=FLOOR).log()
 
 
 def feature_basis(base: Files) -> dict[str, str]:
