@@ -21,6 +21,11 @@ from typing import Literal
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+import voicekiln.upstream  # noqa: F401
+
+# isort: split
+# After `upstream`: transformers imports torchaudio.
 from transformers import DynamicCache, GPT2Config, GPT2Model
 
 from voicekiln.errors import UserError
