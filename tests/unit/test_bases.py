@@ -43,7 +43,7 @@ def test_a_folder_that_lacks_a_file_or_has_two_is_named(release):
         bases.paths(base, F5, same)
     for path in release.glob("model_*"):
         path.unlink()
-    with pytest.raises(UserError, match="found none; give it as base.checkpoint"):
+    with pytest.raises(UserError, match=r"base.checkpoint: .* \(model_\*\.\* in the release\)"):
         bases.paths(base, F5, same)
 
 

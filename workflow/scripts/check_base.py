@@ -4,6 +4,7 @@ from pathlib import Path
 
 from voicekiln import families, job
 from voicekiln.families import base as bases
+from voicekiln.families import facts
 from voicekiln.provenance import require_sha256
 from voicekiln.store.files import write_json
 from voicekiln.weights import files as checkpoints
@@ -19,6 +20,9 @@ def main(smk):
     weights = family.check(files, family.architecture(smk.params.architecture, files))
     record = {"weights_sha256": checkpoints.state_sha256(weights)}
     write_json(Path(smk.output[0]), record)
+    job.say(f"All required files found for model: {bases.model_name(files)}")
+    if licence := facts.of(smk.params.settings["family"]).licence:
+        job.say(f"licence: {licence}")
 
 
 if "snakemake" in globals():

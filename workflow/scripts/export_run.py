@@ -9,6 +9,7 @@ from voicekiln.audio.span import load_span
 from voicekiln.corpus.audio_report import as_markdown, audio_report
 from voicekiln.corpus.dataset import load
 from voicekiln.families import base as bases
+from voicekiln.families import facts as family_facts
 from voicekiln.store import tables
 from voicekiln.store.files import read_json, write_atomic
 from voicekiln.store.items import STORE, Store
@@ -61,6 +62,8 @@ def main(smk):
     voices.show(run, name)
     job.say(f"the voice is in {run / 'export'} ({done['checkpoint']}, HOW_TO_SPEAK.md)")
     job.say(f"the upstream code loads it and has synthesised {seconds:.1f} s with it")
+    if licence := family_facts.of(settings["family"]).licence:
+        job.say(f"licence: {licence}")
     kept = voices.old(run)
     if kept:
         job.say(

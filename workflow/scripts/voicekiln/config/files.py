@@ -142,9 +142,11 @@ def _base_problems(section_key: str, run: Mapping[str, Any], basedir: Path) -> I
         yield f"{section_key}: {error}"
         return
     for name, file in family.files.items():
-        if name in paths and file.checkpoint and os.path.exists(paths[name]):
+        if name in paths and os.path.exists(paths[name]):
             path = Path(paths[name])
-            if problem := kinds.problem(path) or _other_family(path, family):
+            weights = file.checkpoint or path.suffix.lower() in kinds.SUFFIXES
+            problem = kinds.problem(path) if weights else None
+            if problem := problem or (file.checkpoint and _other_family(path, family)):
                 yield f"{section_key}.{name}: {run['base'].get(name, path)}: {problem}"
 
 

@@ -69,9 +69,9 @@ def paths(base: Mapping[str, Any], family: Facts, locate: Callable[[str], str]) 
         locate: finds a path of the configuration.
 
     Raises:
-        UserError: a required file is not in the folder, or more than one file could be it.
+        UserError: required files are not in the folder, or more than one file could be one.
     """
-    found = {}
+    found, missing = {}, []
     for name, file in family.files.items():
         if name in base:
             found[name] = locate(base[name])
@@ -80,13 +80,50 @@ def paths(base: Mapping[str, Any], family: Facts, locate: Callable[[str], str]) 
             matches = sorted(path for path in folder.glob(file.in_release) if path.is_file())
             if len(matches) == 1:
                 found[name] = str(matches[0])
-            elif matches or file.required:
-                number = ", ".join(path.name for path in matches[:4]) or "none"
+            elif matches:
+                several = ", ".join(path.name for path in matches[:4])
                 raise UserError(
                     f"folder: {folder}: expected one file {file.in_release} ({name}), found "
-                    f"{number}; give it as base.{name}"
+                    f"{several}; give it as base.{name}"
                 )
+            elif file.required:
+                missing.append(name)
+    if missing:
+        raise UserError(f"folder: {locate(base['folder'])}: {_missing(family, missing)}")
     return found
+
+
+def require_files(base: Files, family: Facts) -> None:
+    """Raise a UserError that lists all required files which are not there."""
+    missing = [
+        name
+        for name, file in family.files.items()
+        if file.required and not (name in base and Path(base[name]).is_file())
+    ]
+    if missing:
+        raise UserError(f"base: {_missing(family, missing)}")
+
+
+def model_name(base: Files) -> str:
+    """What messages call a base: the folder of its files, or of its first one."""
+    return next(iter(base.values())).resolve().parent.name
+
+
+def _missing(family: Facts, names: list[str]) -> str:
+    """A message with the purpose of each missing file, and its place in the release."""
+    lines = [
+        f"base.{name}: {family.files[name].description}"
+        + (
+            f" ({family.files[name].in_release} in the release)"
+            * bool(family.files[name].in_release)
+        )
+        for name in names
+    ]
+    where = f" from {family.release}" if family.release else ""
+    return (
+        f"{len(names)} of {len(family.files)} files of {family.title} missing; copy them{where} "
+        f"into the folder, or give each by its key: {'; '.join(lines)}"
+    )
 
 
 # Rules call the functions below with the run's name, the section `runs`, and a function that finds
@@ -165,7 +202,12 @@ def checked(run: str, runs: Runs, locate: Locate) -> list[str]:
 
 
 def model(run: str, runs: Runs, locate: Locate) -> Any:
-    """Params: `base.model` of the run, or of the run that its chain starts from."""
+    """Params: `base.model` of the run, or of the run that its chain starts from.
+
+    None if the family has no such choice; it may have a file of this name.
+    """
+    if facts.of(runs[run]["family"]).model is None:
+        return None
     return canonical(runs[_chain(run, runs)[-1]]["base"].get("model"))
 
 

@@ -2,7 +2,8 @@
 
     title        name for people
     planned      true: not available yet; only title and foreign_models are read
-    base         files: name -> see `BaseFile`; model: schema of `base.model`, if there is a choice
+    base         files: name -> see `BaseFile`; model: schema of `base.model`, if there is a choice;
+                 release: address of the released folder; licence: a sentence about the weights
     vocoder      description, files, weights; left out if the family brings its own
     tokenizer, features, speak, export    sections of a run: description, and the JSON Schema of
                  each of the `keys`; `file: true` marks one that names a file of the user's
@@ -93,6 +94,8 @@ class Facts:
     planned: bool
     files: Mapping[str, BaseFile]
     model: Mapping[str, Any] | None
+    release: str | None
+    licence: str | None
     vocoder: Vocoder | None
     sections: Mapping[str, Mapping[str, Any]]
     samples: Mapping[str, Any]
@@ -122,6 +125,8 @@ def read(path: Path) -> Facts:
         planned=content.pop("planned", False),
         files={name: BaseFile(**file) for name, file in base.pop("files", {}).items()},
         model=base.pop("model", None),
+        release=base.pop("release", None),
+        licence=base.pop("licence", None),
         vocoder=vocoder and Vocoder(**vocoder | {"files": tuple(vocoder["files"])}),
         sections={name: content.pop(name, NO_KEYS) for name in SECTIONS},
         samples=content.pop("samples", {}),
