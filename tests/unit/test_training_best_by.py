@@ -4,13 +4,13 @@ import json
 from dataclasses import replace
 
 import pytest
-from test_training_resume import final, in_child, same
+from training_children import final, in_child, same
 from training_setup import tiny_run
 from voicekiln import families
 from voicekiln.families import facts
 from voicekiln.training.log.records import EXIT_FINISHED, EXIT_USER_ERROR
-from voicekiln.training.state import checkpoints as state
-from voicekiln.voice import choice as evaluate
+from voicekiln.training.state import checkpoints
+from voicekiln.voice import choice
 
 RUN = {"clips": 25, "epochs": 3, "log_every": 1}  # 12 updates, validated every 4
 
@@ -53,15 +53,15 @@ def test_the_best_follows_the_part_that_is_named(tmp_path):
     same(final(by_sum), final(by_part))
     for settings, by, update in ((by_sum, "loss", 12), (by_part, "drift", 4)):
         folder = settings.directory / "checkpoints"
-        best = state.pointed(folder, "best")
+        best = checkpoints.pointed(folder, "best")
         assert (best["update"], best["by"]) == (update, by)
         validated = [row for row in records(settings) if row["kind"] == "validation"]
         assert best["validation_loss"] == next(
             row["loss"] for row in validated if row["update"] == update
         )
-        rows = evaluate.candidates(folder, evaluate.best_by(folder))
-        course = evaluate.course(settings.directory, by)
-        chosen, why = evaluate.choose(rows, "best", by, course)
+        rows = choice.candidates(folder, choice.best_by(folder))
+        course = choice.course(settings.directory, by)
+        chosen, why = choice.choose(rows, "best", by, course)
         assert chosen["update"] == update and f"lowest validation {by} " in why
 
 
@@ -70,7 +70,7 @@ def test_the_choice_may_change_from_one_start_to_the_next(tmp_path):
     settings = tiny_run(tmp_path, **RUN | {"epochs": 4}, best_by="flow")
     assert in_child(settings, two_parts) == EXIT_FINISHED
     assert final(settings)["update"] == 16
-    assert state.pointed(settings.directory / "checkpoints", "best")["by"] == "flow"
+    assert checkpoints.pointed(settings.directory / "checkpoints", "best")["by"] == "flow"
 
 
 def test_it_ends_early_by_the_part_that_is_named(tmp_path):

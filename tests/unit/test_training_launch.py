@@ -20,7 +20,7 @@ from voicekiln.training.log.records import EXIT_ERROR, EXIT_STOPPED, EXIT_USER_E
 from voicekiln.training.process import agent, events
 from voicekiln.training.process import launch as launching
 from voicekiln.training.process.launch import finished_record, launch
-from voicekiln.training.state import checkpoints as state
+from voicekiln.training.state import checkpoints
 
 pytestmark = pytest.mark.slow
 
@@ -38,8 +38,8 @@ def is_progress(line):
 
 
 def weights(folder):
-    checkpoints = folder / "training" / "checkpoints"
-    return load_file(checkpoints / state.pointed(checkpoints, "last")["checkpoint"] / state.WEIGHTS)
+    kept = folder / "training" / "checkpoints"
+    return load_file(kept / checkpoints.pointed(kept, "last")["checkpoint"] / checkpoints.WEIGHTS)
 
 
 def losses(folder, kind):

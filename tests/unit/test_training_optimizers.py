@@ -4,13 +4,13 @@ import json
 
 import pytest
 import torch
-from test_training_resume import at_call, final, in_child, same
+from training_children import at_call, final, in_child, same
 from training_setup import LETTERS, tiny_run
 from voicekiln import families
 from voicekiln.errors import UserError
 from voicekiln.training import loop
 from voicekiln.training.log.records import EXIT_FINISHED, EXIT_USER_ERROR
-from voicekiln.training.state import checkpoints as state
+from voicekiln.training.state import checkpoints
 from voicekiln.training.step import optimizers
 from voicekiln.training.step.ema import Ema
 
@@ -157,9 +157,9 @@ def test_a_training_without_a_better_validation_ends_and_stays_ended(tmp_path):
     )
     update = status["update"]
     assert update < 20
-    before = state.found(settings.directory / "checkpoints")
+    before = checkpoints.found(settings.directory / "checkpoints")
     assert in_child(settings) == EXIT_FINISHED
-    assert state.found(settings.directory / "checkpoints") == before
+    assert checkpoints.found(settings.directory / "checkpoints") == before
     longer = tiny_run(tmp_path, **run | {"patience": 4}, warmup_updates=0)
     assert in_child(longer) == EXIT_FINISHED
     assert final(longer)["update"] >= update + 2

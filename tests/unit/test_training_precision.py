@@ -5,14 +5,13 @@ import json
 import pytest
 import torch
 from accelerate import Accelerator
-from test_training_resume import at_call, final, in_child, metrics, same
-from test_training_resume import imported as imported  # noqa: PLC0414 (a fixture)
+from training_children import at_call, final, in_child, metrics, same
 from training_setup import tiny_run
 from voicekiln.errors import UserError
 from voicekiln.training import worker
 from voicekiln.training.log.records import EXIT_FINISHED
-from voicekiln.training.process import collectives as processes
-from voicekiln.training.state import checkpoints as state
+from voicekiln.training.process import collectives
+from voicekiln.training.state import checkpoints
 from voicekiln.training.step.ema import Ema
 
 RUN = {"clips": 25, "epochs": 3, "log_every": 1}  # 12 updates
@@ -48,7 +47,7 @@ def test_bf16_trains_validates_saves_and_resumes(tmp_path, fp32):
     ours, theirs = metrics(whole, "validation"), metrics(fp32, "validation")
     assert ours[12] < ours[0]
     assert ours == pytest.approx(theirs, rel=0.02) and ours != theirs
-    ema, tensors = state.load(whole.directory / "checkpoints" / "checkpoint_12")
+    ema, tensors = checkpoints.load(whole.directory / "checkpoints" / "checkpoint_12")
     assert kept_as(ema) == kept_as(tensors["model"]) == {torch.float32}, "weights stay fp32"
     assert tensors["scaler"] is None
 
@@ -61,8 +60,8 @@ def test_bf16_is_another_run_than_fp32(tmp_path):
 
 def scale_of(settings) -> float:
     """The scale in a finished training's last state."""
-    last = state.pointed(settings.directory / "checkpoints", "last")["checkpoint"]
-    return state.load(settings.directory / "checkpoints" / last)[1]["scaler"]["scale"]
+    last = checkpoints.pointed(settings.directory / "checkpoints", "last")["checkpoint"]
+    return checkpoints.load(settings.directory / "checkpoints" / last)[1]["scaler"]["scale"]
 
 
 def with_scaler(**values):
@@ -70,7 +69,7 @@ def with_scaler(**values):
 
     def prepare():
         def make_accelerator(precision):
-            accelerator = Accelerator(cpu=True, mixed_precision=processes.PRECISION[precision])
+            accelerator = Accelerator(cpu=True, mixed_precision=collectives.PRECISION[precision])
             accelerator.native_amp = True
             accelerator.scaler = torch.amp.GradScaler("cpu", **values)
             return accelerator
@@ -105,4 +104,4 @@ def test_fp16_leaves_out_updates_that_overflow(tmp_path, fp32):
 def test_fp16_without_a_gpu_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match="fp16 needs a GPU; on a CPU use fp32 or bf16"):
-        processes.make_accelerator("fp16")
+        collectives.make_accelerator("fp16")

@@ -12,93 +12,30 @@ from pathlib import Path
 
 import pytest
 import torch
-from accelerate.state import AcceleratorState
-from safetensors.torch import load_file
+from training_children import (
+    at_call,
+    die,
+    final,
+    in_child,
+    kill_in_torch_save,
+    metrics,
+    same,
+    updates_saved,
+)
 from training_setup import tiny_run, write_rows
-from voicekiln import families
 from voicekiln.errors import UserError
-from voicekiln.training import loop, worker
-from voicekiln.training.log import metrics as watch
+from voicekiln.training import loop
+from voicekiln.training.log.health import HealthChecks
 from voicekiln.training.log.records import EXIT_FINISHED, EXIT_STOPPED, EXIT_USER_ERROR
-from voicekiln.training.process.stop import Stop
 from voicekiln.training.run import Run
 from voicekiln.training.settings import RunSettings
-from voicekiln.training.state import checkpoints as state
+from voicekiln.training.state import checkpoints
 from voicekiln.training.step.ema import Ema
 
 # 4 updates of 2 batches an epoch, 12 updates; saved every 3, validated every 4; dropout 0.1.
 RUN = {"clips": 25, "epochs": 3}
 UPDATES = 12
 KILLS = 25  # at random instants
-
-
-@pytest.fixture(scope="module", autouse=True)
-def imported():
-    """Children are forked; what they would import first is imported once, here."""
-    family = families.get("f5")
-    family.build(family.architecture({"dim": 32, "depth": 1, "heads": 1, "dim_head": 8}), 5)
-
-
-def in_child(settings: RunSettings, prepare=lambda: None, kill_after_s: float | None = None) -> int:
-    """Trains in a forked process; returns its exit code, or minus the signal that ended it."""
-    pid = os.fork()
-    if pid == 0:
-        code = 99
-        try:
-            torch.set_num_threads(1)
-            # an accelerator of an earlier test, with another precision, is inherited by the fork
-            AcceleratorState._reset_state(reset_partial_state=True)
-            stop = Stop(settings.train.stop_after_minutes)
-            stop.on_signals()
-            prepare()
-            code = worker.run(settings, stop)
-        finally:
-            os._exit(code)
-    if kill_after_s is not None:
-        time.sleep(kill_after_s)
-        os.kill(pid, signal.SIGKILL)
-    _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status)
-
-
-def die(*_, **__):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def at_call(owner, name: str, n: int, what=die):
-    """Preparation of a child: the n-th call (from 1) of `owner.name` becomes `what`."""
-
-    def prepare():
-        calls = 0
-        original = getattr(owner, name)
-
-        def replaced(*args, **kwargs):
-            nonlocal calls
-            calls += 1
-            return (what if calls == n else original)(*args, **kwargs)
-
-        setattr(owner, name, replaced)
-
-    return prepare
-
-
-def kill_in_torch_save(n: int):
-    """Preparation: killed inside the n-th state.pt, half of it written."""
-
-    def prepare():
-        original, calls = torch.save, 0
-
-        def replaced(content, file):
-            nonlocal calls
-            calls += 1
-            original(content, file)
-            if calls == n:
-                file.truncate(1000)
-                die()
-
-        state.torch.save = replaced
-
-    return prepare
 
 
 def kill_in_validation(n: int):
@@ -123,7 +60,7 @@ def kill_beside_the_writer(n: int):
     """Preparation: killed while the n-th checkpoint is written and an update more is done."""
 
     def prepare():
-        save, update, calls, held = state.save, Ema.update, 0, threading.Event()
+        save, update, calls, held = checkpoints.save, Ema.update, 0, threading.Event()
 
         def held_up(*args):
             nonlocal calls
@@ -138,35 +75,9 @@ def kill_beside_the_writer(n: int):
             if held.is_set():
                 die()
 
-        state.save, Ema.update = held_up, deadly
+        checkpoints.save, Ema.update = held_up, deadly
 
     return prepare
-
-
-def final(settings: RunSettings) -> dict:
-    """All that a finished training has in its last state: weights, average, optimiser."""
-    last = state.pointed(settings.directory / "checkpoints", "last")
-    folder = settings.directory / "checkpoints" / last["checkpoint"]
-    tensors = torch.load(folder / state.STATE, weights_only=True)
-    found = {f"ema {k}": v for k, v in load_file(folder / state.WEIGHTS).items()}
-    found |= {f"model {k}": v for k, v in tensors["model"].items()}
-    for i, values in tensors["optimizer"]["state"].items():
-        found |= {f"optimizer {i} {k}": v for k, v in values.items()}
-    return found | {"ema_updates": tensors["ema_updates"], "update": last["update"]}
-
-
-def same(a: dict, b: dict) -> None:
-    assert set(a) == set(b)
-    for name, value in a.items():
-        equal = torch.equal(value, b[name]) if torch.is_tensor(value) else value == b[name]
-        assert equal, name
-
-
-def metrics(settings: RunSettings, kind: str, name: str = "loss") -> dict[int, float]:
-    lines = (settings.directory / "metrics.jsonl").read_text().splitlines()
-    rows = [row for row in map(json.loads, lines) if row["kind"] == kind]
-    assert len({row["update"] for row in rows}) == len(rows), "an update is logged twice"
-    return {row["update"]: row[name] for row in rows}
 
 
 @pytest.fixture(scope="module")
@@ -185,13 +96,13 @@ def uninterrupted(tmp_path_factory) -> RunSettings:
         ),
         pytest.param([at_call(loop.Training, "backward", 12)], id="between accumulated batches"),
         pytest.param([at_call(Ema, "update", 8)], id="after the optimiser, before the average"),
-        pytest.param([at_call(state, "save", 3)], id="before a checkpoint"),
+        pytest.param([at_call(checkpoints, "save", 3)], id="before a checkpoint"),
         pytest.param([kill_in_torch_save(2)], id="while a checkpoint is written"),
         pytest.param([kill_beside_the_writer(2)], id="while training goes on beside the writer"),
-        pytest.param([at_call(state, "write_json", 2)], id="before meta.json"),
+        pytest.param([at_call(checkpoints, "write_json", 2)], id="before meta.json"),
         pytest.param([at_call(Path, "rename", 2)], id="before a checkpoint's rename"),
-        pytest.param([at_call(state, "point", 3)], id="after a checkpoint's rename"),
-        pytest.param([at_call(state, "prune", 3)], id="before old ones are removed"),
+        pytest.param([at_call(checkpoints, "point", 3)], id="after a checkpoint's rename"),
+        pytest.param([at_call(checkpoints, "prune", 3)], id="before old ones are removed"),
         pytest.param([kill_in_validation(1)], id="in the validation of the base"),
         pytest.param([kill_in_validation(2)], id="in a validation"),
         pytest.param([kill_in_validation(4)], id="in the last validation"),
@@ -200,7 +111,7 @@ def uninterrupted(tmp_path_factory) -> RunSettings:
                 at_call(loop.Training, "backward", 9),
                 kill_in_torch_save(1),
                 at_call(loop.Training, "backward", 3),
-                at_call(state, "point", 2),
+                at_call(checkpoints, "point", 2),
                 kill_in_validation(1),
             ],
             id="five times in a row",
@@ -254,7 +165,7 @@ def test_the_rate_takes_its_course_whatever_comes_between(course, turns, tmp_pat
     for kill in (
         at_call(loop.Training, "backward", 13),
         kill_in_validation(2),
-        at_call(state, "save", 1),
+        at_call(checkpoints, "save", 1),
     ):
         assert in_child(settings, kill) == -signal.SIGKILL
     assert in_child(settings) == EXIT_FINISHED
@@ -271,14 +182,14 @@ def test_with_loader_processes_bit_equal(uninterrupted, tmp_path):
     same(final(settings), final(uninterrupted))
 
 
-@pytest.mark.parametrize("name", [state.WEIGHTS, state.STATE, state.META])
+@pytest.mark.parametrize("name", [checkpoints.WEIGHTS, checkpoints.STATE, checkpoints.META])
 def test_a_damaged_checkpoint_is_skipped(name, uninterrupted, tmp_path):
     settings = tiny_run(tmp_path, **RUN)
     assert in_child(settings, at_call(loop.Training, "backward", 21)) == -signal.SIGKILL
-    newest = state.found(settings.directory / "checkpoints")[0] / name
+    newest = checkpoints.found(settings.directory / "checkpoints")[0] / name
     data = bytearray(newest.read_bytes())
     data[len(data) // 2] ^= 0xFF
-    newest.write_bytes(data if name != state.META else data[:10])
+    newest.write_bytes(data if name != checkpoints.META else data[:10])
     assert in_child(settings) == EXIT_FINISHED
     same(final(settings), final(uninterrupted))
 
@@ -365,9 +276,9 @@ def test_another_seed_is_another_run_and_the_old_state_is_kept_aside(tmp_path):
     name = next(iter(old))
     assert not torch.equal(final(other)[name], old[name])
     previous = settings.directory / "previous" / "1" / "checkpoints"
-    assert state.pointed(previous, "last")["update"] == UPDATES
-    kept = {p.name for p in state.found(previous)}
-    assert kept == {state.pointed(previous, n)["checkpoint"] for n in ("best", "last")}
+    assert checkpoints.pointed(previous, "last")["update"] == UPDATES
+    kept = {p.name for p in checkpoints.found(previous)}
+    assert kept == {checkpoints.pointed(previous, n)["checkpoint"] for n in ("best", "last")}
 
 
 @pytest.mark.parametrize("what", ["loss", "gradient"])
@@ -398,7 +309,7 @@ def test_what_is_not_finite_stops_and_names_update_rate_and_clips(what, tmp_path
     assert status["state"] == "failed"
     assert "update 5 " in status["reason"] and "train-0" in status["reason"]
     assert "learning rate" in status["reason"]
-    assert [state.update_of(p) for p in state.found(settings.directory / "checkpoints")] == [4]
+    assert updates_saved(settings.directory) == [4]
 
 
 def test_a_full_disk_ends_with_the_last_good_state(uninterrupted, tmp_path):
@@ -407,7 +318,7 @@ def test_a_full_disk_ends_with_the_last_good_state(uninterrupted, tmp_path):
     def small_files():
         import resource
 
-        original, calls = state.save, 0
+        original, calls = checkpoints.save, 0
 
         def replaced(*args):
             nonlocal calls
@@ -419,7 +330,7 @@ def test_a_full_disk_ends_with_the_last_good_state(uninterrupted, tmp_path):
             finally:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))
 
-        state.save = replaced
+        checkpoints.save = replaced
 
     assert in_child(settings, small_files) == EXIT_USER_ERROR
     status = json.loads((settings.directory / "status.json").read_text())
@@ -433,7 +344,7 @@ def test_metrics_and_pointers_say_what_was_reached(uninterrupted):
     validation = metrics(uninterrupted, "validation")
     assert sorted(validation) == [0, 4, 8, 12]  # the reset base first
     folder = uninterrupted.directory / "checkpoints"
-    best = state.pointed(folder, "best")
+    best = checkpoints.pointed(folder, "best")
     after = {u: v for u, v in validation.items() if u}
     assert best["update"] == min(after, key=after.get)
     assert best["validation_loss"] == after[best["update"]] < validation[0]
@@ -449,7 +360,7 @@ def test_what_was_said_of_the_run_is_in_its_status(tmp_path):
 
     def worried(*more):
         def prepare():
-            watch.HealthChecks.check = lambda self, row: (
+            HealthChecks.check = lambda self, row: (
                 [f"look, {row['update']}"] if row["update"] < 9 else []
             )
             for each in more:
@@ -483,12 +394,7 @@ def test_intervals_may_be_told_in_epochs(uninterrupted, tmp_path):
     assert in_child(settings) == EXIT_FINISHED
     same(final(settings), final(uninterrupted))
     assert metrics(settings, "validation") == metrics(uninterrupted, "validation")
-    saved = {state.update_of(p) for p in state.found(settings.directory / "checkpoints")}
-    assert saved == {4, 8, 12}, "every new best too"
-
-
-def updates_saved(settings):
-    return {state.update_of(p) for p in state.found(settings.directory / "checkpoints")}
+    assert updates_saved(settings.directory) == [12, 8, 4], "every new best too"
 
 
 def test_saving_at_intervals_can_be_switched_off(uninterrupted, tmp_path):
@@ -496,7 +402,7 @@ def test_saving_at_intervals_can_be_switched_off(uninterrupted, tmp_path):
     settings = tiny_run(tmp_path, **RUN, save_every=None, validate_every=8)
     assert in_child(settings) == EXIT_FINISHED
     same(final(settings), final(uninterrupted))
-    assert updates_saved(settings) == {8, 12}
+    assert updates_saved(settings.directory) == [12, 8]
 
 
 def test_states_for_resuming_only_are_saved_more_often(uninterrupted, tmp_path):
@@ -504,10 +410,10 @@ def test_states_for_resuming_only_are_saved_more_often(uninterrupted, tmp_path):
     settings = tiny_run(tmp_path, **RUN, save_every=6, save_last_every=2, validate_every=100)
     assert in_child(settings, at_call(Ema, "update", 11)) < 0
     # the one of update 10 may not have been written to its end
-    assert updates_saved(settings) in ({6, 8}, {6, 10}, {6, 8, 10})
+    assert updates_saved(settings.directory) in ([8, 6], [10, 6], [10, 8, 6])
     assert in_child(settings) == EXIT_FINISHED
     same(final(settings), final(uninterrupted))
-    assert updates_saved(settings) == {6, 12}
+    assert updates_saved(settings.directory) == [12, 6]
 
 
 def test_a_plateau_lowers_the_learning_rate_and_logs_it(tmp_path, caplog):
@@ -575,15 +481,15 @@ def test_a_full_disk_is_freed_of_what_would_go_anyway(uninterrupted, tmp_path):
     settings = tiny_run(tmp_path, **RUN, keep=2, validate_every=100)
 
     def full_for_two():
-        original, held = state.save, []
+        original, held = checkpoints.save, []
 
         def replaced(folder, *args):
-            held.append(len(state.found(folder)))
+            held.append(len(checkpoints.found(folder)))
             if held[-1] >= 2:
                 raise UserError(f"{folder}: cannot be written (No space left on device)")
             return original(folder, *args)
 
-        state.save = replaced
+        checkpoints.save = replaced
 
     assert in_child(settings, full_for_two) == EXIT_FINISHED
     same(final(settings), final(uninterrupted))

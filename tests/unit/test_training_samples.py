@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from test_training_resume import RUN, final, in_child, metrics, same
+from training_children import final, in_child, metrics, same
 from training_setup import tiny_run
 from voicekiln import families
 from voicekiln.training.data.clips import Row
@@ -16,6 +16,8 @@ from voicekiln.training.log.records import EXIT_FINISHED, EXIT_STOPPED
 from voicekiln.training.step import samples
 
 F5 = families.get("f5")
+
+RUN = {"clips": 25, "epochs": 3}  # 12 updates
 
 
 @pytest.fixture(scope="module")

@@ -9,24 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from test_training_resume import at_call, final, in_child, metrics, same
-from test_training_resume import imported as imported  # noqa: PLC0414 (a fixture)
+from training_children import at_call, final, in_child, metrics, nothing, same, updates_saved
 from training_setup import tiny_run
 from voicekiln.errors import UserError
 from voicekiln.store.files import read_json
 from voicekiln.training import loop
 from voicekiln.training.log.records import EXIT_ERROR, EXIT_FINISHED, EXIT_STOPPED, EXIT_USER_ERROR
-from voicekiln.training.state import checkpoints as state
-from voicekiln.training.state import identity as fingerprint
+from voicekiln.training.state import checkpoints, identity
 from voicekiln.training.step.ema import Ema
 
 # 4 updates of 2 batches an epoch, 12 updates
 RUN = {"clips": 25, "epochs": 3, "log_every": 1}
 UPDATES = 12
-
-
-def nothing():
-    pass
 
 
 def before_loss(n: int, do):
@@ -169,10 +163,10 @@ def test_it_begins_again_and_the_old_state_is_moved_aside(
         made.append(final(settings))
     same(*made)
     previous = begun / "training" / "previous" / "1"
-    assert fingerprint.read(previous) == fingerprint.read(stopped.directory)
-    pointed = {n: state.pointed(previous / "checkpoints", n) for n in ("best", "last")}
+    assert identity.read(previous) == identity.read(stopped.directory)
+    pointed = {n: checkpoints.pointed(previous / "checkpoints", n) for n in ("best", "last")}
     assert [pointed[n]["update"] for n in ("best", "last")] == [4, 5]
-    assert [path.name for path, _ in state.good(previous / "checkpoints")] == [
+    assert [path.name for path, _ in checkpoints.good(previous / "checkpoints")] == [
         "checkpoint_5",
         "checkpoint_4",
     ]
@@ -184,12 +178,12 @@ def test_killed_while_the_old_state_is_moved_aside(n, begun):
     assert in_child(settings, at_call(Path, "rename", n)) == -signal.SIGKILL
     assert in_child(settings) == EXIT_FINISHED
     aside = begun / "training" / "previous"
-    assert [state.update_of(p) for p in state.found(aside / "1" / "checkpoints")] == [5, 4]
-    assert fingerprint.read(aside / "1")["identity"]["seed"] == 7
+    assert updates_saved(aside / "1") == [5, 4]
+    assert identity.read(aside / "1")["identity"]["seed"] == 7
     # and the next time: of seeds 7 (5 updates) and 8 (12) the newest, which was trained longest
     assert in_child(settings_in(begun, seed=9)) == EXIT_FINISHED
     assert [path.name for path in aside.iterdir()] == ["2"]
-    assert fingerprint.read(aside / "2")["identity"]["seed"] == 8
+    assert identity.read(aside / "2")["identity"]["seed"] == 8
     assert not list((begun / "training").glob(".previous*"))
 
 
@@ -203,7 +197,7 @@ def test_a_change_that_is_undone_continues_where_it_was(begun, whole):
     )
     same(final(settings), final(whole))
     (other,) = (begun / "training" / "previous").iterdir()
-    assert fingerprint.read(other)["identity"]["seed"] == 8
+    assert identity.read(other)["identity"]["seed"] == 8
     # finished by now, it comes back as finished
     assert in_child(settings_in(begun, seed=8)) == EXIT_FINISHED
     assert final(settings)["update"] == UPDATES
@@ -217,7 +211,7 @@ def test_killed_while_an_earlier_state_comes_back(n, begun, whole):
     assert in_child(settings) == EXIT_FINISHED
     same(final(settings), final(whole))
     (other,) = (begun / "training" / "previous").iterdir()
-    assert fingerprint.read(other)["identity"]["seed"] == 8
+    assert identity.read(other)["identity"]["seed"] == 8
     assert not list((begun / "training").glob(".previous*"))
 
 
@@ -227,9 +221,9 @@ def test_two_edits_do_not_lose_the_run_that_was_trained_longest(begun):
         settings = settings_in(begun, seed=seed)
         assert in_child(settings, at_call(Ema, "update", 4)) < 0  # 3 updates are saved
     kept = sorted((begun / "training" / "previous").iterdir())
-    seeds = [fingerprint.read(folder)["identity"]["seed"] for folder in kept]
+    seeds = [identity.read(folder)["identity"]["seed"] for folder in kept]
     assert seeds == [7, 9]
-    assert [state.update_of(p) for p in state.found(kept[0] / "checkpoints")] == [12]
+    assert updates_saved(kept[0]) == [12]
 
 
 @pytest.mark.parametrize(

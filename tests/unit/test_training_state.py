@@ -10,8 +10,7 @@ from voicekiln.errors import UserError
 from voicekiln.training.log import progress
 from voicekiln.training.log.records import Metrics
 from voicekiln.training.process.events import EventWriter
-from voicekiln.training.state import checkpoints as state
-from voicekiln.training.state import writer
+from voicekiln.training.state import checkpoints, writer
 from voicekiln.training.state.history import History
 from voicekiln.training.state.writer import CheckpointWriter, snapshot
 
@@ -19,25 +18,25 @@ from voicekiln.training.state.writer import CheckpointWriter, snapshot
 def save(folder, update, loss=1.0, **more):
     tensors = {"model": {"w": torch.full((3,), float(update))}, "ema_updates": update}
     meta = {"update": update, "epoch": 1, "validation_loss": loss, "fingerprint": "f"} | more
-    return state.save(folder, {"w": torch.full((3,), float(update))}, tensors, meta)
+    return checkpoints.save(folder, {"w": torch.full((3,), float(update))}, tensors, meta)
 
 
 def test_what_was_saved_comes_back(tmp_path):
     checkpoint = save(tmp_path, 12)
-    weights, tensors = state.load(checkpoint)
+    weights, tensors = checkpoints.load(checkpoint)
     assert torch.equal(weights["w"], torch.full((3,), 12.0)) and tensors["ema_updates"] == 12
-    ((found, meta),) = state.good(tmp_path)
-    assert found == checkpoint and set(meta["sha256"]) == {state.WEIGHTS, state.STATE}
+    ((found, meta),) = checkpoints.good(tmp_path)
+    assert found == checkpoint and set(meta["sha256"]) == {checkpoints.WEIGHTS, checkpoints.STATE}
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint_12"]
 
 
 def test_newest_first_by_number_and_the_damaged_one_is_named(tmp_path, caplog):
     for update in (9, 100, 20):
         save(tmp_path, update)
-    (tmp_path / "checkpoint_100" / state.STATE).unlink()
+    (tmp_path / "checkpoint_100" / checkpoints.STATE).unlink()
     (tmp_path / "checkpoint_x").mkdir()
-    assert [p.name for p, _ in state.good(tmp_path)] == ["checkpoint_20", "checkpoint_9"]
-    assert "checkpoint_100: damaged" in caplog.text and state.STATE in caplog.text
+    assert [p.name for p, _ in checkpoints.good(tmp_path)] == ["checkpoint_20", "checkpoint_9"]
+    assert "checkpoint_100: damaged" in caplog.text and checkpoints.STATE in caplog.text
 
 
 @pytest.mark.parametrize(("keep", "left"), [(-1, [5, 4, 3, 2, 1]), (0, [5, 2]), (2, [5, 4, 2])])
@@ -45,11 +44,11 @@ def test_best_and_last_stay_whatever_keep_says(tmp_path, keep, left):
     """S2-6, S2-8."""
     for update in range(1, 6):
         save(tmp_path, update)
-    state.point(tmp_path, "best", tmp_path / "checkpoint_2")
-    state.point(tmp_path, "last", tmp_path / "checkpoint_5")
+    checkpoints.point(tmp_path, "best", tmp_path / "checkpoint_2")
+    checkpoints.point(tmp_path, "last", tmp_path / "checkpoint_5")
     (tmp_path / ".checkpoint_3.host-1-ab.part").mkdir()
-    state.prune(tmp_path, keep)
-    assert [state.update_of(p) for p in state.found(tmp_path)] == left
+    checkpoints.prune(tmp_path, keep)
+    assert [checkpoints.update_of(p) for p in checkpoints.found(tmp_path)] == left
     assert not list(tmp_path.glob(".*"))
 
 
@@ -58,10 +57,10 @@ def test_states_for_resuming_only_do_not_count(tmp_path, keep, left):
     """S0-17: update 2, 4 and 6 are passed by the next; 6 is the newest."""
     for update in range(1, 7):
         save(tmp_path, update, replaceable=update % 2 == 0)
-    state.point(tmp_path, "best", tmp_path / "checkpoint_3")
-    state.point(tmp_path, "last", tmp_path / "checkpoint_6")
-    state.prune(tmp_path, keep)
-    assert [state.update_of(p) for p in state.found(tmp_path)] == left
+    checkpoints.point(tmp_path, "best", tmp_path / "checkpoint_3")
+    checkpoints.point(tmp_path, "last", tmp_path / "checkpoint_6")
+    checkpoints.prune(tmp_path, keep)
+    assert [checkpoints.update_of(p) for p in checkpoints.found(tmp_path)] == left
 
 
 def free_disk(monkeypatch, n_bytes):
@@ -97,7 +96,7 @@ def test_without_room_for_a_checkpoint_none_is_begun_and_the_last_one_stays(tmp_
     take(kept, 2)
     with pytest.raises(UserError, match="update 2 needs 0.00 GB.*newest checkpoint is of upd"):
         kept.wait()
-    assert [path.name for path, _ in state.good(kept.folder)] == ["checkpoint_1"]
+    assert [path.name for path, _ in checkpoints.good(kept.folder)] == ["checkpoint_1"]
     assert not list(kept.folder.glob(".*"))
 
 
@@ -114,21 +113,21 @@ def test_what_is_logged_beside_training_goes_back_with_the_validations(tmp_path)
 
 def test_a_pointer_carries_hash_and_loss(tmp_path):
     checkpoint = save(tmp_path, 7, loss=0.25)
-    state.point(tmp_path, "best", checkpoint)
-    meta = json.loads((checkpoint / state.META).read_text())
-    assert state.pointed(tmp_path, "best") == {
+    checkpoints.point(tmp_path, "best", checkpoint)
+    meta = json.loads((checkpoint / checkpoints.META).read_text())
+    assert checkpoints.pointed(tmp_path, "best") == {
         "checkpoint": "checkpoint_7",
         "update": 7,
         "epoch": 1,
         "validation_loss": 0.25,
-        "sha256": meta["sha256"][state.WEIGHTS],
+        "sha256": meta["sha256"][checkpoints.WEIGHTS],
     }
 
 
 def test_the_same_update_can_be_saved_again(tmp_path):
     save(tmp_path, 7, loss=None)
     save(tmp_path, 7, loss=0.5)
-    ((_, meta),) = state.good(tmp_path)
+    ((_, meta),) = checkpoints.good(tmp_path)
     assert meta["validation_loss"] == 0.5
 
 
@@ -210,7 +209,7 @@ def test_one_checkpoint_is_written_at_a_time_and_its_error_is_told(tmp_path, mon
             raise UserError("the disk is full")
         return folder / f"checkpoint_{meta['update']}"
 
-    monkeypatch.setattr(state, "save", slow)
+    monkeypatch.setattr(checkpoints, "save", slow)
     kept.take({}, {}, {"update": 1}, History())
     kept.check()
     assert order == [], "the caller does not wait for it"
@@ -242,9 +241,9 @@ def test_one_that_made_way_for_another_that_never_came_is_there_again(tmp_path):
     """Killed between the two renames, there is none under the name."""
     save(tmp_path, 5)
     (tmp_path / "checkpoint_5").rename(tmp_path / ".checkpoint_5.host-1-ab.old")
-    assert [path.name for path, _ in state.good(tmp_path)] == ["checkpoint_5"]
+    assert [path.name for path, _ in checkpoints.good(tmp_path)] == ["checkpoint_5"]
     save(tmp_path, 5, loss=0.5)
-    ((_, meta),) = state.good(tmp_path)
+    ((_, meta),) = checkpoints.good(tmp_path)
     assert meta["validation_loss"] == 0.5
 
 
@@ -252,15 +251,15 @@ def test_a_state_that_an_earlier_version_marked_does_not_count(tmp_path):
     """Its meta has the name `passing` for `replaceable`."""
     for update in (1, 2, 3):
         save(tmp_path, update, passing=update == 2)
-    state.prune(tmp_path, 9)
-    assert [state.update_of(p) for p in state.found(tmp_path)] == [3, 1]
+    checkpoints.prune(tmp_path, 9)
+    assert [checkpoints.update_of(p) for p in checkpoints.found(tmp_path)] == [3, 1]
 
 
 def test_a_folder_of_digits_is_no_checkpoint(tmp_path):
     (tmp_path / "123").mkdir()
     save(tmp_path, 5)
-    assert [path.name for path in state.found(tmp_path)] == ["checkpoint_5"]
-    state.prune(tmp_path, 0)
+    assert [path.name for path in checkpoints.found(tmp_path)] == ["checkpoint_5"]
+    checkpoints.prune(tmp_path, 0)
     assert (tmp_path / "123").is_dir()
 
 
@@ -274,7 +273,7 @@ def test_an_error_that_is_not_of_the_disk_is_raised_as_it_is(message, tmp_path, 
     def broken(*_):
         raise RuntimeError(message)
 
-    monkeypatch.setattr(state.torch, "save", broken)
+    monkeypatch.setattr(checkpoints.torch, "save", broken)
     take(kept, 2)
     with pytest.raises(RuntimeError, match=message or "^$"):
         kept.wait()
@@ -291,23 +290,23 @@ def test_a_failed_write_is_reported_whatever_its_message(text, tmp_path, monkeyp
     def broken(*_):
         raise error
 
-    monkeypatch.setattr(state.torch, "save", broken)
+    monkeypatch.setattr(checkpoints.torch, "save", broken)
     with pytest.raises(UserError, match="cannot be written.*Make room"):
         save(tmp_path, 1)
 
 
 def test_a_checkpoint_is_hashed_once_per_process_unless_it_changes(tmp_path, monkeypatch):
     checkpoint = save(tmp_path, 5)
-    read, hashed = state.sha256_file, []
+    read, hashed = checkpoints.sha256_file, []
 
     def counted(path):
         hashed.append(path.name)
         return read(path)
 
-    monkeypatch.setattr(state, "sha256_file", counted)
+    monkeypatch.setattr(checkpoints, "sha256_file", counted)
     for _ in range(3):
-        assert len(list(state.good(tmp_path))) == 1
-    assert sorted(hashed) == [state.WEIGHTS, state.STATE]
-    with open(checkpoint / state.STATE, "ab") as file:
+        assert len(list(checkpoints.good(tmp_path))) == 1
+    assert sorted(hashed) == [checkpoints.WEIGHTS, checkpoints.STATE]
+    with open(checkpoint / checkpoints.STATE, "ab") as file:
         file.write(b"x")
-    assert not list(state.good(tmp_path))
+    assert not list(checkpoints.good(tmp_path))

@@ -5,16 +5,24 @@ import signal
 
 import pytest
 import torch
-from test_training_memory import ERRORS
-from test_training_processes import close, in_children, nothing
-from test_training_resume import at_call, final, in_child, kill_in_torch_save, metrics, same
 from toy_setup import toy_family, toy_run
+from training_children import (
+    at_call,
+    close,
+    final,
+    in_child,
+    in_children,
+    kill_in_torch_save,
+    little_memory,
+    metrics,
+    nothing,
+    same,
+)
 from voicekiln import families
 from voicekiln.errors import UserError
 from voicekiln.training import loop, worker
 from voicekiln.training.data.clips import BatchRequest
 from voicekiln.training.log.records import EXIT_FINISHED, EXIT_USER_ERROR
-from voicekiln.training.run import Run
 from voicekiln.training.seeds import generator
 
 SMOOTH = {"model": {"dropout": 0.0}}
@@ -24,22 +32,6 @@ SMOOTH = {"model": {"dropout": 0.0}}
 def registered():
     with toy_family():
         yield
-
-
-def little_memory(fits):
-    """Preparation of a child: a batch with more clips than `fits` is out of memory."""
-
-    def prepare():
-        sums = Run.loss_sums
-
-        def checked(self, batch):
-            if len(batch["codes"]) > fits:
-                raise ERRORS[0]
-            return sums(self, batch)
-
-        Run.loss_sums = checked
-
-    return prepare
 
 
 def clips_of(settings):
@@ -144,7 +136,7 @@ def test_killed_and_started_again_it_ends_bit_equal(kill, whole, tmp_path):
 @pytest.mark.parametrize("fits", [1, 2])
 def test_out_of_memory_gives_the_same_updates(fits, smooth, tmp_path):
     settings = toy_run(tmp_path, **SMOOTH)
-    assert in_child(settings, little_memory(fits)) == EXIT_FINISHED
+    assert in_child(settings, little_memory(fits, array="codes")) == EXIT_FINISHED
     close(final(settings), final(smooth), 1e-6)
 
 

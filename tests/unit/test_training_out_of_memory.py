@@ -8,39 +8,17 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from test_training_resume import final, in_child, metrics, same
+from training_children import ERRORS, final, in_child, little_memory, metrics, same
 from training_setup import tiny_run
 from voicekiln.errors import UserError
 from voicekiln.training import session
 from voicekiln.training.data.clips import BatchRequest
 from voicekiln.training.log.records import EXIT_FINISHED, EXIT_USER_ERROR
 from voicekiln.training.run import Run
-from voicekiln.training.state import checkpoints as state
+from voicekiln.training.state import checkpoints
 from voicekiln.training.step.out_of_memory import BatchSplitter, OutOfMemory, out_of_memory_as
 
 RUN = {"clips": 25, "epochs": 2, "model": {"dropout": 0.0}, "batch_s": 2.56, "batch_clips": 8}
-ERRORS = [
-    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
-    RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried ..."),
-    MemoryError(),
-]
-
-
-def little_memory(fits, error=ERRORS[0], where=("train", "val")):
-    """Preparation of a child: a batch with more clips than `fits` is out of memory."""
-
-    def prepare():
-        sums = Run.loss_sums
-
-        def checked(self, batch):
-            side = "train" if self.model.training else "val"
-            if side in where and len(batch["mel"]) > fits:
-                raise error
-            return sums(self, batch)
-
-        Run.loss_sums = checked
-
-    return prepare
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +63,8 @@ def test_a_try_that_failed_leaves_nothing_in_the_memory(tmp_path):
         Run.loss_sums = checked
 
     assert in_child(settings, prepare) == EXIT_FINISHED
-    last = state.pointed(settings.directory / "checkpoints", "last")
-    meta = settings.directory / "checkpoints" / last["checkpoint"] / state.META
+    last = checkpoints.pointed(settings.directory / "checkpoints", "last")
+    meta = settings.directory / "checkpoints" / last["checkpoint"] / checkpoints.META
     assert json.loads(meta.read_text())["fits"][0] > 90, "halves were enough"
 
 
@@ -110,8 +88,8 @@ def test_what_fits_is_remembered_over_a_restart(enough, tmp_path):
         session.Session.save = save
 
     assert in_child(killed, little_then_dead) == 9
-    last = state.pointed(killed.directory / "checkpoints", "last")
-    meta = killed.directory / "checkpoints" / last["checkpoint"] / state.META
+    last = checkpoints.pointed(killed.directory / "checkpoints", "last")
+    meta = killed.directory / "checkpoints" / last["checkpoint"] / checkpoints.META
     assert json.loads(meta.read_text())["fits"][0] is not None
     assert in_child(killed) == EXIT_FINISHED, "and there is enough memory now"
     same(final(killed), final(whole))

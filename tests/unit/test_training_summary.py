@@ -6,12 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 from training_setup import TRAIN, tiny_run
-from voicekiln.training import summary as describe
-from voicekiln.training import worker
+from voicekiln.training import summary, worker
 from voicekiln.training.log.epochs import Epochs
 from voicekiln.training.process.stop import Stop
 from voicekiln.training.settings import train_settings
-from voicekiln.training.state import checkpoints as state
+from voicekiln.training.state import checkpoints
 
 
 def settings(**changes):
@@ -19,21 +18,21 @@ def settings(**changes):
 
 
 def test_less_than_12_gb_is_warned_of_strictly():
-    assert describe.below_recommended(12 * 1024) is None
-    assert describe.below_recommended(81559) is None
-    assert "11.99 GB, less than the recommended 12 GB" in describe.below_recommended(12282)
-    assert "11.99 GB" in describe.below_recommended(12 * 1024 - 0.1)
+    assert summary.below_recommended(12 * 1024) is None
+    assert summary.below_recommended(81559) is None
+    assert "11.99 GB, less than the recommended 12 GB" in summary.below_recommended(12282)
+    assert "11.99 GB" in summary.below_recommended(12 * 1024 - 0.1)
 
 
 def test_gpu_memory_is_told_in_three_numbers():
-    said = describe.gpu_memory(12282.0, 1740.4)
+    said = summary.gpu_memory(12282.0, 1740.4)
     assert said == "total 12282 MB, used 10542 MB, free 1740 MB"
 
 
 def test_a_gpu_that_is_not_used_is_warned_of():
-    assert describe.unused_gpu("12.8", driver=False) is None
-    assert "older than CUDA 12.8" in describe.unused_gpu("12.8", driver=True)
-    assert "built without CUDA" in describe.unused_gpu(None, driver=True)
+    assert summary.unused_gpu("12.8", driver=False) is None
+    assert "older than CUDA 12.8" in summary.unused_gpu("12.8", driver=True)
+    assert "built without CUDA" in summary.unused_gpu(None, driver=True)
 
 
 @pytest.mark.parametrize(
@@ -50,12 +49,12 @@ def test_a_gpu_that_is_not_used_is_warned_of():
     ],
 )
 def test_rate_and_optimiser_are_told_with_what_counts_with_them(changes, said):
-    assert said in describe.learning_rates(settings(**changes), period=40)
+    assert said in summary.learning_rates(settings(**changes), period=40)
 
 
 def test_how_many_checkpoints_there_can_be():
     def most(updates, save, validate, keep):
-        return describe.max_checkpoints(updates, save, validate, keep)
+        return summary.max_checkpoints(updates, save, validate, keep)
 
     assert most(100, 10, 25, -1) == 12, "10, 20, ... 100, and the best of 25 and 75"
     assert most(105, 10, 25, -1) == 13, "the last one is at no interval"
@@ -65,18 +64,18 @@ def test_how_many_checkpoints_there_can_be():
 
 
 def test_a_disk_that_is_too_small_is_warned_of():
-    said, warning = describe.disk(5_400_000_000, 5, 0, 30_000_000_000)
+    said, warning = summary.disk(5_400_000_000, 5, 0, 30_000_000_000)
     assert said == "a checkpoint takes 5.4 GB, at most 5 of them 27.0 GB; 30.0 GB are free"
     assert warning is None
-    said, warning = describe.disk(5_400_000_000, 5, 0, 26_000_000_000)
+    said, warning = summary.disk(5_400_000_000, 5, 0, 26_000_000_000)
     assert "may take 27.0 GB, and 26.0 GB are free" in warning and "train.keep" in warning
-    assert describe.disk(5_400_000_000, 5, 2_000_000_000, 26_000_000_000)[1] is None
-    assert describe.disk(5_400_000_000, 200, 0, 26_000_000_000)[1] is not None, "keep: -1"
+    assert summary.disk(5_400_000_000, 5, 2_000_000_000, 26_000_000_000)[1] is None
+    assert summary.disk(5_400_000_000, 200, 0, 26_000_000_000)[1] is not None, "keep: -1"
 
 
 def test_a_warm_up_that_outlasts_the_run_is_warned_of():
-    assert describe.long_warmup(99, 100) is None
-    assert "ends at 50 %" in describe.long_warmup(200, 100)
+    assert summary.long_warmup(99, 100) is None
+    assert "ends at 50 %" in summary.long_warmup(200, 100)
 
 
 @pytest.mark.parametrize(
@@ -95,8 +94,9 @@ def test_a_checkpoint_is_as_large_as_was_said(changes, tmp_path, caplog):
     run = tiny_run(tmp_path, clips=8, epochs=1, model={"dim": 64}, **changes)
     assert worker.run(run, Stop(None)) == 0
     told = float(re.search(r"a checkpoint takes ([\d.]+) MB", caplog.text)[1])
-    (newest, *_) = state.found(run.directory / "checkpoints")
+    (newest, *_) = checkpoints.found(run.directory / "checkpoints")
     assert sum(p.stat().st_size for p in newest.iterdir()) / 1e6 == pytest.approx(told, rel=0.08)
+    best = checkpoints.pointed(newest.parent, "best")
     for said in (
         "environment: torch",
         "on the CPU, 1 process, ",
@@ -106,8 +106,7 @@ def test_a_checkpoint_is_as_large_as_was_said(changes, tmp_path, caplog):
         "learning rate: 0.001, schedule linear",
         "checkpoint saved at update 2 in ",
         "epoch 1/1: loss ",
-        f"best so far: update 2, loss {state.pointed(newest.parent, 'best')['validation_loss']:.5f}"
-        f", {newest}",
+        f"best so far: update 2, loss {best['validation_loss']:.5f}, {newest}",
     ):
         assert said in caplog.text, said
 
@@ -131,4 +130,4 @@ def test_an_epoch_ends_with_its_mean_and_the_trend():
 
 def test_hours_and_languages_of_the_data():
     rows = [SimpleNamespace(duration_s=3600.0, language=name) for name in ("en", "am", "en")]
-    assert describe.clips(rows) == "3 clips (3.00 h, am, en)"
+    assert summary.clips(rows) == "3 clips (3.00 h, am, en)"

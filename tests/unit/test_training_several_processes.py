@@ -2,86 +2,33 @@
 
 import json
 import os
-import socket
 import time
 from dataclasses import replace
 
 import pytest
-import torch
-from accelerate.state import AcceleratorState
-from test_training_memory import little_memory
-from test_training_resume import at_call, final, in_child, kill_in_torch_save, metrics, same
-from test_training_resume import imported as imported  # noqa: PLC0414 (a fixture)
+from training_children import (
+    at_call,
+    close,
+    final,
+    in_child,
+    in_children,
+    kill_in_torch_save,
+    little_memory,
+    metrics,
+    nothing,
+    same,
+)
 from training_setup import tiny_run
 from voicekiln.errors import UserError
-from voicekiln.training import loop, worker
+from voicekiln.training import loop
 from voicekiln.training.log.records import EXIT_FINISHED, EXIT_STOPPED, EXIT_USER_ERROR
-from voicekiln.training.process import events
-from voicekiln.training.process.stop import Stop
-from voicekiln.training.state import checkpoints as state
+from voicekiln.training.state import checkpoints
 from voicekiln.training.step.ema import Ema
 
 # 4 updates of 2 x 1 batches an epoch
 RUN = {"clips": 25, "epochs": 3, "accumulate": 1, "save_every": 3, "validate_every": 4}
 ALONE = RUN | {"accumulate": 2}
 SMOOTH = {"model": {"dropout": 0.0}, "batch_s": 2.56, "batch_clips": 8}
-
-
-def nothing():
-    pass
-
-
-def in_children(settings, *prepares) -> list[int]:
-    """Trains in forked processes that know one another; their exit codes.
-
-    As under torch.distributed.run: when one was killed the others are too, after a while.
-    """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    exchange = settings.directory.parent / "exchange"
-    exchange.mkdir(exist_ok=True)
-    (exchange / events.FILE).unlink(missing_ok=True)
-    pids, died = {}, None
-    for rank, prepare in enumerate(prepares):
-        pid = os.fork()
-        if pid == 0:
-            code = 99
-            try:
-                n = str(len(prepares))
-                os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": n}
-                os.environ |= {"LOCAL_WORLD_SIZE": n, "MASTER_ADDR": "127.0.0.1"}
-                os.environ |= {"MASTER_PORT": str(port), events.EXCHANGE: str(exchange)}
-                torch.set_num_threads(1)
-                # earlier tests of this process may have made one for a single process
-                AcceleratorState._reset_state(reset_partial_state=True)
-                stop = Stop()
-                stop.on_signals()
-                prepare()
-                code = worker.run(settings, stop)
-            finally:
-                os._exit(code)
-        pids[pid] = rank
-    codes = [0] * len(pids)
-    while pids:
-        pid, status = os.waitpid(-1, os.WNOHANG)
-        if pid:
-            codes[pids.pop(pid)] = code = os.waitstatus_to_exitcode(status)
-            died = died or (code < 0 and time.monotonic())
-        elif died and time.monotonic() - died > 10:
-            for other in pids:
-                os.kill(other, 9)
-        time.sleep(0.02)
-    return codes
-
-
-def close(a: dict, b: dict, atol: float) -> None:
-    assert set(a) == set(b)
-    for name, value in a.items():
-        if torch.is_tensor(value):
-            torch.testing.assert_close(value, b[name], rtol=0, atol=atol, msg=name)
-        else:
-            assert value == b[name], name
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +59,7 @@ def test_their_updates_are_those_of_one(two, one):
         (nothing, at_call(loop.Training, "backward", 6)),
         (nothing, at_call(loop, "all_reduce_gradients", 6)),
         (kill_in_torch_save(2), nothing),
-        (at_call(state, "point", 3), nothing),
+        (at_call(checkpoints, "point", 3), nothing),
         (nothing, at_call(Ema, "update", 8)),
     ],
 )
@@ -160,8 +107,8 @@ def test_when_one_is_out_of_memory_both_begin_the_update_again(short, tmp_path):
     close(final(settings), final(enough), 1e-6)
     for kind in ("train", "validation"):
         assert metrics(settings, kind) == pytest.approx(metrics(enough, kind), abs=1e-6)
-    last = state.pointed(settings.directory / "checkpoints", "last")["checkpoint"]
-    meta = json.loads((settings.directory / "checkpoints" / last / state.META).read_text())
+    last = checkpoints.pointed(settings.directory / "checkpoints", "last")["checkpoint"]
+    meta = json.loads((settings.directory / "checkpoints" / last / checkpoints.META).read_text())
     assert meta["fits"][0] is not None, "also where it was the other that had too little"
 
 
@@ -202,7 +149,7 @@ def test_if_the_last_checkpoint_cannot_be_written_no_process_reports_success(tmp
     settings = tiny_run(tmp_path, **RUN)
 
     def last_write_fails():
-        original = state.save
+        original = checkpoints.save
 
         def replaced(folder, ema, tensors, meta):
             if meta["update"] < 12:
@@ -210,7 +157,7 @@ def test_if_the_last_checkpoint_cannot_be_written_no_process_reports_success(tmp
             time.sleep(2)
             raise UserError("no room")
 
-        state.save = replaced
+        checkpoints.save = replaced
 
     codes = in_children(settings, last_write_fails, nothing)
     assert EXIT_FINISHED not in codes and codes[0] == EXIT_USER_ERROR

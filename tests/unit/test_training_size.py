@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from test_training_resume import at_call, final, in_child, same
+from training_children import at_call, final, in_child, same
 from training_setup import tiny_run
 from voicekiln.config.resolve import resolve
 from voicekiln.errors import UserError
@@ -14,7 +14,7 @@ from voicekiln.training import loop
 from voicekiln.training.data.plan import BatchSize
 from voicekiln.training.log.records import EXIT_FINISHED, EXIT_USER_ERROR
 from voicekiln.training.run import Run
-from voicekiln.training.step import size as batch_size
+from voicekiln.training.step import size
 
 # clips of 10 to 40 frames; an update of 480 frames is 40 % of them
 RUN = {"clips": 50, "epochs": 2, "batch_s": "auto", "update_s": 5.12, "accumulate": 1}
@@ -26,41 +26,41 @@ FRAMES = st.integers(1, 100_000)
 
 @given(st.integers(50, 100_000), st.integers(10, 3000), st.integers(1, 8), FRAMES, FRAMES)
 def test_the_fewest_batches_that_fit(update_frames, longest, processes, first, room):
-    cuts, tried = batch_size.Cuts(update_frames, longest, processes), []
+    cuts, tried = size.Cuts(update_frames, longest, processes), []
 
     def fits(frames):
         tried.append(frames)
         return frames <= room
 
     try:
-        n = batch_size.search(cuts, first, fits)
+        n = size.search(cuts, first, fits)
     except UserError as error:
         assert longest > room and str(longest) in str(error)
         return
-    size = cuts.size(n)
-    assert longest <= size.steps <= room
+    found = cuts.size(n)
+    assert longest <= found.steps <= room
     assert n == 1 or cuts.steps(n - 1) > room, "one batch fewer would not have fitted"
     assert len(tried) <= 2 * (n.bit_length() + cuts.most.bit_length())
     # no more than was asked for, and less by a batch or the grid of lengths at most
-    frames = size.per_update * size.steps
+    frames = found.per_update * found.steps
     assert frames <= max(update_frames, longest)
-    assert frames > update_frames - size.steps
+    assert frames > update_frames - found.steps
 
 
 def test_batches_of_few_clips_shrink_until_they_hold_little_padding():
-    cuts = batch_size.Cuts(38_400, 1200, 1)
+    cuts = size.Cuts(38_400, 1200, 1)
     padding = {38_400: 0.21, 19_200: 0.11, 12_800: 0.049, 9600: 0.02}
-    assert batch_size.with_less_padding(cuts, 1, lambda steps: padding.get(steps, 0.0), 3200) == 3
-    assert batch_size.with_less_padding(cuts, 2, lambda steps: 0.01, 3200) == 2
+    assert size.with_less_padding(cuts, 1, lambda steps: padding.get(steps, 0.0), 3200) == 3
+    assert size.with_less_padding(cuts, 2, lambda steps: 0.01, 3200) == 2
     # where it does not help they stay as large as memory lets them
-    assert batch_size.with_less_padding(cuts, 2, lambda steps: 0.2, 3200) == 2
+    assert size.with_less_padding(cuts, 2, lambda steps: 0.2, 3200) == 2
 
 
 def room_for(frames):
     """Preparation of a child: batches with more frames than this are out of memory."""
 
     def prepare():
-        trial, sums = batch_size.Trial._update, Run.loss_sums
+        trial, sums = size.Trial._update, Run.loss_sums
 
         def update(self, groups):
             for clips in groups:
@@ -73,7 +73,7 @@ def room_for(frames):
             assert not self.model.training or n_clips * n_frames <= frames, "it was tried before"
             return sums(self, batch)
 
-        batch_size.Trial._update, Run.loss_sums = update, checked
+        size.Trial._update, Run.loss_sums = update, checked
 
     return prepare
 
@@ -83,13 +83,13 @@ def kept(settings):
     return BatchSize(identity["batch_frames"], identity["batches per update"])
 
 
-@pytest.mark.parametrize("room, size", [(1000, (480, 1)), (300, (240, 2)), (90, (80, 6))])
-def test_a_training_has_the_batches_that_fit(room, size, tmp_path):
+@pytest.mark.parametrize("room, expected", [(1000, (480, 1)), (300, (240, 2)), (90, (80, 6))])
+def test_a_training_has_the_batches_that_fit(room, expected, tmp_path):
     """And is the training that has them by its configuration, to the last bit."""
     ours = tiny_run(tmp_path / "auto", **RUN)
     assert in_child(ours, room_for(room)) == EXIT_FINISHED
-    assert kept(ours) == BatchSize(*size)
-    fixed = RUN | {"batch_s": size[0] / 93.75, "accumulate": size[1]}
+    assert kept(ours) == BatchSize(*expected)
+    fixed = RUN | {"batch_s": expected[0] / 93.75, "accumulate": expected[1]}
     theirs = tiny_run(tmp_path / "fixed", **fixed)
     assert in_child(theirs) == EXIT_FINISHED
     same(final(ours), final(theirs))
@@ -101,7 +101,7 @@ def test_what_was_found_is_kept_where_there_is_other_room(tmp_path):
     assert in_child(settings, lambda: (room_for(300)(), killed())) < 0
 
     def no_probe():
-        batch_size.probe = None
+        size.probe = None
 
     assert in_child(settings, no_probe) == EXIT_FINISHED
     assert kept(settings) == BatchSize(240, 2)
@@ -137,7 +137,7 @@ def test_memory_that_is_measured_counts_and_not_only_errors(tmp_path):
     tried = tmp_path / "tried"
 
     def prepare():
-        memory, update = Memory(), batch_size.Trial._update
+        memory, update = Memory(), size.Trial._update
 
         def counted(self, groups):
             rows = self._clips.rows
@@ -147,8 +147,8 @@ def test_memory_that_is_measured_counts_and_not_only_errors(tmp_path):
                 file.write(f"{memory.frames}\n")
             return update(self, groups)
 
-        batch_size.HostMemory = lambda: memory
-        batch_size.Trial._update = counted
+        size.HostMemory = lambda: memory
+        size.Trial._update = counted
 
     settings = tiny_run(tmp_path, **RUN | {"epochs": 1})
     assert in_child(settings, prepare) == EXIT_FINISHED
