@@ -46,7 +46,9 @@ def reset(
     """Resets a base as the rule does; the file is renamed to `out`."""
     folder = out.parent / f"reset_{out.stem}"
     base = base_files(checkpoint, tokens_base)
-    record = f5.reset(base, arch, Characters(tokens), seed, folder)
+    record = f5.reset(
+        base, arch, Characters(tokens), {"seed": seed, "new_rows": "mean"}, [], folder
+    )
     (folder / record["file"]["name"]).rename(out)
     folder.rmdir()
     return record

@@ -12,8 +12,9 @@ from f5_small import TINY, TOKENS, reset, tiny_model, upstream_train
 from safetensors.torch import load_file, save_file
 from voicekiln.errors import UserError
 from voicekiln.families import f5
-from voicekiln.families.f5.reset import new_rows, relative
+from voicekiln.families.f5.reset import new_rows
 from voicekiln.families.f5.weights import EMBEDDING, read_base
+from voicekiln.tokenizers.characters import relative
 from voicekiln.weights.files import tensor_sha256
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -272,7 +273,7 @@ def test_new_rows_are_near_their_start_and_differ_from_each_other():
     embedding = torch.randn(51, 64, generator=torch.Generator().manual_seed(1)) * 3 + 1
     base = [chr(0x4E00 + i) for i in range(49)] + ["e"]
     rows, origins = new_rows(embedding, base, ["ሰ", "ላ", "É"], seed=0)
-    assert origins == [None, None, "e"]
+    assert origins == ["mean", "mean", "e"]
     mean, spread = embedding[1:].mean(0), embedding[1:].std(0)
     distance = ((rows[0] - mean) / spread).pow(2).mean().sqrt()
     assert 0.05 < distance < 0.15
@@ -281,6 +282,8 @@ def test_new_rows_are_near_their_start_and_differ_from_each_other():
     # A row depends on its token alone, not on which others are new.
     alone, _ = new_rows(embedding, base, ["ላ"], seed=0)
     assert tensor_sha256(alone[0]) == tensor_sha256(rows[1])
+    drawn, origins = new_rows(embedding, base, ["ሰ", "ላ", "É"], seed=0, how="random")
+    assert origins == ["random"] * 3 and 0.8 < drawn.std() < 1.2 and drawn.mean().abs() < 0.3
 
 
 def test_new_rows_cost_less_at_the_first_step_than_random_ones():

@@ -15,6 +15,7 @@ from voicekiln.voice import references as reference
 from voicekiln.voice import sentences as spoken
 
 log = logging.getLogger("tokenizer")
+HELD_OUT = 16  # validation texts that the reset measures new rows on
 
 
 def main(smk):
@@ -46,6 +47,8 @@ def extend(smk, family, segments, folder):
     base = bases.files(smk.params.base)
     report = family.extend(base, texts, smk.params.tokenizer, folder)
     # Now, because after the training is too late to learn that a sentence cannot be spoken.
+    held_out = segments[segments["split"] == "val"].sort_values("segment_id").head(HELD_OUT)
+    report["held_out"] = held_out[["text", "language"]].fillna("").values.tolist()
     tokenizer, wanted = family.tokenizer(folder), smk.params.settings["evaluate"]
     good_s = reference.Range(*family.REFERENCE_S)
     spoken.plan(segments, reference.references(segments, good_s, wanted["reference"]), wanted)

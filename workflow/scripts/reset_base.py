@@ -4,7 +4,7 @@ from pathlib import Path
 
 from voicekiln import families, job
 from voicekiln.families import base as bases
-from voicekiln.store.files import write_json
+from voicekiln.store.files import read_json, write_json
 
 
 def main(smk):
@@ -17,7 +17,8 @@ def main(smk):
         base,
         family.architecture(smk.params.architecture, base),
         family.tokenizer(Path(smk.input.coverage).parent),
-        settings["reset"]["seed"],
+        settings["reset"],
+        read_json(Path(smk.input.coverage))["held_out"],
         record.parent,
     )
     write_json(record, done)

@@ -56,11 +56,13 @@ def check(base, arch):
     return weights
 
 
-def reset(base, arch, tokenizer, seed, out):
+def reset(base, arch, tokenizer, settings, texts, out):
     before, file = check(base, arch), Path(out, "toy_base.safetensors")
     old = before[EMBEDDING]
     added = tokenizer.letters[len(old) :]
-    noise = torch.randn(len(added), old.shape[1], generator=torch.Generator().manual_seed(seed))
+    noise = torch.randn(
+        len(added), old.shape[1], generator=torch.Generator().manual_seed(settings["seed"])
+    )
     after = before | {EMBEDDING: torch.cat([old, old.mean(0) + 0.01 * noise])}
     save_file(after, file)
     checkpoint = Path(base["checkpoint"])

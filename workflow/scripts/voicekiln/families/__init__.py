@@ -151,7 +151,13 @@ class Family(Protocol):
         """
 
     def reset(
-        self, base: Files, arch: Mapping[str, Any], tokenizer: Tokenizer, seed: int, out: Path
+        self,
+        base: Files,
+        arch: Mapping[str, Any],
+        tokenizer: Tokenizer,
+        settings: Mapping[str, Any],
+        texts: Sequence[tuple[str, str]],
+        out: Path,
     ) -> dict[str, Any]:
         """Write the weights that training starts from: no training state, rows for new tokens.
 
@@ -159,7 +165,9 @@ class Family(Protocol):
             base: the run's base files.
             arch: from `architecture`.
             tokenizer: the run's.
-            seed: of the new rows.
+            settings: section `reset`: `seed` of the new rows, and `new_rows`, how they start.
+            texts: a few held-out sentences and their languages, to measure how the new rows start;
+                may be empty.
             out: folder for the file.
 
         Returns:

@@ -8,7 +8,7 @@ tokens is the size of the embedding.
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from voicekiln.errors import UserError
@@ -194,3 +194,14 @@ def describe(token: str) -> dict:
         "codepoint": " ".join(f"U+{ord(c):04X}" for c in token),
         "name": ", ".join(unicodedata.name(c, "unnamed") for c in token),
     }
+
+
+def relative(token: str, known: Collection[str]) -> str | None:
+    """The known character that a new one is a form of: other case, or without its accent."""
+    if len(token) != 1:
+        return None
+    plain = unicodedata.normalize("NFKD", token)[0]
+    for form in (token.lower(), token.upper(), plain, plain.lower(), plain.upper()):
+        if form != token and form in known:
+            return form
+    return None

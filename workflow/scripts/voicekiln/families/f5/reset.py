@@ -5,9 +5,6 @@ Written as upstream's Trainer takes a `pretrained_*.safetensors`: the entries of
 """
 
 import logging
-import math
-import random
-import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,15 +23,14 @@ from voicekiln.families.f5.weights import (
     read_base,
     require_shapes,
 )
+from voicekiln.families.rows import NOISE, noise, statistics
 from voicekiln.provenance import sha256_file
-from voicekiln.tokenizers.characters import describe, read_vocab
+from voicekiln.tokenizers.characters import describe, read_vocab, relative
 from voicekiln.weights import files as checkpoints
 from voicekiln.weights.entries import require_numbers
 
 log = logging.getLogger(__name__)
 
-# Standard deviation of the noise on new rows, as a fraction of that of the base's rows.
-NOISE = 0.1
 FILE = "pretrained_base.safetensors"  # upstream's Trainer starts from it under this name
 
 
@@ -43,19 +39,12 @@ def fresh_counters() -> dict[str, torch.Tensor]:
     return {"initted": torch.tensor(False), "step": torch.tensor(0)}
 
 
-def relative(token: str, known: set[str]) -> str | None:
-    """The known character that a new one is a form of: other case, or without its accent."""
-    if len(token) != 1:
-        return None
-    plain = unicodedata.normalize("NFKD", token)[0]
-    for form in (token.lower(), token.upper(), plain, plain.lower(), plain.upper()):
-        if form != token and form in known:
-            return form
-    return None
-
-
 def new_rows(
-    embedding: torch.Tensor, base_tokens: Sequence[str], added: Sequence[str], seed: int
+    embedding: torch.Tensor,
+    base_tokens: Sequence[str],
+    added: Sequence[str],
+    seed: int,
+    how: str = "mean",
 ) -> tuple[torch.Tensor, list[str | None]]:
     """Embedding rows for new tokens.
 
@@ -65,34 +54,31 @@ def new_rows(
     text blocks have never seen, at a scale that is not the trained rows'. The mean of the trained
     rows is within the range of inputs that the network has seen.
 
-    The sums are exact and the noise is uniform, so the rows are the same bits on every machine.
-
     Args:
         embedding: `[1 + n_base, D]` row 0 is the filler and counts for nothing here.
         base_tokens: tokens of the base.
         added: tokens to add.
         seed: of the noise.
+        how: `mean`, as above, or `random`: of variance 1, as upstream draws them.
 
     Returns:
-        `[n_added, D]` of the embedding's dtype, and for each the token it starts from (None: mean).
+        `[n_added, D]` of the embedding's dtype, and for each the token it starts from, `mean` or
+        `random`.
     """
-    columns = embedding[1:].double().T.tolist()  # D lists of n_base numbers
-    means = [math.fsum(column) / len(column) for column in columns]
-    spreads = [
-        math.sqrt(math.fsum((x - mean) ** 2 for x in column) / len(column))
-        for column, mean in zip(columns, means, strict=True)
-    ]
-    known, row_of = set(base_tokens), {token: i for i, token in enumerate(base_tokens)}
+    width = embedding.shape[1]
+    means, spreads = statistics(embedding[1:])
+    row_of = {token: 1 + i for i, token in enumerate(base_tokens)}
     rows, origins = [], []
     for token in added:
-        origin = relative(token, known)
-        start = means if origin is None else [column[row_of[origin]] for column in columns]
-        draw = random.Random(f"{seed}:{token}")
-        # Uniform on [-sqrt 3, sqrt 3) has variance 1.
-        noise = [math.sqrt(3) * (2 * draw.random() - 1) for _ in columns]
-        rows.append([s + NOISE * w * n for s, w, n in zip(start, spreads, noise, strict=True)])
-        origins.append(origin)
-    width = embedding.shape[1]
+        draws = noise(seed, token, width)
+        if how == "random":
+            rows.append(draws)
+            origins.append("random")
+            continue
+        origin = relative(token, row_of)
+        start = means if origin is None else embedding[row_of[origin]].double().tolist()
+        rows.append([s + NOISE * w * n for s, w, n in zip(start, spreads, draws, strict=True)])
+        origins.append(origin or "mean")
     return torch.tensor(rows, dtype=torch.float64).reshape(-1, width).to(embedding.dtype), origins
 
 
@@ -128,7 +114,12 @@ def checked(checkpoint: Path, vocab: Sequence[str], arch: Mapping) -> Base:
 
 
 def reset(
-    base: Files, arch: Mapping, tokenizer: Characters, seed: int, out: Path
+    base: Files,
+    arch: Mapping,
+    tokenizer: Characters,
+    settings: Mapping[str, Any],
+    texts: Sequence[tuple[str, str]],
+    out: Path,
 ) -> dict[str, Any]:
     """Write the weights that training starts from; returns the content of reset.json.
 
@@ -136,13 +127,14 @@ def reset(
         base: as for `check`.
         arch: from `architecture`.
         tokenizer: its vocabulary starts with the base's tokens.
-        seed: of the new rows' noise.
+        settings: section `reset`.
+        texts: not used; benchmarks/new_rows.py measures what new rows cost.
         out: folder for the file.
 
     Raises:
         UserError: as `check`; a new vocabulary that does not start with the base's.
     """
-    out = Path(out, FILE)
+    out, seed = Path(out, FILE), settings["seed"]
     vocab_base, vocab_new = read_vocab(base["vocab"]), tokenizer.vocab
     name = Path(base["checkpoint"]).name
     found = checked(base["checkpoint"], vocab_base, arch)
@@ -154,7 +146,9 @@ def reset(
 
     added = list(vocab_new[len(vocab_base) :])
     old = found.weights[EMBEDDING]
-    rows, origins = new_rows(old, vocab_base, added, seed) if added else (old[:0], [])
+    rows, origins = (
+        new_rows(old, vocab_base, added, seed, settings["new_rows"]) if added else (old[:0], [])
+    )
     weights = found.weights | {EMBEDDING: torch.cat([old, rows])}
     write(out, weights)
 
@@ -176,7 +170,7 @@ def reset(
             "noise": NOISE,
             "seed": seed,
             "added": [
-                describe(token) | {"row": len(vocab_base) + 1 + i, "starts_from": origin or "mean"}
+                describe(token) | {"row": len(vocab_base) + 1 + i, "starts_from": origin}
                 for i, (token, origin) in enumerate(zip(added, origins, strict=True))
             ],
         },
