@@ -100,7 +100,10 @@ RUN: Sequence[Check] = (
         "it by 93.75: 38400 frames are 409.6",
     ),
     (
-        lambda r: (r["train"]["min_learning_rate"] or 0.0) > r["train"]["learning_rate"],
+        lambda r: (
+            r["train"]["learning_rate"] != "auto"
+            and (r["train"]["min_learning_rate"] or 0.0) > r["train"]["learning_rate"]
+        ),
         "train.min_learning_rate ({train[min_learning_rate]}) must not be above "
         "train.learning_rate ({train[learning_rate]})",
     ),

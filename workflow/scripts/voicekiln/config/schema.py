@@ -79,9 +79,23 @@ def _run(family: str | None, families: tuple[str, ...]) -> dict[str, Any]:
     parts = f" ({declared.title}: {', '.join(declared.losses)})"
     for key in ("loss_weights", "best_by"):
         train[key] = train[key] | {"description": train[key]["description"] + parts}
+    for key in declared.auto.keys:
+        train[key] = _or_auto(train[key])
     for key, value in declared.train.items():
         train[key] = train[key] | {"default": value}
     return schema
+
+
+def _or_auto(key_schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Schema of a key of `train` that may be `auto` too."""
+    outside = ("default", "description")
+    values = {name: rule for name, rule in key_schema.items() if name not in outside}
+    description = f"{key_schema['description']}; auto decides by hours of training audio"
+    return {
+        "oneOf": [{"enum": ["auto"]}, values],
+        "default": key_schema["default"],
+        "description": description,
+    }
 
 
 def _section(description: str, keys: Mapping[str, Any]) -> dict[str, Any]:

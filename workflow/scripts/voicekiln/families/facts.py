@@ -10,6 +10,9 @@
     samples      settings of `speak` for the samples of a training, those that differ
     features_on_gpu    whether a GPU computes features faster (default: false)
     train        defaults of the section `train` that are the family's own
+    auto         values that keys of `train` have if they are `auto`, by hours of training audio:
+                 `source` (of the values, for the log) and `rows`, each with `from_h` (inclusive)
+                 and the keys; left out if no key can be `auto`
     packages     Python packages of the upstream project, for the report
     losses       weight of each part of the loss
     signature    part of a tensor name that each checkpoint of the family has
@@ -73,6 +76,35 @@ class Vocoder:
 
 
 @dataclass(frozen=True)
+class Auto:
+    """Values of `train` by hours of training audio.
+
+    Attributes:
+        source: who recommends them.
+        rows: `from_h`, inclusive, and the value of each key; ascending, the first from 0.
+    """
+
+    source: str = ""
+    rows: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of `train` that can be `auto`."""
+        return tuple(key for key in self.rows[0] if key != "from_h") if self.rows else ()
+
+    def row(self, hours: float) -> tuple[str, Mapping[str, Any]]:
+        """The range that so many hours are in, as text, and its values."""
+        if not self.rows:
+            return "", {}
+        i = max(n for n, row in enumerate(self.rows) if row["from_h"] <= hours)
+        start, after = self.rows[i]["from_h"], self.rows[i + 1 :]
+        if not after:
+            return f"{start:g} h or more", self.rows[i]
+        end = after[0]["from_h"]
+        return f"{start:g} to {end:g} h" if start else f"less than {end:g} h", self.rows[i]
+
+
+@dataclass(frozen=True)
 class Signature:
     """Tensor names by which a checkpoint is recognised.
 
@@ -101,6 +133,7 @@ class Facts:
     samples: Mapping[str, Any]
     features_on_gpu: bool
     train: Mapping[str, Any]
+    auto: Auto
     packages: tuple[str, ...]
     losses: Mapping[str, float]
     signature: str | None
@@ -118,7 +151,7 @@ def read(path: Path) -> Facts:
     """Facts of one file; the family is named by its folder."""
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     base = content.pop("base", {})
-    vocoder = content.pop("vocoder", None)
+    vocoder, auto = content.pop("vocoder", None), content.pop("auto", None)
     facts = Facts(
         name=path.parent.name,
         title=content.pop("title"),
@@ -132,6 +165,7 @@ def read(path: Path) -> Facts:
         samples=content.pop("samples", {}),
         features_on_gpu=content.pop("features_on_gpu", False),
         train=content.pop("train", {}),
+        auto=Auto(auto["source"], tuple(auto["rows"])) if auto else Auto(),
         packages=tuple(content.pop("packages", ())),
         losses=content.pop("losses", {}),
         signature=content.pop("signature", None),

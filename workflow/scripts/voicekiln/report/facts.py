@@ -188,6 +188,7 @@ def training_facts(folder: Path) -> dict[str, Any]:
         "best": best_of(status, validation),
         "warnings": status.get("warnings", []) if status else [],
         "settings": read_json(folder / "settings.json"),
+        "auto": (read_json(folder / "fingerprint.json") or {}).get("auto", {}),
         "finished": read_json(folder / "finished.json"),
         "loss": [(row["update"], row["loss"]) for row in train],
         "learning_rate": [(row["update"], row["lr"]) for row in train],

@@ -1,7 +1,7 @@
 """Settings of a training: the worker's settings file, and the section `train` in it."""
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,16 @@ PLATEAU_FLOOR = 1e-7
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Section `train` of a run; the schema has defaults and bounds."""
+    """Section `train` of a run; the schema has defaults and bounds.
 
-    epochs: int
-    learning_rate: float  # the peak
+    `auto.resolve` replaces each AUTO but that of `batch_s`; nothing else meets one.
+    """
+
+    epochs: int | str  # or AUTO
+    learning_rate: float | str  # the peak; or AUTO
     warmup_updates: int
     schedule: str  # after the warm-up, see `schedule.Schedule`
-    min_learning_rate: float  # after the warm-up
+    min_learning_rate: float | None  # after the warm-up; None only with AUTO, see `with_floor`
     period: int | None  # updates, for schedules with periods; None: depends on the schedule
     period_growth: (
         int  # cosine_restarts: each period is this many times as long as the previous one
@@ -31,11 +34,11 @@ class TrainSettings:
     rate_factor: float  # for step, multi_step, exponential, plateau
     plateau_patience: int  # validations
     optimizer: str  # adamw | adam | sgd | rmsprop | adamw_8bit
-    weight_decay: float
+    weight_decay: float | str  # or AUTO
     decay: str  # all | matrices | upstream
     betas: tuple[float, float]  # for Adam and its variants
     momentum: float  # for sgd and rmsprop
-    freeze: tuple[str, ...]  # patterns of parameter names, or presets of the family
+    freeze: tuple[str, ...] | str  # patterns of parameter names, or presets of the family; or AUTO
     freeze_base_tokens: bool  # rows of the base's tokens stay as they are
     max_grad_norm: float  # 0: no clipping
     ema_decay: float
@@ -163,10 +166,8 @@ def train_settings(section: dict[str, Any], family: str) -> TrainSettings:
     known = {field.name for field in fields(TrainSettings)}
     if wrong := sorted(known ^ set(train)):
         raise UserError(f"train: expected exactly the keys {sorted(known)}; these differ: {wrong}")
-    train |= {name: tuple(train[name]) for name in ("betas", "milestones", "freeze")}
-    if train["min_learning_rate"] is None:
-        floor = min(PLATEAU_FLOOR, train["learning_rate"])
-        train["min_learning_rate"] = floor if train["schedule"] == "plateau" else 0.0
+    lists = [name for name in ("betas", "milestones", "freeze") if train[name] != AUTO]
+    train |= {name: tuple(train[name]) for name in lists}
     weights = facts.of(family).losses
     if unknown := sorted(set(train["loss_weights"]) - set(weights)):
         raise UserError(
@@ -174,7 +175,16 @@ def train_settings(section: dict[str, Any], family: str) -> TrainSettings:
             f"{', '.join(weights)}"
         )
     train["loss_weights"] = {**weights, **train["loss_weights"]}
-    return TrainSettings(**train)
+    settings = TrainSettings(**train)
+    return settings if settings.learning_rate == AUTO else with_floor(settings)
+
+
+def with_floor(settings: TrainSettings) -> TrainSettings:
+    """The settings with a `min_learning_rate`; the default depends on the learning rate."""
+    if settings.min_learning_rate is not None:
+        return settings
+    floor = min(PLATEAU_FLOOR, settings.learning_rate) if settings.schedule == "plateau" else 0.0
+    return replace(settings, min_learning_rate=floor)
 
 
 def from_json(content: dict[str, Any]) -> RunSettings:

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
-from voicekiln.training.data.clips import Row
+from voicekiln.training.data.clips import Row, hours_of
 from voicekiln.training.data.plan import BatchSize
 from voicekiln.training.run import Run
 from voicekiln.training.session import Session
@@ -137,7 +137,7 @@ def unused_gpu(built_for: str | None, driver: bool) -> str | None:
 
 def clips(rows: Sequence[Row]) -> str:
     """Number, duration and languages of clips."""
-    hours = sum(row.duration_s for row in rows) / 3600
+    hours = hours_of(rows)
     length = f"{hours:.2f} h" if hours >= 1 else f"{60 * hours:.1f} min"
     languages = ", ".join(sorted({row.language for row in rows}))
     return f"{len(rows):,} clips ({length}, {languages})"

@@ -7,7 +7,7 @@ fix, 75 asked to stop: the state is saved and the same command continues.
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,8 +19,8 @@ from voicekiln import families
 from voicekiln.errors import UserError
 from voicekiln.families import Family, Tokenizer, facts
 from voicekiln.features.packs import PackReader
-from voicekiln.training import summary
-from voicekiln.training.data.clips import Clips, read_rows
+from voicekiln.training import auto, summary
+from voicekiln.training.data.clips import Clips, Row, hours_of, read_rows
 from voicekiln.training.data.plan import to_steps
 from voicekiln.training.log.records import (
     EXIT_ERROR,
@@ -155,11 +155,14 @@ def train(
     Returns:
         whether the training has ended for good, and why it ended.
     """
-    s, directory = settings.train, settings.directory
-    family = families.get(settings.family)
+    directory, family = settings.directory, families.get(settings.family)
+    old = identity.read(directory)
     tokenizer = family.tokenizer(settings.tokenizer)
-    require_loss_part(s.best_by, list(facts.of(settings.family).losses))
+    require_loss_part(settings.train.best_by, list(facts.of(settings.family).losses))
     train_clips, val_clips, earlier = read_clips(settings, family, tokenizer)
+    resolved = resolve_auto(settings, train_clips.rows, old)
+    settings = replace(settings, train=resolved.settings)
+    s = settings.train
     weights = family.read_weights(settings.checkpoint)
     model = build(settings, family, tokenizer.n_tokens).to(accelerator.device).train()
     run = Run(family, model, s, accelerator, directory, "", stop, lease)
@@ -177,8 +180,8 @@ def train(
         s,
         settings.code,
         update_steps=update_steps,
+        auto=resolved.values,
     )
-    old = identity.read(directory)
     batch_size = (
         size.configured(s, accelerator.num_processes, family.STEPS_PER_S)
         or identity.stored_size(old, update_steps, lambda found: identity_with(size=found))
@@ -229,6 +232,24 @@ def train(
         summary.log_summary(run, state, session, batch_size, train_clips.rows, val_clips.rows)
     session.report("running", "training")
     return training.train()
+
+
+def resolve_auto(settings: RunSettings, rows: Sequence[Row], old: dict | None) -> auto.Resolved:
+    """Settings without `auto`; logs where they come from, and what is unusual about others.
+
+    Args:
+        settings: the run's.
+        rows: training clips.
+        old: identity of the existing state, or None.
+    """
+    table, hours = facts.of(settings.family).auto, hours_of(rows)
+    stored = identity.stored_auto(old, settings.family, rows)
+    resolved = auto.resolve(settings.train, hours, table, stored)
+    for notice in resolved.notices:
+        log.info("%s", notice)
+    for warning in auto.unusual(resolved.settings, hours, table):
+        log.warning("%s", warning)
+    return resolved
 
 
 def read_clips(

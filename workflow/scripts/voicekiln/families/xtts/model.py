@@ -66,6 +66,7 @@ def freeze_presets(model: XttsGpt) -> dict[str, list[str]]:
         "conditioning": ["conditioning_encoder.*", "conditioning_perceiver.*"],
         "blocks": ["gpt.h.*"],
         "first_half": [f"gpt.h.{i}.*" for i in range(half)],
+        "all_but_last_two": [f"gpt.h.{i}.*" for i in range(len(model.gpt.h) - 2)],
     }
 
 

@@ -67,6 +67,11 @@ def read_rows(path: Path) -> list[Row]:
     return [rows[name] for name in sorted(rows)]
 
 
+def hours_of(rows: Sequence[Row]) -> float:
+    """Length of the audio of clips."""
+    return sum(row.duration_s for row in rows) / 3600
+
+
 @dataclass(frozen=True)
 class BatchRequest:
     """One batch to make.

@@ -14,7 +14,7 @@ It is kept in fingerprint.json, next to the checkpoints. Training resumes only a
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from voicekiln.training.settings import TrainSettings
 log = logging.getLogger("train")
 
 FILE = "fingerprint.json"
+NOTHING: Mapping[str, Any] = {}
 LABELS = {"batch_frames": "batch_s in steps"}  # of entries, for messages
 LARGE_CHANGE = 5.0  # factor of the learning rate
 # Settings that may change from one start to the next; all others define the run.
@@ -108,8 +109,16 @@ def run_identity(
     code: str,
     size: BatchSize,
     update_steps: int,
+    auto: Mapping[str, Any] = NOTHING,
 ) -> dict:
-    """Content of fingerprint.json: what defines the run, and what may change, with its values."""
+    """Content of fingerprint.json: what defines the run, and what may change, with its values.
+
+    Args:
+        settings: section `train`, without `auto`.
+        size: of batches and updates.
+        update_steps: steps of an update, as configured.
+        auto: values that settings have because they are `auto`.
+    """
     values = asdict(settings)
     defaults = facts.of(family).losses
     values["loss_weights"] = {
@@ -138,6 +147,7 @@ def run_identity(
             "epochs": settings.epochs,
             "update_frames": update_steps,
             "code": code,
+            **({"auto": dict(auto)} if auto else {}),
         }
     )
 
@@ -152,6 +162,20 @@ def _defines(name: str, values: dict[str, Any]) -> bool:
 
 def _data(rows: Sequence[Row]) -> list[list]:
     return sorted([r.id, r.text, r.speaker, r.language, r.n_steps, r.audio_sha256] for r in rows)
+
+
+def stored_auto(old: dict | None, family: str, train: Sequence[Row]) -> dict[str, Any]:
+    """Values that `auto` had when a training of the same clips started, by key.
+
+    Args:
+        old: identity of the existing state, or None.
+        family: its name.
+        train: training clips.
+    """
+    here = {"family": family, "train data": sha256_json(_data(train))}
+    if old is None or any(old["identity"].get(name) != value for name, value in here.items()):
+        return {}
+    return old.get("auto", {})
 
 
 def stored_size(
