@@ -75,3 +75,19 @@ def test_the_model_has_the_average_inside_and_its_weights_again_after_it():
         raise RuntimeError
     assert all(torch.equal(v, live[k]) for k, v in net.state_dict().items())
     assert all(torch.equal(v, mean[k]) for k, v in ema.state().items())
+
+
+def test_without_decay_the_weights_take_their_place():
+    """No copy, so no lag of `ema_every` updates and no memory; loading changes both at once."""
+    net = model()
+    ours = Ema(net, settings(0.0, 10, 100))
+    for n in range(3):
+        change(net, n)
+        ours.update()
+    assert ours.updates == 3
+    state = ours.state()
+    assert all(state[name].data_ptr() == t.data_ptr() for name, t in net.named_parameters())
+    with ours.in_place():
+        assert net[0].weight.data_ptr() == state["0.weight"].data_ptr()
+    ours.load({name: tensor + 1 for name, tensor in state.items()}, 5)
+    assert ours.updates == 5 and torch.equal(net[0].weight, state["0.weight"])

@@ -1,5 +1,7 @@
 """Learning rates against the schedulers of torch, and those that f5_tts's Trainer builds."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -8,8 +10,10 @@ from torch.optim import lr_scheduler
 from torch.optim.lr_scheduler import LinearLR, SequentialLR
 from training_setup import TRAIN
 from voicekiln.errors import UserError
-from voicekiln.training.settings import train_settings
+from voicekiln.families import facts
+from voicekiln.training.settings import in_validations, train_settings, with_floor
 from voicekiln.training.step.schedule import Schedule, reductions
+from voicekiln.training.summary import impatient
 
 PEAK = 2.0e-5
 NAMES = {"floor": "min_learning_rate", "growth": "period_growth", "factor": "rate_factor"}
@@ -117,3 +121,42 @@ def test_reductions_before_all_was_heard_once_are_flagged():
 def test_an_unknown_schedule_is_named():
     with pytest.raises(UserError, match="train.schedule.*'sudden'"):
         rates("sudden", 5)
+
+
+@pytest.mark.parametrize(
+    "patience, epochs, per_epoch, expected",
+    [
+        (5, 3, 4.0, 5),  # a number counts validations
+        ("5 epochs", 10, 4.0, 5),  # so short a run would end before five epochs without a gain
+        ("5 epochs", 11, 4.0, 20),
+        ("5 epochs", 20, 1.0, 5),
+        ("5 epochs", 20, 0.5, 2),
+        ("1 epoch", 20, 0.25, 1),
+    ],
+)
+def test_patience_in_epochs_becomes_validations(patience, epochs, per_epoch, expected):
+    """K-10, E-9."""
+    assert in_validations(patience, epochs, per_epoch) == expected
+
+
+def test_xtts_has_the_plateau_of_its_users():
+    """S3-12, X-13, S2-1, S2-3: the family's defaults, as the schema reads them."""
+    section = facts.all_facts()["xtts"].train
+    found = train_settings(TRAIN | section, "f5")
+    assert (found.schedule, found.rate_factor, found.plateau_patience) == (
+        "plateau",
+        0.5,
+        "5 epochs",
+    )
+    assert with_floor(replace(found, learning_rate=1e-5)).min_learning_rate == 1e-7
+    assert (found.betas, found.decay, found.ema_decay) == ((0.9, 0.96), "upstream", 0)
+    assert (found.save_every, found.keep) == (1000, 1)
+
+
+def test_an_early_stop_before_any_step_of_the_plateau_is_warned_of():
+    def said(**more):
+        return impatient(train_settings(TRAIN | {"schedule": "plateau"} | more, "f5"))
+
+    assert "train.patience (3) ends the training before" in said(patience=3)
+    assert said(patience=0) is None and said(patience=6) is None
+    assert said(patience=3, schedule="linear") is None

@@ -176,3 +176,17 @@ def test_audio_samples_need_no_spectrogram_of_the_same_shape(whole, tmp_path):
     settings = toy_run(tmp_path, samples=1)
     assert in_child(settings) == EXIT_FINISHED
     same(final(settings), final(whole))
+
+
+def test_without_ema_the_last_weights_are_validated_and_saved(tmp_path):
+    """Killed and resumed too; `ema.safetensors` has what a voice is exported from."""
+    whole, killed = (
+        toy_run(tmp_path / name, ema_decay=0, ema_every=10) for name in ("whole", "killed")
+    )
+    assert in_child(whole) == EXIT_FINISHED
+    assert in_child(killed, at_call(loop.Training, "backward", 7)) == -signal.SIGKILL
+    assert in_child(killed) == EXIT_FINISHED
+    ended = final(whole)
+    same(final(killed), ended)
+    for name in families.get("toy").read_weights(whole.checkpoint):
+        assert torch.equal(ended[f"ema {name}"], ended[f"model {name}"])

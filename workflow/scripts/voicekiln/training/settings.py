@@ -32,7 +32,7 @@ class TrainSettings:
     )
     milestones: tuple[int, ...]  # updates, for multi_step
     rate_factor: float  # for step, multi_step, exponential, plateau
-    plateau_patience: int  # validations
+    plateau_patience: int | str  # validations, or `5 epochs`, see `in_validations`
     optimizer: str  # adamw | adam | sgd | rmsprop | adamw_8bit
     weight_decay: float | str  # or AUTO
     decay: str  # all | matrices | upstream
@@ -41,7 +41,7 @@ class TrainSettings:
     freeze: tuple[str, ...] | str  # patterns of parameter names, or presets of the family; or AUTO
     freeze_base_tokens: bool  # rows of the base's tokens stay as they are
     max_grad_norm: float  # 0: no clipping
-    ema_decay: float
+    ema_decay: float  # 0: no EMA weights, the weights take their place
     ema_every: int  # updates between two steps of the EMA weights
     ema_follow_updates: int  # updates in which the EMA weights are a copy of the weights
     ema_power: float
@@ -154,6 +154,23 @@ def in_updates(interval: int | str | None, per_epoch: int) -> int | None:
         per_epoch: updates in an epoch.
     """
     return int(interval.split()[0]) * per_epoch if isinstance(interval, str) else interval
+
+
+def in_validations(patience: int | str, epochs: int, per_epoch: float) -> int:
+    """A plateau's patience in validations.
+
+    In a short run a patience of so many epochs would never be exhausted: of at most twice as many
+    epochs, it counts validations.
+
+    Args:
+        patience: validations, or text such as `5 epochs`.
+        epochs: of the run.
+        per_epoch: validations in an epoch.
+    """
+    if not isinstance(patience, str):
+        return patience
+    n = int(patience.split()[0])
+    return n if epochs <= 2 * n else max(1, round(n * per_epoch))
 
 
 def train_settings(section: dict[str, Any], family: str) -> TrainSettings:

@@ -71,6 +71,7 @@ def log_summary(
     log_changed_schedule(state, session.logger.metrics.read())
     warn(state.schedule.early_reductions(state.batches.updates_per_epoch))
     warn(long_warmup(s.warmup_updates, state.updates))
+    warn(impatient(s))
     estimate, warning = disk(
         checkpoint_bytes(state),
         max_checkpoints(state.updates, s.save_every, s.validate_every, s.keep)
@@ -214,6 +215,18 @@ def long_warmup(warmup: int, updates: int) -> str | None:
     return (
         f"train.warmup_updates ({warmup}) is not below the {updates} updates of the run: the "
         f"learning rate ends at {100 * updates / warmup:.0f} % of train.learning_rate"
+    )
+
+
+def impatient(settings: TrainSettings) -> str | None:
+    """Warning about an early stop that comes before any step of a plateau, or None."""
+    s = settings
+    if s.schedule != "plateau" or not 0 < s.patience <= s.plateau_patience:
+        return None
+    return (
+        f"train.patience ({s.patience}) ends the training before a plateau lowers the learning "
+        f"rate (after more than {s.plateau_patience} validations without an improvement): set it "
+        "above train.plateau_patience, or to 0"
     )
 
 

@@ -42,7 +42,7 @@ from voicekiln.training.process.events import (
 from voicekiln.training.process.stop import Stop
 from voicekiln.training.run import Run
 from voicekiln.training.session import Session
-from voicekiln.training.settings import RunSettings, TrainSettings, in_updates, read
+from voicekiln.training.settings import RunSettings, TrainSettings, in_updates, in_validations, read
 from voicekiln.training.state import checkpoints, identity, previous
 from voicekiln.training.state.history import History
 from voicekiln.training.state.lease import Lease
@@ -202,7 +202,10 @@ def train(
         name: in_updates(getattr(s, name), batches.updates_per_epoch)
         for name in ("save_every", "save_last_every", "validate_every")
     }
-    run = replace(run, settings=replace(s, **intervals), identity=new["sha256"])
+    per_epoch = batches.updates_per_epoch / intervals["validate_every"]
+    patience = in_validations(s.plateau_patience, s.epochs, per_epoch)
+    s = replace(s, **intervals, plateau_patience=patience)
+    run = replace(run, settings=s, identity=new["sha256"])
     state = TrainingState(run, batches, train_clips.n_steps, val_clips.n_steps)
 
     def validation(clips, splitter):

@@ -17,6 +17,8 @@ from voicekiln.training.settings import TrainSettings
 class Ema:
     """Moving average of a model's floating-point parameters and buffers.
 
+    With a decay of 0 they are the model's own tensors: no copy is kept, and no step lags behind.
+
     Args:
         model: on its final device; the EMA weights start as a copy.
         settings: `ema_decay` is the limit of the decay, which grows as 1 - (1 + n) ** -`ema_power`
@@ -35,13 +37,17 @@ class Ema:
             for name, tensor in model.state_dict(keep_vars=True).items()
             if tensor.is_floating_point()
         }
-        self._average = {name: tensor.detach().clone() for name, tensor in self._live.items()}
+        self._averages = settings.ema_decay > 0
+        self._average = {
+            name: tensor.detach().clone() if self._averages else tensor.detach()
+            for name, tensor in self._live.items()
+        }
 
     @torch.no_grad()
     def update(self) -> None:
         """Take a step; call this after every update of the model."""
         n, self.updates = self.updates, self.updates + 1
-        if n % self._settings.ema_every:
+        if not self._averages or n % self._settings.ema_every:
             return
         average = list(self._average.values())
         live = [tensor.detach() for tensor in self._live.values()]
@@ -77,5 +83,7 @@ class Ema:
             self._swap()
 
     def _swap(self) -> None:
+        if not self._averages:
+            return
         for live, average in zip(self._live.values(), self._average.values(), strict=True):
             live.data, average.data = average.data, live.data
