@@ -4,27 +4,15 @@ import json
 from pathlib import Path
 
 import pytest
-import tokenizers
 import torch
 from voicekiln import upstream  # noqa: F401  before coqui-tts
 from voicekiln.errors import UserError
 from voicekiln.families.xtts import architecture, reset, weights
+from voicekiln.families.xtts.text import Pieces, tokenizer
 from voicekiln.weights.files import read
 from xtts_small import base_files
 
 SETTINGS = {"seed": 0, "new_rows": "mean"}
-
-
-class Pieces:
-    """HF's tokenizer of a vocab.json, with the ids that a reset asks for."""
-
-    def __init__(self, path: Path):
-        self.bpe = tokenizers.Tokenizer.from_file(str(path))
-        self.ids = architecture.token_ids(path)
-        self.n_tokens = architecture.n_tokens(self.ids)
-
-    def encode(self, text, language):
-        return self.bpe.encode(f"[{language}]{text.replace(' ', '[SPACE]')}").ids
 
 
 @pytest.fixture
@@ -40,7 +28,7 @@ def extended(tmp_path, xtts_release) -> Pieces:
     content["added_tokens"].append(added)
     path = tmp_path / "vocab.json"
     path.write_text(json.dumps(content))
-    return Pieces(path)
+    return tokenizer(tmp_path)
 
 
 @pytest.fixture
@@ -54,7 +42,7 @@ def test_rows_of_new_tokens_start_at_the_pieces_that_they_replace(tmp_path, file
     record = reset.reset(files, arch, extended, SETTINGS, texts, tmp_path)
     before = weights.read(files["model"]).gpt
     after = weights.read_weights(tmp_path / record["file"]["name"])
-    n, ids = len(before["text_embedding.weight"]), extended.ids
+    n, ids = len(before["text_embedding.weight"]), extended.vocab
     assert record["tensors"] == {
         "total": 90,
         "bit_equal": 87,
@@ -93,12 +81,12 @@ def test_rows_are_random_by_config_and_depend_on_the_token_alone(tmp_path, files
     assert {one["starts_from"] for one in record["vocabulary"]["added"]} == {"random"}
     before = weights.read(files["model"]).gpt
     alone = reset.grow(before, ["ሰ"], [[]], 0, "random")
-    assert torch.equal(alone["text_embedding.weight"][n], new[extended.ids["ሰ"] - n])
+    assert torch.equal(alone["text_embedding.weight"][n], new[extended.vocab["ሰ"] - n])
 
 
 def test_an_unchanged_vocabulary_leaves_every_tensor_equal(tmp_path, files):
     arch = architecture.architecture(None, files)
-    same = Pieces(files["vocab"])
+    same = tokenizer(files["vocab"].parent)
     record = reset.reset(files, arch, same, SETTINGS, [("that", "en")], tmp_path)
     assert record["tensors"]["bit_equal"] == 90 and record["tensors"]["grown"] == []
     assert record["stripped"] == ["config (94 entries)", "537 tensors outside the GPT"]
@@ -107,12 +95,12 @@ def test_an_unchanged_vocabulary_leaves_every_tensor_equal(tmp_path, files):
 
 def test_a_vocabulary_that_is_no_extension_is_refused(tmp_path, files, extended):
     arch = architecture.architecture(None, files)
-    n = max(extended.ids.values())
+    n = max(extended.vocab.values())
     for ids, words in (
-        (extended.ids | {"a": 0}, "token 'a' has the id 0, but"),
-        (extended.ids | {"new": n + 2}, f"token 'new' has the id {n + 2}, expected {n + 1}"),
+        (extended.vocab | {"a": 0}, "token 'a' has the id 0, but"),
+        (extended.vocab | {"new": n + 2}, f"token 'new' has the id {n + 2}, expected {n + 1}"),
     ):
-        extended.ids = ids
+        extended.vocab = ids
         with pytest.raises(UserError, match=words):
             reset.reset(files, arch, extended, SETTINGS, [], tmp_path)
 

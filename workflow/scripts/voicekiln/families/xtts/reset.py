@@ -10,7 +10,7 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import tokenizers
 import torch
@@ -23,6 +23,7 @@ from voicekiln.families.xtts import architecture
 from voicekiln.families.xtts import weights as xtts_weights
 from voicekiln.families.xtts.check import checked_model
 from voicekiln.families.xtts.model import build
+from voicekiln.families.xtts.text import Pieces
 from voicekiln.provenance import sha256_file
 from voicekiln.tokenizers.characters import describe, relative
 from voicekiln.weights import files as checkpoints
@@ -34,16 +35,6 @@ FILE = "xtts_gpt.safetensors"
 TAG = re.compile(r"\[[a-z]{2,3}(-[a-z]+)?\]")  # of a language
 UNKNOWN = "[UNK]"
 HOW = ("mean", "random")
-
-
-class Pieces(Protocol):
-    """A tokenizer that tells its tokens."""
-
-    n_tokens: int
-    ids: Mapping[str, int]
-
-    def encode(self, text: str, language: str) -> list[int]:
-        """Ids of a text, its language's tag first."""
 
 
 def reset(
@@ -132,17 +123,17 @@ def added_tokens(old_ids: Mapping[str, int], tokenizer: Pieces) -> list[str]:
         UserError: a token of the base is missing or has another id, or new ids have gaps.
     """
     for token, i in old_ids.items():
-        if tokenizer.ids.get(token) != i:
+        if tokenizer.vocab.get(token) != i:
             raise UserError(
-                f"vocabulary: token {token!r} has the id {tokenizer.ids.get(token)}, but {i} in"
+                f"vocabulary: token {token!r} has the id {tokenizer.vocab.get(token)}, but {i} in"
                 " base.vocab; a vocabulary for this base must have all its tokens under their ids"
             )
-    added = sorted(set(tokenizer.ids) - set(old_ids), key=tokenizer.ids.get)
+    added = sorted(set(tokenizer.vocab) - set(old_ids), key=tokenizer.vocab.get)
     n_old = architecture.n_tokens(old_ids)
     for expected, token in enumerate(added, n_old):
-        if tokenizer.ids[token] != expected:
+        if tokenizer.vocab[token] != expected:
             raise UserError(
-                f"vocabulary: token {token!r} has the id {tokenizer.ids[token]}, expected"
+                f"vocabulary: token {token!r} has the id {tokenizer.vocab[token]}, expected"
                 f" {expected}; ids of new tokens follow those of base.vocab without gaps"
             )
     return added
