@@ -56,6 +56,7 @@ def validate_settings(**changed):
         "min_words": 1,
         "min_s": 0.5,
         "max_s": 30.0,
+        "max_chars": None,
         "min_chars_per_s": 2.0,
         "max_chars_per_s": 25.0,
         "max_silence_share": 0.5,

@@ -62,6 +62,14 @@ def test_each_rule_gives_reason_value_and_limit(row, reason, value, limit):
         assert (result["value"], result["limit"]) == (pytest.approx(value), limit)
 
 
+def test_long_texts_are_dropped_on_request():
+    rows = table(segment("hello there", 0.0), segment("hello, you!", 3.0))
+    assert (run(rows)[0]["status"] == "keep").all()
+    kept = run(rows, max_chars=9)[0]
+    assert list(kept["status"]) == ["drop", "keep"]
+    assert (kept["reason"][0], kept["value"][0], kept["limit"][0]) == ("text too long", 10, 9)
+
+
 def test_a_text_that_does_not_align_is_dropped_if_asked():
     scores = (-0.2, -2.5, None)
     rows = table(*(segment("a good text", 3.0 * i, acoustic_score=s) for i, s in enumerate(scores)))

@@ -33,6 +33,7 @@ REMEDIES = {
     "too few words": "set segment.merge_gap_s or validate.min_words",
     "too short": "set segment.merge_gap_s or validate.min_s",
     "too long": "set segment.max_s or validate.max_s",
+    "text too long": "set segment.max_s or validate.max_chars",
     "too much silence": "set segment.pad_s or validate.max_silence_share",
     "clipped": "use copies recorded at a lower level, or set validate.max_clipped_share",
     "noisy": "try normalize.denoise, or set validate.min_snr_db",

@@ -36,6 +36,7 @@ class ValidateSettings:
     min_words: int
     min_s: float
     max_s: float
+    max_chars: int | None  # letters and digits; None: any number
     min_chars_per_s: float
     max_chars_per_s: float
     max_silence_share: float
@@ -133,6 +134,8 @@ def _rules(table, settings) -> Iterator[tuple[str, pd.Series, pd.Series, float]]
     yield at_least("too few words", n_words.astype(float), settings.min_words)
     yield at_least("too short", seconds, settings.min_s)
     yield at_most("too long", seconds, settings.max_s)
+    if settings.max_chars is not None:
+        yield at_most("text too long", n_chars, settings.max_chars)
     silence = table["no_speech_prob"]
     yield at_most("no speech detected", silence, settings.max_no_speech_prob, unsure)
     yield at_least("recogniser unsure", table["avg_logprob"], settings.min_avg_logprob, ~given)

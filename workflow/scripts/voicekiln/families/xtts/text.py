@@ -253,8 +253,8 @@ def require_length(tokens: Mapping[str, list[str]], limit: int) -> None:
         more = f" and {len(long) - LISTED} more" if len(long) > LISTED else ""
         raise UserError(
             f"{len(long)} segments have texts of more than {limit} tokens: {shown}{more}; drop"
-            " them by a correction, cut shorter segments (segment.max_s, validate.max_s), or raise"
-            " tokenizer.max_tokens"
+            " them (validate.max_chars, validate.max_s, or a correction), cut shorter segments"
+            " (segment.max_s), or raise tokenizer.max_tokens"
         )
 
 
