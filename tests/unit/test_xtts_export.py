@@ -83,7 +83,15 @@ def test_the_folder_has_the_files_of_a_ready_voice(voice, xtts_release):
 
 
 def test_upstream_loads_the_voice_strictly_and_speaks(voice):
+    folder, _ = voice
     assert proof.prove(*voice) > 0.1
+    from TTS.tts.configs.xtts_config import XttsConfig
+    from TTS.tts.models.xtts import Xtts
+
+    config = XttsConfig()
+    config.load_json(str(folder / "config.json"))
+    paths = {"checkpoint_path": folder / "unoptimize_model.pth", "checkpoint_dir": folder}
+    Xtts(config).load_checkpoint(config, **paths, eval=False, strict=True)
 
 
 def test_the_page_speaks_a_language_that_upstream_does_not_list(voice, monkeypatch):
