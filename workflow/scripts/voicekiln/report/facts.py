@@ -193,6 +193,11 @@ def training_facts(folder: Path) -> dict[str, Any]:
         "loss": [(row["update"], row["loss"]) for row in train],
         "learning_rate": [(row["update"], row["lr"]) for row in train],
         "validation": validation,
+        "voices": [
+            (row["update"], {k.removeprefix("loss_"): row[k] for k in row if k.startswith("loss_")})
+            for row in rows
+            if row["kind"] == "voices"
+        ],
         "base": next((loss for update, loss in validation if update == 0), None),
         "seconds": sum(row.get("seconds", 0) for row in rows),
         "updates": rows[-1]["update"] if rows else 0,

@@ -163,6 +163,7 @@ class Session:
             ", the best so far" if improved else "",
             extra=ON_TERMINAL,
         )
+        self._log_voices(update)
         if self.run.writes and (warning := state.history.warning(self.logger.training_losses)):
             self.warn(update, warning)
         if earlier:
@@ -171,6 +172,16 @@ class Session:
             self.warn(update, warning)
         self.logger.skip_time()
         return improved
+
+    def _log_voices(self, update: int) -> None:
+        """Log the validation loss of each speaker, if there are several."""
+        weights = self.run.settings.loss_weights
+        losses = {name: weighted(one, weights) for name, one in self.validation.voices.items()}
+        if losses:
+            row = {f"loss_{name}": loss for name, loss in losses.items()}
+            self.logger.write("voices", {"update": update} | row, {})
+            shown = ", ".join(f"{name} {loss:.5f}" for name, loss in losses.items())
+            log.info("validation loss by speaker: %s", shown)
 
     def save_due(self, every: int | None) -> bool:
         """Whether saving this state is due and has not happened yet.

@@ -46,6 +46,7 @@ class TrainSettings:
     ema_follow_updates: int  # updates in which the EMA weights are a copy of the weights
     ema_power: float
     batch_s: float | str  # seconds of audio in a micro-batch, padding included; or AUTO, see `size`
+    balance: str  # none | speaker
     batch_clips: int  # maximum clips in a micro-batch; 0: no limit
     accumulate: int  # micro-batches per update and process; not with AUTO
     update_s: float  # with AUTO: seconds of audio in an update, over all processes

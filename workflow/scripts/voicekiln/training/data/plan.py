@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from voicekiln.errors import UserError
+from voicekiln.training.data import balance
 from voicekiln.training.seeds import derive_seed
 
 # Clips whose lengths agree in this grid (8 mel frames of 10.7 ms are 85 ms) trade places from epoch
@@ -65,12 +66,14 @@ class Batches:
             epoch's exchange.
         per_update: batches of one update, over all processes.
         seed: seed of the order.
+        speakers: speaker of each clip if an epoch is balanced by them, otherwise empty.
     """
 
     n_steps: tuple[int, ...]
     members: tuple[tuple[int, ...], ...]
     per_update: int
     seed: int
+    speakers: tuple[str, ...] = ()
 
     @property
     def per_epoch(self) -> int:
@@ -85,7 +88,8 @@ class Batches:
     @property
     def padding(self) -> float:
         """Fraction of an epoch's steps that are padding."""
-        return 1 - sum(self.n_steps) / sum(self.padded(members) for members in self.members)
+        steps = sum(self.n_steps[i] for members in self.members for i in members)
+        return 1 - steps / sum(self.padded(members) for members in self.members)
 
     def padded(self, members: Sequence[int]) -> int:
         """Steps of a batch of these clips, padding included."""
@@ -93,12 +97,30 @@ class Batches:
 
     @lru_cache(maxsize=2)  # noqa: B019 (two lists; `at` asks for the same epoch repeatedly)
     def epoch(self, epoch: int) -> list[tuple[int, ...]]:
-        """The batches of an epoch in their order; every clip is in exactly one of them."""
+        """The batches of an epoch in their order; every clip is in exactly one of them.
+
+        If the epoch is balanced by speakers, every clip is in one or more, see `balance`.
+        """
         rng = random.Random(derive_seed(self.seed, epoch))
-        place = _traded(self.n_steps, rng)
-        batches = [tuple(place[i] for i in members) for members in self.members]
+        if self.speakers:
+            batches = self._balanced(rng)
+        else:
+            place = _traded(self.n_steps, rng)
+            batches = [tuple(place[i] for i in members) for members in self.members]
         rng.shuffle(batches)
         return batches
+
+    def _balanced(self, rng: random.Random) -> list[tuple[int, ...]]:
+        """The batches with each place taken by a clip of the same grid length."""
+        grid = [_grid_point(n) for n in self.n_steps]
+        places = [i for members in self.members for i in members]
+        drawn = balance.draw(places, list(zip(self.speakers, grid, strict=True)), rng)
+        left: dict[int, list[int]] = {}
+        for (_, point), clips in drawn.items():
+            left.setdefault(point, []).extend(clips)
+        for point in sorted(left):
+            rng.shuffle(left[point])
+        return [tuple(left[grid[i]].pop() for i in members) for members in self.members]
 
     def next(self, position: Position) -> Position:
         """The position after the update that starts at `position`."""
@@ -137,6 +159,7 @@ def plan(
     per_update: int,
     seed: int,
     steps_per_s: float,
+    speakers: Sequence[str] = (),
 ) -> Batches:
     """Batches filled with clips of similar length.
 
@@ -148,6 +171,7 @@ def plan(
         per_update: batches of one update, over all processes.
         seed: seed of the order.
         steps_per_s: the family's STEPS_PER_S, for messages.
+        speakers: speaker of each clip, to balance an epoch by them.
 
     Raises:
         UserError: no clips, or clips that fit no batch, with their ids.
@@ -170,14 +194,16 @@ def plan(
     # `batch_steps`: it has a batch to itself.
     rounded = [min(_grid_point(n) * LENGTH_GRID_STEPS, batch_steps) for n in n_steps]
     members: list[list[int]] = []
-    for i in _sorted(n_steps, ids):
+    clips = balance.repeated(n_steps, ids, speakers) if speakers else range(len(n_steps))
+    for i in sorted(clips, key=lambda i: (n_steps[i], ids[i])):
         last = members[-1] if members else None
         full = last is None or (len(last) + 1) * rounded[i] > batch_steps
         if full or (batch_clips and len(last) >= batch_clips):
             members.append([i])
         else:
             last.append(i)
-    return Batches(tuple(n_steps), tuple(map(tuple, members)), per_update, seed)
+    members = tuple(map(tuple, members))
+    return Batches(tuple(n_steps), members, per_update, seed, tuple(speakers))
 
 
 def require_fit(

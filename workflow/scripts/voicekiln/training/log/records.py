@@ -51,7 +51,7 @@ class Metrics:
         self.path = path
 
     def write(self, kind: str, **values: Any) -> None:
-        """Append one object; `kind` is train, validation, earlier or learning_rate."""
+        """Append one object; `kind` is train, validation, voices, earlier or learning_rate."""
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps({"kind": kind} | values) + "\n")
 

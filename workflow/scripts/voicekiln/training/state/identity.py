@@ -75,6 +75,7 @@ ONLY_WITH = {
 }
 NEUTRAL = {
     "best_by": "loss",
+    "balance": "none",
     "loss_weights": {},
     "optimizer": "adamw",
     "decay": "all",

@@ -188,6 +188,7 @@ def planned(run: Run, clips: Clips, size: BatchSize) -> Batches:
         size.per_update,
         s.seed,
         run.family.STEPS_PER_S,
+        [row.speaker for row in clips.rows] if s.balance == "speaker" else (),
     )
 
 

@@ -21,6 +21,9 @@ from voicekiln.training.step.out_of_memory import BatchSplitter, OutOfMemory, ou
 
 # takes the place of an update's number, so the draws are the same at every validation
 UPDATE = "validation"
+MAX_VOICES = 20  # with more speakers, there is one loss for all
+
+Record = tuple[dict[str, float], dict[str, int], int]  # sums and totals by part, and weight
 
 
 class Validation:
@@ -32,11 +35,20 @@ class Validation:
         clips: held-out clips.
         batch_steps: maximum steps of a batch.
         splitter: splits batches that do not fit.
+
+    Attributes:
+        voices: mean of each loss part by speaker, of the last validation; empty with one speaker.
     """
 
     def __init__(self, run: Run, ema: Ema, clips: Clips, batch_steps: int, splitter: BatchSplitter):
         self._run, self._ema, self.clips, self._splitter = run, ema, clips, splitter
-        groups = in_order(clips.n_steps, clips.ids, batch_steps)
+        self.voices: dict[str, dict[str, float]] = {}
+        n_steps, ids = clips.n_steps, clips.ids
+        groups = [
+            tuple(mine[i] for i in group)
+            for mine in self._by_voice()
+            for group in in_order([n_steps[i] for i in mine], [ids[i] for i in mine], batch_steps)
+        ]
         requests = [BatchRequest(group, UPDATE) for group in groups]
         self._requests = own_share(requests, run.accelerator)
 
@@ -45,23 +57,50 @@ class Validation:
         run, s = self._run, self._run.settings
         requests = [request for request, _ in self._requests]
         batches = load(self.clips, requests, s.workers, s.prefetch, pin=False)
-        sums: dict[str, float] = {}
-        counted = []
+        records: list[tuple[str, Record]] = []
         run.model.eval()
         with torch.no_grad(), self._ema.in_place():
             for request, weight in self._requests:
                 if run.stop.reason():
                     break
                 batch = next(batches)
-                for name, value in self._sums(request, batch, update).items():
-                    sums[name] = sums.get(name, 0.0) + value * weight
-                counted.append((batch["totals"], weight))
+                sums = self._sums(request, batch, update)
+                records.append((self._voice(request), (sums, batch["totals"], weight)))
         run.model.train()
         share_limit(self._splitter, run.accelerator)
-        if all_max(len(counted) < len(self._requests), run.accelerator):
+        if all_max(len(records) < len(self._requests), run.accelerator):
             return None
-        totals = sum_totals(counted, run.accelerator)
-        return {name: all_sum(sums[name], run.accelerator) / totals[name] for name in sorted(sums)}
+        # a process may have no clip of a voice
+        nothing = dict.fromkeys(records[0][1][0], 0)
+        self.voices = {
+            voice: self._means(
+                [(nothing, nothing, 1), *(one for whose, one in records if whose == voice)]
+            )
+            for voice in self._names
+        }
+        return self._means([one for _, one in records])
+
+    def _by_voice(self) -> list[list[int]]:
+        """Clips of each speaker, if there are several but not too many; otherwise all together."""
+        speakers = [row.speaker for row in self.clips.rows]
+        names = sorted(set(speakers))
+        self._names = names if 1 < len(names) <= MAX_VOICES else []
+        if not self._names:
+            return [list(range(len(speakers)))]
+        return [[i for i, name in enumerate(speakers) if name == one] for one in names]
+
+    def _voice(self, request: BatchRequest) -> str:
+        return self.clips.rows[request.clips[0]].speaker
+
+    def _means(self, records: list[Record]) -> dict[str, float]:
+        """Mean of each loss part over the records of all processes."""
+        sums: dict[str, float] = {}
+        for found, _, weight in records:
+            for name, value in found.items():
+                sums[name] = sums.get(name, 0.0) + value * weight
+        accelerator = self._run.accelerator
+        totals = sum_totals([(total, weight) for _, total, weight in records], accelerator)
+        return {name: all_sum(sums[name], accelerator) / totals[name] for name in sorted(sums)}
 
     def _sums(self, request: BatchRequest, batch: Batch, update: int) -> dict[str, float]:
         """Sums of a batch by loss part; the batch is split if it does not fit."""
