@@ -1,31 +1,23 @@
 """The training loop against the family interface: two arrays, two loss parts, prompts."""
 
 import json
-import signal
 
 import pytest
 import torch
 from toy_setup import toy_family, toy_run
 from training_children import (
-    at_call,
     close,
     final,
     in_child,
-    in_children,
-    kill_in_torch_save,
-    little_memory,
     metrics,
-    nothing,
     same,
 )
 from voicekiln import families
 from voicekiln.errors import UserError
-from voicekiln.training import loop, worker
+from voicekiln.training import worker
 from voicekiln.training.data.clips import BatchRequest
 from voicekiln.training.log.records import EXIT_FINISHED, EXIT_USER_ERROR
 from voicekiln.training.seeds import generator
-
-SMOOTH = {"model": {"dropout": 0.0}}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -42,13 +34,6 @@ def clips_of(settings):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     settings = toy_run(tmp_path_factory.mktemp("whole"))
-    assert in_child(settings) == EXIT_FINISHED
-    return settings
-
-
-@pytest.fixture(scope="module")
-def smooth(tmp_path_factory):
-    settings = toy_run(tmp_path_factory.mktemp("smooth"), **SMOOTH)
     assert in_child(settings) == EXIT_FINISHED
     return settings
 
@@ -118,47 +103,6 @@ def test_clips_without_a_possible_prompt_are_reported_before_training(tmp_path):
     assert not (settings.directory / "checkpoints").exists()
 
 
-@pytest.mark.parametrize(
-    "kill",
-    [
-        pytest.param(at_call(loop.Training, "backward", 7), id="within an update"),
-        pytest.param(kill_in_torch_save(2), id="while a checkpoint is written"),
-    ],
-)
-def test_killed_and_started_again_it_ends_bit_equal(kill, whole, tmp_path):
-    settings = toy_run(tmp_path)
-    assert in_child(settings, kill) == -signal.SIGKILL
-    assert in_child(settings) == EXIT_FINISHED
-    same(final(settings), final(whole))
-    assert metrics(settings, "train", "loss_text") == metrics(whole, "train", "loss_text")
-
-
-@pytest.mark.parametrize("fits", [1, 2])
-def test_out_of_memory_gives_the_same_updates(fits, smooth, tmp_path):
-    settings = toy_run(tmp_path, **SMOOTH)
-    assert in_child(settings, little_memory(fits, array="codes")) == EXIT_FINISHED
-    close(final(settings), final(smooth), 1e-6)
-
-
-def test_two_processes_give_the_updates_of_one(smooth, tmp_path):
-    settings = toy_run(tmp_path, accumulate=1, **SMOOTH)
-    assert in_children(settings, nothing, nothing) == [EXIT_FINISHED] * 2
-    close(final(settings), final(smooth), 1e-5)
-    for name in ("loss", "loss_text", "loss_codes"):
-        expected = pytest.approx(metrics(smooth, "train", name), rel=1e-5)
-        assert metrics(settings, "train", name) == expected
-
-
-def test_rows_of_base_tokens_stay_bit_identical(tmp_path):
-    settings = toy_run(tmp_path, freeze_base_tokens=True, added_tokens=2, weight_decay=0.1)
-    assert in_child(settings) == EXIT_FINISHED
-    base, ended = families.get("toy").read_weights(settings.checkpoint), final(settings)
-    for copy in ("ema", "model"):
-        rows = ended[f"{copy} toy_text.weight"]
-        assert torch.equal(rows[:-2], base["toy_text.weight"][:-2])
-        assert not torch.equal(rows[-2:], base["toy_text.weight"][-2:])
-
-
 def test_recomputed_blocks_give_the_same_weights(whole, tmp_path):
     settings = toy_run(tmp_path, gradient_checkpointing=True)
     assert in_child(settings) == EXIT_FINISHED
@@ -176,17 +120,3 @@ def test_audio_samples_need_no_spectrogram_of_the_same_shape(whole, tmp_path):
     settings = toy_run(tmp_path, samples=1)
     assert in_child(settings) == EXIT_FINISHED
     same(final(settings), final(whole))
-
-
-def test_without_ema_the_last_weights_are_validated_and_saved(tmp_path):
-    """Killed and resumed too; `ema.safetensors` has what a voice is exported from."""
-    whole, killed = (
-        toy_run(tmp_path / name, ema_decay=0, ema_every=10) for name in ("whole", "killed")
-    )
-    assert in_child(whole) == EXIT_FINISHED
-    assert in_child(killed, at_call(loop.Training, "backward", 7)) == -signal.SIGKILL
-    assert in_child(killed) == EXIT_FINISHED
-    ended = final(whole)
-    same(final(killed), ended)
-    for name in families.get("toy").read_weights(whole.checkpoint):
-        assert torch.equal(ended[f"ema {name}"], ended[f"model {name}"])
