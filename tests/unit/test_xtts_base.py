@@ -13,6 +13,7 @@ from voicekiln.families import base as bases
 from voicekiln.families import facts
 from voicekiln.families.xtts import architecture, weights
 from voicekiln.families.xtts.check import check
+from voicekiln.families.xtts.model import build
 from voicekiln.provenance import sha256_file
 from xtts_small import FILES, base_files
 
@@ -221,3 +222,48 @@ def test_a_model_that_cannot_be_trained_is_named(tmp_path, files, state):
         architecture.architecture(None, changed(files, tmp_path, "model", few))
     with pytest.raises(UserError, match="expected XTTS weights .* found"):
         weights.read(changed(files, tmp_path, "model", {"a": torch.ones(1)})["model"])
+
+
+# S4-82, E-8
+def test_the_parameters_of_upstreams_trainer_are_accounted_for_by_part():
+    """`Model has 517360175 parameters`: of a vocabulary of 6153 tokens, the release's has 6681."""
+    from TTS.tts.layers.xtts.dvae import DiscreteVAE
+    from TTS.tts.layers.xtts.hifigan_decoder import HifiDecoder
+
+    arch = {"layers": 30, "width": 1024, "heads": 16, "n_audio_tokens": 1026}
+    arch |= {"max_text_tokens": 402, "max_audio_tokens": 605, "cond_latents": 32}
+    arch |= {"start_text": 261, "stop_text": 0, "start_audio": 1024, "stop_audio": 1025}
+    with torch.device("meta"):
+        gpt = {n_tokens: build(arch, n_tokens) for n_tokens in (6153, 6681)}
+    dvae = DiscreteVAE(
+        channels=80,
+        normalization=None,
+        positional_dims=1,
+        num_tokens=1024,
+        codebook_dim=512,
+        hidden_dim=512,
+        num_resnet_blocks=3,
+        kernel_size=3,
+        num_layers=2,
+        use_transposed_convs=False,
+    )
+    state = gpt[6681].state_dict()
+    sizes = architecture.dimensions(state, Path("model.pth"))
+    assert sizes == {name: arch[name] for name in sizes} and len(state) == 426
+    decoder = HifiDecoder(decoder_input_dim=1024, d_vector_dim=512)
+    parts = {
+        "gpt": gpt[6681],
+        "dvae": dvae,
+        "waveform decoder": decoder.waveform_decoder,
+        "speaker encoder": decoder.speaker_encoder,
+    }
+    counts = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
+    assert counts == {
+        "gpt": 441_018_563,
+        "dvae": 51_567_184,
+        "waveform decoder": 17_827_808,
+        "speaker encoder": 8_028_492,
+    }
+    rows = (6681 - 6153) * (2 * 1024 + 1)  # embedding, head and its bias
+    assert sum(p.numel() for p in gpt[6153].parameters()) == counts["gpt"] - rows
+    assert sum(counts.values()) - rows == 517_360_175
