@@ -21,6 +21,7 @@ include: "workflow/rules/correct.smk"
 include: "workflow/rules/deduplicate.smk"
 include: "workflow/rules/validate.smk"
 include: "workflow/rules/split.smk"
+include: "workflow/rules/clips.smk"
 include: "workflow/rules/review.smk"
 include: "workflow/rules/tokenizer.smk"
 include: "workflow/rules/reset.smk"
@@ -45,6 +46,12 @@ rule dataset:
     """The data sets of all corpora."""
     input:
         expand("results/corpora/{corpus}/DIGEST.json", corpus=CORPORA),
+
+
+rule clips:
+    """The data sets of all corpora as audio files and lists, for other programs."""
+    input:
+        expand("results/corpora/{corpus}/clips/clips.json", corpus=CORPORA),
 
 
 rule review:
@@ -74,6 +81,7 @@ rule export:
 localrules:
     all,
     dataset,
+    clips,
     review,
     train,
     evaluate,
