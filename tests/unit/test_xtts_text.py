@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, trainers
 from voicekiln.errors import UserError
 from voicekiln.families import facts
 from voicekiln.families.xtts import cleaners, text
@@ -294,3 +295,28 @@ def test_extensions_do_no_harm(wide, texts, known, others):
         tokens = new.split(line)
         assert "".join(tokens).replace("[SPACE]", " ") == line
         assert set(tokens) <= set(new.vocab)
+
+
+def test_merges_are_those_of_the_packages_own_trainer():
+    # Counts without ties: the package breaks them by its ids, we by the text.
+    counts = {"low": 50, "lower": 21, "newest": 60, "widest": 33, "newer": 8, "slow": 5}
+    trained = Tokenizer(models.BPE(unk_token="[UNK]"))
+    trainer = trainers.BpeTrainer(
+        vocab_size=30, min_frequency=6, special_tokens=["[UNK]"], show_progress=False
+    )
+    trained.train_from_iterator([w for w, n in counts.items() for _ in range(n)], trainer)
+    expected = json.loads(trained.to_str())["model"]["merges"]
+    words = {tuple(word): n for word, n in counts.items()}
+    ours = bpe.learn(words, lambda pair: True, len(expected), 6)
+    assert len(ours) == len(expected) > 8
+    assert {"".join(pair) for pair in ours} == {"".join(pair) for pair in expected}
+
+
+@given(st.dictionaries(st.text("abc", min_size=1, max_size=9), st.integers(1, 9), min_size=1))
+@examples(max_examples=60)
+def test_every_learnt_piece_is_reached(counts):
+    content = {"model": {"type": "BPE", "unk_token": "[UNK]", "vocab": {"[UNK]": 0}, "merges": []}}
+    merges = bpe.learn({tuple(w): n for w, n in counts.items()}, lambda pair: True, 20, 2)
+    assert len({a + b for a, b in merges}) == len(merges)
+    grown = bpe.extended(content | {"added_tokens": []}, [], list("abc"), merges)
+    assert bpe.unreachable(grown, ["a", "b", "c", *(a + b for a, b in merges)]) == []
