@@ -16,6 +16,8 @@ from voicekiln.families.facts import Auto
 from voicekiln.training import auto
 from voicekiln.training.log.records import EXIT_FINISHED
 from voicekiln.training.settings import AUTO, train_settings
+from voicekiln.training.state.history import History
+from voicekiln.training.step.schedule import Schedule
 
 XTTS = facts.all_facts()["xtts"].auto
 ALL = dict.fromkeys(("learning_rate", "weight_decay", "epochs", "freeze"), AUTO)
@@ -164,3 +166,25 @@ def test_the_documentation_has_the_table():
             row["epochs"],
         )
         assert (freeze == "nothing") == (row["freeze"] == [])
+
+
+def test_the_case_of_37_hours_is_diagnosed_from_its_settings_and_losses():
+    """S3-1, S3-6, S3-7, S3-9, S3-10: milestones within the first epochs, then a rise."""
+    given = settings(
+        learning_rate=1e-6,
+        schedule="multi_step",
+        milestones=[1010, 2020, 3030],
+        rate_factor=0.5,
+        warmup_updates=0,
+    )
+    schedule = Schedule(given, updates=4800, per_epoch=1600)
+    rates = [schedule.learning_rate(update) for update in (0, 1010, 2020, 3030)]
+    assert rates == pytest.approx([1e-6, 5e-7, 2.5e-7, 1.25e-7])
+    flagged = schedule.early_reductions(per_epoch=1600)
+    assert "1 of 3 of train.milestones fall into the first epoch" in flagged
+    trained = [(0, 0.571), (1600, 0.504), (3200, 0.428), (4800, 0.389)]
+    losses = [(0, 4.0), (1600, 3.9), (3200, 4.097), (4800, 4.2)]
+    history = History([(update, {"loss": loss}) for update, loss in losses[:3]])
+    assert history.warning(lambda: trained).startswith("validation loss rose by +0.197")
+    history.rows.append((4800, {"loss": 4.2}))
+    assert history.warning(lambda: trained).startswith("overfitting: the validation loss rose")
