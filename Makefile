@@ -23,7 +23,7 @@ demo: setup  ## run the whole pipeline on the shipped demo (about three minutes 
 	@$(BIN)/python workflow/scripts/show_results.py
 
 test: setup  ## run all tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: setup  ## run the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow and not gpu"

@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,12 @@ settings.load_profile("untimed")
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
+
+
+def pytest_collection_modifyitems(items):
+    """The files with the most slow tests come first, so that no process waits for another's."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
 
 
 @pytest.hookimpl(wrapper=True)

@@ -18,10 +18,10 @@ pytestmark = pytest.mark.slow
 
 SHARD_STEPS = {"inventory", "normalize", "segment", "transcribe", "align", "measure"}
 MERGE_STEPS = {"correct", "deduplicate", "validate_segments", "split_corpus"}
-# several clips with known texts; 3 shards
+# several clips with known texts; 2 shards
 CLIPS = [("anna/garden.flac", f"anna/{name}.flac") for name in "abcd"]
 CLIPS += [("ben/station.flac", f"ben/{name}.wav") for name in "efg"]
-SHARDS = 3
+SHARDS = 2
 STEPS = ("normalize", "segment", "align", "measure")  # with items of their own
 
 

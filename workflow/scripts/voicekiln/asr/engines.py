@@ -6,10 +6,8 @@ format, or has the tensors of a Hugging Face model; both are loaded by openai-wh
 
 from pathlib import Path
 
-from voicekiln import gpu
 from voicekiln.asr import hugging_face
 from voicekiln.asr.hypothesis import Recogniser
-from voicekiln.asr.memory import OomSafeRecogniser, less_memory
 from voicekiln.errors import UserError
 from voicekiln.provenance import sha256_file, sha256_json
 
@@ -58,6 +56,10 @@ def load(
         UserError: the model cannot be read, does not fit into memory, or its engine does not
             support the precision on this device.
     """
+    # torch takes seconds, which a job that loads no model saves
+    from voicekiln import gpu
+    from voicekiln.asr.memory import OomSafeRecogniser, less_memory
+
     try:
         if is_folder(model):
             from voicekiln.asr.faster_whisper import FasterWhisperRecogniser

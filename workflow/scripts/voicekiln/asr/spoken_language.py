@@ -4,8 +4,6 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from whisper.tokenizer import LANGUAGES
-
 from voicekiln.asr.hypothesis import RATE_HZ, Block, Clip, Recogniser
 from voicekiln.audio.span import load_span
 from voicekiln.store.items import Store
@@ -87,10 +85,10 @@ def mismatch_warnings(
         likely: language probabilities of each, by `detect`.
         paths: of the recordings, by item.
     """
-    warnings = []
+    names, warnings = _names(), []
     probabilities_of: dict[tuple[str, str], list[Mapping[str, float]]] = defaultdict(list)
     for one, probabilities in zip(chosen, likely, strict=True):
-        if probabilities and one.language in LANGUAGES:
+        if probabilities and one.language in names:
             probabilities_of[one.language, one.item].append(probabilities)
     others: dict[str, list[tuple[str, str, float]]] = defaultdict(list)
     counts: dict[str, int] = defaultdict(int)
@@ -106,13 +104,13 @@ def mismatch_warnings(
             others[language].append((paths[item], detected, mean[detected]))
     for language, rows in others.items():
         examples = ", ".join(
-            f"{path} ({LANGUAGES[detected].title()}, {probability:.2f})"
+            f"{path} ({names[detected].title()}, {probability:.2f})"
             for path, detected, probability in rows[:SHOWN]
         )
         more = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
         warnings.append(
             f"{len(rows)} of {counts[language]} checked recordings are probably not in "
-            f"{LANGUAGES[language].title()} ({language}): {examples}{more}; correct the language "
+            f"{names[language].title()} ({language}): {examples}{more}; correct the language "
             "of the corpus, set the language of these recordings in a list, or remove them"
         )
     return warnings
@@ -134,5 +132,12 @@ def unsupported_warnings(
         f"Whisper does not support the language {code} and will write texts in another one; supply "
         f"reference texts, or use a Whisper model fine-tuned for {code}"
         for code in wanted
-        if code not in LANGUAGES
+        if code not in _names()
     ]
+
+
+def _names() -> dict[str, str]:
+    """Whisper's languages by code; its package takes seconds, which a job without a model saves."""
+    from whisper.tokenizer import LANGUAGES
+
+    return LANGUAGES
