@@ -1,10 +1,11 @@
 """Rewrite the tables of config/README.md from the schema (workflow/schemas).
 
-    python docs/make_config_readme.py
+    .venv/bin/python docs/make_config_readme.py
 
 A table lies between `<!-- keys: PATH -->` and `<!-- end -->`; PATH is `corpora.*.segment`, say.
 """
 
+import argparse
 import json
 import re
 import sys
@@ -68,4 +69,5 @@ def rendered(text: str) -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     README.write_text(rendered(README.read_text(encoding="utf-8")), encoding="utf-8")

@@ -15,7 +15,7 @@ from voicekiln.config.resolve import load
 from voicekiln.errors import UserError
 from voicekiln.families import f5
 from voicekiln.families.f5.weights import read_base
-from voicekiln.weights import kinds as filekinds
+from voicekiln.weights import kinds
 from voicekiln.weights.files import state_sha256
 
 ARCH = f5.architecture(TINY)
@@ -418,8 +418,8 @@ def test_a_file_that_torch_reads_is_never_called_a_problem(tmp_path):
     for content in ({}, {"a": torch.zeros(0)}, {"a" * 600: 1}):
         for new in (True, False):
             torch.save(content, tmp_path / "x.pt", _use_new_zipfile_serialization=new)
-            assert filekinds.problem(tmp_path / "x.pt") is None
+            assert kinds.problem(tmp_path / "x.pt") is None
     save_file({}, tmp_path / "x.safetensors")
-    assert filekinds.problem(tmp_path / "x.safetensors") is None
+    assert kinds.problem(tmp_path / "x.safetensors") is None
     save_file({"a": torch.zeros(0), "b": torch.ones(3)}, tmp_path / "x.safetensors", {"f": "pt"})
-    assert filekinds.problem(tmp_path / "x.safetensors") is None
+    assert kinds.problem(tmp_path / "x.safetensors") is None

@@ -14,7 +14,7 @@ PAGES += [ROOT / "config/README.md", ROOT / "resources/demo/README.md", ROOT / "
 
 def test_the_tables_of_the_configuration_are_those_of_the_schema():
     text = make_config_readme.README.read_text(encoding="utf-8")
-    assert make_config_readme.rendered(text) == text, "run python docs/make_config_readme.py"
+    assert make_config_readme.rendered(text) == text, "run make_config_readme.py"
 
 
 def test_every_section_of_the_schema_has_a_table():

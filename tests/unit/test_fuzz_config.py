@@ -10,7 +10,7 @@ import yaml
 from conftest import ROOT
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from voicekiln.config import yaml_files as configfile
+from voicekiln.config import yaml_files
 from voicekiln.config.resolve import load
 from voicekiln.errors import UserError
 
@@ -56,7 +56,7 @@ def survives_in_file(text: bytes) -> None:
         path = Path(folder, "my.yaml")
         path.write_bytes(text)
         try:
-            content, _ = configfile.read(path)
+            content, _ = yaml_files.read(path)
         except UserError as error:
             assert str(error).startswith(str(path))
             str(error).encode()

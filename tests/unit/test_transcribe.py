@@ -201,8 +201,8 @@ class Script:
 def listened(recogniser, names, other=None, **settings):
     """Records of clips with these names (in the place of languages), ever shorter."""
     settings = {"temperatures": (0.0, 0.5, 1.0), "second": "none", "min_agreement": 0.8} | settings
-    listener = Transcriber(recogniser, other, TranscriberSettings(**settings))
-    return listener([Clip(np.zeros(9 - i, np.float32), name) for i, name in enumerate(names)])
+    transcriber = Transcriber(recogniser, other, TranscriberSettings(**settings))
+    return transcriber([Clip(np.zeros(9 - i, np.float32), name) for i, name in enumerate(names)])
 
 
 def test_batches_have_clips_of_similar_length():
@@ -269,8 +269,8 @@ def test_batches_span_blocks_and_every_block_is_complete(stores, recogniser):
         for block in transcribing.blocks(texts, ITEM, "en", part)
     ]
     done = []
-    listener = Transcriber(recogniser, None, PLAIN)
-    transcribing.transcribe(wanted, audio, texts, listener, done.append)
+    transcriber = Transcriber(recogniser, None, PLAIN)
+    transcribing.transcribe(wanted, audio, texts, transcriber, done.append)
     assert done == [3, 1]
     read = [entry["text"] for block in wanted for entry in texts.get(block.key)["segments"]]
     assert read == list(rows()["text"])

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from conftest import ROOT
 from f5_small import tiny_vocos
-from voicekiln.voice import versions as voices
+from voicekiln.voice import versions
 from workflow_runner import Workflow
 
 pytestmark = pytest.mark.slow
@@ -142,7 +142,7 @@ def test_more_epochs_continue_and_touch_nothing_else(voice):
     second = updates(voice)
     assert second[: len(first)] == first
     assert second == list(range(1, len(first) // 3 * 5 + 1))
-    kept = voices.old(voice.path("runs/voice"))
+    kept = versions.old(voice.path("runs/voice"))
     export = voice.path("runs/voice/export")
     before, after = (
         json.loads((folder / "MANIFEST.json").read_text()) for folder in (*kept, export)
@@ -164,7 +164,7 @@ def test_more_epochs_continue_and_touch_nothing_else(voice):
     assert [path.name for path in sample.parent.iterdir()] == [sample.name]
     exported = export / "checkpoints/vocos-mel-24khz/pytorch_model.bin"
     assert exported.read_bytes() == weights_file.read_bytes()
-    assert list(voices.old(voice.path("runs/voice"))) == list(kept)
+    assert list(versions.old(voice.path("runs/voice"))) == list(kept)
     voice.config["runs"]["voice"]["vocoder_sha256"] = "0" * 64
     assert "SHA-256 is" in voice.run("export", ok=False)
     del voice.config["runs"]["voice"]["vocoder_sha256"]

@@ -4,7 +4,7 @@ from voicekiln.voice import vocoders
 
 
 rule evaluate_run:
-    """Choose the checkpoint, and synthesize the test sentences with it."""
+    """Choose the checkpoint, and synthesise the test sentences with it."""
     input:
         datasets=run_datasets,
         checkpoints=behind_checkpoints,

@@ -16,9 +16,7 @@ from voicekiln.gpu import device
 from voicekiln.store.files import atomic_folder, write_json
 from voicekiln.store.items import STORE, Store
 from voicekiln.training.state.checkpoints import WEIGHTS
-from voicekiln.voice import choice as evaluate
-from voicekiln.voice import references as reference
-from voicekiln.voice import sentences as spoken
+from voicekiln.voice import choice, references, sentences
 
 log = logging.getLogger("evaluate")
 
@@ -31,38 +29,38 @@ def main(smk):
     settings = smk.params.settings["evaluate"]
     family = families.get(smk.params.settings["family"])
     segments = load(smk.input.datasets, smk.params.settings["train_on"])
-    by = evaluate.best_by(training / "checkpoints")
-    rows = evaluate.candidates(training / "checkpoints", by)
-    course = evaluate.course(training, by)
-    chosen, why = evaluate.choose(rows, settings["checkpoint"], by, course)
-    good_s = reference.Range(*family.REFERENCE_S)
-    references = reference.references(segments, good_s, settings["reference"])
-    for warning in reference.poor(references):
+    by = choice.best_by(training / "checkpoints")
+    rows = choice.candidates(training / "checkpoints", by)
+    course = choice.course(training, by)
+    chosen, why = choice.choose(rows, settings["checkpoint"], by, course)
+    good_s = references.Range(*family.REFERENCE_S)
+    found = references.references(segments, good_s, settings["reference"])
+    for warning in references.poor(found):
         log.warning("%s", warning)
-    lines = spoken.plan(segments, references, settings)
-    warn_of_silent(references, settings["speakers"])
-    base = evaluate.base_loss(training)
+    lines = sentences.plan(segments, found, settings)
+    warn_of_silent(found, settings["speakers"])
+    base = choice.base_loss(training)
     job.say(f"update {chosen['update']} is chosen: {why}")
     checkpoint = training / "checkpoints" / chosen["checkpoint"]
     # replaced as a whole, so that no sample of an earlier evaluation stays
     with atomic_folder(target.parent / "samples") as folder:
-        samples = speak(smk, family, settings, references, lines, checkpoint, folder)
-    choice = {
+        samples = speak(smk, family, settings, found, lines, checkpoint, folder)
+    record = {
         **chosen,
         "why": why,
         "base_validation_loss": base,
         "candidates": rows,
-        "reference": references[0].record(),
-        "references": [one.record() for one in references],
+        "reference": found[0].record(),
+        "references": [one.record() for one in found],
         "samples": samples,
     }
-    write_json(target, choice)
+    write_json(target, record)
 
 
-def warn_of_silent(references, wanted):
+def warn_of_silent(found, wanted):
     """Warn if `evaluate.speakers` is a number that leaves speakers without samples."""
-    everyone = len(spoken.speaking(references, "all"))
-    n = len(spoken.speaking(references, wanted))
+    everyone = len(sentences.speaking(found, "all"))
+    n = len(sentences.speaking(found, wanted))
     if isinstance(wanted, int) and n < everyone:
         log.warning(
             "only the %d of %d speakers with most training audio get audio samples; "
@@ -72,7 +70,7 @@ def warn_of_silent(references, wanted):
         )
 
 
-def speak(smk, family, settings, references, lines, checkpoint, folder):
+def speak(smk, family, settings, found, lines, checkpoint, folder):
     """Synthesise the sentences into a folder.
 
     Returns:
@@ -81,8 +79,8 @@ def speak(smk, family, settings, references, lines, checkpoint, folder):
     samples, n_of = [], Counter()
     if lines:
         voice = load_voice(smk, family, checkpoint)
-        stems = reference.stems([one.record() for one in references])
-        names = dict(zip(map(id, references), stems, strict=True))
+        stems = references.stems([one.record() for one in found])
+        names = dict(zip(map(id, found), stems, strict=True))
         prompts: dict = {}
     for i, line in enumerate(job.track(lines, len(lines), "sentences synthesised")):
         one = line.reference

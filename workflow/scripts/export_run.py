@@ -14,9 +14,7 @@ from voicekiln.store import tables
 from voicekiln.store.files import read_json, write_atomic
 from voicekiln.store.items import STORE, Store
 from voicekiln.training.state.checkpoints import WEIGHTS
-from voicekiln.voice import manifest
-from voicekiln.voice import references as reference
-from voicekiln.voice import versions as voices
+from voicekiln.voice import manifest, references, versions
 from voicekiln.weights import files as checkpoints
 
 
@@ -28,12 +26,12 @@ def main(smk):
     choice = read_json(Path(smk.input.choice))
     segments = load(smk.input.datasets, settings["train_on"])
     weights = family.read_weights(run / "training/checkpoints" / choice["checkpoint"] / WEIGHTS)
-    name = voices.name_of(choice["update"], checkpoints.state_sha256(weights))
+    name = versions.name_of(choice["update"], checkpoints.state_sha256(weights))
     tokenizer = family.tokenizer(Path(smk.input.coverage).parent)
     audio, texts = clips(choice, segments, family.SPEECH_HZ)
     facts = about(smk, choice, segments)
     base = bases.files(smk.params.base)
-    with voices.writing(run, name) as folder:
+    with versions.writing(run, name) as folder:
         written = family.export(
             folder,
             weights,
@@ -59,12 +57,12 @@ def main(smk):
             | written,
         )
         seconds = family.prove(folder, done)
-    voices.show(run, name)
+    versions.show(run, name)
     job.say(f"the voice is in {run / 'export'} ({done['checkpoint']}, HOW_TO_SPEAK.md)")
     job.say(f"the upstream code loads it and has synthesised {seconds:.1f} s with it")
     if licence := family_facts.of(settings["family"]).licence:
         job.say(f"licence: {licence}")
-    kept = voices.old(run)
+    kept = versions.old(run)
     if kept:
         job.say(
             f"{run / 'voices'} keeps {len(kept)} older voices, {sum(kept.values()) / 1e6:.0f} MB; "
@@ -77,7 +75,7 @@ def clips(choice, segments, rate_hz):
     rows = segments.set_index("segment_id")
     store = Store(STORE, "normalize")
     audio, texts = {}, {}
-    for one, stem in zip(choice["references"], reference.stems(choice["references"]), strict=True):
+    for one, stem in zip(choice["references"], references.stems(choice["references"]), strict=True):
         row = rows.loc[one["segment_id"]]
         audio[stem] = load_span(store, row["item"], row["start"], row["end"], rate_hz)
         texts[stem] = row["text"]
@@ -87,7 +85,7 @@ def clips(choice, segments, rate_hz):
 def about(smk, choice, segments):
     """Facts about the voice for its manifest."""
     reset = read_json(Path(smk.input.reset))
-    stems = reference.stems(choice["references"])
+    stems = references.stems(choice["references"])
     return {
         "name": smk.wildcards.run,
         "update": choice["update"],

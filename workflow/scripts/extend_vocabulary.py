@@ -11,8 +11,7 @@ from voicekiln.errors import UserError
 from voicekiln.families import base as bases
 from voicekiln.provenance import sha256_file
 from voicekiln.store.files import temporary, write_json
-from voicekiln.voice import references as reference
-from voicekiln.voice import sentences as spoken
+from voicekiln.voice import references, sentences
 
 log = logging.getLogger("tokenizer")
 HELD_OUT = 16  # validation texts that the reset measures new rows on
@@ -50,9 +49,9 @@ def extend(smk, family, segments, folder):
     held_out = segments[segments["split"] == "val"].sort_values("segment_id").head(HELD_OUT)
     report["held_out"] = held_out[["text", "language"]].fillna("").values.tolist()
     tokenizer, wanted = family.tokenizer(folder), smk.params.settings["evaluate"]
-    good_s = reference.Range(*family.REFERENCE_S)
-    spoken.plan(segments, reference.references(segments, good_s, wanted["reference"]), wanted)
-    for i, (text, language) in enumerate(spoken.sentences(segments, wanted["sentences"])):
+    good_s = references.Range(*family.REFERENCE_S)
+    sentences.plan(segments, references.references(segments, good_s, wanted["reference"]), wanted)
+    for i, (text, language) in enumerate(sentences.sentences(segments, wanted["sentences"])):
         try:
             tokenizer.encode(text, language)
         except UserError as error:

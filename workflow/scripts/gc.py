@@ -5,7 +5,7 @@ from pathlib import Path
 
 from voicekiln import job
 from voicekiln.corpus.gc import in_use, survey, sweep
-from voicekiln.voice import versions as voices
+from voicekiln.voice import versions
 
 RESULTS = Path("results")
 
@@ -34,7 +34,7 @@ def old_voices(delete):
     """List, or remove, the voices that the runs exported before their newest one."""
     total = 0
     for run in sorted(path for path in (RESULTS / "runs").glob("*") if path.is_dir()):
-        for folder, size in voices.old(run).items():
+        for folder, size in versions.old(run).items():
             total += size
             job.say(f"{folder}: an older voice of {run.name}, {size / 1e6:.1f} MB")
             if delete:

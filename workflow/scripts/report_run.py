@@ -9,8 +9,7 @@ import argparse
 from pathlib import Path
 
 from voicekiln import job
-from voicekiln.config import checks
-from voicekiln.config import yaml_files as configfile
+from voicekiln.config import checks, yaml_files
 from voicekiln.config.resolve import resolve
 from voicekiln.errors import UserError
 from voicekiln.report.facts import gather
@@ -48,7 +47,7 @@ def look():
     parser.add_argument("run")
     arguments = parser.parse_args()
     try:
-        content, lines = configfile.read_all(arguments.configfile)
+        content, lines = yaml_files.read_all(arguments.configfile)
         whole = resolve(content, lines)
     except UserError as error:
         parser.error(str(error))

@@ -40,7 +40,7 @@ LIMITS = (
 
 
 @dataclass(frozen=True)
-class Concern:
+class QualityWarning:
     """A warning about some recordings.
 
     Attributes:
@@ -61,7 +61,7 @@ class Concern:
         return f"{self.text}: {files}" + (f"; {self.remedy}" if self.remedy else "")
 
 
-def concerns(recordings: pd.DataFrame) -> list[Concern]:
+def concerns(recordings: pd.DataFrame) -> list[QualityWarning]:
     """Warnings about the usable recordings (`tables.RECORDINGS`)."""
     used = recordings[recordings["status"] == "ok"].copy()
     if used.empty:
@@ -75,7 +75,7 @@ def concerns(recordings: pd.DataFrame) -> list[Concern]:
     return [concern for concern in found if concern]
 
 
-def music(segments: pd.DataFrame) -> Concern | None:
+def music(segments: pd.DataFrame) -> QualityWarning | None:
     """Recordings with music under the speech of `segments` (`tables.SEGMENTS`)."""
     measured = segments[segments["music"].notna()]
     lasts_s = ((measured["end"] - measured["start"]) / measured["rate_hz"]).astype(float)
@@ -93,7 +93,7 @@ def music(segments: pd.DataFrame) -> Concern | None:
     return _concern(used, beyond, "music", 1, 2, "of it", text)
 
 
-def formats(used: pd.DataFrame) -> Concern | None:
+def formats(used: pd.DataFrame) -> QualityWarning | None:
     """A mix of formats; the files are those of the rare ones."""
     kinds = (
         used["codec"].fillna(used["container"]).fillna("?")
@@ -109,10 +109,10 @@ def formats(used: pd.DataFrame) -> Concern | None:
     rare = rare.assign(kind=kinds[rare.index].map(counts)).sort_values(["kind", "root", "path"])
     text = f"{len(counts)} formats, which may sound different ({listed}{rest}); not the usual one"
     remedy = "if they sound different, remove the rare ones"
-    return Concern(text, rare["path"].head(SHOWN).tolist(), len(rare), remedy)
+    return QualityWarning(text, rare["path"].head(SHOWN).tolist(), len(rare), remedy)
 
 
-def bandwidths(used: pd.DataFrame) -> Concern | None:
+def bandwidths(used: pd.DataFrame) -> QualityWarning | None:
     """Recordings with a narrower bandwidth than the others: up-sampled or heavily compressed."""
     width_hz = used["bandwidth_hz"].clip(upper=(used["rate_hz"] / 2).astype(float))
     usual_hz = width_hz.median()
@@ -122,7 +122,7 @@ def bandwidths(used: pd.DataFrame) -> Concern | None:
     return _concern(used, narrow, "bandwidth_hz", -1, 0, "Hz", text, remedy)
 
 
-def narrow_throughout(used: pd.DataFrame) -> Concern | None:
+def narrow_throughout(used: pd.DataFrame) -> QualityWarning | None:
     """A corpus whose usual recording lacks the top of what the corpus rate can hold."""
     holds_hz = (used["rate_hz"] / 2).astype(float)
     fraction = used["bandwidth_hz"] / holds_hz
@@ -149,4 +149,4 @@ def _concern(used, beyond, column, sign, digits, unit, text, remedy=""):
         for _, row in order.head(SHOWN).iterrows()
     ]
     text = f"{len(beyond)} of {len(used)} recordings are {text}"
-    return Concern(text, files, len(beyond), remedy)
+    return QualityWarning(text, files, len(beyond), remedy)

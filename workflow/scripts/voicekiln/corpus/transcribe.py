@@ -113,7 +113,7 @@ def transcribe(
     wanted: Iterable[Block],
     audio: Store,
     transcripts: Store,
-    listener: Transcriber,
+    transcriber: Transcriber,
     advance: Callable[[int], None] = lambda n: None,
 ) -> None:
     """Transcribe blocks into the store, in batches across blocks and recordings.
@@ -125,7 +125,7 @@ def transcribe(
         wanted: the blocks.
         audio: the store of normalised audio.
         transcripts: the store that takes the blocks.
-        listener: the recognisers and how they are used.
+        transcriber: the recognisers and how they are used.
         advance: called after each batch with the number of spans done.
     """
     done: dict[str, list[dict | None]] = {}
@@ -133,7 +133,7 @@ def transcribe(
     clips: list[Clip] = []
 
     def flush() -> None:
-        for (key, i), record in zip(queue, listener(clips, advance), strict=True):
+        for (key, i), record in zip(queue, transcriber(clips, advance), strict=True):
             done[key][i] = record
             if all(entry is not None for entry in done[key]):
                 transcripts.put(key, {"segments": done.pop(key)})
@@ -147,7 +147,7 @@ def transcribe(
         for i, span in enumerate(block.spans):
             queue.append((block.key, i))
             clips.append(Clip(load_span(audio, block.item, *span, RATE_HZ), block.language))
-            if len(queue) == WINDOW_BATCHES * listener.batch:
+            if len(queue) == WINDOW_BATCHES * transcriber.batch:
                 flush()
     if queue:
         flush()

@@ -146,9 +146,9 @@ def _transcribe(missing, chosen, audio, store, models):
     job.say(f"transcribing {total} segments with {engines.title(models.files[0])} on {device}")
     how = (settings["batch"], device, settings["word_times"], settings["precision"])
     first, *others = [engines.load(model, *how) for model in models.files]
-    listener = transcriber.Transcriber(first, others[0] if others else None, models.way())
+    recognisers = transcriber.Transcriber(first, others[0] if others else None, models.way())
     done = job.Progress(total, "segments transcribed")
-    transcribe.transcribe(missing, audio, store, listener, done)
+    transcribe.transcribe(missing, audio, store, recognisers, done)
     likely = spoken_language.detect(chosen, audio, store, first)
     if device == "cuda":
         gpu.log_peak()

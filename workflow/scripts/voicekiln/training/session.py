@@ -80,7 +80,7 @@ class Session:
                 return False
             if improved:
                 self.save()
-            self.samples.synthesize(self.state.update, self.logger)
+            self.samples.synthesise(self.state.update, self.logger)
             self.logger.skip_time()
             self.progress.pause()
         self.writer.check()

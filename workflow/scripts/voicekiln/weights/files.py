@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from voicekiln.errors import UserError
 from voicekiln.store.files import atomic
-from voicekiln.weights import kinds as filekinds
+from voicekiln.weights import kinds
 from voicekiln.weights.kinds import PICKLE_SUFFIXES
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ def read_tensor(path: Path) -> torch.Tensor:
 
 def require_kind(path: Path) -> None:
     """Raise unless name, size and first bytes are those of a checkpoint file."""
-    problem = filekinds.problem(path)
+    problem = kinds.problem(path)
     if problem:
         raise UserError(f"{path}: {problem}")
 
@@ -273,8 +273,8 @@ def writable_problem(path: Path, source: Path, force: bool) -> str | None:
         source: the file that the checkpoint is made from; it must not change.
         force: whether a file at the path may be replaced.
     """
-    if path.suffix.lower() not in filekinds.SUFFIXES:
-        return f"expected the name of a checkpoint file ({', '.join(filekinds.SUFFIXES)})"
+    if path.suffix.lower() not in kinds.SUFFIXES:
+        return f"expected the name of a checkpoint file ({', '.join(kinds.SUFFIXES)})"
     if path.is_dir():
         return "expected a file, this is a folder"
     if path.exists() and source.exists() and path.samefile(source):

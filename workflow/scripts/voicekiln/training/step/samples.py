@@ -56,7 +56,7 @@ class Samples:
         self._pairs = choose_pairs(clips.rows, run.settings.samples) if run.writes else []
         self._decoder = self._extract = None  # loaded at the first sample
 
-    def synthesize(self, update: int, logger: MetricsLogger) -> None:
+    def synthesise(self, update: int, logger: MetricsLogger) -> None:
         """Synthesise and log all samples after `update` updates."""
         began, n = time.monotonic(), 0
         try:
@@ -124,14 +124,14 @@ def choose_pairs(rows: Sequence[Row], count: int) -> list[tuple[int, int]]:
     return [(i, other(i)) for i in chosen[:count]]
 
 
-def picture(original: Arrays, synthesized: Arrays) -> np.ndarray | None:
+def picture(original: Arrays, synthesised: Arrays) -> np.ndarray | None:
     """A spectrogram-like array of both, one above the other, `[H, W]` uint8.
 
     Takes the first array that is `[T, bands]` of floats in both; None if there is none. Low bands
     are at the bottom, loud is dark, and the scale is that of the original.
     """
     for name in sorted(original):
-        both = original[name], synthesized[name]
+        both = original[name], synthesised[name]
         if all(a.ndim == 2 and a.is_floating_point() for a in both):
             break
     else:

@@ -20,7 +20,7 @@ from voicekiln.corpus import corrections
 from voicekiln.errors import UserError
 from voicekiln.tokenizers import characters, sentencepiece
 from voicekiln.weights import files as checkpoints
-from voicekiln.weights import kinds as filekinds
+from voicekiln.weights import kinds
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "workflow" / "scripts"
 TENSORS = {"transformer.a": torch.arange(6.0), "b": torch.ones(2, 3)}
@@ -48,8 +48,8 @@ def outcome(read, *args) -> str:
 
 def look_at(path: Path) -> str:
     """What a run does with a base: a look when the configuration is read, then the whole file."""
-    if filekinds.problem(path) is None:
-        filekinds.names(path)
+    if kinds.problem(path) is None:
+        kinds.names(path)
     return outcome(checkpoints.read, path)
 
 

@@ -6,20 +6,20 @@ import sys
 import pytest
 import yaml
 from conftest import ROOT
-from voicekiln.config import yaml_files as configfile
+from voicekiln.config import yaml_files
 from voicekiln.errors import UserError
 
 
 def read(tmp_path, text: str | bytes):
     path = tmp_path / "my.yaml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return configfile.read(path)
+    return yaml_files.read(path)
 
 
 def test_the_shipped_configurations_are_read_as_yaml_reads_them():
     files = [ROOT / "config/config.yaml", *(ROOT / "config/examples").glob("*.yaml")]
     for file in files:
-        content, lines = configfile.read(file)
+        content, lines = yaml_files.read(file)
         assert content == yaml.safe_load(file.read_text())
         assert lines["corpora",].startswith(f"{file}, line ")
     assert len(files) > 1
@@ -120,9 +120,9 @@ def test_an_empty_file_is_an_empty_configuration(tmp_path):
 
 def test_a_file_that_is_not_there_may_be_a_target(tmp_path):
     with pytest.raises(UserError, match="no such configuration file .*target"):
-        configfile.read(tmp_path / "dataset")
+        yaml_files.read(tmp_path / "dataset")
     with pytest.raises(UserError, match="cannot be read"):
-        configfile.read(tmp_path)
+        yaml_files.read(tmp_path)
 
 
 def check_config(*files):
