@@ -1,50 +1,18 @@
-"""XTTS's GPT against coqui-tts's: tensors, logits, losses, conditions, generation."""
+"""XTTS's GPT against coqui-tts's: tensors, logits, losses, conditions, weight decay."""
+
+from types import SimpleNamespace
 
 import pytest
 import torch
 import voicekiln.upstream  # noqa: F401  (TTS can be imported after it)
 from torch.nn import functional as F
 from TTS.tts.configs.xtts_config import XttsArgs, XttsConfig
-from TTS.tts.layers.xtts.gpt import GPT
+from TTS.tts.layers.xtts.trainer.gpt_trainer import GPTTrainer, GPTTrainerConfig
 from TTS.tts.models.xtts import Xtts
+from voicekiln.errors import UserError
 from voicekiln.families.gpt import cross_entropy_sum
-from voicekiln.families.xtts.model import build
-
-ARCH = {
-    "layers": 2,
-    "width": 64,
-    "heads": 4,
-    "n_audio_tokens": 34,
-    "max_text_tokens": 50,
-    "max_audio_tokens": 60,
-    "start_text": 39,
-    "stop_text": 0,
-    "start_audio": 32,
-    "stop_audio": 33,
-}
-N_TOKENS = 40
-
-
-def upstream_gpt() -> GPT:
-    """Upstream's class at small size, no tensor of it zero."""
-    torch.manual_seed(1)
-    gpt = GPT(
-        layers=2,
-        model_dim=64,
-        heads=4,
-        max_text_tokens=50,
-        max_mel_tokens=60,
-        number_text_tokens=N_TOKENS,
-        start_text_token=39,
-        stop_text_token=0,
-        num_audio_tokens=34,
-        start_audio_token=32,
-        stop_audio_token=33,
-        use_perceiver_resampler=True,
-    )
-    for parameter in gpt.parameters():
-        torch.nn.init.normal_(parameter, std=0.1)
-    return gpt.eval()
+from voicekiln.families.xtts.model import blocks, build, freeze_presets, no_decay
+from xtts_gpt_small import ARCH, own_gpt, ragged, upstream_gpt
 
 
 @pytest.fixture(scope="module")
@@ -54,23 +22,7 @@ def upstream():
 
 @pytest.fixture(scope="module")
 def model(upstream):
-    model = build(ARCH, N_TOKENS)
-    model.load_state_dict(upstream.state_dict(), strict=True)
-    return model.eval()
-
-
-def ragged(n_text, n_codes):
-    """Texts and codes of these lengths, padded with zeros, and their lengths."""
-    rng = torch.Generator().manual_seed(3)
-    texts = [torch.randint(1, 39, (n,), generator=rng) for n in n_text]
-    codes = [torch.randint(32, (n,), generator=rng) for n in n_codes]
-    pad = torch.nn.utils.rnn.pad_sequence
-    return (
-        pad(texts, batch_first=True),
-        torch.tensor(n_text),
-        pad(codes, batch_first=True),
-        torch.tensor(n_codes),
-    )
+    return own_gpt(upstream)
 
 
 def test_at_the_released_size_all_tensors_are_those_of_xtts(monkeypatch):
@@ -159,3 +111,41 @@ def test_conditions_are_upstreams_and_do_not_see_padding(model, upstream):
         padded = F.pad(mels[1:2, :41], (0, 0, 0, 49)).transpose(1, 2)
         seen = upstream.get_style_emb(padded).transpose(1, 2)
     assert (seen - batch[1:2]).abs().max() > 1e-2
+
+
+def test_latents_are_the_mean_over_chunks(model, upstream):
+    chunks = [torch.randn(n, 80) for n in (40, 40, 13)]
+    with torch.no_grad():
+        each = [upstream.get_style_emb(chunk.T[None]) for chunk in chunks]
+        expected = torch.stack(each).mean(0).transpose(1, 2)
+    torch.testing.assert_close(model.latents(chunks), expected)
+
+
+def test_weight_decay_excludes_what_upstreams_optimiser_excludes(model, upstream):
+    config = GPTTrainerConfig(
+        optimizer="AdamW",
+        optimizer_params={"weight_decay": 0.01},
+        optimizer_wd_only_on_weights=True,
+    )
+    trainer = SimpleNamespace(config=config, xtts=SimpleNamespace(gpt=upstream))
+    decayed, exempt = GPTTrainer.get_optimizer(trainer)._group_names
+    assert sorted(no_decay(model)) == exempt
+    assert set(no_decay(model)).isdisjoint(decayed)
+    assert len(decayed) + len(exempt) == len(list(model.parameters()))
+
+
+def test_a_text_or_audio_beyond_the_positions_is_named(model):
+    conditions = torch.zeros(1, 32, 64)
+    one = torch.tensor([1])
+    with pytest.raises(UserError, match="53 tokens .* positions for 52"):
+        model(conditions, torch.ones(1, 52, dtype=torch.long), one, torch.ones(1, 1).long(), one)
+    with pytest.raises(UserError, match="64 codes .* positions for 63"):
+        model(conditions, torch.ones(1, 1).long(), one, torch.ones(1, 63).long(), one)
+
+
+def test_presets_name_parameters_and_blocks_are_the_layers(model):
+    names = [name for name, _ in model.named_parameters()]
+    for patterns in freeze_presets(model).values():
+        for pattern in patterns:
+            assert any(name.startswith(pattern.removesuffix("*")) for name in names)
+    assert len(blocks(model)) == ARCH["layers"]

@@ -16,19 +16,19 @@ inference lets the codes attend to it (`text_stop: seen`).
 B batch, C conditions, N text ids, M codes, L packed length, D width.
 """
 
-from typing import Literal
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-import voicekiln.upstream  # noqa: F401
-
-# isort: split
-# After `upstream`: transformers imports torchaudio.
-from transformers import DynamicCache, GPT2Config, GPT2Model
-
+import voicekiln.upstream  # noqa: F401  (transformers can import torchaudio after it)
 from voicekiln.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import DynamicCache, GPT2Model
 
 IGNORE = -100  # target of positions without loss
 TextStop = Literal["hidden", "seen"]
@@ -212,6 +212,9 @@ def cross_entropy_sum(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tens
 
 def _trunk(layers: int, width: int, heads: int, dropout: float) -> GPT2Model:
     """GPT-2's blocks and last norm, without its embeddings."""
+    # Imported here: it takes seconds, and only callers that need a model pay for it.
+    from transformers import GPT2Config, GPT2Model
+
     config = GPT2Config(
         vocab_size=1,
         n_positions=1,

@@ -1,4 +1,7 @@
-"""XTTS's GPT with its conditioning; tensor names are those of `gpt.*` in model.pth, without gpt."""
+"""XTTS's GPT with its conditioning; its tensors are called as in model.pth, there after `gpt.`.
+
+B batch, C conditions, T frames, D width.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -41,6 +44,18 @@ class XttsGpt(Gpt):
             place = torch.arange(mels.shape[1], device=mels.device)
             mask = place < n_frames[:, None]  # [B, T]
         return self.conditioning_perceiver(self.conditioning_encoder(mels, mask), mask)
+
+    @torch.inference_mode()
+    def latents(self, chunks: Sequence[torch.Tensor]) -> torch.Tensor:
+        """`[1, C, D]` conditions for inference: the mean over the chunks of a reference clip.
+
+        Upstream's `get_conditioning_latents` cuts the samples into chunks of some seconds, leaves
+        out those below 0.33 s, and computes the mel of each.
+
+        Args:
+            chunks: `[T, 80]` conditioning mels, each of its own length.
+        """
+        return torch.stack([self.conditions(mel[None]) for mel in chunks]).mean(0)
 
 
 def build(arch: Mapping[str, Any], n_tokens: int) -> XttsGpt:
