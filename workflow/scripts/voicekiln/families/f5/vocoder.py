@@ -11,14 +11,13 @@ import yaml
 import voicekiln.upstream  # noqa: F401  (vocos can be imported after it)
 from voicekiln.errors import UserError
 from voicekiln.families import Files
-from voicekiln.families.f5.mel import FLOOR, HOP, N_FFT, N_MELS, RATE_HZ, filterbank
+from voicekiln.families.f5.mel import HOP, N_FFT, N_MELS, RATE_HZ, filterbank
+from voicekiln.families.mel import linear
 from voicekiln.weights import files as checkpoints
 
 Vocoder = Callable[[torch.Tensor], np.ndarray]
 
 GRIFFIN_LIM_STEPS = 60
-MEL_INVERSION_STEPS = 100
-TINY = 1e-10  # avoids a division by zero for frequencies outside all bands
 # Vocos' own configuration names the classes to make; these and no others are made.
 VOCOS_FEATURES = "vocos.feature_extractors.MelSpectrogramFeatures"
 VOCOS_PARTS = {"backbone": "vocos.models.", "head": "vocos.heads."}
@@ -41,26 +40,12 @@ def decoder(base: Files, vocoder: Path | None, device: str) -> Vocoder:
 def griffin_lim(mel: torch.Tensor) -> np.ndarray:
     """Samples for a log-mel `[T, N_MELS]`, by Griffin-Lim: no weights, audible phase artefacts."""
     return librosa.griffinlim(
-        linear_magnitudes(mel.detach().cpu().float().exp().numpy().T),
+        linear(mel.detach().cpu().float().exp().numpy().T, filterbank().numpy().T),
         n_iter=GRIFFIN_LIM_STEPS,
         hop_length=HOP,
         n_fft=N_FFT,
         random_state=0,  # of the first phases; a mel always gives the same samples
     ).astype(np.float32)
-
-
-def linear_magnitudes(mel: np.ndarray) -> np.ndarray:
-    """Non-negative spectrum `[F, T]` whose mel magnitudes are nearest to `mel` `[N_MELS, T]`.
-
-    Multiplicative updates (Lee and Seung 2000) from the clipped pseudo-inverse. librosa's solver
-    takes minutes for a mel that no sound has, as a model makes them early in its training.
-    """
-    bank = filterbank().numpy().T  # [N_MELS, F]
-    spectrum = np.maximum(np.linalg.pinv(bank) @ mel, FLOOR)
-    target, gram = bank.T @ mel, bank.T @ bank
-    for _ in range(MEL_INVERSION_STEPS):
-        spectrum *= target / np.maximum(gram @ spectrum, TINY)
-    return spectrum
 
 
 def load_vocos(folder: Path, device: str) -> Vocoder:

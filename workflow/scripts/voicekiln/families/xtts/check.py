@@ -14,7 +14,7 @@ import voicekiln.upstream  # noqa: F401  (coqui-tts can be imported after it)
 from voicekiln.errors import UserError
 from voicekiln.families import Files, facts
 from voicekiln.families.base import require_files
-from voicekiln.families.xtts import architecture, dvae, mel
+from voicekiln.families.xtts import architecture, dvae, mel, vocoder
 from voicekiln.families.xtts import weights as xtts_weights
 from voicekiln.weights import files as checkpoints
 from voicekiln.weights.entries import require_numbers
@@ -71,17 +71,7 @@ def checked_model(base: Files, arch: Mapping[str, Any]) -> xtts_weights.Content:
 
 def require_decoder(base: Files, rest: Mapping[str, torch.Tensor]) -> None:
     """Raise unless the waveform decoder and the speaker encoder are those that coqui builds."""
-    # Imported here: it takes seconds.
-    from TTS.tts.layers.xtts.hifigan_decoder import HifiDecoder
-
-    args = architecture.read_config(base["config"])["model_args"]
-    given = {
-        name: args[name]
-        for name in ("decoder_input_dim", "d_vector_dim", "cond_d_vector_in_each_upsampling_layer")
-        if name in args
-    }
-    with torch.random.fork_rng(devices=[]):
-        state = HifiDecoder(**given).state_dict()
+    state = vocoder.build(architecture.read_config(base["config"])).state_dict()
     expected = {xtts_weights.DECODER + name: tuple(t.shape) for name, t in state.items()}
     found = {n: tuple(t.shape) for n, t in rest.items() if n != xtts_weights.MEL_STATS}
     different = [
