@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test test-fast check bench clean
+.PHONY: help setup demo demo-xtts demo-all test test-fast check bench clean
 
 help:  ## list what make can do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -21,6 +21,15 @@ setup: .venv/.installed  ## create .venv with every pinned package
 demo: setup  ## run the whole pipeline on the shipped demo (about three minutes on 2 cores, without the installation)
 	$(BIN)/snakemake
 	@$(BIN)/python workflow/scripts/show_results.py
+
+demo-xtts: setup results/models/xtts_demo/config.json  ## run the demo of XTTS v2 on the same recordings
+	$(BIN)/snakemake --configfile config/demo_xtts.yaml
+	@$(BIN)/python workflow/scripts/show_results.py
+
+demo-all: demo demo-xtts  ## run the demo of every family on one data set
+
+results/models/xtts_demo/config.json:
+	$(BIN)/python resources/demo/make_xtts_base.py $(@D)
 
 test: setup  ## run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

@@ -10,6 +10,7 @@ from typing import Any
 from toy_setup import toy_run
 from training_setup import tiny_run
 from voicekiln.training.settings import RunSettings
+from xtts_training import xtts_run
 
 
 @dataclass(frozen=True)
@@ -41,4 +42,5 @@ class SmallFamily:
 SMALL = {
     "toy": SmallFamily(toy_run, {"dropout": 0.0}, "codes"),
     "f5": SmallFamily(tiny_run, {"dropout": 0.0}, "mel", {"clips": 9}),
+    "xtts": SmallFamily(xtts_run, {"dropout": 0.0}, "codes"),
 }

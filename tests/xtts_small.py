@@ -6,9 +6,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "resources/demo"))
 
-from make_xtts_base import LANGUAGES, LETTERS, make  # noqa: E402
+from make_xtts_base import LANGUAGES, LETTERS, make, make_demo, write_vocab  # noqa: E402
 
-__all__ = ["FILES", "LANGUAGES", "LETTERS", "base_files", "make"]
+__all__ = ["FILES", "LANGUAGES", "LETTERS", "base_files", "make", "make_demo", "write_vocab"]
 
 # Names of the base files in family.yaml -> names in the release.
 FILES = {

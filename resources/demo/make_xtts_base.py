@@ -109,6 +109,12 @@ def spectra(n: int) -> torch.Tensor:
     return (level_and_slope @ bands + bumps).clamp(-11.5, 5).transpose(1, 2).expand(n, 80, 8)
 
 
+def make_demo(folder: Path) -> Path:
+    """Writes the demo's base into `folder` and returns it."""
+    known = "".join(letter for letter in LETTERS if letter not in LACKING)
+    return make(folder, letters=known, layers=4, width=128, n_codes=256, dvae_width=64)
+
+
 def write_vocab(path: Path, letters: str) -> int:
     """Writes a vocab.json and returns the number of its tokens; [START] is the last one."""
     merges = [tuple(merge.split()) for merge in MERGES]
@@ -127,9 +133,7 @@ def write_vocab(path: Path, letters: str) -> int:
 def main():
     parser = argparse.ArgumentParser(description="Make the base of the XTTS demo.")
     parser.add_argument("folder", type=Path)
-    folder = parser.parse_args().folder
-    known = "".join(letter for letter in LETTERS if letter not in LACKING)
-    make(folder, letters=known, layers=4, width=128, n_codes=256, dvae_width=64)
+    folder = make_demo(parser.parse_args().folder)
     print(f"{folder}: {len(list(folder.iterdir()))} files")
 
 

@@ -170,8 +170,8 @@ def test_the_shipped_configuration_and_the_examples_hold():
         ("corpora.demo.audio", [], r"audio: expected at least one"),
         (
             "runs.demo_f5.family",
-            "xtts",
-            r"family: xtts is planned and not available yet; expected f5",
+            "indextts2",
+            r"family: indextts2 is planned and not available yet; expected f5 or xtts",
         ),
         ("runs.demo_f5.family", "F5", r'family: "F5" is not an allowed value; did you mean f5'),
         ("runs.demo_f5.corpus", "x", r"there is no corpus x; the configuration has: demo"),

@@ -52,18 +52,19 @@ def missing_of(family) -> list[str]:
 
 
 def test_a_family_is_found_by_its_folder():
-    assert facts.names() == ("f5",)
-    assert facts.planned() == ("indextts2", "xtts")
+    assert facts.names() == ("f5", "xtts")
+    assert facts.planned() == ("indextts2",)
     assert families.get("f5").__name__ == "voicekiln.families.f5"
-    for name in ("xtts", "f6", "facts", "../f5"):
-        with pytest.raises(UserError, match="expected f5, got"):
+    for name in ("indextts2", "f6", "facts", "../f5"):
+        with pytest.raises(UserError, match="expected f5 or xtts, got"):
             families.get(name)
 
 
 def test_facts_are_read_without_torch():
     code = (
         "import sys; from voicekiln.families import facts;"
-        "print(facts.of('f5').title, facts.all_facts()['xtts'].planned, 'torch' in sys.modules)"
+        "planned = facts.all_facts()['indextts2'].planned;"
+        "print(facts.of('f5').title, planned, 'torch' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=SCRIPTS, capture_output=True, text=True, check=True
@@ -201,6 +202,6 @@ def test_the_family_of_a_checkpoint_is_recognised(tmp_path):
         with toy_family():
             assert facts.names()[0] == "f5" and reset_checkpoint.recognised(checkpoint) == name
     save_file({"gpt.h.0": torch.zeros(1), "mel_embedding.w": torch.zeros(1)}, checkpoint)
-    message = "expected a checkpoint of F5-TTS or Toy, found the GPT of an XTTS"
+    message = "expected a checkpoint of F5-TTS or XTTS v2 or Toy, found the GPT of an XTTS"
     with toy_family(), pytest.raises(UserError, match=message):
         reset_checkpoint.recognised(checkpoint)

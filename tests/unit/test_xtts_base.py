@@ -11,7 +11,7 @@ from voicekiln import upstream  # noqa: F401  before coqui-tts
 from voicekiln.errors import UserError
 from voicekiln.families import base as bases
 from voicekiln.families import facts
-from voicekiln.families.xtts import architecture, weights
+from voicekiln.families.xtts import sizes, weights
 from voicekiln.families.xtts.check import check
 from voicekiln.families.xtts.model import build
 from voicekiln.provenance import sha256_file
@@ -38,13 +38,13 @@ def small(state: dict) -> dict:
 
 def refused(base: dict, arch: dict | None = None) -> str:
     with pytest.raises(UserError) as caught:
-        check(base, arch or architecture.architecture(None, base))
+        check(base, arch or sizes.architecture(None, base))
     return str(caught.value)
 
 
 def test_a_release_passes_and_is_not_written_to(files):
     before = {name: (sha256_file(path), path.stat().st_mtime_ns) for name, path in files.items()}
-    arch = architecture.architecture(None, files)
+    arch = sizes.architecture(None, files)
     assert arch == {
         "layers": 2,
         "width": 64,
@@ -169,7 +169,7 @@ def test_a_config_that_contradicts_the_tensors_is_named_with_both(
     config["model_args"][key] = value
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError) as caught:
-        architecture.architecture(None, files | {"config": tmp_path / "config.json"})
+        sizes.architecture(None, files | {"config": tmp_path / "config.json"})
     message = str(caught.value)
     assert f"config.json: model_args.{key} is {value}" in message
     assert tensor in message and str(files["model"]) in message
@@ -186,7 +186,7 @@ def changed(files: dict, tmp_path: Path, name: str, content) -> dict:
 
 
 def test_files_of_another_model_are_named(tmp_path, files, state):
-    arch = architecture.architecture(None, files)
+    arch = sizes.architecture(None, files)
     vocab = json.loads(files["vocab"].read_text())
     vocab["model"]["vocab"]["new"] = 1 + max(vocab["model"]["vocab"].values())
     n = len(state["gpt.text_embedding.weight"])
@@ -209,7 +209,7 @@ def test_files_of_another_model_are_named(tmp_path, files, state):
 
 
 def test_a_model_that_cannot_be_trained_is_named(tmp_path, files, state):
-    arch = architecture.architecture(None, files)
+    arch = sizes.architecture(None, files)
     name = "gpt.final_norm.weight"
     for value, words in (
         (torch.full((64,), float("nan")), "tensor final_norm.weight holds NaN"),
@@ -219,7 +219,7 @@ def test_a_model_that_cannot_be_trained_is_named(tmp_path, files, state):
         assert words in refused(base, arch)
     few = {n: v for n, v in small(state).items() if "perceiver" not in n}
     with pytest.raises(UserError, match="perceiver.latents: expected a matrix.*no XTTS v2"):
-        architecture.architecture(None, changed(files, tmp_path, "model", few))
+        sizes.architecture(None, changed(files, tmp_path, "model", few))
     with pytest.raises(UserError, match="expected XTTS weights .* found"):
         weights.read(changed(files, tmp_path, "model", {"a": torch.ones(1)})["model"])
 
@@ -248,8 +248,8 @@ def test_the_parameters_of_upstreams_trainer_are_accounted_for_by_part():
         use_transposed_convs=False,
     )
     state = gpt[6681].state_dict()
-    sizes = architecture.dimensions(state, Path("model.pth"))
-    assert sizes == {name: arch[name] for name in sizes} and len(state) == 426
+    found = sizes.dimensions(state, Path("model.pth"))
+    assert found == {name: arch[name] for name in found} and len(state) == 426
     decoder = HifiDecoder(decoder_input_dim=1024, d_vector_dim=512)
     parts = {
         "gpt": gpt[6681],

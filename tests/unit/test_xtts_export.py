@@ -13,8 +13,8 @@ import torch
 from voicekiln import upstream  # noqa: F401  before coqui-tts
 from voicekiln.errors import UserError
 from voicekiln.families import base as bases
-from voicekiln.families import facts
-from voicekiln.families.xtts import architecture, export, how_to_speak, proof, reset, text, weights
+from voicekiln.families import facts, xtts
+from voicekiln.families.xtts import how_to_speak, proof, sizes, text, weights
 from voicekiln.voice import manifest
 from xtts_small import base_files
 
@@ -36,14 +36,14 @@ def voice(tmp_path_factory, xtts_release) -> tuple[Path, dict]:
         (folder / name).mkdir()
     text.extend(base, TEXTS, TOKENIZER, folder / "tokenizer")
     pieces = text.tokenizer(folder / "tokenizer")
-    arch = architecture.architecture(None, base)
+    arch = sizes.architecture(None, base)
     settings = {"seed": 0, "new_rows": "mean"}
-    record = reset.reset(base, arch, pieces, settings, [], folder / "reset")
+    record = xtts.reset(base, arch, pieces, settings, [], folder / "reset")
     trained = weights.read_weights(folder / "reset" / record["file"]["name"])
     trained = {name: 1.01 * tensor for name, tensor in trained.items()}
     noise = 0.1 * np.random.default_rng(0).standard_normal(48000).astype(np.float32)
     about = {"name": "ana", "update": 7, "languages": ["am"]}
-    done = export.export(
+    done = xtts.export(
         folder / "export",
         trained,
         base,
@@ -129,11 +129,11 @@ def test_other_weights_and_broken_files_are_noticed(voice, tmp_path):
 def test_another_run_starts_from_the_voice(voice, tmp_path):
     folder, written = voice
     base = bases.files({bases.VOICE: str(folder / "MANIFEST.json")})
-    arch = architecture.architecture(None, base)
+    arch = sizes.architecture(None, base)
     assert arch == written["architecture"]
     pieces = text.tokenizer(folder)
     settings = {"seed": 0, "new_rows": "mean"}
-    record = reset.reset(base, arch, pieces, settings, [("ሰላም", "am")], tmp_path)
+    record = xtts.reset(base, arch, pieces, settings, [("ሰላም", "am")], tmp_path)
     assert record["tensors"]["bit_equal"] == 90
     assert record["weights_sha256"] == written["weights_sha256"]
     both = [weights.read_weights(folder / name) for name in ("model.pth", "unoptimize_model.pth")]
@@ -143,13 +143,13 @@ def test_another_run_starts_from_the_voice(voice, tmp_path):
 def test_weights_of_another_size_or_an_empty_reference_are_refused(voice, xtts_release, tmp_path):
     folder, _ = voice
     base, pieces = base_files(xtts_release), text.tokenizer(folder)
-    arch = architecture.architecture(None, base)
+    arch = sizes.architecture(None, base)
     own = weights.read_weights(folder / "model.pth")
     clip, about = np.ones(9, np.float32), {"name": "a", "update": 1, "languages": ["en"]}
 
     def refused(weights, samples) -> str:
         with pytest.raises(UserError) as caught:
-            export.export(
+            xtts.export(
                 tmp_path / "out",
                 weights,
                 base,

@@ -7,7 +7,9 @@ import pytest
 import torch
 from voicekiln import upstream  # noqa: F401  before coqui-tts
 from voicekiln.errors import UserError
-from voicekiln.families.xtts import architecture, reset, weights
+from voicekiln.families import xtts
+from voicekiln.families.xtts import sizes, weights
+from voicekiln.families.xtts.reset import grow
 from voicekiln.families.xtts.text import Pieces, tokenizer
 from voicekiln.weights.files import read
 from xtts_small import base_files
@@ -37,9 +39,9 @@ def files(xtts_release) -> dict[str, Path]:
 
 
 def test_rows_of_new_tokens_start_at_the_pieces_that_they_replace(tmp_path, files, extended):
-    arch = architecture.architecture(None, files)
+    arch = sizes.architecture(None, files)
     texts = [("that is a ሰላ", "am"), ("thé hat", "am")]
-    record = reset.reset(files, arch, extended, SETTINGS, texts, tmp_path)
+    record = xtts.reset(files, arch, extended, SETTINGS, texts, tmp_path)
     before = weights.read(files["model"]).gpt
     after = weights.read_weights(tmp_path / record["file"]["name"])
     n, ids = len(before["text_embedding.weight"]), extended.vocab
@@ -71,30 +73,30 @@ def test_rows_of_new_tokens_start_at_the_pieces_that_they_replace(tmp_path, file
 
 
 def test_rows_are_random_by_config_and_depend_on_the_token_alone(tmp_path, files, extended):
-    arch = architecture.architecture(None, files)
+    arch = sizes.architecture(None, files)
     settings = SETTINGS | {"new_rows": "random"}
-    record = reset.reset(files, arch, extended, settings, [], tmp_path)
+    record = xtts.reset(files, arch, extended, settings, [], tmp_path)
     after = weights.read_weights(tmp_path / record["file"]["name"])
     n = record["vocabulary"]["base_tokens"]
     new = after["text_embedding.weight"][n:]
     assert 0.8 < new.std() < 1.2 and record["text_loss"] is None
     assert {one["starts_from"] for one in record["vocabulary"]["added"]} == {"random"}
     before = weights.read(files["model"]).gpt
-    alone = reset.grow(before, ["ሰ"], [[]], 0, "random")
+    alone = grow(before, ["ሰ"], [[]], 0, "random")
     assert torch.equal(alone["text_embedding.weight"][n], new[extended.vocab["ሰ"] - n])
 
 
 def test_an_unchanged_vocabulary_leaves_every_tensor_equal(tmp_path, files):
-    arch = architecture.architecture(None, files)
+    arch = sizes.architecture(None, files)
     same = tokenizer(files["vocab"].parent)
-    record = reset.reset(files, arch, same, SETTINGS, [("that", "en")], tmp_path)
+    record = xtts.reset(files, arch, same, SETTINGS, [("that", "en")], tmp_path)
     assert record["tensors"]["bit_equal"] == 90 and record["tensors"]["grown"] == []
     assert record["stripped"] == ["config (94 entries)", "537 tensors outside the GPT"]
     assert record["vocabulary"]["added"] == [] and record["text_loss"] is None
 
 
 def test_a_vocabulary_that_is_no_extension_is_refused(tmp_path, files, extended):
-    arch = architecture.architecture(None, files)
+    arch = sizes.architecture(None, files)
     n = max(extended.vocab.values())
     for ids, words in (
         (extended.vocab | {"a": 0}, "token 'a' has the id 0, but"),
@@ -102,7 +104,7 @@ def test_a_vocabulary_that_is_no_extension_is_refused(tmp_path, files, extended)
     ):
         extended.vocab = ids
         with pytest.raises(UserError, match=words):
-            reset.reset(files, arch, extended, SETTINGS, [], tmp_path)
+            xtts.reset(files, arch, extended, SETTINGS, [], tmp_path)
 
 
 def test_a_training_checkpoint_is_stripped_to_what_upstream_loads(tmp_path, files):
@@ -111,7 +113,7 @@ def test_a_training_checkpoint_is_stripped_to_what_upstream_loads(tmp_path, file
     trained |= {"dvae.codebook.embed": torch.ones(2, 3)}
     content = {"config": {}, "model": trained, "optimizer": {"state": {0: torch.ones(9)}}}
     torch.save(content | {"step": 5}, tmp_path / "best_model.pth")
-    record = reset.strip(tmp_path / "best_model.pth", tmp_path / "model.pth")
+    record = xtts.strip(tmp_path / "best_model.pth", tmp_path / "model.pth")
     assert "optimizer (1 entries)" in record["stripped"] and record["tensors"]["bit_equal"] == 90
     found = torch.load(tmp_path / "model.pth", weights_only=True)
     assert set(found) == {"model"} and set(found["model"]) == set(state)

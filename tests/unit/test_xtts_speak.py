@@ -1,5 +1,7 @@
 """Speech of the XTTS family, against coqui-tts's own inference with the same files."""
 
+import sys
+
 import numpy as np
 import pytest
 import soundfile
@@ -7,7 +9,7 @@ import torch
 import voicekiln.upstream  # noqa: F401  (coqui-tts can be imported after it)
 from voicekiln.errors import UserError
 from voicekiln.families import Clip
-from voicekiln.families.xtts import architecture, mel, vocoder, weights
+from voicekiln.families.xtts import mel, sizes, vocoder, weights
 from voicekiln.families.xtts.model import build
 from voicekiln.families.xtts.speak import speak
 from voicekiln.families.xtts.splitting import parts
@@ -40,7 +42,7 @@ def upstream(xtts_release):
 @pytest.fixture(scope="module")
 def voice(base):
     """Model, tokenizer and decoder of the release."""
-    arch = architecture.architecture(None, base) | {"max_audio_tokens": MAX_CODES + 3}
+    arch = sizes.architecture(None, base) | {"max_audio_tokens": MAX_CODES + 3}
     tensors = weights.read_weights(base["model"])
     positions = "mel_pos_embedding.emb.weight"
     tensors[positions] = tensors[positions][: MAX_CODES + 6]
@@ -113,7 +115,8 @@ def test_a_voice_of_features_alone_is_nearly_that_of_the_samples(base, voice, re
 
 
 def test_a_long_text_is_spoken_in_parts(base, voice, reference, monkeypatch):
-    monkeypatch.setattr("voicekiln.families.xtts.speak.TRAINED_TOKENS", 20)
+    module = sys.modules[speak.__module__]  # the package has a function of this name
+    monkeypatch.setattr(module, "TRAINED_TOKENS", 20)
     prompt = clip(base, reference)
     sentences = ["A dog ran.", "The fox hid."]
     joined = [speak(*voice, prompt, one, "en", seed=1, **GREEDY) for one in sentences]

@@ -170,3 +170,22 @@ def test_upstream_loads_the_voice_and_speaks(demo):
         cond=torch.randn(1, 24000) * 0.05, text=[text], duration=150, steps=4, cfg_strength=2.0
     )
     assert mel.shape == (1, 150, 100) and torch.isfinite(mel).all()
+
+
+def test_the_data_set_trains_another_family(demo):
+    """`make demo-xtts` behind `make demo`: no data step runs again, and the voice is exported."""
+    from xtts_small import make_demo
+
+    make_demo(demo.path("models/xtts_demo"))
+    config = ["--configfile", str(ROOT / "config/demo_xtts.yaml")]
+    demo.run(*config)
+    data = {"normalize", "segment", "transcribe", "align", "measure", "split_corpus"}
+    assert not data & set(demo.jobs) and demo.jobs["train_run"] == 1
+    run = demo.path("runs/demo_xtts")
+    choice = json.loads((run / "choice.json").read_text())
+    assert choice["validation_loss"] < 0.9 * choice["base_validation_loss"]
+    # the vocabulary lacked letters, and coqui-tts has loaded the voice
+    reset = json.loads((run / "base/reset.json").read_text())
+    assert reset["vocabulary"]["added"]
+    assert (run / "export/MANIFEST.json").exists() and (run / "report.html").exists()
+    assert "Nothing to be done" in demo.run(*config)

@@ -14,7 +14,7 @@ import voicekiln.upstream  # noqa: F401  (coqui-tts can be imported after it)
 from voicekiln.errors import UserError
 from voicekiln.families import Files, facts
 from voicekiln.families.base import require_files
-from voicekiln.families.xtts import architecture, dvae, mel, vocoder
+from voicekiln.families.xtts import dvae, mel, sizes, vocoder
 from voicekiln.families.xtts import weights as xtts_weights
 from voicekiln.weights import files as checkpoints
 from voicekiln.weights.entries import require_numbers
@@ -58,20 +58,20 @@ def checked_model(base: Files, arch: Mapping[str, Any]) -> xtts_weights.Content:
     model = xtts_weights.read(file)
     checkpoints.require_whole(file)
     n_rows = xtts_weights.n_tokens(model.gpt)
-    n_tokens = architecture.n_tokens(architecture.token_ids(vocab))
+    n_tokens = sizes.n_tokens(sizes.token_ids(vocab))
     if n_rows != n_tokens:
         raise UserError(
             f"{vocab}: has {n_tokens} tokens, but gpt.{xtts_weights.EMBEDDING} in {file} has"
             f" {n_rows} rows; give the vocab.json that this model was trained with as base.vocab"
         )
-    architecture.require_shapes(model.gpt, arch, n_rows, str(file))
+    sizes.require_shapes(model.gpt, arch, n_rows, str(file))
     require_numbers(file, model.gpt)
     return model
 
 
 def require_decoder(base: Files, rest: Mapping[str, torch.Tensor]) -> None:
     """Raise unless the waveform decoder and the speaker encoder are those that coqui builds."""
-    state = vocoder.build(architecture.read_config(base["config"])).state_dict()
+    state = vocoder.build(sizes.read_config(base["config"])).state_dict()
     expected = {xtts_weights.DECODER + name: tuple(t.shape) for name, t in state.items()}
     found = {n: tuple(t.shape) for n, t in rest.items() if n != xtts_weights.MEL_STATS}
     different = [

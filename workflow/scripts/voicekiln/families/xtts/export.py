@@ -25,15 +25,15 @@ import torch
 
 from voicekiln.errors import UserError
 from voicekiln.families import Files, facts
-from voicekiln.families.xtts import architecture, how_to_speak
+from voicekiln.families.xtts import how_to_speak, sizes
 from voicekiln.families.xtts import weights as xtts_weights
 from voicekiln.families.xtts.cleaners import code
 from voicekiln.families.xtts.text import VOCAB, Pieces
+from voicekiln.families.xtts.vocoder import SPEECH_HZ
 from voicekiln.store.files import atomic
 from voicekiln.tokenizers import bpe
 from voicekiln.weights import files as checkpoints
 
-SPEECH_HZ = 24000
 MODEL, UNOPTIMIZED = "model.pth", "unoptimize_model.pth"
 CONFIG, SPEAKERS = "config.json", "speakers_xtts.pth"
 BASE_FILES = {"config": CONFIG, "model": MODEL, "speakers": SPEAKERS, "vocab": VOCAB}
@@ -74,7 +74,7 @@ def export(
     for stem, samples in prompt_audio.items():
         if not prompt_text[stem].strip() or len(samples) == 0:
             raise UserError(f"export: the reference clip {stem} or its text is empty")
-    architecture.require_shapes(weights, arch, tokenizer.n_tokens, "the chosen checkpoint")
+    sizes.require_shapes(weights, arch, tokenizer.n_tokens, "the chosen checkpoint")
 
     languages = list(about.get("languages", ()))
     config = configuration(base, arch, tokenizer.n_tokens, languages)
@@ -111,7 +111,7 @@ def configuration(
     base: Files, arch: Mapping[str, Any], n_tokens: int, languages: list[str]
 ) -> dict[str, Any]:
     """The release's config.json with the values that the voice has changed."""
-    config = architecture.read_config(base["config"])
+    config = sizes.read_config(base["config"])
     args = config["model_args"] | {
         "gpt_number_text_tokens": n_tokens,
         "gpt_start_text_token": arch["start_text"],

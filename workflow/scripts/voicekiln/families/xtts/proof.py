@@ -14,7 +14,8 @@ import voicekiln.upstream  # noqa: F401  (coqui-tts can be imported after it)
 from voicekiln.errors import UserError
 from voicekiln.families.xtts import weights as xtts_weights
 from voicekiln.families.xtts.cleaners import RELEASED, clean, code
-from voicekiln.families.xtts.export import CONFIG, SPEECH_HZ
+from voicekiln.families.xtts.export import CONFIG
+from voicekiln.families.xtts.vocoder import SPEECH_HZ
 from voicekiln.weights import files as checkpoints
 
 log = logging.getLogger("export")

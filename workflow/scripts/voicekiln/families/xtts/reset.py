@@ -19,7 +19,7 @@ from voicekiln.errors import UserError
 from voicekiln.families import Files
 from voicekiln.families.gpt import cross_entropy_sum
 from voicekiln.families.rows import NOISE, noise, statistics
-from voicekiln.families.xtts import architecture
+from voicekiln.families.xtts import sizes
 from voicekiln.families.xtts import weights as xtts_weights
 from voicekiln.families.xtts.check import checked_model
 from voicekiln.families.xtts.model import build
@@ -62,7 +62,7 @@ def reset(
     """
     out, file = Path(out, FILE), Path(base["model"])
     found = checked_model(base, arch)
-    old_ids = architecture.token_ids(base["vocab"])
+    old_ids = sizes.token_ids(base["vocab"])
     added = added_tokens(old_ids, tokenizer)
     origins = replaced(base["vocab"], old_ids, added)
     grown = {
@@ -72,7 +72,7 @@ def reset(
     weights = grown[settings["new_rows"]]
     checkpoints.write_atomic(out, weights)
     names = {i: token for token, i in old_ids.items()}
-    n_old = architecture.n_tokens(old_ids)
+    n_old = sizes.n_tokens(old_ids)
     losses = None
     if added and texts:
         losses = measure(grown, arch, tokenizer, texts, base["speakers"])
@@ -129,7 +129,7 @@ def added_tokens(old_ids: Mapping[str, int], tokenizer: Pieces) -> list[str]:
                 " base.vocab; a vocabulary for this base must have all its tokens under their ids"
             )
     added = sorted(set(tokenizer.vocab) - set(old_ids), key=tokenizer.vocab.get)
-    n_old = architecture.n_tokens(old_ids)
+    n_old = sizes.n_tokens(old_ids)
     for expected, token in enumerate(added, n_old):
         if tokenizer.vocab[token] != expected:
             raise UserError(

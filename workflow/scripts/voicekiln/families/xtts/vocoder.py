@@ -19,7 +19,7 @@ import voicekiln.upstream  # noqa: F401  (coqui-tts can be imported after it)
 from voicekiln.errors import UserError
 from voicekiln.families import Clip, Files
 from voicekiln.families import mel as bands
-from voicekiln.families.xtts import architecture, mel
+from voicekiln.families.xtts import mel, sizes
 from voicekiln.families.xtts import weights as xtts_weights
 
 SPEECH_HZ = 24000
@@ -124,7 +124,7 @@ def decoder(base: Files, vocoder: Path | None, device: str) -> Decoder:
     Raises:
         UserError: the file holds no decoder, or not the one of `config`.
     """
-    config = architecture.read_config(base["config"])
+    config = sizes.read_config(base["config"])
     tensors = {
         name.removeprefix(xtts_weights.DECODER): tensor
         for name, tensor in xtts_weights.read(base["model"]).rest.items()
