@@ -1,8 +1,9 @@
-"""Rewrite the tables of config/README.md from the schema (workflow/schemas).
+"""Rewrite the tables of keys in config/README.md and docs/xtts.md from the schema.
 
     .venv/bin/python docs/make_config_readme.py
 
-A table lies between `<!-- keys: PATH -->` and `<!-- end -->`; PATH is `corpora.*.segment`, say.
+A table lies between `<!-- keys: PATH -->` and `<!-- end -->`; PATH is `corpora.*.segment`, say, or
+`xtts.tokenizer` for a section of the runs of one family. The schema is in workflow/schemas.
 """
 
 import argparse
@@ -14,15 +15,21 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
-from voicekiln.config.schema import whole  # noqa: E402
+from voicekiln.config.schema import run, whole  # noqa: E402
+from voicekiln.families import facts  # noqa: E402
 
-README = ROOT / "config" / "README.md"
+FILES = (ROOT / "config" / "README.md", ROOT / "docs" / "xtts.md")
 MARKED = re.compile(r"(<!-- keys: (\S+) -->\n).*?(<!-- end -->)", re.S)
 
 
-def section(schema: dict, path: str) -> dict:
+def section(path: str) -> dict:
     """Sub-schema at a dotted path; `*` stands for a name that the user chose."""
-    for part in path.split("."):
+    first, *parts = path.split(".")
+    if first in facts.names():
+        schema = run(first)
+    else:
+        schema, parts = whole(), [first, *parts]
+    for part in parts:
         if part == "*":
             (schema,) = schema["patternProperties"].values()
         else:
@@ -65,9 +72,10 @@ def table(schema: dict) -> str:
 
 def rendered(text: str) -> str:
     """`text` with its tables replaced."""
-    return MARKED.sub(lambda m: m[1] + table(section(whole(), m[2])) + m[3], text)
+    return MARKED.sub(lambda m: m[1] + table(section(m[2])) + m[3], text)
 
 
 if __name__ == "__main__":
     argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
-    README.write_text(rendered(README.read_text(encoding="utf-8")), encoding="utf-8")
+    for file in FILES:
+        file.write_text(rendered(file.read_text(encoding="utf-8")), encoding="utf-8")

@@ -4,6 +4,7 @@ import sys
 import pytest
 from conftest import ROOT
 from voicekiln.config import schema
+from voicekiln.families import facts
 
 sys.path.insert(0, str(ROOT / "docs"))
 import make_config_readme  # noqa: E402
@@ -12,8 +13,12 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES += [ROOT / "config/README.md", ROOT / "resources/demo/README.md", ROOT / "CONTRIBUTING.md"]
 
 
-def test_the_tables_of_the_configuration_are_those_of_the_schema():
-    text = make_config_readme.README.read_text(encoding="utf-8")
+CONFIG = ROOT / "config/README.md"
+
+
+@pytest.mark.parametrize("page", make_config_readme.FILES, ids=lambda page: page.name)
+def test_the_tables_of_the_configuration_are_those_of_the_schema(page):
+    text = page.read_text(encoding="utf-8")
     assert make_config_readme.rendered(text) == text, "run make_config_readme.py"
 
 
@@ -27,9 +32,13 @@ def test_every_section_of_the_schema_has_a_table():
                 yield f"{here}.*"
                 yield from sections(inner, f"{here}.*")
 
-    text = make_config_readme.README.read_text(encoding="utf-8")
+    text = CONFIG.read_text(encoding="utf-8")
     for path in sections(schema.whole(), ""):
         assert f"<!-- keys: {path} -->" in text, path
+    for family in set(facts.names()) - {facts.example()}:
+        text = (ROOT / f"docs/{family}.md").read_text(encoding="utf-8")
+        for section, content in facts.of(family).sections.items():
+            assert not content["keys"] or f"<!-- keys: {family}.{section} -->" in text, section
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
