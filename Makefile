@@ -53,6 +53,7 @@ bench: setup  ## time our steps beside the bare libraries and the peer's trainer
 	$(BIN)/python benchmarks/checkpoints.py
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/batching.py
+	$(BIN)/python benchmarks/xtts_training.py
 
 clean:  ## remove what runs produced (not .venv, not your recordings)
 	rm -rf results/corpora results/runs results/store results/models logs .snakemake
