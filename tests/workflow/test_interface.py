@@ -52,7 +52,7 @@ def test_a_target_with_a_typo_is_answered_with_the_targets(tmp_path):
     done = snakemake("trian", "-n", cwd=tmp_path)
     said = done.stdout + done.stderr
     assert done.returncode == 1
-    assert "there is no target trian; did you mean train? (targets: all, dataset," in said
+    assert "there is no target trian; did you mean train? (targets: all, clips, dataset," in said
     assert "Exception" not in said
 
 
