@@ -28,7 +28,7 @@ demo-xtts: setup results/models/xtts_demo/config.json  ## run the demo of XTTS v
 
 demo-all: demo demo-xtts  ## run the demo of every family on one data set
 
-results/models/xtts_demo/config.json:
+results/models/xtts_demo/config.json: | setup
 	$(BIN)/python resources/demo/make_xtts_base.py $(@D)
 
 test: setup  ## run all tests

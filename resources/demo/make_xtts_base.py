@@ -91,13 +91,13 @@ def make(
     # random code words are far from what the encoder makes of speech: always the same would win
     words = dvae.encoder(spectra(n_codes) / mel_stats[:, None])[:, :, 1]
     dvae.codebook.embed.copy_(words.detach().T)
-    (folder / "config.json").write_text(config.to_json())
     torch.save({"config": config.to_dict(), "model": model.state_dict()}, folder / "model.pth")
     torch.save(mel_stats, folder / "mel_stats.pth")
     torch.save(dvae.state_dict(), folder / "dvae.pth")
     latents = torch.randn(1, 32, width)
     speaker = {"gpt_cond_latent": latents, "speaker_embedding": torch.randn(1, 512, 1)}
     torch.save({"Demo Speaker": speaker}, folder / "speakers_xtts.pth")
+    (folder / "config.json").write_text(config.to_json())  # last: with it the folder is whole
     return folder
 
 

@@ -19,7 +19,7 @@ def written(tmp_path):
     path = store.path("item", ".flac")
     path.parent.mkdir(parents=True)
     soundfile.write(path, samples, RATE_HZ)
-    sides, languages = ["train", "train", "val", "train"], ["en", "en", "en", "am"]
+    sides, languages = ["train", "train", "val", "train"], ["en", "en", "en", None]
     rows = [
         segment(text, 3.0 * i, item="item", split=side, language=language, speaker=f"s{i % 2}")
         for i, (text, side, language) in enumerate(zip(TEXTS, sides, languages, strict=True))
@@ -42,11 +42,11 @@ def test_coqui_reads_the_lists(written):
     assert table["text"].tolist() == TEXTS[:2]
 
 
-def test_each_language_has_a_folder_with_its_clips(written):
+def test_each_language_has_a_folder_with_its_clips_an_unknown_one_too(written):
     folder, record, samples = written
-    assert record == {"am": {"clips": 1, "seconds": 2.0}, "en": {"clips": 3, "seconds": 6.0}}
-    assert (folder / "am/lang.txt").read_text() == "am\n"
-    (clip,) = (folder / "am/wavs").iterdir()
+    assert record == {"en": {"clips": 3, "seconds": 6.0}, "und": {"clips": 1, "seconds": 2.0}}
+    assert (folder / "und/lang.txt").read_text() == "und\n"
+    (clip,) = (folder / "und/wavs").iterdir()
     audio, rate_hz = soundfile.read(clip)
     assert rate_hz == RATE_HZ
     expected = samples[9 * RATE_HZ : 11 * RATE_HZ]

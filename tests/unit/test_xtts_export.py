@@ -96,9 +96,11 @@ def test_upstream_loads_the_voice_strictly_and_speaks(voice):
 
 def test_the_page_speaks_a_language_that_upstream_does_not_list(voice, monkeypatch):
     folder, _ = voice
-    code = how_to_speak.python("ana_am", "am")
+    code = how_to_speak.python("ana_am", "am", ["am"])
     assert code in (folder / "HOW_TO_SPEAK.md").read_text()
-    assert "preprocess_text" not in how_to_speak.python("ana_am", "pt-br")
+    assert how_to_speak.unlisted(["sw", "en", "am", "pt-br"]) == ["am", "sw"]
+    assert "preprocess_text" not in how_to_speak.python("ana_am", "pt-br", [])
+    assert "('am', 'sw')" in how_to_speak.python("ana", "en", ["am", "sw"])
     monkeypatch.chdir(folder)
     code = code.replace("Text to synthesise.", "ሰላም Man")
     load, speak = code.split("latents, speaker = ")

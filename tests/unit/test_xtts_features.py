@@ -267,3 +267,11 @@ def test_features_are_those_of_their_version():
         picked = found[[0, 3, 9, 14, 23]][:, [0, 10, 25, 60, 79]]
         # of powers: far below the peak the logarithm shows how a machine's FFT rounds
         torch.testing.assert_close(picked.exp(), torch.tensor(golden).exp(), atol=5e-6, rtol=1e-3)
+
+
+def test_a_clip_longer_than_the_model_has_places_for_is_named_before_training(xtts_release):
+    extract = mel.extractor(base_files(xtts_release), {}, "cpu")
+    longest = 604 * mel.CODE_SAMPLES
+    assert len(extract(torch.randn(longest))["codes"]) == 604
+    with pytest.raises(UserError, match=r"28\.1 s; the model has places for 604 codes, 28\.0 s"):
+        extract(torch.randn(longest + 1024))

@@ -216,6 +216,8 @@ def test_sizes_and_special_tokens_are_settings(extend, wide):
     assert report["merges"] == 0
     with pytest.raises(UserError, match="size: 3 new pieces"):
         extend(AMHARIC, size=3)
+    with pytest.raises(UserError, match=r"expected small letters, got \[LAUGH\]"):
+        extend(AMHARIC, special_tokens=["[LAUGH]"])
 
 
 def test_unknown_characters_stop_the_run_with_their_segments(extend, wide):

@@ -8,6 +8,7 @@ from voicekiln import families, job
 from voicekiln.audio.span import load_span, resampled_length
 from voicekiln.corpus.dataset import of_recordings
 from voicekiln.corpus.sources.shards import shard_of
+from voicekiln.errors import UserError
 from voicekiln.families import base as bases
 from voicekiln.features.store import PackStore, basis
 from voicekiln.gpu import device
@@ -56,7 +57,10 @@ def extract(family, extractor, missing, packs):
     audio = Store(STORE, "normalize")
     for key, row in job.track(missing, len(missing), "clips"):
         samples = load_span(audio, row.item, row.start, row.end, family.RATE_HZ)
-        arrays = extractor(torch.from_numpy(samples))
+        try:
+            arrays = extractor(torch.from_numpy(samples))
+        except UserError as error:
+            raise UserError(f"segment {row.segment_id}: {error}") from error
         packs.add(key, arrays, family.n_steps(arrays))
 
 

@@ -14,6 +14,7 @@ from voicekiln.store.items import Store
 COLUMNS = ("audio_file", "text", "speaker_name")
 LISTS = {"train": "metadata_train.csv", "val": "metadata_eval.csv"}
 RECORD = "clips.json"
+UNKNOWN = "und"  # ISO 639: undetermined
 
 
 def write_clips(table: pd.DataFrame, store: Store, folder: Path) -> dict[str, Any]:
@@ -32,6 +33,7 @@ def write_clips(table: pd.DataFrame, store: Store, folder: Path) -> dict[str, An
         the content of `clips.json`, which is written last: for each language clips, seconds.
     """
     record = {}
+    table = table.assign(language=table["language"].fillna(UNKNOWN))
     for language, rows in table.groupby("language", sort=True):
         here = folder / language
         (here / "wavs").mkdir(parents=True)

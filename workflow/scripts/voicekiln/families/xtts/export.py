@@ -25,7 +25,7 @@ import torch
 
 from voicekiln.errors import UserError
 from voicekiln.families import Files, facts
-from voicekiln.families.xtts import how_to_speak, sizes
+from voicekiln.families.xtts import how_to_speak, mel, sizes
 from voicekiln.families.xtts import weights as xtts_weights
 from voicekiln.families.xtts.cleaners import code
 from voicekiln.families.xtts.text import VOCAB, Pieces
@@ -80,12 +80,13 @@ def export(
     config = configuration(base, arch, tokenizer.n_tokens, languages)
     state = {xtts_weights.GPT + name: tensor for name, tensor in weights.items()}
     state |= xtts_weights.read(base["model"]).rest
+    state.setdefault(xtts_weights.MEL_STATS, mel.read_stats(base["mel_stats"]))
     folder.mkdir(parents=True, exist_ok=True)
     checkpoints.write_atomic(folder / MODEL, {"config": config, "model": state})
     if settings["unoptimized"]:
         whole = {xtts_weights.TRAINER + name: tensor for name, tensor in state.items()}
         whole |= {f"dvae.{name}": t for name, t in checkpoints.read(base["dvae"]).items()}
-        # programs that make model.pth of it remove the optimiser, which has to be there for that
+        # programs that make model.pth from this file delete its optimiser, and fail without one
         content = {"config": config, "model": whole, "optimizer": {}, "step": about["update"]}
         checkpoints.write_atomic(folder / UNOPTIMIZED, content)
     write_text(folder / CONFIG, json.dumps(config, indent=4, ensure_ascii=False) + "\n")

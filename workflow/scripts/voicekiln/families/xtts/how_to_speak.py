@@ -20,12 +20,12 @@ def page(name: str, stems: Sequence[str], languages: Sequence[str], licence: str
         f"- `references/{stem}.wav`, with its text in `{stem}.txt`" for stem in stems
     )
     language = languages[0] if languages else "en"
-    others = [one for one in languages if code(one) not in RELEASED]
+    others = unlisted(languages)
     note = ""
     if others:
         note = (
-            f"\ncoqui-tts does not know the language {', '.join(others)}, and stops at it. The"
-            " lines about\n`preprocess_text` add it: the text becomes lower case, as it was in"
+            f"\ncoqui-tts does not list {', '.join(others)}, and stops at such a text. The lines"
+            " about\n`preprocess_text` make it go on: the text becomes lower case, as it was in"
             " training.\n"
         )
     return f"""# How to speak with {name}
@@ -39,7 +39,7 @@ In an environment with coqui-tts (`pip install "coqui-tts[codec]"`; tried with v
 {metadata.version("coqui-tts")}), in this folder:
 
 ```python
-{python(stems[0], language)}
+{python(stems[0], language, others)}
 ```
 {note}
 - Several clips in `audio_path` make the voice's conditions steadier.
@@ -54,9 +54,22 @@ In an environment with coqui-tts (`pip install "coqui-tts[codec]"`; tried with v
 """
 
 
-def python(stem: str, language: str) -> str:
-    """The calls of coqui-tts, from inside the exported folder."""
-    lines = """\
+def unlisted(languages: Sequence[str]) -> list[str]:
+    """Codes of the languages that coqui-tts does not list."""
+    return sorted({code(one) for one in languages} - set(RELEASED))
+
+
+def python(stem: str, language: str, others: Sequence[str]) -> str:
+    """The calls of coqui-tts, from inside the exported folder.
+
+    Args:
+        stem: name of the reference clip.
+        language: of the text.
+        others: languages that coqui-tts does not list.
+    """
+    lines = f"""\
+        {"import unicodedata" if others else ""}
+
         import soundfile
         from TTS.tts.configs.xtts_config import XttsConfig
         from TTS.tts.models.xtts import Xtts
@@ -66,15 +79,16 @@ def python(stem: str, language: str) -> str:
         model = Xtts(config)
         model.load_checkpoint(config, checkpoint_dir=".", eval=True)  # model.cuda() for a GPU
         """
-    lines = textwrap.dedent(lines)
-    if code(language) not in RELEASED:
+    lines = textwrap.dedent(lines).lstrip("\n")
+    if others:
         lines += textwrap.dedent(f"""\
 
             listed = model.tokenizer.preprocess_text
 
 
             def preprocess_text(text, language):
-                if language == "{code(language)}":
+                if language in {tuple(others)!r}:
+                    text = unicodedata.normalize("NFC", text)
                     return " ".join(text.replace('"', "").lower().split())
                 return listed(text, language)
 

@@ -15,7 +15,7 @@ import torch
 
 from voicekiln.errors import UserError
 from voicekiln.families import Arrays, Files, mel
-from voicekiln.families.xtts import dvae
+from voicekiln.families.xtts import dvae, sizes
 from voicekiln.weights import files as checkpoints
 
 RATE_HZ = 22050
@@ -101,17 +101,27 @@ def extractor(
     fast enough that reading the audio takes longer.
 
     Args:
-        base: its files `dvae` and `mel_stats`.
+        base: its files `dvae`, `mel_stats` and `config`, which has the model's limit.
         settings: none are known.
         device: where it computes, always in full float32.
+
+    Raises:
+        UserError: settings, or (the function) a clip that is longer than the model has places for.
     """
     if settings:
         raise UserError(f"features: expected no settings, got {', '.join(sorted(settings))}")
     encoder = dvae.build(dvae.read(base["dvae"])).to(device)
     stats = read_stats(base["mel_stats"]).to(device)
+    most = sizes.most_codes(base["config"])
 
     @torch.no_grad()
     def extract(samples: torch.Tensor) -> Arrays:
+        if steps_of(len(samples)) > most:
+            raise UserError(
+                f"it lasts {len(samples) / RATE_HZ:.1f} s; the model has places for {most} codes, "
+                f"{most * CODE_SAMPLES / RATE_HZ:.1f} s: set validate.max_s to that, or lower "
+                "segment.max_s"
+            )
         samples = samples.to(device, torch.float32)
         cond_mel = log_mel(samples, CONDITIONING_FFT, stats)
         # cuDNN would use TF32, whose error of 1e-3 changes codes

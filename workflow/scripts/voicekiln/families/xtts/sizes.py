@@ -116,6 +116,14 @@ def read_config(path: Path) -> dict[str, Any]:
     return config
 
 
+def most_codes(config: Path) -> int:
+    """Codes of the longest clip that a model of this config.json can train on.
+
+    In its places are also START and, behind the codes, the stop tokens, four of them in training.
+    """
+    return _whole(read_config(config)["model_args"], "gpt_max_audio_tokens", config) - 1
+
+
 def token_ids(path: Path) -> dict[str, int]:
     """Id of each token in a vocab.json of HF tokenizers.
 

@@ -150,6 +150,11 @@ def with_texts(
     old: Pieces, cleaned: Iterable[str], languages: Iterable[str], settings: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Content of the extended vocabulary: tags, special tokens, characters, merged pieces."""
+    if capital := [t for t in settings["special_tokens"] if t not in old.vocab and t != t.lower()]:
+        raise UserError(
+            f"tokenizer.special_tokens: expected small letters, got {', '.join(capital)}; texts are"
+            " trained and spoken in small letters, so it would never occur"
+        )
     cleaned, languages = list(cleaned), sorted({cleaners.tag(language) for language in languages})
     wanted = dict.fromkeys((*languages, *settings["special_tokens"]))
     special = [token for token in wanted if token not in old.vocab]
