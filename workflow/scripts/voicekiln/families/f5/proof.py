@@ -1,8 +1,5 @@
 """Proof of an exported voice: f5_tts's own code loads it and speaks with it, on the CPU."""
 
-import contextlib
-import logging
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,12 +7,11 @@ import soundfile
 import torch
 
 import voicekiln.upstream  # noqa: F401  (f5_tts can be imported after it)
-from voicekiln.errors import UserError
 from voicekiln.families.f5.mel import RATE_HZ
 from voicekiln.families.f5.vocoder import griffin_lim
+from voicekiln.families.proof import proven
 from voicekiln.weights import files as checkpoints
 
-log = logging.getLogger("export")
 STEPS = 2  # of the sampler; enough to see that it works
 N_WORDS = 3  # of the reference's text, spoken again
 
@@ -28,30 +24,14 @@ def prove(folder: Path, manifest: Mapping) -> float:
         manifest: content of its MANIFEST.json.
 
     Raises:
-        UserError: upstream cannot load the files, finds other weights in them, or generates no
-            valid audio.
+        UserError: see `proven`.
     """
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            model = _load(folder, manifest)
-            found = checkpoints.state_sha256(model.state_dict())
-            audio = _speak(folder, manifest, model)
-    except Exception as error:  # upstream may raise anything
-        raise UserError(
-            f"{folder}: f5-tts cannot load the exported voice ({type(error).__name__}: "
-            f"{' '.join(str(error).split())[:500]}); "
-            "the training's checkpoints are untouched, please report this"
-        ) from error
-    if found != manifest["weights_sha256"]:
-        raise UserError(
-            f"{folder / manifest['checkpoint']}: f5-tts reads weights with the hash {found}, but "
-            f"{manifest['weights_sha256']} were exported; please report this"
-        )
-    if not len(audio) or not torch.isfinite(audio).all():
-        raise UserError(f"{folder}: f5-tts generates no valid audio with it; please report this")
-    seconds = len(audio) / RATE_HZ
-    log.info("f5-tts loads the voice, finds the same weights and speaks %.2f s", seconds)
-    return seconds
+
+    def load_and_speak():
+        model = _load(folder, manifest)
+        return checkpoints.state_sha256(model.state_dict()), _speak(folder, manifest, model).numpy()
+
+    return proven("f5-tts", folder, manifest, load_and_speak, RATE_HZ)
 
 
 def _load(folder, manifest):

@@ -1,8 +1,5 @@
 """Proof of an exported voice: coqui-tts's own code loads it and speaks with it, on the CPU."""
 
-import contextlib
-import logging
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,14 +8,13 @@ import numpy as np
 import torch
 
 import voicekiln.upstream  # noqa: F401  (coqui-tts can be imported after it)
-from voicekiln.errors import UserError
+from voicekiln.families.proof import proven
 from voicekiln.families.xtts import weights as xtts_weights
 from voicekiln.families.xtts.cleaners import RELEASED, clean, code
 from voicekiln.families.xtts.export import CONFIG
 from voicekiln.families.xtts.vocoder import SPEECH_HZ
 from voicekiln.weights import files as checkpoints
 
-log = logging.getLogger("export")
 N_WORDS = 3  # of the reference's text, spoken again
 MAX_CODES = 40  # 1.9 s; enough to see that it works
 
@@ -31,32 +27,16 @@ def prove(folder: Path, manifest: Mapping[str, Any]) -> float:
         manifest: content of its MANIFEST.json.
 
     Raises:
-        UserError: upstream cannot load the files, finds other weights in them, or generates no
-            valid audio.
+        UserError: see `proven`.
     """
-    folder = Path(folder)
-    try:
-        with contextlib.redirect_stdout(sys.stderr), torch.random.fork_rng(devices=[]):
+
+    def load_and_speak():
+        with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             model = _load(folder)
-            found = checkpoints.state_sha256(_weights(model))
-            audio = _speak(folder, manifest, model)
-    except Exception as error:  # upstream may raise anything
-        raise UserError(
-            f"{folder}: coqui-tts cannot load the exported voice ({type(error).__name__}: "
-            f"{' '.join(str(error).split())[:500]}); "
-            "the training's checkpoints are untouched, please report this"
-        ) from error
-    if found != manifest["weights_sha256"]:
-        raise UserError(
-            f"{folder / manifest['checkpoint']}: coqui-tts reads weights with the hash {found}, but"
-            f" {manifest['weights_sha256']} were exported; please report this"
-        )
-    if not len(audio) or not np.isfinite(audio).all():
-        raise UserError(f"{folder}: coqui-tts generates no valid audio with it; please report this")
-    seconds = len(audio) / SPEECH_HZ
-    log.info("coqui-tts loads the voice, finds the same weights and speaks %.2f s", seconds)
-    return seconds
+            return checkpoints.state_sha256(_weights(model)), _speak(folder, manifest, model)
+
+    return proven("coqui-tts", folder, manifest, load_and_speak, SPEECH_HZ)
 
 
 def _load(folder: Path):
@@ -81,9 +61,9 @@ def _weights(model) -> dict[str, torch.Tensor]:
 
 
 def _speak(folder: Path, manifest: Mapping[str, Any], model) -> np.ndarray:
-    """`[n]` samples of a few words in the voice's first language."""
+    """`[n]` samples of a few words of the main reference clip's text, in its language."""
     text = (folder / "reference.txt").read_text(encoding="utf-8").strip()
-    language = next(iter(manifest.get("languages", ())), "en")
+    language = manifest["references"][0]["language"]
     if code(language) not in RELEASED:
         model.tokenizer.preprocess_text = clean
     model.gpt.max_gen_mel_tokens = MAX_CODES
