@@ -10,6 +10,7 @@ from voicekiln.errors import UserError
 from voicekiln.weights.files import Skipped
 
 FEW = 3  # entries of a part of a checkpoint that are listed one by one
+LISTED = 3  # differences that an error names
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
@@ -55,3 +56,18 @@ def require_numbers(base: Path, weights: Mapping[str, torch.Tensor]) -> None:
                 f"{base}: tensor {name} holds NaN or infinite values; its training had broken"
                 " down, take an earlier checkpoint of it"
             )
+
+
+def differences(found: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> str:
+    """The first tensors that differ in name or shape, for an error; empty if none does."""
+    different = [
+        f"{name}: {_shape(found, name)} in the file, expected {_shape(expected, name)}"
+        for name in sorted({*found, *expected})
+        if _shape(found, name) != _shape(expected, name)
+    ]
+    more = f"; {len(different) - LISTED} more" if len(different) > LISTED else ""
+    return "; ".join(different[:LISTED]) + more
+
+
+def _shape(tensors: Mapping[str, torch.Tensor], name: str) -> str:
+    return str(tuple(tensors[name].shape)) if name in tensors else "no such tensor"

@@ -17,13 +17,12 @@ from voicekiln.families.base import require_files
 from voicekiln.families.xtts import dvae, mel, sizes, vocoder
 from voicekiln.families.xtts import weights as xtts_weights
 from voicekiln.weights import files as checkpoints
-from voicekiln.weights.entries import require_numbers
+from voicekiln.weights.entries import differences, require_numbers
 
 log = logging.getLogger(__name__)
 
 SPEAKER = {"gpt_cond_latent": None, "speaker_embedding": (1, 512, 1)}  # None: of the GPT
 COUNTER = ".num_batches_tracked"  # of batch normalisation, whole numbers
-LISTED = 3  # differences that an error names
 
 
 def check(base: Files, arch: Mapping[str, Any]) -> dict[str, torch.Tensor]:
@@ -72,19 +71,12 @@ def checked_model(base: Files, arch: Mapping[str, Any]) -> xtts_weights.Content:
 def require_decoder(base: Files, rest: Mapping[str, torch.Tensor]) -> None:
     """Raise unless the waveform decoder and the speaker encoder are those that coqui builds."""
     state = vocoder.build(sizes.read_config(base["config"])).state_dict()
-    expected = {xtts_weights.DECODER + name: tuple(t.shape) for name, t in state.items()}
-    found = {n: tuple(t.shape) for n, t in rest.items() if n != xtts_weights.MEL_STATS}
-    different = [
-        f"{name}: {found.get(name, 'nothing')} in the file, {expected.get(name, 'nothing')}"
-        " expected"
-        for name in sorted({*found, *expected})
-        if found.get(name) != expected.get(name)
-    ]
-    if different:
+    expected = {xtts_weights.DECODER + name: tensor for name, tensor in state.items()}
+    found = {name: t for name, t in rest.items() if name != xtts_weights.MEL_STATS}
+    if different := differences(found, expected):
         raise UserError(
-            f"{base['model']}: {len(different)} tensors of the decoder are not those that coqui-tts"
-            f" builds for {base['config']}: {'; '.join(different[:LISTED])}; give the release's"
-            " model.pth and config.json"
+            f"{base['model']}: its decoder is not the one that coqui-tts builds for"
+            f" {base['config']}: {different}; give the release's model.pth and config.json"
         )
 
 

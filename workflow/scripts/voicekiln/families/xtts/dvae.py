@@ -17,6 +17,7 @@ from torch import nn
 from voicekiln.errors import UserError
 from voicekiln.weights import files as checkpoints
 from voicekiln.weights import signatures
+from voicekiln.weights.entries import differences
 
 N_MELS = 80
 # Names of the tensors that tell the sizes; each is unpacked to the dimensions in its comment.
@@ -24,7 +25,6 @@ FIRST = "encoder.0.0.weight"  # [width, N_MELS, 3]
 CODEBOOK = "codebook.embed"  # [D, C]
 BLOCK = re.compile(r"encoder\.\d+\.net\.0\.weight")
 MAX_CODES = torch.iinfo(torch.int16).max  # features hold codes as int16
-LISTED = 3  # differences that an error names
 
 
 class Residual(nn.Module):
@@ -116,8 +116,12 @@ def read(path: Path) -> dict[str, torch.Tensor]:
             f"{path}: {CODEBOOK}: expected at most {MAX_CODES} code words, got {sizes['n_codes']}"
         )
     with torch.device("meta"):
-        expected = {name: t.shape for name, t in Encoder(**sizes).state_dict().items()}
-    _require_shapes(path, {name: t.shape for name, t in tensors.items()}, expected)
+        expected = Encoder(**sizes).state_dict()
+    if different := differences(tensors, expected):
+        raise UserError(
+            f"{path}: not the DVAE of an XTTS release: {different}. Give the release's dvae.pth as"
+            " base.dvae"
+        )
     return tensors
 
 
@@ -141,22 +145,3 @@ def _sizes(tensors: Mapping[str, torch.Tensor]) -> dict[str, int] | None:
         "n_dims": embed.shape[0],
         "n_codes": embed.shape[1],
     }
-
-
-def _require_shapes(path: Path, found: Mapping, expected: Mapping) -> None:
-    """Raise a UserError that names the first tensors which differ."""
-    different = [
-        f"{name}: {_shape(found, name)} in the file, expected {_shape(expected, name)}"
-        for name in sorted({*found, *expected})
-        if found.get(name) != expected.get(name)
-    ]
-    if different:
-        more = f"; {len(different) - LISTED} more" if len(different) > LISTED else ""
-        raise UserError(
-            f"{path}: not the DVAE of an XTTS release: {'; '.join(different[:LISTED])}{more}. Give"
-            " the release's dvae.pth as base.dvae"
-        )
-
-
-def _shape(shapes: Mapping, name: str) -> str:
-    return str(tuple(shapes[name])) if name in shapes else "no such tensor"

@@ -15,11 +15,11 @@ from voicekiln.errors import UserError
 from voicekiln.families import Files
 from voicekiln.families.xtts import weights as xtts_weights
 from voicekiln.families.xtts.model import build
+from voicekiln.weights.entries import differences
 
 START_TEXT, STOP_TEXT = "[START]", "[STOP]"
 BLOCKS, LATENTS = "gpt.h.", "conditioning_perceiver.latents"
 DROPOUT = 0.1  # of upstream's GPT; no release holds it
-LISTED = 3  # differences that an error names
 # Values of config.json that the features and the code of this family are made for.
 FIXED = {
     ("model_args", "gpt_code_stride_len"): 1024,
@@ -61,7 +61,8 @@ def of(gpt: Mapping[str, torch.Tensor], base: Files) -> dict[str, Any]:
     config, sizes = read_config(config_file), dimensions(gpt, file)
     args = config["model_args"]
     for (section, key), expected in FIXED.items():
-        value = config.get(section, {}).get(key, expected)
+        values = config.get(section)
+        value = values.get(key, expected) if isinstance(values, dict) else expected
         if value != expected:
             raise UserError(
                 f"{config_file}: {section}.{key}: expected {json.dumps(expected)} as in XTTS v2,"
@@ -186,20 +187,12 @@ def require_shapes(
     """Raise a UserError unless the tensors are those of the model, by name and shape."""
     with torch.device("meta"):
         model = build(arch, n_tokens)
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in gpt.items()}
-    different = [
-        f"gpt.{name}: {found.get(name, 'nothing')} in the file, {expected.get(name, 'nothing')}"
-        " expected"
-        for name in sorted({*found, *expected})
-        if found.get(name) != expected.get(name)
-    ]
-    if different:
-        more = f"; {len(different) - LISTED} more" if len(different) > LISTED else ""
-        raise UserError(
-            f"{file}: {len(different)} tensors are not those of this XTTS v2's GPT:"
-            f" {'; '.join(different[:LISTED])}{more}"
-        )
+    found, expected = (
+        {xtts_weights.GPT + name: tensor for name, tensor in tensors.items()}
+        for tensors in (gpt, model.state_dict())
+    )
+    if different := differences(found, expected):
+        raise UserError(f"{file}: these tensors are not those of this XTTS v2's GPT: {different}")
 
 
 def _read_json(path: Path) -> Any:
