@@ -23,7 +23,6 @@ from tokenizers import Tokenizer, models, pre_tokenizers  # noqa: E402
 from TTS.tts.configs.xtts_config import XttsArgs, XttsConfig  # noqa: E402
 from TTS.tts.layers.xtts.dvae import DiscreteVAE  # noqa: E402
 from TTS.tts.models.xtts import Xtts  # noqa: E402
-from voicekiln import upstream  # noqa: E402, F401  before coqui-tts
 
 LANGUAGES = "en es fr de it pt pl tr ru nl cs ar zh-cn hu ko ja hi".split()
 LETTERS = "abcdefghijklmnopqrstuvwxyz"

@@ -218,6 +218,8 @@ def test_sizes_and_special_tokens_are_settings(extend, wide):
         extend(AMHARIC, size=3)
     with pytest.raises(UserError, match=r"expected small letters, got \[LAUGH\]"):
         extend(AMHARIC, special_tokens=["[LAUGH]"])
+    with pytest.raises(UserError, match=r"\[um\] would be taken for a language"):
+        extend(AMHARIC, special_tokens=["[um]"])
 
 
 def test_unknown_characters_stop_the_run_with_their_segments(extend, wide):

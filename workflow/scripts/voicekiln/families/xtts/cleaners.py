@@ -1,13 +1,14 @@
 """Normalisation of texts before the tokenizer, the same in training and synthesis.
 
-The 17 languages of the release go through upstream's own cleaners (lower case, numbers,
-abbreviations and symbols in words; Chinese as pinyin, Japanese and Korean in Latin letters). On the
-texts of a corpus, whose numbers and abbreviations are in words, they change little but the case.
-Upstream knows no other language: those become lower case, as upstream's inference makes any text
-first, lose double quotes, as in upstream's cleaners, and are otherwise left as the corpus's text
-step wrote them.
+Texts in the release's 17 languages go through upstream's own cleaners, which lower the case, spell
+out numbers, abbreviations and symbols, and write Chinese as pinyin, and Japanese and Korean in
+Latin letters. A corpus's texts already have their numbers and abbreviations spelled out, so that
+little but the case changes. Upstream refuses other languages: their texts are lower-cased, as
+upstream's inference does first with any text, and lose their double quotes, as in upstream's
+cleaners.
 """
 
+import re
 import unicodedata
 from functools import cache
 from importlib.util import find_spec
@@ -17,6 +18,7 @@ from voicekiln.errors import UserError
 from voicekiln.extras import PIP
 
 RELEASED = "ar cs de en es fr hi hu it ja ko nl pl pt ru tr zh".split()
+TAG = re.compile(r"\[[a-z]{2,3}(-[a-z]+)?\]")  # of a language
 TAGS = {"zh": "zh-cn"}  # others are the language's code
 SHOWN = 60  # characters of a text in an error message
 JAPANESE = "cutlet==0.5.2 fugashi==1.5.2 jaconv==0.5.0 mojimoji==0.0.13 unidic-lite==1.0.8"

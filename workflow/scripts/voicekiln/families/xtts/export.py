@@ -27,7 +27,7 @@ from voicekiln.errors import UserError
 from voicekiln.families import Files, facts
 from voicekiln.families.xtts import how_to_speak, mel, sizes
 from voicekiln.families.xtts import weights as xtts_weights
-from voicekiln.families.xtts.cleaners import code
+from voicekiln.families.xtts.cleaners import TAG, code
 from voicekiln.families.xtts.text import VOCAB, Pieces
 from voicekiln.families.xtts.vocoder import SPEECH_HZ
 from voicekiln.store.files import atomic
@@ -77,7 +77,7 @@ def export(
     sizes.require_shapes(weights, arch, tokenizer.n_tokens, "the chosen checkpoint")
 
     languages = list(about.get("languages", ()))
-    config = configuration(base, arch, tokenizer.n_tokens, languages)
+    config = configuration(base, arch, tokenizer)
     state = {xtts_weights.GPT + name: tensor for name, tensor in weights.items()}
     state |= xtts_weights.read(base["model"]).rest
     state.setdefault(xtts_weights.MEL_STATS, mel.read_stats(base["mel_stats"]))
@@ -108,18 +108,20 @@ def export(
     }
 
 
-def configuration(
-    base: Files, arch: Mapping[str, Any], n_tokens: int, languages: list[str]
-) -> dict[str, Any]:
-    """The release's config.json with the values that the voice has changed."""
+def configuration(base: Files, arch: Mapping[str, Any], tokenizer: Pieces) -> dict[str, Any]:
+    """The release's config.json with the values that the voice has changed.
+
+    Its languages are those that the vocabulary has: also of earlier runs in a chain of voices.
+    """
     config = sizes.read_config(base["config"])
     args = config["model_args"] | {
-        "gpt_number_text_tokens": n_tokens,
+        "gpt_number_text_tokens": tokenizer.n_tokens,
         "gpt_start_text_token": arch["start_text"],
         "gpt_stop_text_token": arch["stop_text"],
     }
     known = list(config.get("languages", ()))
-    new = [one for one in languages if code(one) not in map(code, known)]
+    tags = sorted(token.strip("[]") for token in tokenizer.vocab if TAG.fullmatch(token))
+    new = [one for one in tags if code(one) not in map(code, known)]
     return config | {"model_args": args, "languages": known + new}
 
 

@@ -24,12 +24,12 @@ from torch.nn.utils.rnn import pad_sequence
 
 from voicekiln.families import Batch, Clip
 from voicekiln.families.gpt import IGNORE, cross_entropy_sum
+from voicekiln.families.xtts.mel import CODE_SAMPLES, HOP
 from voicekiln.families.xtts.model import XttsGpt
 
 LOSS_VERSION = 1  # raised when the same draws give another loss
 CROP_SAMPLES = (66150, 132300)  # 3 s to 6 s at 22050 Hz
-HOP = 256  # samples per frame of the conditioning mel
-FRAMES_PER_CODE = 1024 // HOP
+FRAMES_PER_CODE = CODE_SAMPLES // HOP
 STOPS = 4  # stop tokens of each clip in the loss, as in the release's training
 
 

@@ -7,7 +7,6 @@ trained and stays in the base's files.
 """
 
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from voicekiln.families.rows import NOISE, noise, statistics
 from voicekiln.families.xtts import sizes
 from voicekiln.families.xtts import weights as xtts_weights
 from voicekiln.families.xtts.check import checked_model
+from voicekiln.families.xtts.cleaners import TAG
 from voicekiln.families.xtts.model import build
 from voicekiln.families.xtts.text import Pieces
 from voicekiln.provenance import sha256_file
@@ -32,7 +32,6 @@ from voicekiln.weights.entries import require_numbers
 log = logging.getLogger(__name__)
 
 FILE = "xtts_gpt.safetensors"
-TAG = re.compile(r"\[[a-z]{2,3}(-[a-z]+)?\]")  # of a language
 UNKNOWN = "[UNK]"
 HOW = ("mean", "random")
 

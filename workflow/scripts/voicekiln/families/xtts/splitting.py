@@ -3,18 +3,20 @@
 import re
 from collections.abc import Callable
 
-# Where a text may be cut, best first: after the end of a sentence, after another mark, at a space.
+# Where a text may be cut, best first: after the end of a sentence, after another mark, at a space,
+# and in scripts without spaces, anywhere.
 CUTS = (
     re.compile(r"(?<=[.!?…؟۔।።፧])\s+|(?<=[。！？])\s*"),
     re.compile(r"(?<=[,;:،؛፣፤፥—–])\s+|(?<=[，、；：])\s*"),
     re.compile(r"\s+"),
+    re.compile(r"(?<=\S)(?=\S)"),
 )
 
 
 def parts(text: str, fits: Callable[[str], bool]) -> list[str]:
     """The text in parts that fit, as few as filling each in turn gives.
 
-    A word that does not fit is a part of its own.
+    A character that does not fit is a part of its own.
     """
     return _parts(text.strip(), fits, 0)
 

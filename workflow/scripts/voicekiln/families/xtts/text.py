@@ -8,6 +8,7 @@ A text is `[language]` and its words, with `[SPACE]` between them. START and STO
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +151,13 @@ def with_texts(
     old: Pieces, cleaned: Iterable[str], languages: Iterable[str], settings: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Content of the extended vocabulary: tags, special tokens, characters, merged pieces."""
-    if capital := [t for t in settings["special_tokens"] if t not in old.vocab and t != t.lower()]:
+    special = [token for token in settings["special_tokens"] if token not in old.vocab]
+    if tags := [token for token in special if cleaners.TAG.fullmatch(token)]:
+        raise UserError(
+            f"tokenizer.special_tokens: {', '.join(tags)} would be taken for a language; expected"
+            " names of more than three letters"
+        )
+    if capital := [token for token in special if token != token.lower()]:
         raise UserError(
             f"tokenizer.special_tokens: expected small letters, got {', '.join(capital)}; texts are"
             " trained and spoken in small letters, so it would never occur"
@@ -205,7 +212,7 @@ def of_base(old: Pieces) -> list[tuple[str, str]]:
 def neighbours(old: Pieces) -> set[bpe.Pair]:
     """Pairs of pieces that are neighbours in these sentences: no merge may join them."""
     words = [word for _, text in of_base(old) for word in old.words(text)]
-    return {pair for word in words for pair in zip(word, word[1:], strict=False)}
+    return {pair for word in words for pair in pairwise(word)}
 
 
 def prove(old: Pieces, new: Pieces, pinned: str | None) -> dict[str, Any]:
