@@ -5,9 +5,10 @@ of audio, against 140 with `librosa.pyin`. YIN assigns a period to every frame; 
 voiced if neighbouring periods correlate.
 """
 
-import librosa
 import numpy as np
 import soxr
+
+from voicekiln.audio.compiled import librosa
 
 RATE_HZ = 8_000
 FRAME, HOP = 512, 160  # samples: 64 ms, three periods of the lowest voice; 20 ms

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import librosa
 import numpy as np
 import torch
 import yaml
 
 import voicekiln.upstream  # noqa: F401  (vocos can be imported after it)
+from voicekiln.audio.compiled import librosa
 from voicekiln.errors import UserError
 from voicekiln.families import Files
 from voicekiln.families.f5.mel import HOP, N_FFT, N_MELS, RATE_HZ, filterbank

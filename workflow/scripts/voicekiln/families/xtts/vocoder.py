@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import librosa
 import numpy as np
 import torch
 
 import voicekiln.upstream  # noqa: F401  (coqui-tts can be imported after it)
+from voicekiln.audio.compiled import librosa
 from voicekiln.errors import UserError
 from voicekiln.families import Clip, Files
 from voicekiln.families import mel as bands
