@@ -22,7 +22,7 @@ from voicekiln.tokenizers.characters import index
 
 def test_the_registry_knows_the_family():
     assert families.get("f5") is f5
-    with pytest.raises(UserError, match="expected f5, got 'f6'"):
+    with pytest.raises(UserError, match="expected f5 or xtts, got 'f6'"):
         families.get("f6")
 
 
