@@ -38,6 +38,40 @@ UPDATES = 12
 KILLS = 25  # at random instants
 
 
+def kill_before_pointing(name: str, update: int):
+    """Killed when `<name>.json` is to name the checkpoint of an update."""
+
+    def prepare():
+        original = checkpoints.point
+
+        def replaced(folder, which, checkpoint, **more):
+            if (which, checkpoints.update_of(checkpoint)) == (name, update):
+                die()
+            original(folder, which, checkpoint, **more)
+
+        checkpoints.point = replaced
+
+    return prepare
+
+
+def kill_in_last_prune():
+    """Killed while an old checkpoint is removed behind the last one."""
+
+    def prepare():
+        original = checkpoints.shutil.rmtree
+
+        def replaced(path, **more):
+            written = checkpoints.found(Path(path).parent)
+            if Path(path).name.endswith(checkpoints.GONE) and Path(path).exists():
+                if written and checkpoints.update_of(written[0]) == UPDATES:
+                    die()
+            original(path, **more)
+
+        checkpoints.shutil.rmtree = replaced
+
+    return prepare
+
+
 def kill_in_validation(n: int):
     def prepare():
         original, calls = Ema.in_place, 0
@@ -103,6 +137,9 @@ def uninterrupted(tmp_path_factory) -> RunSettings:
         pytest.param([at_call(Path, "rename", 2)], id="before a checkpoint's rename"),
         pytest.param([at_call(checkpoints, "point", 3)], id="after a checkpoint's rename"),
         pytest.param([at_call(checkpoints, "prune", 3)], id="before old ones are removed"),
+        pytest.param([kill_before_pointing("last", UPDATES)], id="after the last one's rename"),
+        pytest.param([kill_before_pointing("best", UPDATES)], id="before the last one is best"),
+        pytest.param([kill_in_last_prune()], id="before the last removal"),
         pytest.param([kill_in_validation(1)], id="in the validation of the base"),
         pytest.param([kill_in_validation(2)], id="in a validation"),
         pytest.param([kill_in_validation(4)], id="in the last validation"),
@@ -124,6 +161,11 @@ def test_killed_and_started_again_ends_bit_equal(kills, uninterrupted, tmp_path)
         assert in_child(settings, kill) == -signal.SIGKILL
     assert in_child(settings) == EXIT_FINISHED
     same(final(settings), final(uninterrupted))
+    for name in ("best", "last"):
+        expected = checkpoints.pointed(uninterrupted.directory / "checkpoints", name)
+        assert checkpoints.pointed(settings.directory / "checkpoints", name) == expected
+    hidden = [path.name for path in (settings.directory / "checkpoints").glob(".*")]
+    assert hidden == [], "a checkpoint's size of leftovers"
     assert metrics(settings, "validation") == metrics(uninterrupted, "validation")
     assert metrics(settings, "train") == metrics(uninterrupted, "train")
 

@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -47,6 +47,7 @@ from voicekiln.training.state import checkpoints, identity, previous
 from voicekiln.training.state.history import History
 from voicekiln.training.state.lease import Lease
 from voicekiln.training.state.training_state import TrainingState
+from voicekiln.training.state.writer import CheckpointWriter
 from voicekiln.training.step import blocks, optimizers, size
 from voicekiln.training.step.loader import BatchLoader
 from voicekiln.training.step.out_of_memory import BatchSplitter
@@ -192,9 +193,12 @@ def train(
     if run.writes:
         prepare_directory(directory, old, new, settings)
     accelerator.wait_for_everyone()
-    if reason := ended(directory, new["sha256"], s):
+    if end := ended(directory, new["sha256"], s):
+        if run.writes:
+            # a kill may have come between the last checkpoint and what follows it
+            CheckpointWriter(run).settle(end.checkpoint, end.history)
         log.info("there is nothing to do")
-        return True, reason
+        return True, end.reason
 
     model.load_state_dict(weights, strict=True)
     batches = size.planned(run, train_clips, batch_size)
@@ -339,15 +343,25 @@ def restore_previous(directory: Path, new: dict, settings: TrainSettings) -> Non
         return
 
 
-def ended(directory: Path, sha256: str, settings: TrainSettings) -> str | None:
-    """Why nothing is left to train, by the newest checkpoint of the run; None if something is."""
-    for _, meta in checkpoints.good(directory / "checkpoints"):
+@dataclass(frozen=True)
+class End:
+    """The checkpoint with which a training has ended, its validations, and why it ended."""
+
+    checkpoint: Path
+    history: History
+    reason: str
+
+
+def ended(directory: Path, sha256: str, settings: TrainSettings) -> End | None:
+    """The end of the run, by its newest checkpoint; None if something is left to train."""
+    for checkpoint, meta in checkpoints.good(directory / "checkpoints"):
         history = History.of(meta, settings.best_by)
         if meta["fingerprint"] != sha256 or history.last != meta["update"]:
             return None
+        reason = history.early_stop(settings.patience)
         if meta["epoch"] >= settings.epochs:
-            return "the last epoch is done"
-        return history.early_stop(settings.patience)
+            reason = "the last epoch is done"
+        return End(checkpoint, history, reason) if reason else None
     return None
 
 
