@@ -196,7 +196,8 @@ def train(
     if end := ended(directory, new["sha256"], s):
         if run.writes:
             # a kill may have come between the last checkpoint and what follows it
-            CheckpointWriter(run).settle(end.checkpoint, end.history)
+            CheckpointWriter(run).point(end.checkpoint, end.history)
+            checkpoints.remove_leftovers(directory / "checkpoints")
         log.info("there is nothing to do")
         return True, end.reason
 

@@ -161,7 +161,8 @@ def point(folder: Path, name: str, checkpoint: Path, **more: str) -> None:
         return
     record = {key: meta[key] for key in ("update", "epoch", "validation_loss")}
     record |= {"checkpoint": checkpoint.name, "sha256": meta["sha256"][WEIGHTS]} | more
-    write_json(folder / f"{name}.json", record)
+    if record != pointed(folder, name):
+        write_json(folder / f"{name}.json", record)
 
 
 def pointed(folder: Path, name: str) -> dict | None:
@@ -173,7 +174,7 @@ def prune(folder: Path, keep: int) -> int:
     """Remove all but the newest `keep` checkpoints (-1: none removed), the best and the last.
 
     Those marked as `replaceable` do not count, and are removed unless they are the last. So are
-    leftovers of writers that were killed; there is one writer at a time.
+    leftovers.
 
     Returns:
         number of checkpoints removed.
@@ -186,9 +187,14 @@ def prune(folder: Path, keep: int) -> int:
         if checkpoint.name not in names:
             remove(checkpoint)
             removed += 1
+    remove_leftovers(folder)
+    return removed
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what writers left that were killed; there is one writer at a time."""
     for leftover in (path for end in (PART, OLD, GONE) for path in folder.glob(f".*{end}")):
         shutil.rmtree(leftover, ignore_errors=True)
-    return removed
 
 
 def _is_replaceable(meta: dict[str, Any]) -> bool:

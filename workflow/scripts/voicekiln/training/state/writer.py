@@ -94,7 +94,8 @@ class CheckpointWriter:
         self.require_lease()
         checkpoint = self._save(ema, tensors, meta)
         self.require_lease()
-        self.settle(checkpoint, history)
+        self.point(checkpoint, history)
+        checkpoints.prune(self.folder, self.keep)
         update, best = meta["update"], history.best
         log.info("checkpoint saved at update %d in %.2f s", update, time.monotonic() - began)
         if best and best["update"] == update:
@@ -127,11 +128,6 @@ class CheckpointWriter:
                 f"{free / 1e9:.2f} GB are free on the disk; {kept}. Make room or lower train.keep, "
                 "then run again"
             )
-
-    def settle(self, checkpoint: Path, history: History) -> None:
-        """What follows a checkpoint that is on disk: update best and last, remove old ones."""
-        self.point(checkpoint, history)
-        checkpoints.prune(self.folder, self.keep)
 
     def point(self, checkpoint: Path, history: History) -> None:
         """Update last.json and best.json."""
